@@ -1,0 +1,86 @@
+"""The speech engines behind one protocol: segments in, audio out as it is finished.
+
+``csm`` is the product, ``piper`` the preview voice, ``tone`` an instant signal for drills and load
+tests. Which one runs is said in config and in the log, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csm import SAMPLE_RATE
+
+
+class SpeechError(Exception):
+    """An engine could not do its work; ``code`` is one of the book error codes.
+
+    Args:
+        code: ``engine_error`` or ``out_of_memory``.
+        message: what went wrong and what to do, fit for an operator, free of book text.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """The audio of one segment.
+
+    Attributes:
+        index: the segment's place in the list that was submitted, from 0.
+        samples: float32 mono at ``SAMPLE_RATE``, within -1..1, shape ``[n]``, n > 0.
+    """
+
+    index: int
+    samples: NDArray[np.float32]
+
+
+class SpeechEngine(Protocol):
+    """What the daemon asks of an engine. Safe to call from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name in config: ``csm``, ``piper`` or ``tone``."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes: ``cpu``, ``cuda:0``, …, for the log and for health."""
+
+    @property
+    def settings_fingerprint(self) -> str:
+        """All that shapes the audio besides text and seed: model, voice, sampling.
+
+        A short printable string. Part of a narration's input hash.
+        """
+
+    def load(self) -> None:
+        """Make the engine ready to speak: load weights, start processes, warm up.
+
+        Raises:
+            SpeechError: it cannot; the message says what to do.
+        """
+
+    def speak(self, segments: Sequence[str], *, seed: int) -> Iterator[Spoken]:
+        """Speak each segment, giving each one's audio as soon as it is finished, in any order.
+
+        The same segments, seed, engine and settings give the same words and, per engine, the same
+        samples. Closing the iterator (or dropping it) cancels what is not yet spoken; the engine
+        is free again at the next segment boundary at the latest.
+
+        Args:
+            segments: speakable text, each at most a few hundred characters.
+            seed: any non-negative integer below 2**63.
+
+        Raises:
+            SpeechError: a segment could not be spoken.
+        """
+
+    def close(self) -> None:
+        """Free what the engine holds. Safe to call twice."""

@@ -13,8 +13,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from csm import SAMPLE_RATE
-
 
 class SpeechError(Exception):
     """An engine could not do its work; ``code`` is one of the book error codes.
@@ -35,7 +33,7 @@ class Spoken:
 
     Attributes:
         index: the segment's place in the list that was submitted, from 0.
-        samples: float32 mono at ``SAMPLE_RATE``, within -1..1, shape ``[n]``, n > 0.
+        samples: float32 mono at ``csm.SAMPLE_RATE``, within -1..1, shape ``[n]``, n > 0.
     """
 
     index: int

@@ -87,12 +87,10 @@ class Failure:
         """The failure a claim remembers, or None where it holds none that can be read."""
         if not isinstance(value, Mapping):
             return None
-        try:
-            code = ErrorCode(value.get("code"))
-        except ValueError:
+        code, message = value.get("code"), value.get("message")
+        if not isinstance(message, str) or code not in set(ErrorCode):
             return None
-        message = value.get("message")
-        return cls(code, message) if isinstance(message, str) else None
+        return cls(ErrorCode(code), message)
 
 
 @dataclass(frozen=True)

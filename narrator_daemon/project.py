@@ -1,0 +1,213 @@
+"""The Firebase project: its database, its bucket, and the credentials that open them.
+
+The SDKs do the talking. What is added here is what they leave to their users: references to keys
+that hold percent signs or question marks, timeouts, and one way to tell an answer that will change
+by itself (``Unavailable``) from one that an operator must change (``Refused``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import firebase_admin
+import google.auth.exceptions
+import requests
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from firebase_admin import credentials as firebase_credentials
+from firebase_admin import db, exceptions
+from google.auth.credentials import AnonymousCredentials, Credentials
+from google.cloud import storage
+from google.oauth2 import service_account
+
+from narrator_daemon.config import ConfigError, Settings, require_project
+
+#: Seconds that one answer of the database may take. The SDK repeats what fails on the way.
+DATABASE_TIMEOUT_SECONDS = 15.0
+
+LEASES = "narrationLeases"
+WORKERS = "narrationWorkers"
+JOBS = "narrationJobs"
+MARKS = "narrationMarks"
+NEXT_MARK = "narrationMarksNext"
+LIMITS = "narrationLimits"
+
+
+class Unavailable(Exception):
+    """A dependency does not answer, or says that it cannot now. Trying again later is right.
+
+    Attributes:
+        dependency: ``database`` or ``storage``.
+    """
+
+    def __init__(self, dependency: str, message: str) -> None:
+        super().__init__(message)
+        self.dependency = dependency
+
+
+class Refused(Unavailable):
+    """A dependency says no, and will until an operator changes something; the message says what.
+
+    To a book it is the same as an outage, as no book is at fault: the work is given back, claiming
+    pauses, and goes on by itself once the answer changes.
+    """
+
+
+class Project:
+    """A connection to the project that the settings name.
+
+    Args:
+        settings: ``settings.firebase`` must be complete (``config.require_project``).
+
+    Raises:
+        ConfigError: the settings are incomplete or the credentials cannot be read.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        require_project(settings)
+        firebase = settings.firebase
+        self._books = [part for part in settings.books.path.split("/") if part]
+        self.storage_emulator = settings.storage_emulator
+        self.bucket_name = str(firebase.storage_bucket)
+        try:
+            if firebase.credentials is not None:
+                credential = firebase_credentials.Certificate(str(firebase.credentials))
+            else:
+                credential = firebase_credentials.ApplicationDefault()
+            self.app = firebase_admin.initialize_app(
+                credential,
+                {
+                    "projectId": firebase.project_id,
+                    "databaseURL": firebase.database_url,
+                    "storageBucket": firebase.storage_bucket,
+                    "httpTimeout": DATABASE_TIMEOUT_SECONDS,
+                },
+                name=f"narrator-{id(self)}",
+            )
+            self.credentials = self._open_credentials()
+        except (ValueError, OSError, google.auth.exceptions.GoogleAuthError) as error:
+            # The message of a malformed key can quote the key.
+            where = firebase.credentials or "ambient credentials"
+            raise ConfigError(
+                f"[firebase] credentials: {where} cannot be used ({type(error).__name__}); name a "
+                "service account's JSON file, or log in with gcloud auth application-default login"
+            ) from None
+        client = storage.Client(
+            project=firebase.project_id,
+            credentials=AnonymousCredentials() if settings.emulated else self.credentials,
+        )
+        self.bucket = client.bucket(self.bucket_name)
+
+    def _open_credentials(self) -> Credentials:
+        if self.storage_emulator is None:
+            return self.app.credential.get_credential()
+        # So that the code that signs URLs is the code that runs, with a key that opens nothing.
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        return service_account.Credentials.from_service_account_info(
+            {
+                "client_email": f"throwaway@{self.app.project_id}.iam.gserviceaccount.com",
+                "token_uri": "https://oauth2.googleapis.com/token",
+                "private_key": key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.NoEncryption(),
+                ).decode("ascii"),
+            }
+        )
+
+    def reference(self, *keys: str) -> Any:
+        """The SDK's reference to a path given key by key.
+
+        The SDK puts paths into URLs as they are and refuses ``?``, so a key like ``50%25?`` would
+        be refused or, worse, address another node. Percent-encoding each key makes every key that
+        the database can hold addressable.
+        """
+        return db.reference("/" + "/".join(quote(key, safe="") for key in keys), app=self.app)
+
+    def books(self) -> Any:
+        """The reference to the folder of books."""
+        return self.reference(*self._books)
+
+    def book(self, book_id: str, *keys: str) -> Any:
+        """The reference to a book, or to what lies at ``keys`` below it."""
+        return self.reference(*self._books, book_id, *keys)
+
+    @property
+    def books_path(self) -> str:
+        """The path of the folder of books, for messages."""
+        return "/" + "/".join(self._books)
+
+    def close(self) -> None:
+        """Close the SDK's connections. Safe to call twice."""
+        if self.app is not None:
+            firebase_admin.delete_app(self.app)
+            self.app = None
+
+
+@contextmanager
+def database_errors(books_path: str = "/books") -> Iterator[None]:
+    """Turn what the database SDK raises into ``Unavailable`` and ``Refused``."""
+    try:
+        yield
+    except exceptions.FirebaseError as error:
+        raise database_error(str(error), _status_of(error), books_path) from error
+    except google.auth.exceptions.TransportError as error:
+        raise Unavailable("database", f"no access token can be fetched: {error}") from error
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise Refused(
+            "database",
+            f"the credentials are not accepted ({error}); check firebase.credentials, and that "
+            "the service account still exists",
+        ) from error
+    except requests.RequestException as error:
+        raise Unavailable("database", f"the database does not answer: {error}") from error
+
+
+def _status_of(error: exceptions.FirebaseError) -> int | None:
+    response = error.http_response
+    return None if response is None else int(response.status_code)
+
+
+def database_error(message: str, status: int | None, books_path: str) -> Unavailable:
+    """The error for an answer of the database, with what an operator can do about it.
+
+    Args:
+        message: the database's own words.
+        status: the HTTP status, or None where there was no answer.
+        books_path: the folder of books, for the advice.
+    """
+    if status in (401, 403):
+        return Refused(
+            "database",
+            f"the database answers {status}: {message}. Give the service account the role "
+            "'Firebase Realtime Database Admin', and check that it belongs to this project",
+        )
+    if status == 400 and "index" in message.lower():
+        return Refused(
+            "database",
+            f"the database lacks an index: {message}. Add to the rules of {books_path}: "
+            '".indexOn": ["narrativeAudioStatus", "narrativeAudioUrlExpiresAt"]',
+        )
+    if status == 404:
+        return Refused(
+            "database",
+            f"there is no database at this address: {message}. Check firebase.database_url",
+        )
+    if status is not None and status < 500 and status != 429:
+        return Refused("database", f"the database answers {status}: {message}")
+    return Unavailable("database", f"the database is not available: {message}")
+
+
+def children(value: object) -> dict[str, Any]:
+    """The children of a node, by key.
+
+    The database answers with a list where the keys are small integers.
+    """
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list):
+        return {str(index): child for index, child in enumerate(value) if child is not None}
+    return {}

@@ -1,0 +1,230 @@
+"""Audio objects in Cloud Storage: uploaded once, never overwritten, reached by a URL."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import google.auth.exceptions
+import google.auth.transport.requests
+import google_crc32c
+import requests
+from google.api_core import exceptions
+from google.cloud.storage.retry import DEFAULT_RETRY
+from google.oauth2 import service_account
+
+from narrator_daemon.config import Storage
+from narrator_daemon.project import Project, Refused, Unavailable
+
+#: Browsers and caches may keep an object for this long: it never changes under its name.
+CACHE_CONTROL = "public, max-age=31536000, immutable"
+
+#: URLs signed without a key of one's own may die after this, as the keys behind them rotate.
+KEYLESS_LIFETIME = timedelta(hours=12)
+
+#: How long an upload or a deletion is tried before storage counts as unavailable, in seconds.
+GIVE_UP_SECONDS = 60.0
+
+_CONNECT_AND_READ_SECONDS = (5.0, 30.0)
+_TOKEN_METADATA = "firebaseStorageDownloadTokens"  # noqa: S105 - the name, not a token
+
+
+@dataclass(frozen=True)
+class StoredAudio:
+    """An object that was uploaded.
+
+    Attributes:
+        path: its name in the bucket.
+        url: where it plays from.
+        url_expires_at: epoch milliseconds, or None for a URL that does not expire.
+    """
+
+    path: str
+    url: str
+    url_expires_at: int | None
+
+
+def slug(book_id: str) -> str:
+    """A short, safe name for a book.
+
+    The id itself where it is made of letters, digits, ``_`` and ``-`` and at most 100 long; else
+    what is readable of it, at most 40 characters, ``-`` and 32 hex digits of its SHA-256. A book
+    can be given an id that equals another's slug; the claim's token keeps their objects apart.
+    """
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,100}", book_id):
+        return book_id
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", book_id)[:40].strip("-")
+    digest = hashlib.sha256(book_id.encode("utf-8", errors="surrogatepass")).hexdigest()[:32]
+    return f"{readable}-{digest}" if readable else digest
+
+
+class AudioStore:
+    """The bucket's narrations.
+
+    Safe to use from several threads.
+
+    Args:
+        project: the bucket and the credentials that sign.
+        settings: names and URLs.
+    """
+
+    def __init__(self, project: Project, settings: Storage) -> None:
+        self._project = project
+        self._settings = settings
+        # Against an emulator, URLs must lead there too.
+        self._endpoint = project.storage_emulator
+
+    def path(self, book_id: str, token: str) -> str:
+        """The object name of one claim's audio."""
+        return self._settings.object_name.format(book=slug(book_id), token=token)
+
+    def upload(self, path: str, wav: bytes, *, book_id: str) -> StoredAudio:
+        """Upload a narration under a name that must be new, and give its URL.
+
+        Repeated on failures that pass; each try is safe, because the object may not exist yet and
+        its checksum is verified. An object that is there already with the same checksum is our own
+        whose answer was lost.
+
+        Raises:
+            Unavailable: storage did not take it within ``GIVE_UP_SECONDS``.
+            Refused: the bucket is missing or may not be written.
+        """
+        blob = self._project.bucket.blob(path)
+        blob.cache_control = CACHE_CONTROL
+        blob.metadata = {
+            "bookId": _metadata_text(book_id),
+            "generatedAt": datetime.now(UTC).isoformat(timespec="seconds"),
+            "watermarked": "true",
+        }
+        token = str(uuid4())
+        if self._settings.url == "download-token":
+            blob.metadata = {**blob.metadata, _TOKEN_METADATA: token}
+        with storage_errors(self._project.bucket_name):
+            try:
+                blob.upload_from_file(
+                    io.BytesIO(wav),
+                    size=len(wav),
+                    content_type="audio/wav",
+                    if_generation_match=0,
+                    checksum="crc32c",
+                    timeout=_CONNECT_AND_READ_SECONDS,
+                    retry=DEFAULT_RETRY.with_timeout(GIVE_UP_SECONDS),
+                )
+            except exceptions.PreconditionFailed:
+                blob.reload(timeout=_CONNECT_AND_READ_SECONDS)
+                if blob.crc32c != _crc32c(wav):
+                    raise Refused(
+                        "storage", f"{path} exists with other contents; object names must be new"
+                    ) from None
+                token = (blob.metadata or {}).get(_TOKEN_METADATA, token)
+            url, expires_at = self._url(blob, token)
+        return StoredAudio(path, url, expires_at)
+
+    def _url(self, blob: Any, token: str) -> tuple[str, int | None]:
+        name = quote(blob.name, safe="")
+        if self._settings.url == "download-token":
+            base = self._endpoint or "https://firebasestorage.googleapis.com"
+            bucket = self._project.bucket_name
+            return f"{base}/v0/b/{bucket}/o/{name}?alt=media&token={token}", None
+        if self._settings.url == "public":
+            base = self._endpoint or "https://storage.googleapis.com"
+            return f"{base}/{self._project.bucket_name}/{quote(blob.name)}", None
+        return self._signed(blob)
+
+    def _signed(self, blob: Any) -> tuple[str, int]:
+        lifetime = timedelta(hours=self._settings.url_lifetime_hours)
+        credentials = self._project.credentials
+        signing: dict[str, Any] = {"credentials": credentials}
+        if not isinstance(credentials, service_account.Credentials):
+            # No key of our own: the IAM service signs, for an account that may sign for itself.
+            credentials.refresh(google.auth.transport.requests.Request())
+            lifetime = min(lifetime, KEYLESS_LIFETIME)
+            signing |= {
+                "service_account_email": getattr(credentials, "service_account_email", None),
+                "access_token": credentials.token,
+            }
+        if self._endpoint:
+            signing["api_access_endpoint"] = self._endpoint
+        signed_at = time.time()
+        url = blob.generate_signed_url(version="v4", expiration=lifetime, method="GET", **signing)
+        return url, int((signed_at + lifetime.total_seconds()) * 1000)
+
+    def delete(self, path: str) -> None:
+        """Delete an object if it is there.
+
+        Raises:
+            Unavailable: storage does not answer; a later sweep will find the object.
+        """
+        with storage_errors(self._project.bucket_name):
+            try:
+                self._project.bucket.blob(path).delete(
+                    timeout=_CONNECT_AND_READ_SECONDS,
+                    retry=DEFAULT_RETRY.with_timeout(GIVE_UP_SECONDS),
+                )
+            except exceptions.NotFound:
+                pass
+
+    def check(self) -> None:
+        """Ask the bucket for one object name, to see that storage answers.
+
+        Raises:
+            Unavailable: it does not.
+            Refused: the bucket is missing or closed to us.
+        """
+        with storage_errors(self._project.bucket_name):
+            blobs = self._project.bucket.client.list_blobs(
+                self._project.bucket,
+                max_results=1,
+                timeout=_CONNECT_AND_READ_SECONDS,
+                retry=DEFAULT_RETRY.with_timeout(5.0),
+            )
+            next(iter(blobs), None)
+
+
+def _metadata_text(text: str) -> str:
+    # Metadata travels in headers too on its way to readers: printable ASCII survives everywhere.
+    return quote(text, safe=" !#$&'()*+,/:;=?@[]~")[:1000]
+
+
+def _crc32c(data: bytes) -> str:
+    return base64.b64encode(google_crc32c.Checksum(data).digest()).decode("ascii")
+
+
+@contextmanager
+def storage_errors(bucket: str) -> Iterator[None]:
+    """Turn what the storage SDK raises into ``Unavailable`` and ``Refused``."""
+    try:
+        yield
+    except exceptions.NotFound as error:
+        raise Refused(
+            "storage",
+            f"there is no bucket {bucket!r}: copy firebase.storage_bucket from the Storage page "
+            "of the Firebase console",
+        ) from error
+    except (exceptions.Forbidden, exceptions.Unauthorized) as error:
+        raise Refused(
+            "storage",
+            f"the bucket {bucket!r} answers {error.code}: give the service account the role "
+            "'Storage Object Admin' on it",
+        ) from error
+    except exceptions.RetryError as error:
+        raise Unavailable("storage", f"storage does not answer: {error.cause}") from error
+    except exceptions.GoogleAPICallError as error:
+        kind = Refused if error.code is not None and error.code < 500 else Unavailable
+        raise kind("storage", f"storage answers {error.code}: {error.message}") from error
+    except google.auth.exceptions.TransportError as error:
+        raise Unavailable("storage", f"no access token can be fetched: {error}") from error
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise Refused("storage", f"the credentials are not accepted: {error}") from error
+    except (requests.RequestException, ConnectionError, TimeoutError) as error:
+        raise Unavailable("storage", f"storage does not answer: {error}") from error

@@ -7,7 +7,7 @@ by itself (``Unavailable``) from one that an operator must change (``Refused``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -164,6 +164,46 @@ def database_errors(books_path: str = "/books") -> Iterator[None]:
         ) from error
     except requests.RequestException as error:
         raise Unavailable("database", f"the database does not answer: {error}") from error
+
+
+class _NothingToWrite(Exception):
+    """Leaves the SDK's transaction without a write."""
+
+
+def transact(
+    reference: Any, update: Callable[[Any], Any | None], books_path: str = "/books"
+) -> None:
+    """Run a transaction that may end without a write.
+
+    The SDK's own always writes, even a value that was not changed.
+
+    Args:
+        reference: the node (``Project.reference``).
+        update: from what the node holds to what it shall hold, or None to write nothing. Called
+            again with what another wrote in between.
+        books_path: the folder of books, for the advice in errors.
+
+    Raises:
+        Unavailable: the database did not answer, or others kept writing in between. Whether the
+            write was taken may not be known.
+    """
+
+    def update_or_leave(seen: Any) -> Any:
+        value = update(seen)
+        if value is None:
+            raise _NothingToWrite
+        return value
+
+    with database_errors(books_path):
+        try:
+            reference.transaction(update_or_leave)
+        except _NothingToWrite:
+            pass
+        except db.TransactionAbortedError as error:
+            raise Unavailable(
+                "database",
+                "a node changed faster than it could be written; it is read again later",
+            ) from error
 
 
 def _status_of(error: exceptions.FirebaseError) -> int | None:

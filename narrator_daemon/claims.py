@@ -1,0 +1,298 @@
+"""Applies the book's state machine by transaction, and keeps the leases of what this worker holds.
+
+Every change of a book is one transaction on the whole book: a write to a child of it could bring
+back a book that was deleted meanwhile. Two answers can get lost: that of a claim, which is then
+recognised by its token, and that of a publication, recognised by its object's path.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from narrator_daemon import book as books
+from narrator_daemon.book import Claim, Outcome, Record, Transition, Verdict
+from narrator_daemon.config import Settings
+from narrator_daemon.project import LEASES, Project, children, database_errors, transact
+
+
+@dataclass
+class Work:
+    """One claim of this worker, from claim to outcome.
+
+    Attributes:
+        book_id: the book's key.
+        book: the record as it was claimed.
+        claim: the fence.
+        claimed_at: by the monotonic clock, seconds.
+    """
+
+    book_id: str
+    book: Record
+    claim: Claim
+    claimed_at: float
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _why: Verdict | None = None
+
+    @property
+    def token(self) -> str:
+        """The claim's token. Work always has one."""
+        return str(self.claim.token)
+
+    def stop(self, why: Verdict) -> None:
+        """Ask the one who works on it to stop at the next boundary."""
+        if not self._stopped.is_set():
+            self._why = why
+            self._stopped.set()
+
+    @property
+    def stopped(self) -> Verdict | None:
+        """Why it must stop, or None."""
+        return self._why if self._stopped.is_set() else None
+
+
+class Claims:
+    """This worker's claims.
+
+    Args:
+        project: the database.
+        settings: where the text is, how many attempts.
+        fingerprint: all that shapes the audio besides the text (``book.input_hash``).
+        lease_dead: whether a foreign token's lease was seen to be dead.
+        now_ms: the wall clock, epoch milliseconds.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        settings: Settings,
+        fingerprint: str,
+        lease_dead: Callable[[str], bool],
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._project = project
+        self._owner = settings.daemon.worker_id
+        self._max_attempts = settings.claims.max_attempts
+        self._text_field = settings.books.text_field
+        self._fingerprint = fingerprint
+        self._lease_dead = lease_dead
+        self._now_ms = now_ms
+
+    def text(self, record: Record) -> object:
+        """What the book holds in its text field, whatever that is."""
+        return record.get(self._text_field)
+
+    def digest(self, record: Record) -> str:
+        """The input hash of a book as this worker would narrate it."""
+        return books.input_hash(self.text(record), self._fingerprint)
+
+    def claim(self, book_id: str) -> tuple[Verdict, Work | None]:
+        """Try to claim a waiting book.
+
+        Raises:
+            Unavailable: the database did not answer. The claim may stand all the same; its lease
+                was never written, so it is reaped like any other that lost its owner.
+        """
+        token = uuid.uuid4().hex
+        seen = self._transact(
+            book_id,
+            lambda record: books.claim(
+                record,
+                token=token,
+                owner=self._owner,
+                digest=self.digest,
+                lease_dead=self._lease_dead,
+                now_ms=self._now_ms(),
+                max_attempts=self._max_attempts,
+            ),
+        )
+        if seen.claim is None:
+            return seen.verdict, None
+        record = seen.book
+        if record is None:  # recognised by its token: the record that was written is in the book
+            record = self.read(book_id)
+            if record is None:
+                return Verdict.GONE, None
+        return seen.verdict, Work(book_id, record, seen.claim, time.monotonic())
+
+    def settle(self, work: Work, outcome: Outcome) -> Transition:
+        """End a claim with an outcome. May be called again when the answer was lost.
+
+        Raises:
+            Unavailable: the database did not answer, or it is not known whether it took the write.
+        """
+        return self._transact(
+            work.book_id,
+            lambda record: books.settle(
+                record, token=work.token, outcome=outcome, digest=self.digest
+            ),
+        )
+
+    def reap(self, book_id: str, dead: object) -> Transition:
+        """Free a book of a claim that was judged dead, if that claim stands on it still.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        return self._transact(book_id, lambda record: books.reap(record, dead=dead))
+
+    def request_again(self, book_id: str) -> Transition:
+        """Put a failed book back to ``requested``.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        return self._transact(
+            book_id, lambda record: books.request_again(record, now_ms=self._now_ms())
+        )
+
+    def read(self, book_id: str) -> Record | None:
+        """The book, or None where there is none."""
+        with database_errors(self._project.books_path):
+            record = self._project.book(book_id).get()
+        return record if isinstance(record, dict) else None
+
+    def show_progress(self, work: Work, fraction: float) -> None:
+        """Write ``narrativeAudioProgress`` of a book that still has one.
+
+        A transaction on the leaf: where there is none, the claim is over.
+        """
+
+        def update(seen: object) -> float | None:
+            return None if seen is None or work.stopped else round(fraction, 3)
+
+        leaf = self._project.book(work.book_id, books.PROGRESS)
+        transact(leaf, update, self._project.books_path)
+
+    def look_after(self, work: Work, etag: str | None) -> str:
+        """Stop ``work`` if its book no longer wants it.
+
+        Costs one conditional read of one leaf while nothing changes.
+
+        Args:
+            work: a claim of this worker.
+            etag: what the last call returned, None at first.
+        """
+        with database_errors(self._project.books_path):
+            status = self._project.book(work.book_id, books.STATUS)
+            if etag is None:
+                changed = True
+                value, seen = status.get(etag=True)
+            else:
+                changed, value, seen = status.get_if_changed(etag)
+        if changed and value != books.PROCESSING:
+            verdict = books.still_wanted(
+                self.read(work.book_id), token=work.token, digest=self.digest
+            )
+            if verdict is not Verdict.UNCHANGED:
+                work.stop(verdict)
+        return str(seen) if seen else str(etag)
+
+    def _transact(self, book_id: str, decide: Callable[[Any], Transition]) -> Transition:
+        last = Transition(Verdict.UNCHANGED)
+
+        def update(record: object) -> Record | None:
+            nonlocal last
+            last = decide(record)
+            return last.book
+
+        transact(self._project.book(book_id), update, self._project.books_path)
+        return last
+
+
+class Leases:
+    """The leases of this worker's claims, and the reading of everyone's.
+
+    Args:
+        project: the database.
+        owner: this worker's id.
+        ttl: seconds after which others may take a lease that stood still for dead.
+    """
+
+    def __init__(self, project: Project, owner: str, ttl: float) -> None:
+        self._project = project
+        self._owner = owner
+        self._ttl = ttl
+        self._lock = threading.Lock()
+        self._held: dict[str, Work] = {}
+        self._beat_at: dict[str, float] = {}
+        self._beat = 0
+
+    def hold(self, work: Work) -> None:
+        """Begin to beat for a claim that was just made.
+
+        Raises:
+            Unavailable: the database did not answer; the claim is held all the same, and the next
+                beat tries again.
+        """
+        with self._lock:
+            self._held[work.token] = work
+            self._beat_at[work.token] = work.claimed_at
+        self.beat([work])
+
+    def beat(self, alive: list[Work]) -> None:
+        """Beat for these claims, as far as they are held.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        started = time.monotonic()
+        with self._lock:
+            works = [work for work in alive if work.token in self._held]
+            if not works:
+                return
+            self._beat += 1
+            lease = {"owner": self._owner, "beat": self._beat}
+            with database_errors():
+                self._project.reference(LEASES).update(
+                    {f"{work.book_id}/{work.token}": lease for work in works}
+                )
+            for work in works:
+                self._beat_at[work.token] = started
+
+    def fading(self, now: float) -> list[Work]:
+        """The claims that have gone without a beat for so long that others may soon take them."""
+        with self._lock:
+            return [
+                work
+                for token, work in self._held.items()
+                if now - self._beat_at[token] > 0.7 * self._ttl
+            ]
+
+    def drop(self, work: Work) -> None:
+        """Stop beating for a claim and delete its lease.
+
+        Raises:
+            Unavailable: the database did not answer; the lease stands still and is reaped.
+        """
+        with self._lock:
+            self._held.pop(work.token, None)
+            self._beat_at.pop(work.token, None)
+        self.delete(work.book_id, work.token)
+
+    def delete(self, book_id: str, token: str) -> None:
+        """Delete a lease.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        with database_errors():
+            self._project.reference(LEASES, book_id, token).delete()
+
+    def read(self) -> dict[tuple[str, str], Any]:
+        """The beats of all leases there are, by book and token.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        with database_errors():
+            tree = self._project.reference(LEASES).get()
+        return {
+            (book_id, token): lease.get("beat") if isinstance(lease, Mapping) else lease
+            for book_id, leases in children(tree).items()
+            for token, lease in children(leases).items()
+        }

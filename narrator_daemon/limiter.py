@@ -1,0 +1,73 @@
+"""The limit on new narrations a minute for one requester, across replicas.
+
+Under ``/narrationLimits/{sha256 of uid}`` lies what was granted in the last minute: ``{grant: epoch
+ms}``, where a grant is one request of one book. A request that was granted by another replica, or
+whose answer was lost, finds its grant there and is not counted twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from narrator_daemon.project import LIMITS, Project, children, transact
+
+_WINDOW_MS = 60_000
+
+
+def grant_name(book_id: str, requested_at: object) -> str:
+    """A key for one request of one book."""
+    request = json.dumps([book_id, requested_at], sort_keys=True)
+    return hashlib.sha256(request.encode("ascii")).hexdigest()[:32]
+
+
+def take(
+    granted: object, *, name: str, now_ms: int, limit: int
+) -> tuple[dict[str, int] | None, int]:
+    """Grant a request if fewer than ``limit`` were granted in the last minute.
+
+    Args:
+        granted: what is stored, of whatever shape.
+        name: the request (``grant_name``).
+        now_ms: epoch milliseconds. Clocks of replicas may differ; a time ahead counts as now.
+        limit: grants a minute.
+
+    Returns:
+        What to store, or None where nothing changes; and the milliseconds to wait, 0 when granted.
+    """
+    recent = {
+        key: min(at, now_ms)
+        for key, at in children(granted).items()
+        if isinstance(at, int) and min(at, now_ms) > now_ms - _WINDOW_MS
+    }
+    if name in recent:
+        return None, 0
+    if len(recent) >= limit:
+        newest_first = sorted(recent.values(), reverse=True)
+        return None, newest_first[limit - 1] + _WINDOW_MS - now_ms
+    return {**recent, name: now_ms}, 0
+
+
+def grant(
+    project: Project, uid: str, book_id: str, requested_at: object, *, now_ms: int, limit: int
+) -> int:
+    """Ask for one narration in the name of ``uid``, by transaction.
+
+    Returns:
+        Milliseconds to wait before asking again; 0 when it is granted.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    name = grant_name(book_id, requested_at)
+    wait = 0
+
+    def update(granted: Any) -> dict[str, int] | None:
+        nonlocal wait
+        stored, wait = take(granted, name=name, now_ms=now_ms, limit=limit)
+        return stored
+
+    node = hashlib.sha256(uid.encode("utf-8", errors="surrogatepass")).hexdigest()
+    transact(project.reference(LIMITS, node), update)
+    return wait

@@ -1,4 +1,62 @@
-"""CSM: text to segments, segments to speech, speech to a mastered narration."""
+"""CSM: text to segments, segments to speech, speech to a mastered narration.
+
+    import csm
+    engine = csm.Engine(csm.load_checkpoint("sesame/csm-1b", device="auto"))
+    voice = engine.make_voice(Path("voice.wav"), "What is said in voice.wav.")
+    for take in engine.speak(["Call me Ishmael.", "Some years ago."], seed=7, voice=voice):
+        soundfile.write(f"{take.index}.wav", take.samples, csm.SAMPLE_RATE)
+
+The names that need torch are imported when they are first used, so that text handling and tools
+without a model start at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from csm.checkpoint import Checkpoint, load_checkpoint
+    from csm.engine import Engine, Speech, Take
+    from csm.sampling import Sampling
+    from csm.voice import Voice
 
 #: Samples a second of all audio in this package.
 SAMPLE_RATE = 24_000
+
+_HOMES = {
+    "Checkpoint": "csm.checkpoint",
+    "load_checkpoint": "csm.checkpoint",
+    "Engine": "csm.engine",
+    "Speech": "csm.engine",
+    "Take": "csm.engine",
+    "Sampling": "csm.sampling",
+    "Voice": "csm.voice",
+}
+
+__all__ = [
+    "SAMPLE_RATE",
+    "Checkpoint",
+    "CsmError",
+    "Engine",
+    "OutOfMemory",
+    "Sampling",
+    "Speech",
+    "Take",
+    "Voice",
+    "load_checkpoint",
+]
+
+
+class CsmError(Exception):
+    """Speech could not be made; the message says why and what to do, free of the spoken text."""
+
+
+class OutOfMemory(CsmError):
+    """The device's memory did not suffice. What the failed work held is free again."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

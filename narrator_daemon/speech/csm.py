@@ -1,0 +1,147 @@
+"""The product's voice: Sesame's CSM, from a checkpoint on the hub or in a folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+import csm
+from csm.checkpoint import load_checkpoint, resolve_device
+from csm.engine import Engine, Speech
+from csm.sampling import Sampling
+from csm.voice import Voice, fingerprint
+from narrator_daemon.speech import SpeechError, Spoken
+
+log = structlog.get_logger(__name__)
+
+
+class CsmSpeech:
+    """A ``SpeechEngine`` over ``csm.Engine``.
+
+    Args:
+        model: hub id or folder of the checkpoint.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        voice_reference: recording of the voice, 1 to 30 s; None gives each narration a voice of
+            its own.
+        voice_transcript: the words said in the recording.
+        max_segment_seconds: no segment's audio is longer.
+        token: for a gated model; None takes ``HF_TOKEN`` or the hub's stored login.
+    """
+
+    name = "csm"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        device: str = "auto",
+        voice_reference: Path | None = None,
+        voice_transcript: str | None = None,
+        max_segment_seconds: float = 60.0,
+        token: str | None = None,
+    ) -> None:
+        self._model = model
+        self._asked_device = device
+        self._reference = voice_reference
+        self._transcript = voice_transcript or ""
+        self._max_seconds = max_segment_seconds
+        self._token = token
+        self._sampling = Sampling()
+        self._engine: Engine | None = None
+        self._voice: Voice | None = None
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        with _as_speech_errors():
+            return str(self._engine.device if self._engine else resolve_device(self._asked_device))
+
+    @property
+    def settings_fingerprint(self) -> str:
+        """Model, voice, sampling and cap. The device is not part, so that replicas may differ."""
+        voice = "own"
+        if self._reference is not None:
+            with _as_speech_errors():
+                voice = fingerprint(self._reference, self._transcript)
+        return f"csm:{self._model}:{voice}:{self._sampling}:{self._max_seconds:g}s"
+
+    def load(self) -> None:
+        """Load weights, make the voice and speak a few frames. Does nothing if it is loaded.
+
+        Raises:
+            SpeechError: it cannot; the message says what to do.
+        """
+        if self._engine is not None:
+            return
+        started = time.monotonic()
+        log.info("speech_loading", engine=self.name, model=self._model, device=self.device)
+        with _as_speech_errors():
+            checkpoint = load_checkpoint(self._model, device=self._asked_device, token=self._token)
+            engine = Engine(checkpoint, self._sampling)
+            try:
+                log.info("speech_warming_up", engine=self.name, dtype=str(checkpoint.dtype))
+                if self._reference is not None:
+                    self._voice = engine.make_voice(self._reference, self._transcript)
+                engine.warm_up()
+            except BaseException:
+                engine.close()
+                raise
+        self._engine = engine
+        log.info(
+            "speech_loaded",
+            engine=self.name,
+            model=self._model,
+            device=self.device,
+            voice="reference" if self._voice else "one of its own for each narration",
+            seconds=round(time.monotonic() - started, 1),
+        )
+
+    def speak(self, segments: Sequence[str], *, seed: int) -> Iterator[Spoken]:
+        """Speak segments; see ``SpeechEngine``.
+
+        Raises:
+            SpeechError: a segment could not be spoken, or ``load`` was not called.
+        """
+        if self._engine is None:
+            raise SpeechError("engine_error", "the speech engine csm is not loaded")
+        with _as_speech_errors():
+            return _Spoken(
+                self._engine.speak(
+                    segments, seed=seed, voice=self._voice, max_seconds=self._max_seconds
+                )
+            )
+
+    def close(self) -> None:
+        """Free the model. Safe to call twice."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = self._voice = None
+
+
+class _Spoken(Iterator[Spoken]):
+    """Takes as the daemon knows them. ``close`` may be called from any thread."""
+
+    def __init__(self, speech: Speech) -> None:
+        self._speech = speech
+
+    def __next__(self) -> Spoken:
+        with _as_speech_errors():
+            take = next(self._speech)
+        return Spoken(take.index, take.samples)
+
+    def close(self) -> None:
+        self._speech.close()
+
+
+@contextmanager
+def _as_speech_errors() -> Iterator[None]:
+    try:
+        yield
+    except csm.OutOfMemory as error:
+        raise SpeechError("out_of_memory", str(error)) from error
+    except (csm.CsmError, ValueError) as error:
+        raise SpeechError("engine_error", str(error)) from error

@@ -465,23 +465,25 @@ def still_wanted(book: object, *, token: str, digest: Callable[[Record], str]) -
     return Verdict.UNCHANGED if seen.verdict is Verdict.APPLIED else seen.verdict
 
 
-def reap(book: object, *, dead: object) -> Transition:
+def reap(book: object, *, token: str | None, record: object = None) -> Transition:
     """Take a book away from a claim whose lease is dead, so that it can be claimed again.
+
+    Nothing happens unless the judged claim stands there still, so two replicas that judge alike do
+    it once, and a claim made since is safe.
 
     Args:
         book: as read.
-        dead: the claim record that was judged dead, as it was read then; None for a book in
-            ``processing`` that had no claim. Nothing happens unless it stands there still, so two
-            replicas that judge alike do it once, and a claim made since is safe.
+        token: of the claim that was judged dead; None for one that holds no token.
+        record: without a token, what lay under ``narrativeAudioClaim`` when it was judged.
     """
     if not isinstance(book, dict):
         return Transition(Verdict.GONE)
-    record = book.get(CLAIM)
-    held, judged = Claim.from_record(record), Claim.from_record(dead)
+    found = book.get(CLAIM)
+    held = Claim.from_record(found)
     if held is not None and held.token is not None:
-        if judged is None or judged.token != held.token:
+        if held.token != token:
             return Transition(Verdict.UNCHANGED)
-    elif not same(record, dead):
+    elif token is not None or not same(found, record):
         return Transition(Verdict.UNCHANGED)
     status = book.get(STATUS)
     if status == PROCESSING:
@@ -496,7 +498,7 @@ def reap(book: object, *, dead: object) -> Transition:
             return Transition(Verdict.UNCHANGED)
         kept = replace(held, token=None).as_record()
         return Transition(Verdict.REAPED, {**_without(book, PROGRESS), CLAIM: kept}, held)
-    if record is None and PROGRESS not in book:
+    if found is None and PROGRESS not in book:
         return Transition(Verdict.UNCHANGED)
     return Transition(Verdict.REAPED, _without(book, CLAIM, PROGRESS), held)
 

@@ -62,7 +62,7 @@ class Claims:
         project: the database.
         settings: where the text is, how many attempts.
         fingerprint: all that shapes the audio besides the text (``book.input_hash``).
-        lease_dead: whether a foreign token's lease was seen to be dead.
+        lease_dead: whether the lease of a book and a foreign token was seen to be dead.
         now_ms: the wall clock, epoch milliseconds.
     """
 
@@ -71,7 +71,7 @@ class Claims:
         project: Project,
         settings: Settings,
         fingerprint: str,
-        lease_dead: Callable[[str], bool],
+        lease_dead: Callable[[str, str], bool],
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._project = project
@@ -105,7 +105,7 @@ class Claims:
                 token=token,
                 owner=self._owner,
                 digest=self.digest,
-                lease_dead=self._lease_dead,
+                lease_dead=lambda foreign: self._lease_dead(book_id, foreign),
                 now_ms=self._now_ms(),
                 max_attempts=self._max_attempts,
             ),
@@ -132,13 +132,18 @@ class Claims:
             ),
         )
 
-    def reap(self, book_id: str, dead: object) -> Transition:
+    def reap(self, book_id: str, token: str | None, record: object = None) -> Transition:
         """Free a book of a claim that was judged dead, if that claim stands on it still.
+
+        Args:
+            book_id: the book.
+            token: the dead claim's; None for one that holds no token.
+            record: without a token, the claim as it was judged.
 
         Raises:
             Unavailable: the database did not answer.
         """
-        return self._transact(book_id, lambda record: books.reap(record, dead=dead))
+        return self._transact(book_id, lambda seen: books.reap(seen, token=token, record=record))
 
     def request_again(self, book_id: str) -> Transition:
         """Put a failed book back to ``requested``.

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import firebase_admin
 import google.auth.exceptions
+import google.auth.transport.requests
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -139,6 +140,21 @@ class Project:
     def books_path(self) -> str:
         """The path of the folder of books, for messages."""
         return "/" + "/".join(self._books)
+
+    def stream_request(self) -> tuple[str, dict[str, str], dict[str, str]]:
+        """Address, parameters and headers of a stream of the books, which the SDK cannot open.
+
+        Raises:
+            google.auth.exceptions.GoogleAuthError: no access token can be had.
+        """
+        path = "/".join(quote(key, safe="") for key in self._books) + ".json"
+        address = urlsplit(self.app.options.get("databaseURL"))
+        base = f"{address.scheme}://{address.netloc}/{path}"
+        if self.storage_emulator is not None:
+            return base, dict(parse_qsl(address.query)), {"Authorization": "Bearer owner"}
+        if not self.credentials.valid:
+            self.credentials.refresh(google.auth.transport.requests.Request())
+        return base, {}, {"Authorization": f"Bearer {self.credentials.token}"}
 
     def close(self) -> None:
         """Close the SDK's connections. Safe to call twice."""

@@ -6,7 +6,7 @@ tests. Which one runs is said in config and in the log, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,11 +65,11 @@ class SpeechEngine(Protocol):
             SpeechError: it cannot; the message says what to do.
         """
 
-    def speak(self, segments: Sequence[str], *, seed: int) -> Iterator[Spoken]:
+    def speak(self, segments: Sequence[str], *, seed: int) -> Generator[Spoken, None, None]:
         """Speak each segment, giving each one's audio as soon as it is finished, in any order.
 
         The same segments, seed, engine and settings give the same words and, per engine, the same
-        samples. Closing the iterator (or dropping it) cancels what is not yet spoken; the engine
+        samples. Closing the generator cancels what is not yet spoken; the engine
         is free again at the next segment boundary at the latest.
 
         Args:

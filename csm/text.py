@@ -1,0 +1,46 @@
+"""Raw text to speakable segments.
+
+from csm.text import segment
+for part in segment("Chapter IV. Mr. Darcy paid £5."):
+    print(part.text, part.pause_seconds)
+"""
+
+from __future__ import annotations
+
+from csm.characters import clean, latin_share
+from csm.normalise import normalise
+from csm.segments import Segment, pack
+
+__all__ = ["NothingToSpeak", "Segment", "latin_share", "normalise", "segment"]
+
+#: The least that ``segment`` accepts as its limit.
+LEAST_MAX_CHARACTERS = 60
+
+
+class NothingToSpeak(ValueError):
+    """The text holds no letter or digit that could be spoken."""
+
+
+def segment(text: str, *, max_characters: int = 300) -> list[Segment]:
+    """Normalise ``text`` and cut it into segments for a speech engine.
+
+    Args:
+        text: anything a database may hold.
+        max_characters: the longest segment, at least 60.
+
+    Returns:
+        At least one segment, in reading order; every word of ``normalise(text)`` is in exactly one.
+
+    Raises:
+        NothingToSpeak: no speakable letter or digit is left in ``text``.
+        ValueError: ``max_characters`` is below 60.
+    """
+    if max_characters < LEAST_MAX_CHARACTERS:
+        raise ValueError(
+            f"max_characters is {max_characters}; it must be at least {LEAST_MAX_CHARACTERS}"
+        )
+    if any(map(str.isalnum, clean(text))):
+        segments = pack(normalise(text).split("\n\n"), max_characters)
+        if segments:
+            return segments
+    raise NothingToSpeak("the text holds no letter or digit that can be spoken")

@@ -9,10 +9,10 @@ from csm.characters import clean
 from csm.number_rules import speak_numbers
 from csm.paragraphs import paragraphs
 from csm.punctuation import tidy
+from csm.roman_numerals import speak_roman_numerals
 from csm.word_rules import (
     speak_abbreviations,
     speak_addresses,
-    speak_roman_numerals,
     speak_symbols,
 )
 

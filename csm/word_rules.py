@@ -1,11 +1,11 @@
-"""Abbreviations, initials, Roman numerals, addresses and symbols as an English reader says them."""
+"""Abbreviations, initials, addresses and symbols as an English reader says them."""
 
 from __future__ import annotations
 
 import re
 
 from csm.rules import Rule, apply, closing_dot, closing_dot_before_opener
-from csm.spoken_numbers import cardinal, month, ordinal, roman
+from csm.spoken_numbers import month
 
 # Expanded before a name; with the stop also where none follows ("Mr. and Mrs. Bennet").
 _TITLES = {
@@ -82,23 +82,6 @@ _ACRONYMS_THAT_CLOSE = frozenset(
         *("US", "USA", "UK", "UN", "EU", "USSR", "DC", "LA", "NY", "TV", "RSVP", "PS"),
         *("BC", "AD", "BCE", "CE", "AM", "PM", "MD", "PhD", "BA", "MA"),
     )
-)
-
-_KINGS = (
-    "Louis|Henry|George|Charles|Edward|Richard|William|James|Elizabeth|Philip|Francis|Frederick"
-    "|Napoleon|Nicholas|Alexander|Catherine|Peter|Ivan|Paul|Pius|Leo|Benedict|Gregory|Innocent"
-    "|Clement|Urban|Ferdinand|Christian|Gustav|Olaf|Wilhelm|Franz|Leopold|Ramses|Ptolemy|Edgar"
-    "|Alfonso|Umberto|Victor|Haakon|Margrethe|Mary|Robert|Malcolm|David|Julius|Sixtus|Boniface"
-    "|Celestine|Constantine|Theodosius|Justinian|Selim|Murad|Mehmed|Mahmud|Rudolf|Otto|Conrad"
-)
-_ROYAL = r"(?:King|Queen|Emperor|Empress|Pope|Tsar|Czar|Kaiser|Sultan|Prince)"
-_PARTS = (
-    "chapter|book|part|volume|vol\\.?|canto|act|scene|section|appendix|psalm|letter|stave|phase"
-    "|figure|table|article|amendment|episode|season|title|type|class|level|fit"
-)
-_PARTS_ALWAYS = (
-    r"(?:[Cc]hapter|[Vv]olume|[Cc]anto|[Ss]tave"
-    r"|CHAPTER|VOLUME|CANTO|STAVE|BOOK|PART|ACT|SCENE|LETTER)"
 )
 
 _LETTERS = r"[^\W\d_]"
@@ -179,30 +162,6 @@ def _label(match: re.Match[str]) -> str:
     return (word.capitalize() if written[0].isupper() and written != "No" else word) + " "
 
 
-def _part_number(match: re.Match[str]) -> str:
-    value = roman(match[2].upper())
-    if value is None:
-        return match.group()
-    words = cardinal(value)
-    return f"{match[1]} {words[0].upper()}{words[1:]}"
-
-
-def _king(match: re.Match[str]) -> str:
-    value = roman(match[2])
-    if value is None:
-        return match.group()
-    number = ordinal(value)
-    return f"{match[1]} the {number[0].upper()}{number[1:]}"
-
-
-def _lone_numeral(match: re.Match[str]) -> str:
-    value = roman(match[1])
-    if value is None:
-        return match.group()
-    words = cardinal(value)
-    return words[0].upper() + words[1:]
-
-
 def _table(words: dict[str, str]) -> str:
     return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
 
@@ -259,23 +218,6 @@ _UNSTOPPED = (
     Rule(re.compile(r"\bvs?\b(?!\.)(?<=[a-z ]vs)"), lambda match: "versus"),
 )
 
-_NUMERALS = (
-    Rule(re.compile(r"^(?:\W*)([IVXLCDM]{1,15})(?=\W*$)"), _lone_numeral),
-    Rule(re.compile(r"^([IVX]{1,7})(?=\. (?![A-Z]\.))"), _lone_numeral),
-    Rule(re.compile(rf"\b({_PARTS_ALWAYS}) ([IVXLCDM]{{1,15}})\b"), _part_number),
-    Rule(re.compile(rf"\b((?i:{_PARTS})) ([IVXLCDM]{{2,15}}|[VX])\b"), _part_number),
-    Rule(re.compile(rf"\b((?i:{_PARTS})) ([ivxl]{{2,7}})\b"), _part_number),
-    Rule(
-        re.compile(r"\b(Book|Part|Act|Scene|Section|Letter|Volume) (I)(?! [a-z])\b"), _part_number
-    ),
-    Rule(re.compile(r"(?i:\b(World War)) (I{1,3})\b"), _part_number),
-    Rule(re.compile(rf"\b((?i:{_KINGS})) ([IVX]{{2,6}}|[VX])\b"), _king),
-    Rule(re.compile(rf"\b({_ROYAL} (?:{_KINGS})) (I)\b"), _king),
-    Rule(re.compile(rf"\b({_KINGS}) (I)(?= of )"), _king),
-    Rule(re.compile(r"(?<![\w'.-])([IVX]{2,7})(?![\w'-])"), _lone_numeral),
-)
-_NUMERAL = re.compile(r"[IVXLCDMivxl][IVXLCDM]|\b[IVXLCDM]\b|\b[ivxl]{2,7}\b")
-
 
 def speak_addresses(text: str) -> str:
     """URLs, host names and e-mail addresses: "example dot com slash books"."""
@@ -287,11 +229,6 @@ def speak_abbreviations(text: str) -> str:
     if "." in text:
         text = apply(_STOPPED, text)
     return apply(_UNSTOPPED, text)
-
-
-def speak_roman_numerals(text: str) -> str:
-    """Chapter XIV, Louis XIV, World War II; the pronoun I and words like MIX are left alone."""
-    return apply(_NUMERALS, text) if _NUMERAL.search(text) else text
 
 
 def speak_symbols(text: str) -> str:

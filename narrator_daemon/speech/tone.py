@@ -1,0 +1,94 @@
+"""Speech-shaped noise at once: the signal for drills and load tests. No words, no torch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csm import SAMPLE_RATE
+from narrator_daemon.speech import Spoken
+
+#: The shortest segment and the length of longer ones, in seconds.
+LEAST_SECONDS = 2.0
+SECONDS_PER_CHARACTER = 0.065
+
+#: Samples of noise that every segment is cut from: 21.8 s.
+_BANK = 1 << 19
+#: Centre (Hz), width (Hz) and strength of the bands. They cover 300..6000 Hz without a gap, so
+#: that a watermark has something to hide in everywhere.
+_FORMANTS = (
+    (550, 250, 1.0),
+    (1500, 450, 0.7),
+    (2500, 500, 0.55),
+    (3600, 700, 0.4),
+    (5200, 900, 0.3),
+)
+#: Syllables a second.
+_SYLLABLES = 4.0
+#: Root mean square of the finished signal; its peaks stay below 0.7.
+_LEVEL = 0.1
+
+
+class ToneSpeech:
+    """The ``tone`` engine: instant, and the same samples for the same text and seed."""
+
+    name = "tone"
+    device = "cpu"
+    settings_fingerprint = "tone 1"
+
+    def __init__(self) -> None:
+        self._bank: NDArray[np.float32] | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        """Compute the noise that all segments are cut from (some 50 ms)."""
+        self._noise()
+
+    def speak(self, segments: Sequence[str], *, seed: int) -> Iterator[Spoken]:
+        """Give noise of ``max(2.0, 0.065 * characters)`` seconds for each segment, in order."""
+        noise = self._noise()
+        for index, text in enumerate(segments):
+            yield Spoken(index, _cut(noise, text, seed))
+
+    def close(self) -> None:
+        """Nothing to free but the noise."""
+        self._bank = None
+
+    def _noise(self) -> NDArray[np.float32]:
+        with self._lock:
+            if self._bank is None:
+                self._bank = _speech_shaped_noise()
+            return self._bank
+
+
+def _cut(noise: NDArray[np.float32], text: str, seed: int) -> NDArray[np.float32]:
+    length = round(max(LEAST_SECONDS, SECONDS_PER_CHARACTER * len(text)) * SAMPLE_RATE)
+    key = f"{seed}\n{text}".encode("utf-8", "surrogatepass")
+    start = int.from_bytes(blake2b(key, digest_size=8).digest(), "big") % _BANK
+    first = noise[start : start + length]
+    if len(first) == length:
+        return first.copy()
+    again = np.resize(noise, length - len(first))
+    return np.concatenate((first, again))
+
+
+def _speech_shaped_noise() -> NDArray[np.float32]:
+    """A seamless loop of noise in formant bands that swells with the syllables; ``[_BANK]``."""
+    random = np.random.default_rng(24_000)
+    frequency = np.fft.rfftfreq(_BANK, 1 / SAMPLE_RATE)
+    gain = sum(
+        strength * np.exp(-0.5 * ((frequency - centre) / width) ** 2)
+        for centre, width, strength in _FORMANTS
+    )
+    spectrum = np.fft.rfft(random.standard_normal(_BANK)) * gain
+    # A whole number of syllables in the loop keeps it seamless.
+    turns = round(_SYLLABLES * _BANK / SAMPLE_RATE)
+    phase = np.arange(_BANK) * (2 * np.pi * turns / _BANK)
+    noise = np.fft.irfft(spectrum, _BANK) * (0.6 - 0.4 * np.cos(phase))
+    noise *= _LEVEL / np.sqrt(np.mean(noise**2))
+    samples: NDArray[np.float32] = np.clip(noise, -0.7, 0.7).astype(np.float32)
+    return samples

@@ -65,7 +65,13 @@ class _Csm(CsmForConditionalGeneration):  # type: ignore[misc]
     _keep_in_fp32_modules_strict = frozenset({"codec_model"})
 
 
-def load_checkpoint(model: str, *, device: str = "auto", token: str | None = None) -> Checkpoint:
+def load_checkpoint(
+    model: str,
+    *,
+    device: str = "auto",
+    dtype: torch.dtype | None = None,
+    token: str | None = None,
+) -> Checkpoint:
     """Load a CSM checkpoint in transformers' layout.
 
     A hub id is looked up in the local cache first: once its files are there, neither a network nor
@@ -75,6 +81,9 @@ def load_checkpoint(model: str, *, device: str = "auto", token: str | None = Non
     Args:
         model: a hub id such as ``sesame/csm-1b``, or a folder.
         device: ``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
+        dtype: of backbone and depth decoder; None is bfloat16 on a GPU, as the weights were trained
+            in it and it halves what a frame reads, and float32 on a CPU, as most CPUs have no
+            bfloat16 arithmetic and emulate it.
         token: for a gated repository; None takes ``HF_TOKEN`` or the stored login.
 
     Raises:
@@ -85,9 +94,8 @@ def load_checkpoint(model: str, *, device: str = "auto", token: str | None = Non
     with _bars_only_at_a_terminal():
         folder = _local_folder(model, token)
         _check_config(folder, model)
-        # bfloat16 is what the weights were trained in and halves what a frame reads. CPUs get
-        # float32: most have no bfloat16 arithmetic and emulate it, slower.
-        dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+        if dtype is None:
+            dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
         network = _load_model(folder, model, place, dtype)
         tokenizer = _load_tokenizer(folder, model)
     return Checkpoint(model, network, tokenizer, place, dtype)
@@ -122,9 +130,6 @@ def resolve_device(device: str) -> torch.device:
             "counted from cuda:0"
         )
     return torch.device("cuda", number)
-
-
-# Files ---------------------------------------------------------------------------------------
 
 
 def _local_folder(model: str, token: str | None) -> Path:
@@ -256,7 +261,7 @@ def _check_config(folder: Path, model: str) -> None:
         )
     shards = [found[0]]
     if found[0].endswith(".index.json"):
-        shards = sorted(_shards(folder / found[0], model))
+        shards = _shards(folder / found[0], model)
     for shard in shards:
         _check_safetensors(folder / shard, model)
 
@@ -271,13 +276,13 @@ def _read_json(file: Path, model: str) -> dict[str, Any]:
     return content
 
 
-def _shards(index_file: Path, model: str) -> set[str]:
+def _shards(index_file: Path, model: str) -> list[str]:
     places = _read_json(index_file, model).get("weight_map")
     if not isinstance(places, dict) or not all(
         isinstance(shard, str) and Path(shard).name == shard for shard in places.values()
     ):
         raise CsmError(f"{model} is damaged: {index_file} lists no weight files of this folder")
-    return set(places.values())
+    return sorted(set(places.values()))
 
 
 def _check_safetensors(file: Path, model: str) -> None:
@@ -290,9 +295,6 @@ def _check_safetensors(file: Path, model: str) -> None:
             f"{model} is incomplete or damaged: {file} cannot be read ({error}); delete it and "
             "load the checkpoint again, or copy it again"
         ) from error
-
-
-# Loading -------------------------------------------------------------------------------------
 
 
 def _load_model(folder: Path, model: str, device: torch.device, dtype: torch.dtype) -> Any:

@@ -169,8 +169,6 @@ class Engine:
             self._checkpoint = None
             _empty_cache(self.device)
 
-    # One narration --------------------------------------------------------------------------
-
     def _takes(self, work: _Work, voice: Voice | None) -> Generator[Take]:
         waiting = list(range(len(work.segments)))
         if voice is None and len(waiting) > 1:
@@ -239,8 +237,6 @@ class Engine:
         # Outside the handlers, so that the failed work's tensors are not held by a traceback.
         _empty_cache(self.device)
         raise failure
-
-    # One segment ----------------------------------------------------------------------------
 
     @torch.inference_mode()
     def _speak_one(

@@ -1,0 +1,372 @@
+"""Loading from folders and from a hub on loopback, whole and damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import csm
+from csm import CsmError, load_checkpoint
+from csm.checkpoint import resolve_device
+
+HUB_ID = "owner/tiny-csm"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+INDEX = "transformers.safetensors.index.json"
+
+
+@pytest.fixture
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    """A checkpoint to damage."""
+    return Path(shutil.copytree(tiny, tmp_path / "copy"))
+
+
+def all_weights(folder: Path) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = {}
+    for shard in folder.glob("transformers-*.safetensors"):
+        weights |= load_file(shard)
+    return weights
+
+
+def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def test_the_hubs_layout_loads_whole(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    checkpoint = load_checkpoint(str(tiny), device="cpu")
+
+    assert checkpoint.name == str(tiny)
+    assert checkpoint.device == torch.device("cpu")
+    assert checkpoint.dtype == torch.float32
+    loaded = checkpoint.model.state_dict()
+    # The codec's names in files differ from those in memory, by transformers' version.
+    saved = {name: w for name, w in all_weights(tiny).items() if "codec_model" not in name}
+    assert len(saved) > 50
+    assert all(torch.equal(loaded[name], saved[name]) for name in saved)
+    assert not checkpoint.model.training
+    # Off a terminal, no progress bars.
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_released_rope_scaling_is_kept(tiny: Path) -> None:
+    model = load_checkpoint(str(tiny), device="cpu").model
+    expected = {"rope_type": "llama3", "rope_theta": 500_000.0, "factor": 32.0}
+    backbone, depth = model.config.rope_parameters, model.depth_decoder.config.rope_parameters
+    assert expected.items() <= backbone.items() and expected.items() <= depth.items()
+    assert (backbone["low_freq_factor"], backbone["high_freq_factor"]) == (0.125, 0.5)
+    assert (depth["low_freq_factor"], depth["high_freq_factor"]) == (0.001953125, 0.0078125)
+    # The slow half of the frequencies is slowed down by the factor, the fast ones are not.
+    plain = 500_000.0 ** -(torch.arange(0, 16, 2) / 16)
+    ratio = plain / model.backbone_model.rotary_emb.inv_freq
+    assert ratio[0] == pytest.approx(1) and ratio[-1] == pytest.approx(32)
+
+
+def test_bfloat16_spares_the_codec(tiny: Path) -> None:
+    checkpoint = load_checkpoint(str(tiny), device="cpu", dtype=torch.bfloat16)
+    saved = all_weights(tiny)
+    for name, tensor in checkpoint.model.named_parameters():
+        if name.startswith("codec_model"):
+            assert torch.equal(tensor, saved.get(name, tensor))
+            assert tensor.dtype == torch.float32
+        else:
+            assert tensor.dtype == torch.bfloat16
+    (take,) = csm.Engine(checkpoint).speak(["Call me."], seed=0, max_seconds=0.5)
+    assert len(take.samples) > 0
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+def test_the_plain_layout_loads_too(sharded: bool, copy: Path) -> None:
+    weights = all_weights(copy)
+    edit(copy / "config.json", lambda config: config.pop("transformers_weights"))
+    (copy / "model.safetensors").unlink()
+    if sharded:
+        (copy / INDEX).rename(copy / "model.safetensors.index.json")
+    else:
+        (copy / INDEX).unlink()
+        save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    model = load_checkpoint(str(copy), device="cpu").model
+    assert torch.equal(model.lm_head.weight, weights["lm_head.weight"])
+
+
+def unlink(*names: str) -> Callable[[Path], None]:
+    return lambda folder: [(folder / name).unlink() for name in names] and None
+
+
+def write(name: str, content: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text(content) and None
+
+
+def config(**values: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "config.json", lambda content: content.update(values))
+
+
+def truncate(folder: Path) -> None:
+    shard = folder / "transformers-00002-of-00003.safetensors"
+    with shard.open("r+b") as file:
+        file.truncate(shard.stat().st_size // 2)
+
+
+def forget_a_weight(folder: Path) -> None:
+    shard = folder / json.loads((folder / INDEX).read_text())["weight_map"]["lm_head.weight"]
+    weights = load_file(shard)
+    del weights["lm_head.weight"]
+    save_file(weights, shard, metadata={"format": "pt"})
+    edit(folder / INDEX, lambda index: index["weight_map"].pop("lm_head.weight"))
+
+
+def point_outside(folder: Path) -> None:
+    edit(folder / INDEX, lambda index: index["weight_map"].update({"x": "../../secret"}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (unlink("config.json"), r"holds no config\.json: give the folder"),
+        (write("config.json", "{"), r"damaged: .*config\.json is no readable JSON"),
+        (write("config.json", "[]"), "holds no JSON object"),
+        (config(model_type="llama"), "is no CSM checkpoint.*model_type 'llama'"),
+        (config(hidden_size="wide"), "cannot be loaded"),
+        (config(hidden_size=128), "cannot be loaded|lacks .* of the weights"),
+        (unlink("tokenizer.json"), r"holds no tokenizer\.json"),
+        (unlink("tokenizer_config.json"), r"holds no tokenizer_config\.json"),
+        (write("tokenizer.json", "{}"), "tokenizer of .* cannot be loaded"),
+        (unlink(INDEX), "holds no weights.*is missing"),
+        (write(INDEX, '{"weight_map": []}'), "lists no weight files"),
+        (point_outside, "lists no weight files of this folder"),
+        (unlink("transformers-00002-of-00003.safetensors"), "incomplete or damaged.*00002-of"),
+        (truncate, "incomplete or damaged: .*00002-of-00003.*delete it and load"),
+        (forget_a_weight, r"lacks 1 of the weights of a CSM, lm_head\.weight"),
+    ],
+)
+def test_a_damaged_folder_says_what_to_do(
+    damage: Callable[[Path], None], message: str, copy: Path
+) -> None:
+    damage(copy)
+    with pytest.raises(CsmError, match=message):
+        load_checkpoint(str(copy), device="cpu")
+
+
+@pytest.mark.parametrize("name", ["/nowhere/csm", "nowhere", "./a/b", "a/b/c", "", "owner/../x"])
+def test_neither_folder_nor_hub_id(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(CsmError, match=r"no folder .* no hub id|holds no config"):
+        load_checkpoint(name, device="cpu")
+
+
+def test_devices() -> None:
+    assert resolve_device("cpu") == torch.device("cpu")
+    for word in ("gpu", "cuda:x", "cuda:-1", "CPU", ""):
+        with pytest.raises(CsmError, match=r"unknown device.*use auto, cpu, cuda or cuda:N"):
+            resolve_device(word)
+
+
+def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == torch.device("cpu")
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(CsmError, match=r"torch is a CPU build.*or set the device to cpu"):
+        resolve_device("cuda")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    with pytest.raises(CsmError, match=r"no GPU can be used.*nvidia-smi.*CUDA 13\.0"):
+        resolve_device("cuda:0")
+
+
+def test_with_two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert [str(resolve_device(word)) for word in ("auto", "cuda", "cuda:1")] == [
+        "cuda:0",
+        "cuda:0",
+        "cuda:1",
+    ]
+    with pytest.raises(CsmError, match="there are 2 GPUs, counted from cuda:0"):
+        resolve_device("cuda:2")
+
+
+@dataclass
+class Hub:
+    """As much of a hub as a download asks for."""
+
+    folder: Path
+    url: str = ""
+    token: str | None = None
+    hidden: set[str] = field(default_factory=set)
+    requests: list[str] = field(default_factory=list)
+    stop: Callable[[], None] = lambda: None
+
+    def refusal(self, authorization: str | None) -> tuple[int, str, str] | None:
+        """Status, error code and error message, as the hub gives them."""
+        if authorization and authorization != "Bearer right" and authorization != "Bearer other":
+            return 401, "", "Invalid credentials in Authorization header"
+        if self.token and authorization is None:
+            return 401, "GatedRepo", "Access to this model is restricted."
+        if self.token and authorization != f"Bearer {self.token}":
+            return 403, "GatedRepo", "Access to this model is restricted."
+        return None
+
+
+@pytest.fixture
+def hub(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    hub = Hub(tiny)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.answer(body=True)
+
+        def do_HEAD(self) -> None:
+            self.answer(body=False)
+
+        def answer(self, *, body: bool) -> None:
+            hub.requests.append(self.path)
+            refused = hub.refusal(self.headers.get("Authorization"))
+            repository, _, name = self.path.lstrip("/").partition("/resolve/")
+            name = name.partition("/")[2]
+            file = hub.folder / name
+            if repository != HUB_ID:
+                refused = (401, "RepoNotFound", "Repository not found")
+            elif refused is None and (name in hub.hidden or not file.is_file()):
+                refused = (404, "EntryNotFound", "Entry not found")
+            content = b"" if refused else file.read_bytes()
+            self.send_response(refused[0] if refused else 200)
+            if refused:
+                self.send_header("X-Error-Code", refused[1])
+                self.send_header("X-Error-Message", refused[2])
+            else:
+                self.send_header("ETag", f'"{name}"')
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+
+    def stop() -> None:
+        if thread.is_alive():
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+    hub.stop = stop
+    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(
+        constants,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, hub.url),
+    )
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield hub
+    stop()
+
+
+def test_from_the_hub_then_from_the_cache(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hub.token = "right"
+    monkeypatch.setenv("HF_TOKEN", "right")
+    first = load_checkpoint(HUB_ID, device="cpu")
+    assert first.name == HUB_ID
+    # The original's weights are gigabytes that nothing here reads.
+    assert not any(path.endswith("/model.safetensors") for path in hub.requests)
+    assert capfd.readouterr().err == ""
+
+    hub.stop()
+    hub.requests.clear()
+    monkeypatch.delenv("HF_TOKEN")
+    again = load_checkpoint(HUB_ID, device="cpu")
+    assert torch.equal(first.model.lm_head.weight, again.model.lm_head.weight)
+    assert hub.requests == []
+
+
+def test_a_broken_off_download_is_finished(hub: Hub) -> None:
+    shard = "transformers-00003-of-00003.safetensors"
+    hub.hidden = {shard}
+    with pytest.raises(CsmError, match="lacks a file that a CSM checkpoint needs"):
+        load_checkpoint(HUB_ID, device="cpu")
+    hub.hidden = set()
+    hub.requests.clear()
+    load_checkpoint(HUB_ID, device="cpu")
+    assert any(path.endswith(shard) for path in hub.requests)
+    assert not any(path.endswith("00001-of-00003.safetensors") for path in hub.requests)
+
+
+def test_a_hub_repository_in_the_plain_layout(hub: Hub, copy: Path) -> None:
+    edit(copy / "config.json", lambda config: config.pop("transformers_weights"))
+    (copy / "model.safetensors").unlink()
+    (copy / INDEX).rename(copy / "model.safetensors.index.json")
+    hub.folder = copy
+    load_checkpoint(HUB_ID, device="cpu")
+    hub.stop()
+    load_checkpoint(HUB_ID, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("needed", "given", "message"),
+    [
+        ("right", None, "is gated and there is no token: accept the terms at .* set HF_TOKEN"),
+        ("right", "other", "is gated and the token's account has no access"),
+        ("right", "wrong", "the hub refused the token.*wrong, expired.*set HF_TOKEN"),
+        (None, "wrong", "the hub refused the token"),
+    ],
+)
+def test_tokens(needed: str | None, given: str | None, message: str, hub: Hub) -> None:
+    hub.token = needed
+    with pytest.raises(CsmError, match=message) as caught:
+        load_checkpoint(HUB_ID, device="cpu", token=given)
+    assert given is None or f"Bearer {given}" not in str(caught.value)
+
+
+def test_an_unknown_repository(hub: Hub) -> None:
+    with pytest.raises(CsmError, match=r"knows no model owner/nothing.*no folder.*check the spell"):
+        load_checkpoint("owner/nothing", device="cpu")
+
+
+def test_a_repository_without_weights(hub: Hub) -> None:
+    hub.hidden = {INDEX}
+    with pytest.raises(CsmError, match="lacks a file that a CSM checkpoint needs"):
+        load_checkpoint(HUB_ID, device="cpu")
+
+
+def test_a_repository_of_another_model(hub: Hub, copy: Path) -> None:
+    config(model_type="llama")(copy)
+    hub.folder = copy
+    with pytest.raises(CsmError, match="is no CSM checkpoint"):
+        load_checkpoint(HUB_ID, device="cpu")
+
+
+def test_no_network(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.stop()
+    # The hub's client waits between its attempts.
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(CsmError, match="not in the local cache and the hub cannot be reached:"):
+        load_checkpoint(HUB_ID, device="cpu")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(CsmError, match=r"cannot be reached \(HF_HUB_OFFLINE is set\)"):
+        load_checkpoint(HUB_ID, device="cpu")

@@ -225,7 +225,7 @@ class Transition:
     Attributes:
         verdict: what was found.
         book: the book to write, or None where nothing is to be written.
-        claim: the claim that was made or found to be one's own.
+        claim: the claim that was made, or that was found and decided on.
     """
 
     verdict: Verdict
@@ -301,7 +301,7 @@ def claim(
     retry = old is not None and is_retry(old, wanted, requested_at)
     if old is not None and retry:
         if waits_until(old, now_ms) is not None:
-            return Transition(Verdict.LATER)
+            return Transition(Verdict.LATER, claim=old)
         if old.attempt >= max_attempts:
             failure = old.last_error or Failure(
                 ErrorCode.WORKER_LOST,

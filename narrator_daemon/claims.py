@@ -20,6 +20,11 @@ from narrator_daemon.config import Settings
 from narrator_daemon.project import LEASES, Project, children, database_errors, transact
 
 
+def now_ms() -> int:
+    """The wall clock, epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
 @dataclass
 class Work:
     """One claim of this worker, from claim to outcome.
@@ -55,6 +60,21 @@ class Work:
         return self._why if self._stopped.is_set() else None
 
 
+@dataclass(frozen=True)
+class Attempted:
+    """How a try at a claim went.
+
+    Attributes:
+        verdict: what was found.
+        work: the claim, if it was won.
+        wait_seconds: how long the book waits for its retry, where that is why.
+    """
+
+    verdict: Verdict
+    work: Work | None = None
+    wait_seconds: float = 0.0
+
+
 class Claims:
     """This worker's claims.
 
@@ -72,7 +92,7 @@ class Claims:
         settings: Settings,
         fingerprint: str,
         lease_dead: Callable[[str, str], bool],
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._project = project
         self._owner = settings.daemon.worker_id
@@ -90,7 +110,7 @@ class Claims:
         """The input hash of a book as this worker would narrate it."""
         return books.input_hash(self.text(record), self._fingerprint)
 
-    def claim(self, book_id: str) -> tuple[Verdict, Work | None]:
+    def claim(self, book_id: str) -> Attempted:
         """Try to claim a waiting book.
 
         Raises:
@@ -110,14 +130,18 @@ class Claims:
                 max_attempts=self._max_attempts,
             ),
         )
+        if seen.verdict is Verdict.LATER and seen.claim is not None:
+            until = books.waits_until(seen.claim, self._now_ms()) or 0
+            return Attempted(seen.verdict, wait_seconds=max(0, until - self._now_ms()) / 1000)
         if seen.claim is None:
-            return seen.verdict, None
+            return Attempted(seen.verdict)
         record = seen.book
-        if record is None:  # recognised by its token: the record that was written is in the book
+        if record is None:  # recognised by its token: what was written is in the book
             record = self.read(book_id)
             if record is None:
-                return Verdict.GONE, None
-        return seen.verdict, Work(book_id, record, seen.claim, time.monotonic())
+                return Attempted(Verdict.GONE)
+        work = Work(book_id, record, seen.claim, time.monotonic())
+        return Attempted(seen.verdict, work)
 
     def settle(self, work: Work, outcome: Outcome) -> Transition:
         """End a claim with an outcome. May be called again when the answer was lost.

@@ -185,7 +185,7 @@ class Daemon(_Section):
     worker_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] = Field(
         default_factory=_default_worker_id
     )
-    books_at_once: Annotated[int, Field(ge=1, le=64)] = 4
+    books_at_once: Annotated[int, Field(ge=1, le=64)] = 2
     grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
     stuck_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300
     state_dir: Path = Field(default_factory=_default_state_dir)

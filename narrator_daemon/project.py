@@ -57,6 +57,10 @@ class Refused(Unavailable):
     """
 
 
+class Contended(Unavailable):
+    """Others kept writing in between. The dependency answers; only this write must wait."""
+
+
 class Project:
     """A connection to the project that the settings name.
 
@@ -216,7 +220,7 @@ def transact(
         except _NothingToWrite:
             pass
         except db.TransactionAbortedError as error:
-            raise Unavailable(
+            raise Contended(
                 "database",
                 "a node changed faster than it could be written; it is read again later",
             ) from error

@@ -1,0 +1,256 @@
+"""One claimed book on its way through the house: narration → storage → outcome."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from narrator_daemon import book as books
+from narrator_daemon import history, logs, marks
+from narrator_daemon.book import ErrorCode, Failure, Outcome, Transition, Verdict
+from narrator_daemon.claims import Claims, Leases, Work, now_ms
+from narrator_daemon.config import Settings
+from narrator_daemon.dependencies import Dependencies
+from narrator_daemon.narration import Mark, Narration, Stopped, Unnarratable, narrate, seed_of
+from narrator_daemon.project import Project, Unavailable
+from narrator_daemon.speech import SpeechEngine, SpeechError
+from narrator_daemon.storage import AudioStore, StoredAudio
+
+#: Seconds a book is left alone after a dependency failed it.
+_GIVE_BACK_PAUSE_SECONDS = 3.0
+
+_log = logs.get("job")
+
+
+def backoff_ms(attempt: int, random_unit: float) -> int:
+    """Milliseconds before the next attempt: doubling from 2 s to 60 s, full jitter.
+
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+
+    Args:
+        attempt: the one that failed, from 1.
+        random_unit: a number in 0..1.
+    """
+    ceiling = min(books.MAX_BACKOFF_MS, 2_000 * 2 ** min(attempt - 1, 10))
+    return int(ceiling * random_unit)
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What every job of a worker works with.
+
+    Attributes:
+        settings: all of them.
+        project: the Firebase project.
+        engine: loaded.
+        key: the watermark key.
+        store: where audio goes.
+        claims: this worker's claims.
+        leases: this worker's leases.
+        dependencies: told when one fails.
+        stopping: set once the worker is shutting down.
+    """
+
+    settings: Settings
+    project: Project
+    engine: SpeechEngine
+    key: bytes = field(repr=False)
+    store: AudioStore
+    claims: Claims
+    leases: Leases
+    dependencies: Dependencies
+    stopping: threading.Event
+
+
+class Job:
+    """One claim being worked on, in a thread of its own.
+
+    Args:
+        context: what to work with.
+        work: the claim.
+        on_end: called once, when everything about it is over.
+
+    Attributes:
+        work: the claim.
+        etag: of the status last seen by the one who minds it.
+        progress_at: when it last got anywhere, monotonic seconds.
+    """
+
+    def __init__(self, context: JobContext, work: Work, on_end: Callable[[Job], None]) -> None:
+        self.work = work
+        self.etag: str | None = None
+        self.progress_at = time.monotonic()
+        self._context = context
+        self._on_end = on_end
+        self._shown_at = time.monotonic()
+        self._facts: dict[str, Any] = {}
+        self._stored: StoredAudio | None = None
+        self._lock = threading.Lock()
+        self._settling = False
+        self._log = _log.bind(
+            book=work.book_id, attempt=work.claim.attempt, token=work.token, take=work.claim.take
+        )
+        self._thread = threading.Thread(target=self._run, name="job", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._log.info("claimed")
+        self._thread.start()
+
+    def give_back_at_boundary(self) -> None:
+        """Ask it to stop at the next segment boundary and give its book back."""
+        self.work.stop(Verdict.UNCHANGED)
+
+    def give_back_now(self) -> None:
+        """Give its book back from here, as its thread is deep in the engine.
+
+        Nothing happens where the thread has come to its outcome by itself: two outcomes of one
+        claim would fence each other, and the loser would delete the winner's audio.
+        """
+        if self._begin_settling():
+            self._settle(books.GiveBack(shutdown=True), tries=1)
+
+    def _run(self) -> None:
+        self._attempt(lambda: self._context.leases.hold(self.work))
+        outcome = self._make()
+        if self._begin_settling():
+            self._settle(outcome)
+
+    def _begin_settling(self) -> bool:
+        with self._lock:
+            first, self._settling = not self._settling, True
+            return first
+
+    def _make(self) -> Outcome:
+        """The outcome of this attempt; whatever goes wrong becomes one."""
+        context, claim = self._context, self.work.claim
+        try:
+            narration = self._narrate()
+            if self.work.stopped is not None:
+                raise Stopped
+            self._stored = self._upload(narration)
+            return books.Publication(
+                url=self._stored.url,
+                url_expires_at=self._stored.url_expires_at,
+                duration_seconds=narration.duration_seconds,
+                path=self._stored.path,
+                text_hash=books.text_hash(str(context.claims.text(self.work.book))),
+            )
+        except Stopped:
+            return books.GiveBack(shutdown=context.stopping.is_set())
+        except Unnarratable as error:
+            return books.Rejection(error.failure)
+        except SpeechError as error:
+            failure = Failure(ErrorCode(error.code), str(error))
+        except Unavailable as error:
+            context.dependencies.report(error)
+            return books.GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
+        except Exception:
+            self._log.exception("narration_failed")
+            failure = Failure(
+                ErrorCode.INTERNAL_ERROR, "The narrator met an internal error; its log says more."
+            )
+        wait = backoff_ms(claim.attempt, random.random())  # noqa: S311
+        return books.Retry(failure, now_ms() + wait, context.settings.claims.max_attempts)
+
+    def _narrate(self) -> Narration:
+        context, settings = self._context, self._context.settings
+        mark = Mark(
+            context.key,
+            marks.allot(context.project, self.work.book_id),
+            settings.watermark.strength_db,
+            settings.watermark.self_check,
+        )
+        narration = narrate(
+            context.claims.text(self.work.book),
+            engine=context.engine,
+            limits=settings.limits,
+            seed=seed_of(self.work.claim.input_hash, self.work.claim.take),
+            mark=mark,
+            on_progress=self._show_progress,
+            stopped=lambda: self.work.stopped is not None,
+        )
+        self._facts = narration.facts
+        self._log.info("narrated", seconds=narration.facts["secondsByStep"])
+        return narration
+
+    def _upload(self, narration: Narration) -> StoredAudio:
+        store = self._context.store
+        started = time.monotonic()
+        path = store.path(self.work.book_id, self.work.token)
+        stored = store.upload(path, narration.wav, book_id=self.work.book_id)
+        seconds = round(time.monotonic() - started, 3)
+        self._facts["secondsByStep"]["upload"] = seconds
+        self._log.info("uploaded", bytes=len(narration.wav), seconds=seconds)
+        return stored
+
+    def _show_progress(self, fraction: float) -> None:
+        self.progress_at = time.monotonic()
+        if self.progress_at - self._shown_at >= 1.0:
+            self._shown_at = self.progress_at
+            # What follows speech is short; the last tenth is left for it.
+            self._attempt(lambda: self._context.claims.show_progress(self.work, 0.9 * fraction))
+
+    def _settle(self, outcome: Outcome, tries: int | None = None) -> None:
+        """Write the outcome, trying until the database answers, and tidy up."""
+        seen: Transition | None = None
+        pause = 0.5
+        while seen is None and (tries is None or tries > 0):
+            try:
+                seen = self._context.claims.settle(self.work, outcome)
+            except Unavailable as error:
+                self._context.dependencies.report(error)
+                if tries is not None:
+                    tries -= 1
+                else:
+                    time.sleep(pause)
+                    pause = min(2 * pause, 10.0)
+        if seen is not None:
+            self._tidy(outcome, seen)
+        self._on_end(self)
+
+    def _tidy(self, outcome: Outcome, seen: Transition) -> None:
+        context, stored = self._context, self._stored
+        if seen.lost_work and stored is not None:
+            self._attempt(lambda: context.store.delete(stored.path))
+        self._attempt(lambda: context.leases.drop(self.work))
+        ended = _NAMES[type(outcome)] if seen.verdict is Verdict.APPLIED else seen.verdict.value
+        failure = outcome.failure if isinstance(outcome, books.Rejection | books.Retry) else None
+        error = failure.as_record() if failure else None
+        seconds = round(time.monotonic() - self.work.claimed_at, 3)
+        level = self._log.info if error is None else self._log.warning
+        level(ended, seconds=seconds, **(error or {}))
+        if seen.verdict is Verdict.GONE:
+            return
+        entry = {
+            "owner": self.work.claim.owner,
+            "attempt": self.work.claim.attempt,
+            "take": self.work.claim.take,
+            "claimedAt": self.work.claim.at,
+            "outcome": ended,
+            "seconds": seconds,
+            "error": error,
+            **self._facts,
+        }
+        self._attempt(
+            lambda: history.record(context.project, self.work.book_id, self.work.token, entry)
+        )
+
+    def _attempt(self, call: Callable[[], object]) -> None:
+        """Do what is good to have done and nothing depends on."""
+        try:
+            call()
+        except Unavailable as error:
+            self._context.dependencies.report(error)
+
+
+_NAMES: dict[type[Outcome], str] = {
+    books.Publication: "published",
+    books.Rejection: "failed",
+    books.Retry: "retried",
+    books.GiveBack: "given_back",
+}

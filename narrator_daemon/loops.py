@@ -1,0 +1,76 @@
+"""Threads that do one thing over and over, and say when they last did."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from narrator_daemon import logs
+from narrator_daemon.project import Unavailable
+
+_log = logs.get("loops")
+
+
+class Loop:
+    """Calls a function again and again until it is stopped.
+
+    An error ends one round and not the loop.
+
+    Args:
+        name: for the thread, the log and health.
+        step: one round; returns seconds to wait before the next, cut short by ``wake``.
+        on_unavailable: told when a round met a dependency that is down.
+    """
+
+    def __init__(
+        self, name: str, step: Callable[[], float], on_unavailable: Callable[[Unavailable], None]
+    ) -> None:
+        self.name = name
+        self._step = step
+        self._on_unavailable = on_unavailable
+        self._awake = threading.Event()
+        self._stopping = False
+        self._rounds_at = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since a round began or ended; grows while one hangs."""
+        return time.monotonic() - self._rounds_at
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Begin the next round at once, or once more after the one in progress."""
+        self._awake.set()
+
+    def stop(self, timeout: float) -> None:
+        """End after the round in progress; wait for it at most ``timeout`` seconds."""
+        self._stopping = True
+        self._awake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._awake.clear()
+            self._rounds_at = time.monotonic()
+            try:
+                pause = self._step()
+            except Unavailable as error:
+                self._on_unavailable(error)
+                pause = 1.0
+            except Exception:
+                _log.exception("loop_failed", loop=self.name)
+                pause = 1.0
+            self._rounds_at = time.monotonic()
+            if not self._stopping:
+                self._awake.wait(pause)

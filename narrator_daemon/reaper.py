@@ -1,0 +1,106 @@
+"""Takes up what dead workers left: any replica, judging by what it has seen itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+from narrator_daemon import book as books
+from narrator_daemon import history, logs
+from narrator_daemon.book import Claim, Verdict
+from narrator_daemon.claims import Claims, Leases
+from narrator_daemon.leases import LeaseWatch
+from narrator_daemon.project import Project
+
+_log = logs.get("reaper")
+
+
+class Reaper:
+    """Finds claims whose owners are dead and frees their books.
+
+    Candidates are every lease, and every claim seen in a book: one whose owner died before it
+    could write a lease has none.
+
+    Args:
+        project: the database.
+        claims: to reap with.
+        leases: to read with.
+        watch: judges; shared with claiming, which may pass over a dead claim.
+        reaped_by: this worker's id, for the history.
+        on_freed: told the id of each book that may be claimed again.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        claims: Claims,
+        leases: Leases,
+        watch: LeaseWatch,
+        reaped_by: str,
+        on_freed: Callable[[str], None],
+    ) -> None:
+        self._project = project
+        self._claims = claims
+        self._leases = leases
+        self._watch = watch
+        self._reaped_by = reaped_by
+        self._on_freed = on_freed
+        # The claims in books at the last reading, by book: token (None without a usable one) and
+        # what lay there.
+        self._claimed: dict[str, tuple[str | None, Any]] = {}
+
+    def take_in(self, records: Mapping[str, Any]) -> None:
+        """Take in the books that wait or are in work, as just read."""
+        claimed = {}
+        for book_id, record in records.items():
+            if not isinstance(record, dict):
+                continue
+            found = record.get(books.CLAIM)
+            claim = Claim.from_record(found)
+            token = None if claim is None else claim.token
+            if token is not None or record.get(books.STATUS) == books.PROCESSING:
+                claimed[book_id] = token, found
+        self._claimed = claimed
+
+    def round(self) -> None:
+        """Read the leases, judge, and take up what is dead.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        beats: dict[Hashable, object] = {
+            _name(book_id, token, found): None for book_id, (token, found) in self._claimed.items()
+        }
+        leases = self._leases.read()
+        self._watch.observe(beats | dict(leases), time.monotonic())
+        for book_id, token in leases:
+            if self._watch.dead((book_id, token)):
+                self._free(book_id, token, None)
+                self._leases.delete(book_id, token)
+        for book_id, (held, found) in self._claimed.items():
+            name = _name(book_id, held, found)
+            if name not in leases and self._watch.dead(name):
+                self._free(book_id, held, found)
+
+    def _free(self, book_id: str, token: str | None, found: object) -> None:
+        seen = self._claims.reap(book_id, token, found)
+        if seen.verdict is not Verdict.REAPED:
+            return
+        _log.warning("book_reaped", book=book_id, token=token)
+        if seen.claim is not None and token is not None:
+            entry = {
+                "owner": seen.claim.owner,
+                "attempt": seen.claim.attempt,
+                "take": seen.claim.take,
+                "claimedAt": seen.claim.at,
+                "outcome": "worker_lost",
+                "reapedBy": self._reaped_by,
+            }
+            history.record(self._project, book_id, token, entry)
+        self._on_freed(book_id)
+
+
+def _name(book_id: str, token: str | None, found: object) -> tuple[str, str]:
+    # A claim without a usable token is told apart by all that it holds.
+    return book_id, token if token is not None else repr(found)

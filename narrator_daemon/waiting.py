@@ -1,0 +1,132 @@
+"""The waiting books that this replica knows of, and which of them is next.
+
+Oldest request first, by ``narrativeAudioRequestedAt``; by first sight where the frontend writes
+none. A book that has to wait (for its retry, or for its requester's limit) is passed over and holds
+nobody else up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from narrator_daemon.book import CLAIM, REQUESTED_AT, REQUESTED_BY, STATUS, Claim, same
+
+
+@dataclass
+class Candidate:
+    """A book that may be waiting.
+
+    Attributes:
+        book_id: its key.
+        requested_at: ``narrativeAudioRequestedAt``, or None.
+        requested_by: ``narrativeAudioRequestedBy``, or None.
+        is_retry: whether the request was claimed before; it is no new one then.
+        known: whether the record was seen whole; if not, the three above are unknown.
+        order: its place in the queue, epoch milliseconds.
+        not_before: when it may be tried, monotonic seconds.
+    """
+
+    book_id: str
+    requested_at: Any
+    requested_by: str | None
+    is_retry: bool
+    known: bool
+    order: float
+    not_before: float = 0.0
+
+
+class Waiting:
+    """The queue of one replica. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._candidates: dict[str, Candidate] = {}
+
+    def offer(self, book_id: str, record: object, now_ms: int) -> None:
+        """Take in that a book may be waiting.
+
+        Args:
+            book_id: its key.
+            record: the book, or None where only its id is known.
+            now_ms: epoch milliseconds, its place in the queue if the request has no time.
+        """
+        with self._lock:
+            self._offer(book_id, record, now_ms)
+
+    def _offer(self, book_id: str, record: object, now_ms: int) -> None:
+        book = record if isinstance(record, Mapping) and STATUS in record else None
+        requested_at = None if book is None else book.get(REQUESTED_AT)
+        old = self._candidates.get(book_id)
+        if old is not None and (
+            book is None or (old.known and same(old.requested_at, requested_at))
+        ):
+            return
+        requested_by = None if book is None else book.get(REQUESTED_BY)
+        claim = None if book is None else Claim.from_record(book.get(CLAIM))
+        order = float(now_ms) if old is None or old.known else old.order
+        if isinstance(requested_at, int | float) and not isinstance(requested_at, bool):
+            order = float(requested_at)
+        self._candidates[book_id] = Candidate(
+            book_id,
+            requested_at,
+            requested_by if isinstance(requested_by, str) and requested_by else None,
+            claim is not None and same(claim.requested_at, requested_at),
+            book is not None,
+            order,
+        )
+
+    def refresh(self, records: Mapping[str, object], now_ms: int, *, complete: bool) -> None:
+        """Take in a whole reading of the waiting books.
+
+        Args:
+            records: by id.
+            now_ms: epoch milliseconds.
+            complete: whether there are no others. If so, the rest is forgotten.
+        """
+        with self._lock:
+            if complete:
+                for book_id in self._candidates.keys() - records.keys():
+                    del self._candidates[book_id]
+            for book_id, record in records.items():
+                self._offer(book_id, record, now_ms)
+
+    def forget(self, book_ids: Collection[str]) -> None:
+        """Take in that books are not waiting."""
+        with self._lock:
+            for book_id in book_ids:
+                self._candidates.pop(book_id, None)
+
+    def take(self, now: float) -> Candidate | None:
+        """Remove and give the book to try next, or None while none may be tried.
+
+        It leaves the queue before it is tried, so that a request which comes in meanwhile is kept.
+
+        Args:
+            now: monotonic seconds.
+        """
+        with self._lock:
+            free = (one for one in self._candidates.values() if one.not_before <= now)
+            first = min(free, key=lambda one: (one.order, one.book_id), default=None)
+            return None if first is None else self._candidates.pop(first.book_id)
+
+    def put_back(self, candidate: Candidate, until: float) -> None:
+        """Pass a book over until a monotonic time, unless it was asked for anew meanwhile."""
+        with self._lock:
+            self._candidates.setdefault(candidate.book_id, replace(candidate, not_before=until))
+
+    def delayed(self, now: float) -> int:
+        """How many are being passed over."""
+        with self._lock:
+            return sum(one.not_before > now for one in self._candidates.values())
+
+    def oldest(self) -> float | None:
+        """The place of the first in the queue, epoch milliseconds, or None."""
+        with self._lock:
+            return min((one.order for one in self._candidates.values()), default=None)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._candidates)

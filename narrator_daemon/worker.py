@@ -1,0 +1,399 @@
+"""The long-running loop that joins the rooms: waiting books in, narrations out.
+
+    subscription → waiting → claims → narration → storage → claims.settle
+
+Threads: the subscription reads the stream; ``claimer`` takes waiting books while there is room, and
+starts a thread for each; ``caretaker`` beats for them and reaps what dead workers left;
+``reconciler`` reads again what the stream may have missed; ``minder`` sees what becomes of books in
+work. ``run`` itself writes the state that health reads, and stops everything.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from narrator_daemon import __version__, keys, limiter, logs
+from narrator_daemon import book as books
+from narrator_daemon.book import Verdict
+from narrator_daemon.claims import Claims, Leases, now_ms
+from narrator_daemon.config import Settings
+from narrator_daemon.dependencies import Dependencies
+from narrator_daemon.health import StateFolder
+from narrator_daemon.job import Job, JobContext
+from narrator_daemon.leases import LeaseWatch
+from narrator_daemon.loops import Loop
+from narrator_daemon.project import WORKERS, Project, Unavailable, children, database_errors
+from narrator_daemon.reaper import Reaper
+from narrator_daemon.speech import SpeechEngine, SpeechError
+from narrator_daemon.storage import AudioStore
+from narrator_daemon.subscription import WINDOW, Hint, Subscription
+from narrator_daemon.waiting import Candidate, Waiting
+
+#: Seconds between looks at the books in work: cancel, delete and re-request are seen within two.
+_MIND_SECONDS = 1.0
+
+#: Seconds between writes of the state that health reads.
+_STATE_SECONDS = 1.0
+
+#: Seconds in which the last answers are sent after the grace period.
+_FAREWELL_SECONDS = 5.0
+
+#: Seconds without a round after which a loop counts as hanging.
+_LOOP_PATIENCE_SECONDS = 120.0
+
+_log = logs.get("worker")
+
+
+class Worker:
+    """One replica.
+
+    Args:
+        settings: complete.
+        engine: not yet loaded.
+        project: the Firebase project.
+    """
+
+    def __init__(self, settings: Settings, engine: SpeechEngine, project: Project) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._project = project
+        self._id = settings.daemon.worker_id
+        self._store = AudioStore(project, settings.storage)
+        self._watch = LeaseWatch(
+            settings.claims.lease_ttl_seconds, longest_gap=3 * settings.claims.beat_seconds
+        )
+        self._leases = Leases(project, self._id, settings.claims.lease_ttl_seconds)
+        fingerprint = f"{engine.name} {engine.settings_fingerprint}"
+        self._claims = Claims(
+            project,
+            settings,
+            fingerprint,
+            lambda book_id, token: self._watch.dead((book_id, token)),
+        )
+        self._dependencies = Dependencies(
+            {"database": self._check_database, "storage": self._store.check}
+        )
+        self._waiting = Waiting()
+        self._reaper = Reaper(
+            project, self._claims, self._leases, self._watch, self._id, self._offer_again
+        )
+        self._stopping = threading.Event()
+        self._hurried = threading.Event()
+        self._context = JobContext(
+            settings,
+            project,
+            engine,
+            keys.require(settings),
+            self._store,
+            self._claims,
+            self._leases,
+            self._dependencies,
+            self._stopping,
+        )
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._reconciled_at: float | None = None
+        self._loaded = False
+        self._subscription = Subscription(project, self._take_hint)
+        report = self._dependencies.report
+        self._claimer = Loop("claimer", self._claim_next, report)
+        self._reconciler = Loop("reconciler", self._reconcile, report)
+        self._loops = [
+            self._claimer,
+            self._reconciler,
+            Loop("caretaker", self._care, report),
+            Loop("minder", self._mind, report),
+            Loop("prober", self._probe, report),
+        ]
+
+    # The life of the process.
+
+    def run(self) -> int:
+        """Work until a signal says stop. Returns the exit status.
+
+        SIGTERM or SIGINT stops claiming, lets books in work finish within the grace period and
+        gives the others back. A second signal ends the grace period.
+        """
+        folder = StateFolder(self._settings.daemon.state_dir)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        try:
+            folder.write(self._state("starting"))
+            self._log_start()
+            loading = threading.Thread(target=self._load, name="loading", daemon=True)
+            loading.start()
+            failed = self._supervise(folder, loading)
+            self._shut_down(folder)
+        finally:
+            folder.close()
+            self._engine.close()
+        _log.info("stopped", worker=self._id)
+        return 1 if failed else 0
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if self._stopping.is_set():
+            self._hurried.set()
+        self._stopping.set()
+
+    def _log_start(self) -> None:
+        _log.info(
+            "starting",
+            version=__version__,
+            worker=self._id,
+            engine=self._engine.name,
+            books=self._project.books_path,
+            bucket=self._project.bucket_name,
+            emulated=self._settings.emulated,
+        )
+        if self._context.key == keys.DEMO_KEY:
+            _log.warning("demonstration_key", note="marks made with the public key prove nothing")
+
+    def _load(self) -> None:
+        """Make the engine ready, then open for work."""
+        started = time.monotonic()
+        try:
+            self._engine.load()
+        except SpeechError as error:
+            _log.error("engine_failed", engine=self._engine.name, why=str(error))
+            return
+        self._loaded = True
+        seconds = round(time.monotonic() - started, 1)
+        _log.info("ready", engine=self._engine.name, device=self._engine.device, seconds=seconds)
+        if self._stopping.is_set():
+            return
+        self._subscription.start()
+        for loop in self._loops:
+            loop.start()
+
+    def _supervise(self, folder: StateFolder, loading: threading.Thread) -> bool:
+        """Write the state until it is time to stop; True where something broke for good."""
+        while not self._stopping.wait(_STATE_SECONDS):
+            if not loading.is_alive():
+                if not self._loaded:
+                    return True
+                dead = [loop.name for loop in self._loops if not loop.alive]
+                if dead:
+                    _log.error("loop_died", loops=dead)
+                    return True
+            folder.write(self._state("healthy" if not self._problems() else "unhealthy"))
+        return False
+
+    def _problems(self) -> list[str]:
+        if not self._loaded:
+            return ["the model is being loaded"]
+        problems = [f"{name}: {why}" for name, why in self._dependencies.down.items()]
+        stream = self._subscription.state
+        if stream.name == "waiting":
+            problems.append(f"stream: {stream.error}")
+        problems += [
+            f"the {loop.name} has not finished a round for {loop.idle_seconds:.0f} s"
+            for loop in self._loops
+            if loop.idle_seconds > _LOOP_PATIENCE_SECONDS + self._settings.claims.reconcile_seconds
+        ]
+        return problems
+
+    def _state(self, status: str) -> dict[str, Any]:
+        now = time.monotonic()
+        stream = self._subscription.state
+        return {
+            "status": status,
+            "problems": self._problems(),
+            "version": __version__,
+            "worker": self._id,
+            "engine": self._engine.name,
+            "device": self._engine.device if self._loaded else None,
+            "gpu_available": _gpu_available(),
+            "models_loaded": self._loaded,
+            "stream": {
+                "state": stream.name,
+                "seconds_since_event": None if stream.event_at is None else now - stream.event_at,
+            },
+            "seconds_since_reconcile": (
+                None if self._reconciled_at is None else now - self._reconciled_at
+            ),
+            "queue_depth": len(self._waiting),
+            "in_work": len(self._jobs),
+        }
+
+    def _shut_down(self, folder: StateFolder) -> None:
+        _log.info("stopping", in_work=len(self._jobs))
+        started = time.monotonic()
+        deadline = started + self._settings.daemon.grace_seconds
+        self._subscription.stop()
+        self._claimer.stop(timeout=_FAREWELL_SECONDS)
+        while self._jobs and time.monotonic() < deadline and not self._hurried.is_set():
+            folder.write(self._state("stopping"))
+            time.sleep(0.05)
+        for job in self._current():
+            job.give_back_at_boundary()
+        last = time.monotonic() + _FAREWELL_SECONDS
+        while self._jobs and time.monotonic() < last:
+            time.sleep(0.05)
+        for job in self._current():
+            job.give_back_now()
+        for loop in self._loops:
+            loop.stop(timeout=0.1)
+        try:
+            with database_errors():
+                self._project.reference(WORKERS, self._id).delete()
+        except Unavailable as error:
+            _log.warning("farewell_failed", why=str(error))
+
+    def _current(self) -> list[Job]:
+        with self._lock:
+            return list(self._jobs.values())
+
+    # Books that wait.
+
+    def _take_hint(self, hint: Hint) -> None:
+        if hint.resync:
+            complete = len(hint.books) < WINDOW
+            self._waiting.refresh(hint.books, now_ms(), complete=complete)
+            self._reconciler.wake()
+        else:
+            for book_id, record in hint.books.items():
+                self._waiting.offer(book_id, record, now_ms())
+            self._waiting.forget(hint.gone)
+        self._claimer.wake()
+
+    def _reconcile(self) -> float:
+        """Read what waits and what is in work, as the stream may have missed something."""
+        with database_errors(self._project.books_path):
+            by_status = self._project.books().order_by_child(books.STATUS)
+            waiting = children(by_status.equal_to(books.REQUESTED).limit_to_first(WINDOW).get())
+            by_status = self._project.books().order_by_child(books.STATUS)
+            in_work = children(by_status.equal_to(books.PROCESSING).get())
+        self._waiting.refresh(waiting, now_ms(), complete=len(waiting) < WINDOW)
+        self._reaper.take_in({**waiting, **in_work})
+        self._reconciled_at = time.monotonic()
+        self._claimer.wake()
+        return self._settings.claims.reconcile_seconds * random.uniform(0.75, 1.25)  # noqa: S311
+
+    def _claim_next(self) -> float:
+        """Claim the next waiting book if there is room and nothing is down."""
+        if self._stopping.is_set() or self._dependencies.down:
+            return 0.5
+        if len(self._jobs) >= self._settings.daemon.books_at_once:
+            return 1.0  # woken when a job ends
+        candidate = self._waiting.take(time.monotonic())
+        if candidate is None:
+            return 1.0 if len(self._waiting) else 10.0  # woken by hints
+        try:
+            self._try(candidate)
+        except Unavailable:
+            self._waiting.put_back(candidate, time.monotonic())
+            raise
+        return 0.0
+
+    def _try(self, candidate: Candidate) -> None:
+        wait = self._wait_for_limit(candidate)
+        if wait > 0:
+            self._waiting.put_back(candidate, time.monotonic() + wait)
+            return
+        attempted = self._claims.claim(candidate.book_id)
+        if attempted.work is not None:
+            job = Job(self._context, attempted.work, self._end_job)
+            with self._lock:
+                self._jobs[attempted.work.token] = job
+            job.start()
+        elif attempted.verdict is Verdict.LATER:
+            self._waiting.put_back(candidate, time.monotonic() + attempted.wait_seconds)
+        elif attempted.verdict is Verdict.LEASED:
+            pause = self._settings.claims.beat_seconds
+            self._waiting.put_back(candidate, time.monotonic() + pause)
+        elif attempted.verdict is Verdict.EXHAUSTED:
+            _log.warning("book_failed", book=candidate.book_id, why="attempts used up")
+
+    def _wait_for_limit(self, candidate: Candidate) -> float:
+        """Seconds that the requester's limit makes a book wait; 0 for none."""
+        limit = self._settings.limits.requests_per_minute
+        if limit == 0:
+            return 0.0
+        if not candidate.known:
+            record = self._claims.read(candidate.book_id)
+            if record is None or record.get(books.STATUS) != books.REQUESTED:
+                return 0.0  # the claim will say why not
+            whole = Waiting()
+            whole.offer(candidate.book_id, record, now_ms())
+            candidate = whole.take(time.monotonic()) or candidate
+        if candidate.requested_by is None or candidate.is_retry:
+            return 0.0
+        wait = limiter.grant(
+            self._project,
+            candidate.requested_by,
+            candidate.book_id,
+            candidate.requested_at,
+            now_ms=now_ms(),
+            limit=limit,
+        )
+        return wait / 1000
+
+    def _end_job(self, job: Job) -> None:
+        with self._lock:
+            self._jobs.pop(job.work.token, None)
+        self._claimer.wake()
+
+    # Claims that stand.
+
+    def _care(self) -> float:
+        """Beat for what is in work and alive; take up what dead workers left."""
+        settings = self._settings
+        now = time.monotonic()
+        jobs = self._current()
+        alive = [job.work for job in jobs if now - job.progress_at < settings.daemon.stuck_seconds]
+        try:
+            self._leases.beat(alive)
+            self._present(len(jobs))
+        finally:
+            for work in self._leases.fading(time.monotonic()):
+                work.stop(Verdict.FENCED)
+        self._reaper.round()
+        return settings.claims.beat_seconds
+
+    def _present(self, in_work: int) -> None:
+        presence = {
+            "version": __version__,
+            "engine": self._engine.name,
+            "device": self._engine.device,
+            "inWork": in_work,
+            "at": dict(books.SERVER_TIMESTAMP),
+        }
+        with database_errors():
+            self._project.reference(WORKERS, self._id).set(presence)
+
+    def _offer_again(self, book_id: str) -> None:
+        self._waiting.offer(book_id, None, now_ms())
+        self._claimer.wake()
+
+    def _mind(self) -> float:
+        """See what has become of the books in work."""
+        for job in self._current():
+            if job.work.stopped is None:
+                job.etag = self._claims.look_after(job.work, job.etag)
+        return _MIND_SECONDS
+
+    def _probe(self) -> float:
+        before = self._dependencies.down
+        self._dependencies.probe()
+        if before and not self._dependencies.down:
+            self._reconciler.wake()
+        return 0.5
+
+    def _check_database(self) -> None:
+        # The query the daemon lives on, so that a missing index counts as down until it is there.
+        with database_errors(self._project.books_path):
+            by_status = self._project.books().order_by_child(books.STATUS)
+            by_status.equal_to(books.REQUESTED).limit_to_first(1).get()
+
+
+def _gpu_available() -> bool:
+    if torch := sys.modules.get("torch"):
+        return bool(torch.cuda.is_available())
+    # Not worth importing torch for: the driver's own device file says the same.
+    return Path("/dev/nvidia0").exists()

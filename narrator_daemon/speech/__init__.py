@@ -6,12 +6,14 @@ tests. Which one runs is said in config and in the log, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from narrator_daemon.config import Settings
 
 
 class SpeechError(Exception):
@@ -40,6 +42,13 @@ class Spoken:
     samples: NDArray[np.float32]
 
 
+class SpokenStream(Iterator[Spoken], Protocol):
+    """Segments as they are finished; a generator is one."""
+
+    def close(self) -> None:
+        """Cancel what is not yet spoken."""
+
+
 class SpeechEngine(Protocol):
     """What the daemon asks of an engine. Safe to call from several threads at once."""
 
@@ -65,11 +74,11 @@ class SpeechEngine(Protocol):
             SpeechError: it cannot; the message says what to do.
         """
 
-    def speak(self, segments: Sequence[str], *, seed: int) -> Generator[Spoken, None, None]:
+    def speak(self, segments: Sequence[str], *, seed: int) -> SpokenStream:
         """Speak each segment, giving each one's audio as soon as it is finished, in any order.
 
         The same segments, seed, engine and settings give the same words and, per engine, the same
-        samples. Closing the generator cancels what is not yet spoken; the engine
+        samples. Closing the stream cancels what is not yet spoken; the engine
         is free again at the next segment boundary at the latest.
 
         Args:
@@ -82,3 +91,27 @@ class SpeechEngine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds. Safe to call twice."""
+
+
+def create(settings: Settings) -> SpeechEngine:
+    """The engine that the settings choose, not yet loaded.
+
+    Only the chosen engine's libraries are imported.
+    """
+    if settings.speech.engine == "tone":
+        from narrator_daemon.speech.tone import ToneSpeech
+
+        return ToneSpeech()
+    if settings.speech.engine == "piper":
+        from narrator_daemon.speech.piper import PiperSpeech
+
+        return PiperSpeech()
+    from narrator_daemon.speech.csm import CsmSpeech
+
+    return CsmSpeech(
+        model=settings.speech.model,
+        device=settings.speech.device,
+        voice_reference=settings.voice.reference,
+        voice_transcript=settings.voice.transcript,
+        max_segment_seconds=settings.limits.max_segment_seconds,
+    )

@@ -1,0 +1,265 @@
+"""The command line. Each command calls one function.
+
+Heavy libraries are imported by the commands that need them, so that ``health`` answers an exec
+probe at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from dotenv import load_dotenv
+from rich.console import Console
+from rich.table import Table
+
+from narrator_daemon import __version__, config, logs
+from narrator_daemon.config import ConfigError, Settings
+
+if TYPE_CHECKING:
+    from narrator_daemon import provenance
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Narrates the books of a Firebase catalogue.",
+)
+watermark_app = typer.Typer(no_args_is_help=True, help="Find and make watermarks.")
+keys_app = typer.Typer(no_args_is_help=True, help="Watermark keys.")
+app.add_typer(watermark_app, name="watermark")
+app.add_typer(keys_app, name="keys")
+
+#: Exit status for a command that cannot be carried out as asked: configuration, input, set-up.
+_CANNOT = 2
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Configuration; default: config.toml here, if there is one.",
+        show_default=False,
+    ),
+]
+
+
+def main() -> None:
+    """Entry point of ``narrator-daemon``."""
+    # Variables that are set win over the file's.
+    load_dotenv(Path(".env"))
+    app()
+
+
+def _fail(message: str) -> typer.Exit:
+    Console(stderr=True).print(logs.redact(message), style="red", markup=False, highlight=False)
+    return typer.Exit(_CANNOT)
+
+
+def _settings(path: Path | None) -> Settings:
+    try:
+        settings = config.load(path)
+    except ConfigError as error:
+        raise _fail(str(error)) from None
+    logs.configure(settings.logging.level, settings.logging.format)
+    return settings
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(config_file: ConfigOption = None) -> None:
+    """Narrate requested books until told to stop (SIGTERM or Ctrl-C)."""
+    from narrator_daemon import speech
+    from narrator_daemon.project import Project
+    from narrator_daemon.worker import Worker
+
+    settings = _settings(config_file)
+    try:
+        project = Project(settings)
+        status = Worker(settings, speech.create(settings), project).run()
+    except ConfigError as error:
+        raise _fail(str(error)) from None
+    raise typer.Exit(status)
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave it running and print the endpoints.")
+    ] = False,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the WAV files go.")] = Path(
+        "demo-output"
+    ),
+) -> None:
+    """Do the whole job against a local Firebase: no key, no GPU, no network."""
+    from narrator_daemon import demo as demonstration
+
+    try:
+        status = demonstration.run(out, keep=keep)
+    except (demonstration.DemoError, ConfigError, ImportError) as error:
+        raise _fail(str(error)) from None
+    raise typer.Exit(status)
+
+
+@app.command()
+def emulator(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    database_port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks one.")] = 9000,
+    storage_port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks one.")] = 9199,
+    namespace: Annotated[str, typer.Option(help="Project and namespace.")] = config.DEMO_PROJECT,
+    bucket: Annotated[str, typer.Option(help="Bucket.")] = config.DEMO_BUCKET,
+    rules: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Database rules, JSON.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep data here over restarts.", show_default=False),
+    ] = None,
+) -> None:
+    """Run the local Firebase alone, until told to stop (SIGTERM or Ctrl-C).
+
+    Prints one line of JSON with its endpoints when it is ready.
+    """
+    from narrator_daemon.emulator import serve
+
+    raise typer.Exit(
+        serve(
+            host=host,
+            database_port=database_port,
+            storage_port=storage_port,
+            namespace=namespace,
+            bucket=bucket,
+            rules=rules,
+            data=data,
+        )
+    )
+
+
+@app.command()
+def narrate(
+    text_file: Annotated[Path, typer.Argument(metavar="TEXT_FILE", help="UTF-8 text.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.wav", help="Where the audio goes.")],
+    book_id: Annotated[
+        str | None,
+        typer.Option(help="Identity in the watermark; default: the file's name.", metavar="ID"),
+    ] = None,
+    config_file: ConfigOption = None,
+) -> None:
+    """Read a text file aloud into a watermarked WAV, with no Firebase."""
+    from narrator_daemon import reading
+    from narrator_daemon.narration import Unnarratable
+    from narrator_daemon.speech import SpeechError
+
+    settings = _settings(config_file)
+    try:
+        reading.read_file(settings, text_file, out, book_id or text_file.stem)
+    except Unnarratable as error:
+        raise _fail(f"{text_file}: {error} ({error.failure.code.value})") from None
+    except (ConfigError, SpeechError, reading.CannotRead) as error:
+        raise _fail(str(error)) from None
+
+
+@app.command()
+def health(config_file: ConfigOption = None) -> None:
+    """Say how the daemon of this machine is: exit 0 healthy, 1 not, 2 no daemon runs."""
+    from narrator_daemon.health import ask
+
+    answer = ask(_settings(config_file).daemon.state_dir)
+    print(json.dumps(answer.report))
+    raise typer.Exit(answer.exit_code)
+
+
+@watermark_app.command()
+def detect(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    config_file: ConfigOption = None,
+) -> None:
+    """Say which book each file was made from: exit 0 all found, 1 not, 2 unreadable.
+
+    Books are looked up in the marks.json beside a file, else in the database if one is configured.
+    """
+    from narrator_daemon import provenance
+
+    settings = _settings(config_file)
+    key = _key_or_public(settings)
+    findings = []
+    for file in files:
+        try:
+            known = provenance.known_marks(settings, file.parent)
+            findings.append(provenance.find(file, key, known))
+        except (provenance.Unreadable, ConfigError) as error:
+            raise _fail(str(error)) from None
+    if as_json:
+        print(json.dumps([finding.as_record() for finding in findings]))
+    else:
+        _print_findings(findings)
+    raise typer.Exit(0 if all(finding.detection.found for finding in findings) else 1)
+
+
+def _key_or_public(settings: Settings) -> bytes:
+    from narrator_daemon import keys
+
+    try:
+        key = keys.load(settings)
+    except ConfigError as error:
+        raise _fail(str(error)) from None
+    if key is None:
+        note = "No watermark key is configured: using the public one, which proves nothing."
+        Console(stderr=True).print(note, style="yellow")
+    return key or keys.DEMO_KEY
+
+
+def _print_findings(findings: list[provenance.Finding]) -> None:
+    table = Table()
+    for heading in ("File", "Verdict", "Book", "Score", "Chance of error", "Note"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        found = finding.detection
+        book = finding.book_id or (f"index {found.book_index}, not known" if found.found else "")
+        table.add_row(
+            str(finding.path),
+            "marked" if found.found else "no mark found",
+            book,
+            f"{found.score:.1f}",
+            f"{found.false_positive_probability:.1e}" if found.found else "",
+            found.note,
+        )
+    Console().print(table)
+
+
+@keys_app.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="Written with mode 600; must not exist.")],
+) -> None:
+    """Make a watermark key."""
+    from narrator_daemon import keys
+
+    try:
+        keys.write_new(file)
+    except FileExistsError:
+        raise _fail(f"{file}: is there already; a key that marked anything is kept") from None
+    except OSError as error:
+        raise _fail(f"{file}: cannot be written: {error.strerror}") from None
+    print(f"Wrote {os.fspath(file)}. Keep a copy: marks made with it can be found with it only.")
+
+
+if __name__ == "__main__":
+    main()

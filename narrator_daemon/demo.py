@@ -1,0 +1,284 @@
+"""The whole job against the local Firebase, seen from a frontend.
+
+Starts the local Firebase, puts example books into it, presses the button on each, runs the real
+daemon as a process of its own, watches the fields of the contract, downloads what becomes ready
+through the URL it finds in the database, and looks for its watermark.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import firebase_admin
+import requests
+from firebase_admin import db
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from narrator_daemon import book as fields
+from narrator_daemon import keys, provenance
+from narrator_daemon.config import DEMO_BUCKET, DEMO_PROJECT, Settings
+from narrator_daemon.storage import slug
+
+#: The book that has nothing to read, and how it must end.
+BAD_BOOK = "blank-pages"
+
+_LOOK_SECONDS = 0.25
+#: Seconds in which nothing at all may happen before the demo gives up.
+_PATIENCE_SECONDS = 300.0
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why and where to look."""
+
+
+@dataclass
+class Shown:
+    """One book as the demo sees it."""
+
+    book_id: str
+    title: str
+    status: str = "waiting"
+    progress: float = 0.0
+    audio_seconds: float | None = None
+    seconds: float | None = None
+    file: Path | None = None
+    watermark: str = ""
+    right: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is expected of it."""
+        return self.seconds is not None
+
+
+def example_books() -> dict[str, dict[str, Any]]:
+    """The example books, by id: title, author, source, narrative.
+
+    Raises:
+        DemoError: they are not installed.
+    """
+    name = Path("examples") / "books.json"
+    places = [
+        Path(__file__).parent.parent / name,
+        Path(sysconfig.get_path("data")) / "share" / "narrator-daemon" / name,
+    ]
+    for place in places:
+        if place.is_file():
+            books: dict[str, dict[str, Any]] = json.loads(place.read_text(encoding="utf-8"))
+            return books
+    raise DemoError(f"the example books are not installed; looked for {places[0]}")
+
+
+def run(out: Path, *, keep: bool) -> int:
+    """Run the demo. Returns 0 if every book ended as it should, else 1.
+
+    Args:
+        out: where the WAV files go; created.
+        keep: whether everything stays up afterwards, until a signal.
+
+    Raises:
+        DemoError: it cannot be run here.
+    """
+    from narrator_daemon.emulator import LocalFirebase
+
+    console = Console()
+    out.mkdir(parents=True, exist_ok=True)
+    books = example_books()
+    with (
+        LocalFirebase(namespace=DEMO_PROJECT, bucket=DEMO_BUCKET) as firebase,
+        _daemon(firebase.environment(), out) as daemon,
+        _frontend(firebase.endpoints) as app,
+    ):
+        endpoints = firebase.endpoints
+        console.print(f"Local Firebase at {endpoints['database_url']}, {len(books)} books")
+        shelf = db.reference("books", app=app)
+        for book_id, book in books.items():
+            shelf.child(book_id).set(book)
+        shown = [Shown(book_id, book["title"]) for book_id, book in books.items()]
+        pressed_at = time.monotonic()
+        for one in shown:
+            request(shelf, one.book_id)
+        _watch(shelf, shown, pressed_at, out, daemon, console)
+        known = _marks(app)
+        provenance.write_marks(out, known)
+        _check_watermarks(shown, known)
+        console.print(_result(shown))
+        right = all(one.right for one in shown)
+        if keep:
+            _keep(console, endpoints, daemon)
+    if not right:
+        console.print(f"[red]Not every book ended as it should; see {out / 'daemon.log'}")
+    return 0 if right else 1
+
+
+def request(shelf: Any, book_id: str) -> None:
+    """Press "Generate Narrative": what a frontend writes, and all that it writes."""
+    shelf.child(book_id).update(
+        {
+            fields.STATUS: fields.REQUESTED,
+            fields.REQUESTED_AT: {".sv": "timestamp"},
+            fields.REQUESTED_BY: "demo-admin",
+        }
+    )
+
+
+@contextmanager
+def _frontend(endpoints: Mapping[str, str]) -> Iterator[Any]:
+    app = firebase_admin.initialize_app(
+        options={"databaseURL": endpoints["database_url"], "projectId": DEMO_PROJECT},
+        name="demo-frontend",
+    )
+    try:
+        yield app
+    finally:
+        firebase_admin.delete_app(app)
+
+
+@contextmanager
+def _daemon(environment: Mapping[str, str], out: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The real daemon, with the preview voice unless the environment says otherwise."""
+    variables = {
+        "NARRATOR_SPEECH__ENGINE": "piper",
+        **os.environ,
+        **environment,
+        "NARRATOR_DAEMON__STATE_DIR": str(out / ".state"),
+    }
+    log_path = out / "daemon.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "narrator_daemon.cli", "run"],
+            env=variables,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(60)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _watch(
+    shelf: Any,
+    shown: list[Shown],
+    pressed_at: float,
+    out: Path,
+    daemon: subprocess.Popen[bytes],
+    console: Console,
+) -> None:
+    """Show what becomes of the books until each is over."""
+    changed_at = time.monotonic()
+    on_terminal = console.is_terminal
+    with Live(_progress(shown), console=console, transient=True, auto_refresh=False) as live:
+        while not all(one.over for one in shown):
+            time.sleep(_LOOK_SECONDS)
+            if daemon.poll() is not None:
+                raise DemoError(f"the daemon ended by itself; see {out / 'daemon.log'}")
+            catalogue = shelf.get() or {}
+            for one in shown:
+                before = one.status, one.progress
+                if not one.over:
+                    _look(one, catalogue.get(one.book_id) or {}, pressed_at, out)
+                if (one.status, one.progress) != before:
+                    changed_at = time.monotonic()
+                    if not on_terminal and one.status != before[0]:
+                        console.print(f"{one.book_id}: {one.status}", highlight=False)
+            if time.monotonic() - changed_at > _PATIENCE_SECONDS:
+                raise DemoError(
+                    f"nothing has happened for {_PATIENCE_SECONDS:.0f} s; see {out / 'daemon.log'}"
+                )
+            if on_terminal:
+                live.update(_progress(shown), refresh=True)
+
+
+def _look(one: Shown, book: Mapping[str, Any], pressed_at: float, out: Path) -> None:
+    one.status = str(book.get(fields.STATUS))
+    one.progress = float(book.get(fields.PROGRESS) or 0.0)
+    if one.status == fields.READY:
+        one.seconds = time.monotonic() - pressed_at
+        one.audio_seconds = float(book[fields.DURATION])
+        one.file = out / f"{slug(one.book_id)}.wav"
+        answer = requests.get(book[fields.URL], timeout=60)
+        answer.raise_for_status()
+        one.file.write_bytes(answer.content)
+        one.right = one.book_id != BAD_BOOK
+    elif one.status == fields.FAILED:
+        one.seconds = time.monotonic() - pressed_at
+        error = book.get(fields.ERROR) or {}
+        one.status = f"failed: {error.get('code')}"
+        one.watermark = str(error.get("message"))
+        one.right = one.book_id == BAD_BOOK
+
+
+def _marks(app: Any) -> dict[int, str]:
+    known = db.reference("narrationMarks", app=app).get() or {}
+    return {int(index): book_id for book_id, index in known.items()}
+
+
+def _check_watermarks(shown: list[Shown], known: dict[int, str]) -> None:
+    """Ask of each file which book it is, among all of them."""
+    key = keys.load(Settings()) or keys.DEMO_KEY
+    for one in shown:
+        if one.file is None:
+            continue
+        finding = provenance.find(one.file, key, known)
+        probability = finding.detection.false_positive_probability
+        one.watermark = f"{finding.book_id or 'none found'} (error {probability:.0e})"
+        one.right = one.right and finding.book_id == one.book_id
+
+
+def _progress(shown: list[Shown]) -> Table:
+    table = Table(box=None)
+    for heading in ("Book", "Status", ""):
+        table.add_column(heading)
+    for one in shown:
+        done = 1.0 if one.over else one.progress
+        table.add_row(one.title, one.status, ProgressBar(total=1.0, completed=done, width=30))
+    return table
+
+
+def _result(shown: list[Shown]) -> Table:
+    table = Table(title="Narrations")
+    for heading in ("Book", "Status", "Audio", "Taken", "File", "Watermark"):
+        table.add_column(heading, overflow="fold")
+    for one in shown:
+        table.add_row(
+            one.title,
+            one.status,
+            "" if one.audio_seconds is None else f"{one.audio_seconds:.1f} s",
+            "" if one.seconds is None else f"{one.seconds:.1f} s",
+            "" if one.file is None else str(one.file),
+            one.watermark,
+        )
+    return table
+
+
+def _keep(console: Console, endpoints: Mapping[str, str], daemon: subprocess.Popen[bytes]) -> None:
+    console.print("Everything stays up; press Ctrl-C to stop.")
+    print(json.dumps(dict(endpoints)), flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        daemon.wait()
+    except KeyboardInterrupt:
+        console.print("Stopping.")
+    else:
+        raise DemoError("the daemon ended by itself")

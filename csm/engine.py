@@ -185,14 +185,17 @@ class Engine:
             yield take
 
     def _first_good(self, work: _Work) -> Take | None:
-        """Draw segments with no voice until one comes out well; else take the first, so be it."""
-        first: Take | None = None
+        """Draw segments with no voice until one comes out well; else settle for the best of them.
+
+        None if it was cancelled.
+        """
+        tried: list[Take] = []
         for index in range(min(VOICE_TRIES, len(work.segments))):
             take = self._take(work, index, None)
             if take is None or _gives_a_voice(take, work.segments[index]):
                 return take
-            first = first or take
-        return first
+            tried.append(take)
+        return max(tried, key=lambda take: (take.ended, len(take.codes)))
 
     def _take(self, work: _Work, index: int, voice: Voice | None) -> Take | None:
         """Speak one segment; None if it was cancelled."""

@@ -53,7 +53,7 @@ def test_the_hubs_layout_loads_whole(tiny: Path, capfd: pytest.CaptureFixture[st
     loaded = checkpoint.model.state_dict()
     # The codec's names in files differ from those in memory, by transformers' version.
     saved = {name: w for name, w in all_weights(tiny).items() if "codec_model" not in name}
-    assert len(saved) > 50
+    assert len(saved) > 40
     assert all(torch.equal(loaded[name], saved[name]) for name in saved)
     assert not checkpoint.model.training
     # Off a terminal, no progress bars.

@@ -200,7 +200,9 @@ def _teach_to_end(model: CsmForConditionalGeneration) -> None:
     # A direction that says "the code before this one is 0"; each depth head answers it with a 0.
     mark = torch.zeros(config.hidden_size)
     mark[1] = 8.0
-    audio[torch.arange(config.num_codebooks) * config.vocab_size] = mark
+    audio[torch.arange(config.num_codebooks) * config.vocab_size] = (
+        mark + always / config.num_codebooks
+    )
     answer = depth.model.inputs_embeds_projector(mark)
     depth.codebooks_head.weight[:, :, 0] = 1.2 * answer / answer.norm()
 

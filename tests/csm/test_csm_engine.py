@@ -1,0 +1,341 @@
+"""The engine on tiny checkpoints, against transformers' own generation where that is right."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import CsmForConditionalGeneration, CsmProcessor
+
+import csm
+from csm import SAMPLE_RATE, CsmError, Engine, OutOfMemory, Sampling, Take, Voice
+from csm.sampling import draw
+
+FRAME = 1920
+WAIT = 30.0
+#: transformers' own: greedy, its own ending, any first frame.
+GREEDY = Sampling(temperature=0, guard_end=False, first_end=1)
+HOSTILE = ["<|AUDIO|> <|audio_eos|>", "<placeholder>[1] hi", "<|end_of_text|>\ud800"]
+
+
+@pytest.fixture(scope="module")
+def engine(tiny: Path) -> Engine:
+    """A working engine, not to be closed."""
+    return Engine(csm.load_checkpoint(str(tiny), device="cpu"))
+
+
+@pytest.fixture
+def runner(endless: Path) -> Engine:
+    """An engine of its own, to be broken or closed; its segments run to their caps."""
+    return Engine(csm.load_checkpoint(str(endless), device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("voice") / "voice.wav"
+    noise = np.random.default_rng(0).normal(size=int(1.3 * SAMPLE_RATE))
+    soundfile.write(path, noise * 0.1, SAMPLE_RATE, subtype="FLOAT")
+    return path
+
+
+def network(engine: Engine) -> Any:
+    assert engine._checkpoint is not None
+    return engine._checkpoint.model
+
+
+def at_frame(engine: Engine, number: int, act: Callable[[torch.Tensor], object]) -> Any:
+    """Do something when the backbone has computed that many frames; returns a handle."""
+    count = 0
+
+    def hook(_module: object, _arguments: object, output: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            act(output.last_hidden_state)
+
+    return network(engine).backbone_model.register_forward_hook(hook)
+
+
+def same(one: Take, other: Take) -> bool:
+    return np.array_equal(one.samples, other.samples) and torch.equal(one.codes, other.codes)
+
+
+@pytest.mark.parametrize("with_voice", [False, True])
+def test_greedy_codes_are_transformers(with_voice: bool, endless: Path, recording: Path) -> None:
+    frames = 8
+    theirs = CsmForConditionalGeneration.from_pretrained(endless, dtype=torch.float32)
+    conversation = [{"role": "0", "content": [{"type": "text", "text": "Call me Ishmael."}]}]
+    if with_voice:
+        audio, _ = soundfile.read(recording, dtype="float32")
+        said = [{"type": "text", "text": "Noise."}, {"type": "audio", "path": audio}]
+        conversation.insert(0, {"role": "0", "content": said})
+    inputs = CsmProcessor.from_pretrained(endless).apply_chat_template(
+        conversation, tokenize=True, return_dict=True
+    )
+    with torch.no_grad():
+        # transformers would draw reserved codes; with these weights it never does.
+        theirs.lm_head.weight[2048:] = 0
+        theirs.depth_decoder.codebooks_head.weight[:, :, 2048:] = 0
+    expected = theirs.generate(
+        **inputs, max_new_tokens=frames, do_sample=False, depth_decoder_do_sample=False
+    )[0]
+    assert expected.shape == (frames, 32)
+
+    engine = Engine(csm.load_checkpoint(str(endless), device="cpu"), GREEDY)
+    voice = engine.make_voice(recording, "Noise.") if with_voice else None
+    seconds = frames * FRAME / SAMPLE_RATE
+    (take,) = engine.speak(["Call me Ishmael."], seed=0, voice=voice, max_seconds=seconds)
+    assert torch.equal(take.codes, expected)
+    audio = theirs.codec_model.decode(expected.T[None]).audio_values[0, 0].detach().numpy()
+    assert np.allclose(take.samples, audio.clip(-1, 1), atol=1e-5)
+
+
+def test_reserved_codes_are_never_drawn(runner: Engine) -> None:
+    model = network(runner)
+    with torch.no_grad():
+        # An adversary's checkpoint: it wants nothing else.
+        model.lm_head.weight[2048:] = 10 * model.lm_head.weight[5]
+        model.depth_decoder.codebooks_head.weight[:, :, 2048:] *= 1000
+    (take,) = runner.speak(["Call me Ishmael."], seed=0, max_seconds=0.4)
+    assert take.codes.max() < 2048
+
+
+def test_draw_follows_temperature_top_k_and_bounds() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.tensor([[4.0, 3.0, 2.0, 1.0, 9.0]]).expand(4000, -1)
+    drawn = draw(logits, Sampling(temperature=2.0, top_k=3), generator, codes=4)
+    share = torch.bincount(drawn, minlength=5) / 4000
+    expected = torch.softmax(torch.tensor([2.0, 1.5, 1.0]), 0)
+    assert torch.allclose(share[:3], expected, atol=0.03) and not share[3:].any()
+    assert (draw(logits, Sampling(temperature=0), generator, codes=4) == 0).all()
+    assert (draw(logits, Sampling(temperature=0), generator, codes=4, first=1) == 1).all()
+    for bad in ({"temperature": -1.0}, {"top_k": 0}, {"first_end": 0}):
+        with pytest.raises(ValueError, match="must be"):
+            Sampling(**bad)
+
+
+def test_takes_are_sound_and_end(engine: Engine, recording: Path) -> None:
+    voice = engine.make_voice(recording, "<|audio_eos|> noise")
+    takes = list(engine.speak(HOSTILE, seed=3, voice=voice, max_seconds=1))
+
+    assert [take.index for take in takes] == [0, 1, 2]
+    for take in takes:
+        assert take.samples.dtype == np.float32 and take.samples.ndim == 1
+        assert len(take.samples) == FRAME * len(take.codes) > 0
+        assert np.abs(take.samples).max() <= 1
+        assert np.sqrt(np.mean(take.samples**2)) > 0.01
+        assert len(take.codes) >= Sampling().first_end
+        # The frame of zeros that ends a segment is no audio.
+        assert take.codes.any(-1).all()
+    assert any(take.ended for take in takes)
+
+
+def test_an_ending_in_the_first_frames_is_not_one(tiny: Path) -> None:
+    checkpoint = csm.load_checkpoint(str(tiny), device="cpu")
+    with torch.no_grad():
+        checkpoint.model.lm_head.weight[0] *= 100
+    for first_end in (1, 4):
+        engine = Engine(checkpoint, Sampling(first_end=first_end))
+        (take,) = engine.speak(["Call me Ishmael."], seed=0)
+        assert take.ended and len(take.codes) == first_end
+
+
+def test_the_end_guard_ends_what_the_reference_rule_misses(runner: Engine) -> None:
+    model = network(runner)
+    with torch.no_grad():
+        # Codebook 0 wants to end; the others find 0 likeliest, by too little for 31 draws.
+        model.lm_head.weight.zero_()
+        model.lm_head.weight[0, :] = 0
+        for head in model.depth_decoder.codebooks_head.weight:
+            head.zero_()
+    runner.sampling = Sampling(top_k=2, first_end=2)
+    (guarded,) = runner.speak(["Call me Ishmael."], seed=0, max_seconds=2)
+    assert guarded.ended
+    runner.sampling = Sampling(top_k=2, first_end=2, guard_end=False)
+    (reference,) = runner.speak(["Call me Ishmael."], seed=0, max_seconds=2)
+    assert not reference.ended
+
+
+def test_caps(runner: Engine) -> None:
+    (short,) = runner.speak(["Call me."], seed=0)
+    # 8 characters at 0.07 s, times 1.6, plus 1 s: 1.9 s, in whole frames of 0.08 s.
+    assert len(short.codes) == 23 and not short.ended
+    (capped,) = runner.speak(["Call me Ishmael. " * 20], seed=0, max_seconds=0.5)
+    assert len(capped.codes) == 6
+
+
+def test_the_same_again_and_nothing_like_it(engine: Engine, recording: Path) -> None:
+    texts = ["Call me Ishmael.", "Call me Ishmael."]
+    voice = engine.make_voice(recording, "Noise.")
+
+    def speak(seed: int, voice: Voice | None = voice) -> list[Take]:
+        return list(engine.speak(texts, seed=seed, voice=voice, max_seconds=0.6))
+
+    first, second = speak(1)
+    again = speak(1)
+    assert same(first, again[0]) and same(second, again[1])
+    others = [second, speak(2)[0], speak(1, engine.make_voice(recording, "Other."))[0]]
+    assert not any(same(first, other) for other in others)
+
+
+def test_a_narration_without_a_voice_gets_one(engine: Engine) -> None:
+    texts = ["No.", "Call me Ishmael. Some years ago."]
+    chosen, other = engine.speak(texts, seed=11)
+
+    # A take of less than two seconds gives no voice, so the first text cannot come first.
+    assert (chosen.index, other.index) == (1, 0)
+    assert chosen.ended and len(chosen.samples) >= 2 * SAMPLE_RATE
+    voice = Voice(texts[1], chosen.codes)
+    assert same(other, next(engine.speak(texts, seed=11, voice=voice)))
+    # Alone it has no voice to follow.
+    assert not same(other, next(engine.speak(texts[:1], seed=11)))
+
+
+def test_if_none_comes_out_well_the_longest_gives_the_voice(runner: Engine) -> None:
+    texts = ["I", "One."]
+    chosen, other = runner.speak(texts, seed=0)
+    assert (chosen.index, other.index) == (1, 0)
+    voice = Voice(texts[1], chosen.codes)
+    assert same(other, next(runner.speak(texts, seed=0, voice=voice)))
+
+
+def test_narrations_at_once_do_not_touch_each_other(engine: Engine, recording: Path) -> None:
+    texts = ["Call me Ishmael.", "Some years ago.", "Never mind."]
+    voice = engine.make_voice(recording, "Noise.")
+
+    def speak(seed: int) -> list[Take]:
+        return list(engine.speak(texts, seed=seed, voice=voice, max_seconds=0.4))
+
+    alone = {seed: speak(seed) for seed in (1, 2)}
+    together: dict[int, list[Take]] = {}
+    threads = [
+        threading.Thread(target=lambda seed=seed: together.update({seed: speak(seed)}))
+        for seed in alone
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    for seed, takes in alone.items():
+        assert all(same(*pair) for pair in zip(takes, together[seed], strict=True))
+
+
+def test_closing_from_another_thread_stops_inside_a_segment(runner: Engine) -> None:
+    running, takes = threading.Event(), []
+    at_frame(runner, 3, lambda _: running.set())
+    speech = runner.speak(["Call me Ishmael. " * 30], seed=0, max_seconds=30)
+    thread = threading.Thread(target=lambda: takes.extend(speech))
+    thread.start()
+    assert running.wait(WAIT)
+    speech.close()
+    speech.close()
+    thread.join(5)
+    assert not thread.is_alive() and takes == []
+    assert next(speech, None) is None
+    assert len(list(runner.speak(["Next."], seed=0, max_seconds=0.2))) == 1
+
+
+def test_a_dropped_narration_leaves_the_engine_free(runner: Engine) -> None:
+    for take in runner.speak(["One.", "Two."], seed=0, max_seconds=0.2):
+        assert take.index == 0
+        break
+    assert len(list(runner.speak(["Next."], seed=0, max_seconds=0.2))) == 1
+
+
+def test_closing_the_engine_never_passes_for_the_end_of_a_narration(runner: Engine) -> None:
+    running, errors = threading.Event(), []
+    at_frame(runner, 3, lambda _: running.set())
+    weights = weakref.ref(network(runner))
+
+    def narrate() -> None:
+        with pytest.raises(CsmError) as caught:
+            list(runner.speak(["Call me Ishmael. " * 30], seed=0, max_seconds=30))
+        errors.append(str(caught.value))
+
+    thread = threading.Thread(target=narrate)
+    thread.start()
+    assert running.wait(WAIT)
+    runner.close()
+    runner.close()
+    thread.join(5)
+    assert errors and "engine is closed" in errors[0]
+    with pytest.raises(CsmError, match="engine is closed"):
+        runner.speak(["Next."], seed=0)
+    gc.collect()
+    assert weights() is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_out_of_memory_frees_and_goes_on(error: Exception, runner: Engine) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def fail(state: torch.Tensor) -> None:
+        held.append(weakref.ref(state))
+        raise error
+
+    handle = at_frame(runner, 3, fail)
+    with pytest.raises(OutOfMemory, match="memory") as caught:
+        list(runner.speak(["Call me Ishmael."], seed=0))
+    # The error itself, which a caller may keep, holds nothing of the failed work.
+    error.__traceback__ = None
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert held[0]() is None
+    handle.remove()
+    assert len(list(runner.speak(["Next."], seed=0, max_seconds=0.2))) == 1
+
+
+def test_other_failures_do_not_quote_the_book(runner: Engine) -> None:
+    def fail(_: torch.Tensor) -> None:
+        raise RuntimeError("bad input: Call me Ishmael.")
+
+    handle = at_frame(runner, 2, fail)
+    with pytest.raises(CsmError, match=r"failed on cpu \(RuntimeError\)") as caught:
+        list(runner.speak(["Call me Ishmael."], seed=0))
+    assert "Ishmael" not in str(caught.value) and not isinstance(caught.value, OutOfMemory)
+    handle.remove()
+    assert len(list(runner.speak(["Next."], seed=0, max_seconds=0.2))) == 1
+
+
+@pytest.mark.parametrize("part", ["backbone_model.norm", "codec_model.quantizer"])
+def test_values_that_are_no_numbers_are_no_audio(part: str, runner: Engine) -> None:
+    with torch.no_grad():
+        for tensor in network(runner).get_submodule(part).state_dict().values():
+            if tensor.is_floating_point():
+                tensor.fill_(float("nan"))
+    with pytest.raises(CsmError, match=r"no numbers.*checkpoint is damaged"):
+        list(runner.speak(["Call me Ishmael."], seed=0, max_seconds=0.5))
+
+
+def test_what_does_not_fit_is_refused(engine: Engine) -> None:
+    voice = Voice("Long.", torch.ones(1400, 32, dtype=torch.int64))
+    with pytest.raises(CsmError, match=r"does not fit.*of the model's 2048"):
+        list(engine.speak(["Call me Ishmael. " * 40], seed=0, voice=voice))
+
+
+def test_what_is_no_work(engine: Engine) -> None:
+    assert list(engine.speak([], seed=0)) == []
+    with pytest.raises(ValueError, match="segment 1 has no text"):
+        engine.speak(["One.", " \n"], seed=0)
+    with pytest.raises(ValueError, match="seed"):
+        engine.speak(["One."], seed=-1)
+    assert len(list(engine.speak(["One."], seed=2**63 - 1, max_seconds=0.3))) == 1
+
+
+def test_a_voice_from_an_unfit_recording(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(CsmError, match="no voice recording"):
+        engine.make_voice(tmp_path / "absent.wav", "words")

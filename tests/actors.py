@@ -1,0 +1,169 @@
+"""The two who meet over the database: a frontend, and a daemon in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import firebase_admin
+from firebase_admin import db
+
+ROOT = Path(__file__).parent.parent
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+    """The first true value of ``condition``; fails when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.02)
+
+
+class Frontend:
+    """Writes what a frontend writes and reads what it shows, through the public SDK."""
+
+    def __init__(self, endpoints: Mapping[str, str]) -> None:
+        self._app = firebase_admin.initialize_app(
+            options={"databaseURL": endpoints["database_url"], "projectId": "demo-books"},
+            name=f"frontend-{id(self)}",
+        )
+
+    def __enter__(self) -> Frontend:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        firebase_admin.delete_app(self._app)
+
+    def node(self, *keys: str) -> Any:
+        return db.reference("/" + "/".join(quote(key, safe="") for key in keys), app=self._app)
+
+    def book(self, book_id: str) -> Any:
+        return self.node("books", book_id).get()
+
+    def add(self, book_id: str, narrative: object, **more: object) -> None:
+        record = {"title": book_id[:20], "narrative": narrative, **more}
+        self.node("books", book_id).set({k: v for k, v in record.items() if v is not None})
+
+    def request(self, book_id: str, uid: str | None = None) -> None:
+        fields: dict[str, Any] = {
+            "narrativeAudioStatus": "requested",
+            "narrativeAudioRequestedAt": {".sv": "timestamp"},
+        }
+        if uid is not None:
+            fields["narrativeAudioRequestedBy"] = uid
+        self.node("books", book_id).update(fields)
+
+    def add_requested(self, book_id: str, narrative: object, uid: str | None = None) -> None:
+        self.add(book_id, narrative)
+        self.request(book_id, uid)
+
+    def cancel(self, book_id: str) -> None:
+        self.node("books", book_id, "narrativeAudioStatus").delete()
+
+    def delete(self, book_id: str) -> None:
+        self.node("books", book_id).delete()
+
+    def status(self, book_id: str) -> Any:
+        return self.node("books", book_id, "narrativeAudioStatus").get()
+
+    def wait_for(self, book_id: str, status: str, seconds: float = 20.0) -> dict[str, Any]:
+        """The book once it has this status."""
+
+        def reached() -> dict[str, Any] | None:
+            book = self.book(book_id)
+            found = isinstance(book, dict) and book.get("narrativeAudioStatus") == status
+            return book if found else None
+
+        book: dict[str, Any] = wait_until(reached, f"{book_id[:40]!r} to be {status}", seconds)
+        return book
+
+
+class Daemon:
+    """``narrator-daemon run`` with the tone engine, unless told otherwise."""
+
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, settings: Mapping[str, object]
+    ) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.log_path = folder / "log"
+        chosen = {
+            "SPEECH__ENGINE": "tone",
+            "DAEMON__STATE_DIR": folder / "state",
+            "DAEMON__GRACE_SECONDS": 5,
+            "LOGGING__FORMAT": "json",
+            **settings,
+        }
+        self.environment = {
+            **os.environ,
+            **environment,
+            "OMP_NUM_THREADS": "1",
+            **{f"NARRATOR_{name.upper()}": str(value) for name, value in chosen.items()},
+        }
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "narrator_daemon.cli", "run"],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+            )
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What it logged, the lines that are events."""
+        lines = [line for line in self.log.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """Exit status and report of ``narrator-daemon health``."""
+        answer = subprocess.run(
+            [sys.executable, "-m", "narrator_daemon.cli", "health"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            timeout=30,
+        )
+        return answer.returncode, json.loads(answer.stdout)
+
+    def wait_ready(self, seconds: float = 30.0) -> Daemon:
+        """Once it takes books: its stream is open."""
+
+        def ready() -> bool:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the daemon ended with {self.process.returncode}: {self.log}")
+            try:
+                state = json.loads((self.folder / "state" / "state.json").read_text())
+            except (OSError, ValueError):
+                return False
+            return bool(state["stream"]["state"] == "live")
+
+        wait_until(ready, "the daemon to be ready", seconds)
+        return self
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """Ask it to stop, as systemd does; its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.process.wait()

@@ -1,0 +1,38 @@
+"""Fixtures that several tests share: a local Firebase, a frontend, daemons as real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from narrator_daemon.emulator import LocalFirebase
+from tests.actors import Daemon, Frontend
+
+
+@pytest.fixture
+def firebase() -> Iterator[LocalFirebase]:
+    with LocalFirebase(keep_alive_seconds=1.0) as running:
+        yield running
+
+
+@pytest.fixture
+def frontend(firebase: LocalFirebase) -> Iterator[Frontend]:
+    with Frontend(firebase.endpoints) as running:
+        yield running
+
+
+@pytest.fixture
+def start_daemon(firebase: LocalFirebase, tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons against the local Firebase; what still runs at the end is killed."""
+    started: list[Daemon] = []
+
+    def start(**settings: object) -> Daemon:
+        daemon = Daemon(firebase.environment(), tmp_path / f"daemon-{len(started)}", settings)
+        started.append(daemon)
+        return daemon
+
+    yield start
+    for daemon in started:
+        daemon.kill()

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from narrator_daemon import config, keys
+from narrator_daemon.config import ConfigError
+
+ROOT = Path(__file__).parent.parent
+
+
+def load(tmp_path: Path, text: str = "", environment: dict[str, str] | None = None):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return config.load(path, environment or {})
+
+
+def refusal(tmp_path: Path, text: str = "", environment: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path, text, environment)
+    return str(refused.value)
+
+
+def test_the_shipped_file_shows_every_key_with_its_default(tmp_path: Path) -> None:
+    shipped = (ROOT / "config.toml").read_text()
+    uncommented = "\n".join(
+        line.removeprefix("#")
+        if line.startswith("#") and " = " in line and line[1] != " "
+        else line
+        for line in shipped.splitlines()
+    )
+    shown = tomllib.loads(uncommented)
+    defaults = config.Settings()
+    for section in config.Settings.model_fields:
+        table = getattr(defaults, section)
+        if section == "storage_emulator":
+            continue
+        assert set(shown[section]) == set(type(table).model_fields), section
+        for key, value in tomllib.loads(shipped).get(section, {}).items():
+            assert value == getattr(table, key), (section, key)
+
+
+def test_environment_wins_over_the_file(tmp_path: Path) -> None:
+    settings = load(tmp_path, '[speech]\nengine = "csm"\n', {"NARRATOR_SPEECH__ENGINE": "tone"})
+    assert settings.speech.engine == "tone"
+
+
+def test_the_plain_names_are_honoured(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        environment={
+            "FIREBASE_PROJECT_ID": "p",
+            "FIREBASE_CREDENTIALS_PATH": "/k.json",
+            "TTS_DEBUG": "1",
+        },
+    )
+    assert settings.firebase.project_id == "p"
+    assert settings.firebase.credentials == Path("/k.json")
+    assert settings.logging.level == "debug"
+
+
+def test_emulator_variables_win_over_everything(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        '[firebase]\ndatabase_url = "https://real.firebaseio.com"\ncredentials = "real.json"\n',
+        {
+            "FIREBASE_DATABASE_EMULATOR_HOST": "127.0.0.1:9000",
+            "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9199",
+        },
+    )
+    assert settings.emulated
+    assert settings.firebase.database_url == "http://127.0.0.1:9000?ns=demo-books"
+    assert settings.firebase.storage_bucket == "demo-books.appspot.com"
+    assert settings.firebase.credentials is None
+    assert keys.require(settings, {}) == keys.DEMO_KEY
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "said"),
+    [
+        ("[limits]\nmax_wrods = 3\n", {}, ["config.toml", "[limits] max_wrods", "max_words"]),
+        ("[limts]\n", {}, ["config.toml", "[limts]", "limits"]),
+        ("limits = 3\n", {}, ["config.toml", "limits", "section"]),
+        ('[limits]\nmax_words = "9"\n', {}, ["config.toml", "max_words", "'9'", "number"]),
+        ("[limits]\nmax_words = true\n", {}, ["max_words", "True", "number"]),
+        ("[limits]\nmax_words = 0\n", {}, ["max_words", "found 0", "greater than or equal to 1"]),
+        ('[watermark]\nself_check = "no"\n', {}, ["self_check", "'no'", "true or false"]),
+        ('[speech]\nengine = "espeak"\n', {}, ["engine", "'espeak'", "'csm', 'piper' or 'tone'"]),
+        ('[voice]\nreference = "a.wav"\n', {}, ["[voice]", "transcript"]),
+        ("[claims]\nbeat_seconds = 20.0\n", {}, ["[claims]", "three times beat_seconds"]),
+        ('[storage]\nobject_name = "all.wav"\n', {}, ["object_name", "{token}"]),
+        ('[storage]\nobject_name = "../{token}"\n', {}, ["object_name", "no .."]),
+        ('[firebase]\ndatabase_url = "ftp://x"\n', {}, ["database_url", "'ftp://x'"]),
+        ('[books]\npath = "a.b"\n', {}, ["path", "'a.b'"]),
+        ("[limits\n", {}, ["config.toml", "not TOML", "line 1"]),
+        ("", {"NARRATOR_SPEACH__ENGINE": "tone"}, ["NARRATOR_SPEACH__ENGINE", "speech"]),
+        ("", {"NARRATOR_SPEECH__ENGIN": "tone"}, ["NARRATOR_SPEECH__ENGIN", "engine"]),
+        ("", {"NARRATOR_ENGINE": "tone"}, ["NARRATOR_ENGINE", "SECTION__KEY"]),
+        ("", {"NARRATOR_LIMITS__MAX_WORDS": "many"}, ["NARRATOR_LIMITS__MAX_WORDS", "'many'"]),
+        ("", {"STORAGE_EMULATOR_HOST": "http://x:1"}, ["FIREBASE_DATABASE_EMULATOR_HOST", "both"]),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_its_place(
+    tmp_path: Path, text: str, environment: dict[str, str], said: list[str]
+) -> None:
+    message = refusal(tmp_path, text, environment)
+    for part in said:
+        assert part in message
+
+
+def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "[limits]\nmax_words = 0\nmax_characters = 0\n[nope]\n")
+    assert len(message.splitlines()) == 3
+
+
+def test_a_missing_file_is_refused_and_a_missing_default_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read"):
+        config.load(tmp_path / "nowhere.toml", {})
+    monkeypatch.chdir(tmp_path)
+    assert config.load(None, {}) == config.Settings()
+
+
+def test_a_project_is_required_to_run() -> None:
+    with pytest.raises(ConfigError) as refused:
+        config.require_project(config.Settings())
+    for key in ("project_id", "database_url", "storage_bucket"):
+        assert f"[firebase] {key}: is not set" in str(refused.value)
+
+
+class TestKeys:
+    def test_a_new_key_is_readable_by_its_owner_only_and_loads(self, tmp_path: Path) -> None:
+        path = tmp_path / "watermark.key"
+        keys.write_new(path)
+        assert path.stat().st_mode & 0o777 == 0o600
+        settings = load(tmp_path, f'[watermark]\nkey_file = "{path}"\n')
+        assert len(keys.require(settings, {})) == 32
+
+    def test_a_key_file_is_never_overwritten(self, tmp_path: Path) -> None:
+        path = tmp_path / "watermark.key"
+        path.write_text("old")
+        with pytest.raises(FileExistsError):
+            keys.write_new(path)
+        assert path.read_text() == "old"
+
+    def test_a_real_project_needs_a_key_of_its_own(self) -> None:
+        with pytest.raises(ConfigError, match="narrator-daemon keys new"):
+            keys.require(config.Settings(), {})
+
+    @pytest.mark.parametrize("written", ["5ec2e7", "not hexadecimal at all, but a secret"])
+    def test_an_unusable_key_is_refused_without_quoting_it(
+        self, tmp_path: Path, written: str
+    ) -> None:
+        path = tmp_path / "k"
+        path.write_text(written)
+        settings = load(tmp_path, f'[watermark]\nkey_file = "{path}"\n')
+        with pytest.raises(ConfigError) as refused:
+            keys.require(settings, {})
+        assert str(path) in str(refused.value)
+        assert written not in str(refused.value)
+
+    def test_the_environment_wins_over_the_file(self, tmp_path: Path) -> None:
+        settings = load(tmp_path, '[watermark]\nkey_file = "/nowhere"\n')
+        key = keys.require(settings, {"NARRATOR_WATERMARK_KEY": "ab" * 16})
+        assert key == b"\xab" * 16

@@ -1,0 +1,32 @@
+"""A Firebase on this machine: Realtime Database and Cloud Storage, for demo, frontends and tests.
+
+    from narrator_daemon.emulator import LocalFirebase
+
+    with LocalFirebase() as firebase:
+        os.environ.update(firebase.environment())
+        app = firebase_admin.initialize_app(
+            options={"databaseURL": firebase.endpoints["database_url"]}
+        )
+
+Needs the extra ``emulator``: ``pip install 'narrator-daemon[emulator]'``. It listens on loopback
+only unless told otherwise, since the owner's credential is no secret: ``Bearer owner``.
+"""
+
+from narrator_daemon.emulator.auth import client_token
+from narrator_daemon.emulator.faults import Fault, Faults, InvalidFaultError
+from narrator_daemon.emulator.rules import InvalidRulesError
+from narrator_daemon.emulator.server import EmulatorError, Endpoints, LocalFirebase, serve
+from narrator_daemon.emulator.traffic import Traffic
+
+__all__ = [
+    "EmulatorError",
+    "Endpoints",
+    "Fault",
+    "Faults",
+    "InvalidFaultError",
+    "InvalidRulesError",
+    "LocalFirebase",
+    "Traffic",
+    "client_token",
+    "serve",
+]

@@ -1,0 +1,343 @@
+"""The Realtime Database's REST API.
+
+Source: https://firebase.google.com/docs/reference/rest/database
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from narrator_daemon.emulator.auth import Caller, InvalidTokenError, identify
+from narrator_daemon.emulator.connections import StreamConnection, Streams
+from narrator_daemon.emulator.database import Database, IndexMissingError, PermissionDeniedError
+from narrator_daemon.emulator.query import InvalidQueryError, Query, parse_query
+from narrator_daemon.emulator.rules import InvalidRulesError, Rules
+from narrator_daemon.emulator.traffic import Kind
+from narrator_daemon.emulator.values import (
+    MAX_DEPTH,
+    PRIORITY,
+    InvalidDataError,
+    InvalidKeyError,
+    Path,
+    Value,
+    children_of,
+    coerce_list,
+    etag,
+    is_valid_key,
+    render,
+    to_json,
+)
+
+#: Bytes in the body of one write.
+MAX_WRITE_BYTES = 256 * 1024 * 1024
+RULES_PATH = "/.settings/rules.json"
+
+_PUSH_CHARACTERS = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "ETag",
+}
+_NO_OBJECT = (
+    "Invalid data; couldn't parse JSON object. Are you sending a JSON object with valid key names?"
+)
+
+
+class RestError(Exception):
+    """A request that is answered with an error.
+
+    Args:
+        status: HTTP status.
+        message: for the body's ``error``.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def push_id(now: int) -> str:
+    """A key that sorts by time: 8 characters of milliseconds, 12 of chance.
+
+    Source: https://firebase.blog/posts/2015/02/the-2120-ways-to-ensure-unique_68
+    """
+    stamp = [_PUSH_CHARACTERS[now >> shift & 63] for shift in range(42, -1, -6)]
+    return "".join([*stamp, *(secrets.choice(_PUSH_CHARACTERS) for _ in range(12))])
+
+
+class RestApi:
+    """Answers requests for one database.
+
+    Args:
+        database: what is served.
+        namespace: its name, which ``?ns=`` must give if it is there.
+        streams: the open event streams; this adds to them.
+    """
+
+    def __init__(self, database: Database, namespace: str, streams: Streams) -> None:
+        self._database = database
+        self._namespace = namespace
+        self._streams = streams
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            return await self._answer(request)
+        except RestError as error:
+            return _error(error.status, str(error))
+        except PermissionDeniedError:
+            return _error(401, "Permission denied")
+        except InvalidTokenError as error:
+            return _error(401, str(error))
+        except (InvalidQueryError, IndexMissingError, InvalidRulesError) as error:
+            return _error(400, str(error))
+        except InvalidDataError as error:
+            return _error(400, str(error))
+        except web.HTTPRequestEntityTooLarge:
+            return _error(
+                400,
+                "Data to write exceeds the maximum size that can be modified with a single "
+                "request.",
+            )
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        method = _method(request)
+        if method == "OPTIONS":
+            return _preflight()
+        raw_path = request.raw_path.partition("?")[0]
+        request["kind"] = Kind("database", method, "other", "/")
+        if request.query.get("ns", self._namespace) != self._namespace:
+            raise RestError(
+                404,
+                "Firebase error. Please ensure that you have the URL of your Firebase Realtime "
+                f"Database instance configured correctly: ?ns={self._namespace}",
+            )
+        caller = identify(request.headers.get("Authorization"), request.query)
+        if raw_path == RULES_PATH:
+            request["kind"] = Kind("database", method, "rules", RULES_PATH)
+            return await self._rules(request, method, caller)
+        path = _parse_path(raw_path)
+        place = "/" + "/".join((*path[:1], *("*" for _ in path[1:2])))
+        request["kind"] = Kind("database", method, _kind(request, method), place)
+        if method in ("GET", "HEAD"):
+            query = parse_query(request.query)
+            if "text/event-stream" in request.headers.get("Accept", ""):
+                return await self._stream(request, caller, path, query)
+            return self._get(request, caller, path, query)
+        if method in ("PUT", "PATCH", "POST", "DELETE"):
+            body = await request.read() if method != "DELETE" else b"null"
+            return self._write(request, method, caller, path, body)
+        raise RestError(405, "Method not allowed.")
+
+    def _get(
+        self, request: web.Request, caller: Caller, path: Path, query: Query | None
+    ) -> web.Response:
+        wants_etag = _flag(request.headers.get("X-Firebase-ETag"))
+        if_none_match = request.headers.get("if-none-match")
+        shallow = _flag(request.query.get("shallow"))
+        export = request.query.get("format") == "export"
+        if query is not None:
+            if shallow:
+                raise RestError(400, "Mixing 'shallow' and querying parameters is not supported.")
+            if wants_etag or if_none_match is not None:
+                raise RestError(400, "ETags are not supported with querying parameters.")
+            found = self._database.query(caller, path, query)
+            children = {key: render(child, export=export) for key, child in found.items()}
+            return _answer(request, children if export else coerce_list(children))
+        value = self._database.read(caller, path)
+        headers = {}
+        if wants_etag or if_none_match is not None:
+            headers["ETag"] = etag(value)
+            if if_none_match is not None and _unquoted(if_none_match) == headers["ETag"]:
+                return web.Response(status=304, headers={**_CORS, **headers})
+        return _answer(
+            request, _shallow(value) if shallow else render(value, export=export), headers
+        )
+
+    async def _stream(
+        self, request: web.Request, caller: Caller, path: Path, query: Query | None
+    ) -> web.StreamResponse:
+        connection = StreamConnection(
+            "/" + "/".join(path), lambda: self._database.may_read(caller, path, query)
+        )
+        feed = self._database.feed(caller, path, query, connection.event)
+        response = web.StreamResponse(
+            headers={**_CORS, "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+        )
+        await response.prepare(request)
+        try:
+            # The feed hears of commits from here on: nothing is lost between snapshot and events.
+            feed.open()
+            await self._streams.serve(connection, response, request["kind"], caller.expires)
+        finally:
+            feed.close()
+        return response
+
+    def _write(
+        self, request: web.Request, method: str, caller: Caller, path: Path, body: bytes
+    ) -> web.Response:
+        raw = _parse_body(body)
+        headers = {}
+        if_match = request.headers.get("if-match")
+        if if_match is not None:
+            if method == "PATCH":
+                raise RestError(400, "The if-match header is not supported for PATCH requests.")
+            value = self._database.read(caller, path)
+            tag = etag(value)
+            if _unquoted(if_match) != tag:
+                return web.Response(
+                    status=412,
+                    body=to_json(render(value)),
+                    headers={**_CORS, "ETag": tag},
+                    content_type="application/json",
+                    charset="utf-8",
+                )
+        try:
+            answer = self._apply(method, caller, path, raw)
+        except InvalidKeyError as error:
+            raise RestError(400, _key_error(error.key, body)) from None
+        if _flag(request.headers.get("X-Firebase-ETag")) and method != "POST":
+            headers["ETag"] = etag(self._database.tree.get(path))
+        return _answer(request, answer, headers)
+
+    def _apply(self, method: str, caller: Caller, path: Path, raw: object) -> object:
+        if method == "PATCH":
+            if not isinstance(raw, dict):
+                raise RestError(400, _NO_OBJECT)
+            stored = self._database.update(caller, path, raw)
+            return {name: render(value) for name, value in stored.items()}
+        if method == "POST":
+            name = push_id(self._database.now())
+            self._database.set(caller, (*path, name), raw)
+            return {"name": name}
+        return render(self._database.set(caller, path, raw))
+
+    async def _rules(self, request: web.Request, method: str, caller: Caller) -> web.Response:
+        if not caller.admin:
+            raise PermissionDeniedError
+        if method == "GET":
+            return web.Response(
+                text=self._database.rules.source, content_type="application/json", headers=_CORS
+            )
+        if method != "PUT":
+            raise RestError(405, "Method not allowed.")
+        try:
+            source = (await request.read()).decode()
+        except UnicodeDecodeError:
+            raise RestError(400, "Parse error: rules must be UTF-8.") from None
+        self._database.change_rules(Rules(source))
+        return _answer(request, {"status": "ok"})
+
+
+def _method(request: web.Request) -> str:
+    if request.method == "POST":
+        override = request.headers.get("X-HTTP-Method-Override") or request.query.get(
+            "x-http-method-override"
+        )
+        if override:
+            return override.upper()
+    return request.method
+
+
+def _kind(request: web.Request, method: str) -> str:
+    if method != "GET":
+        return "write"
+    stream = "text/event-stream" in request.headers.get("Accept", "")
+    if "orderBy" in request.query:
+        return "query-stream" if stream else "query"
+    if stream:
+        return "stream"
+    return "shallow" if _flag(request.query.get("shallow")) else "value"
+
+
+def _flag(text: str | None) -> bool:
+    return text is not None and text.lower() == "true"
+
+
+def _unquoted(tag: str) -> str:
+    return tag.strip().strip('"')
+
+
+def _parse_path(raw_path: str) -> Path:
+    if not raw_path.endswith(".json"):
+        raise RestError(404, "append .json to your request URI to use the REST API.")
+    try:
+        text = unquote(raw_path[: -len(".json")], errors="strict")
+    except UnicodeDecodeError:
+        raise RestError(400, "Invalid path: Invalid token in path") from None
+    path = tuple(part for part in text.split("/") if part)
+    keys = path[:-1] if path and path[-1] == PRIORITY else path
+    if not all(map(is_valid_key, keys)):
+        raise RestError(400, "Invalid path: Invalid token in path")
+    if len(path) > MAX_DEPTH:
+        raise RestError(400, f"Invalid path: path exceeds the maximum depth of {MAX_DEPTH}")
+    return path
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _parse_body(body: bytes) -> object:
+    if not body.strip():
+        raise RestError(400, "Error: No data supplied.")
+    try:
+        return json.loads(body.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise RestError(400, "Invalid data; couldn't parse JSON object, array, or value.") from None
+
+
+def _key_error(key: str, body: bytes) -> str:
+    text = body.decode()
+    forms = (json.dumps(key, ensure_ascii=False), json.dumps(key))
+    offset = max(0, *(text.find(form) for form in forms))
+    line = text.count("\n", 0, offset) + 1
+    column = offset - text.rfind("\n", 0, offset)
+    return (
+        f"Invalid data; couldn't parse key beginning at {line}:{column}. "
+        "Key value can't be empty or contain $ # [ ] / or ."
+    )
+
+
+def _shallow(value: Value) -> object:
+    keys = {key: True for key, _ in children_of(value)}
+    return keys or render(value)
+
+
+def _answer(
+    request: web.Request, content: object, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    style = request.query.get("print")
+    if style == "silent":
+        return web.Response(status=204, headers={**_CORS, **(headers or {})})
+    return web.Response(
+        body=to_json(content, pretty=style == "pretty"),
+        content_type="application/json",
+        charset="utf-8",
+        headers={**_CORS, "Cache-Control": "no-cache", **(headers or {})},
+    )
+
+
+def _error(status: int, message: str) -> web.Response:
+    return web.Response(
+        status=status,
+        body=json.dumps({"error": message}).encode(),
+        content_type="application/json",
+        charset="utf-8",
+        headers=_CORS,
+    )
+
+
+def _preflight() -> web.Response:
+    return web.Response(
+        headers={
+            **_CORS,
+            "Access-Control-Allow-Methods": "GET, PUT, PATCH, POST, DELETE, OPTIONS",
+            "Access-Control-Allow-Headers": "*, Authorization",
+            "Access-Control-Max-Age": "3600",
+        }
+    )

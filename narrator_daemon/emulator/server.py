@@ -1,0 +1,341 @@
+"""The local Firebase as a whole: database and storage, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypedDict, TypeVar
+
+try:
+    from aiohttp import web
+except ImportError as error:  # pragma: no cover - depends on the installation
+    raise ImportError(
+        "the local Firebase needs more packages: pip install 'narrator-daemon[emulator]'"
+    ) from error
+
+from narrator_daemon.emulator.auth import Caller
+from narrator_daemon.emulator.connections import Streams
+from narrator_daemon.emulator.control import Control
+from narrator_daemon.emulator.database import Database
+from narrator_daemon.emulator.disk import Journal
+from narrator_daemon.emulator.faults import Faults
+from narrator_daemon.emulator.gateway import CONTROL, Gateway, Handler
+from narrator_daemon.emulator.gcs_process import GcsProcess
+from narrator_daemon.emulator.rest import MAX_WRITE_BYTES, RestApi
+from narrator_daemon.emulator.rules import Rules, default_rules
+from narrator_daemon.emulator.storage import StorageProxy
+from narrator_daemon.emulator.traffic import Traffic
+from narrator_daemon.emulator.tree import Tree
+
+T = TypeVar("T")
+
+#: How long requests in work may take when the server stops.
+_SHUTDOWN_SECONDS = 1.0
+
+
+class Endpoints(TypedDict):
+    """Where a local Firebase answers; what ``narrator-daemon emulator`` prints.
+
+    Attributes:
+        database_host: host and port.
+        database_url: for ``databaseURL`` of an SDK.
+        storage_url: for ``STORAGE_EMULATOR_HOST``; empty without storage.
+        namespace: the database's name.
+        bucket: the bucket that is there from the start.
+    """
+
+    database_host: str
+    database_url: str
+    storage_url: str
+    namespace: str
+    bucket: str
+
+
+class EmulatorError(RuntimeError):
+    """The local Firebase cannot start; the text says why and what to do."""
+
+
+class LocalFirebase:
+    """A Realtime Database and a Cloud Storage on this machine, for as long as the ``with`` lasts.
+
+    >>> with LocalFirebase(storage=False) as firebase:
+    ...     firebase.load("/books/emma", {"narrative": "Emma Woodhouse, handsome, clever…"})
+    ...     host = firebase.endpoints["database_host"]
+
+    It runs in a thread of this process (storage in a child process that ends with it).
+
+    Args:
+        host: address to listen on. Anything but loopback lets others in, who need no password.
+        database_port: 0 picks one.
+        storage_port: 0 picks one.
+        namespace: the database's name, as in ``?ns=``.
+        bucket: made at the start.
+        rules: a rules file, or its content; None for rules that follow the narration contract.
+        data: folder that keeps database and objects between runs; None forgets them.
+        keep_alive_seconds: how often a stream without events says that it is alive.
+        storage: False for the database alone.
+
+    Attributes:
+        faults: what goes wrong on demand.
+        traffic: what went over the wire so far.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        database_port: int = 0,
+        storage_port: int = 0,
+        namespace: str = "demo-books",
+        bucket: str = "demo-books.appspot.com",
+        rules: Path | Mapping[str, Any] | None = None,
+        data: Path | None = None,
+        keep_alive_seconds: float = 30.0,
+        storage: bool = True,
+    ) -> None:
+        self._host = host
+        self._ports = (database_port, storage_port)
+        self._namespace = namespace
+        self._bucket = bucket
+        self._rules = _read_rules(rules)
+        self._data = data
+        self._with_storage = storage
+        self.traffic = Traffic()
+        self.faults = Faults(self._act_on_streams)
+        self._streams = Streams(keep_alive_seconds, self.traffic, self.faults.silenced)
+        self._database: Database
+        self._endpoints: Endpoints | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> LocalFirebase:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where it answers."""
+        if self._endpoints is None:
+            raise EmulatorError("the local Firebase is not running; use it as a context manager")
+        return self._endpoints
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point the SDKs here."""
+        variables = {"FIREBASE_DATABASE_EMULATOR_HOST": self.endpoints["database_host"]}
+        if self.endpoints["storage_url"]:
+            variables["STORAGE_EMULATOR_HOST"] = self.endpoints["storage_url"]
+        return variables
+
+    def load(self, path: str, value: object) -> None:
+        """Set a value without a request, whatever the rules: a quick way to seed a lot.
+
+        Args:
+            path: as ``/books``.
+            value: anything that could be parsed JSON.
+        """
+
+        async def load() -> None:
+            parts = tuple(part for part in path.split("/") if part)
+            self._database.set(Caller(admin=True), parts, value)
+
+        self._run(load())
+
+    def start(self) -> LocalFirebase:
+        """Start listening.
+
+        Raises:
+            EmulatorError: a port is taken, or the storage server does not start.
+        """
+        ready: Future[Endpoints] = Future()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main(ready)), name="local-firebase", daemon=True
+        )
+        self._thread.start()
+        try:
+            self._endpoints = ready.result()
+        except OSError as error:
+            self._thread.join()
+            raise EmulatorError(f"cannot listen on {self._host}: {error.strerror}") from error
+        except BaseException:
+            self._thread.join()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End every connection and stop. Safe to call twice."""
+        if self._thread is not None and self._endpoints is not None:
+            self._endpoints = None
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+
+    def _run(self, work: Awaitable[T]) -> T:
+        async def wrapped() -> T:
+            return await work
+
+        return asyncio.run_coroutine_threadsafe(wrapped(), self._loop).result()
+
+    def _act_on_streams(self, action: str, path: re.Pattern[str]) -> int:
+        def act() -> int:
+            found = self._streams.matching(lambda where: path.search(where) is not None)
+            for connection in found:
+                if action == "cancel_streams":
+                    connection.cancel()
+                elif action == "revoke_streams":
+                    connection.revoke()
+                else:
+                    connection.end()
+            return len(found)
+
+        if threading.current_thread() is self._thread:
+            return act()
+
+        async def later() -> int:
+            return act()
+
+        return self._run(later())
+
+    async def _main(self, ready: Future[Endpoints]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        undo: list[Callable[[], Awaitable[None]]] = []
+        try:
+            ready.set_result(await self._open(undo))
+            await self._stop.wait()
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+        finally:
+            self._streams.end_all()
+            for step in reversed(undo):
+                await step()
+
+    async def _open(self, undo: list[Callable[[], Awaitable[None]]]) -> Endpoints:
+        tree = Tree()
+        journal = None
+        if self._data is not None:
+            journal = Journal(self._data)
+            tree = journal.tree
+
+            async def close_journal() -> None:
+                journal.close()
+
+            undo.append(close_journal)
+        self._database = Database(tree, self._rules)
+        self._database.rules_changed.append(self._streams.check_all)
+        if journal is not None:
+            self._database.committed.append(journal.committed)
+        rest = RestApi(self._database, self._namespace, self._streams)
+        control = Control(self.faults, self.traffic)
+
+        async def database_handler(request: web.Request) -> web.StreamResponse:
+            if request.path.startswith(CONTROL):
+                return await control.handle(request)
+            return await rest.handle(request)
+
+        database = await self._listen("database", database_handler, self._ports[0], undo)
+        storage = await self._open_storage(undo) if self._with_storage else ""
+        return Endpoints(
+            database_host=database,
+            database_url=f"http://{database}?ns={self._namespace}",
+            storage_url=storage,
+            namespace=self._namespace,
+            bucket=self._bucket,
+        )
+
+    async def _open_storage(self, undo: list[Callable[[], Awaitable[None]]]) -> str:
+        proxy: StorageProxy
+
+        async def storage_handler(request: web.Request) -> web.StreamResponse:
+            return await proxy.handle(request)
+
+        address = await self._listen("storage", storage_handler, self._ports[1], undo)
+        folder = None if self._data is None else self._data / "storage"
+        process = await asyncio.to_thread(GcsProcess, address, folder)
+
+        async def stop_process() -> None:
+            await asyncio.to_thread(process.stop)
+
+        undo.insert(0, stop_process)
+        proxy = StorageProxy(process.url, address, self.traffic)
+        undo.insert(1, proxy.close)
+        await proxy.create_bucket(self._bucket)
+        return f"http://{address}"
+
+    async def _listen(
+        self,
+        service: str,
+        handler: Handler,
+        port: int,
+        undo: list[Callable[[], Awaitable[None]]],
+    ) -> str:
+        app = web.Application(client_max_size=MAX_WRITE_BYTES)
+        gateway = Gateway(service, self.faults, self.traffic, handler)
+        app.router.add_route("*", "/{path:.*}", gateway.handle)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            # A client that hangs up frees its listener at once.
+            handler_cancellation=True,
+        )
+        await runner.setup()
+        undo.append(runner.cleanup)
+        await web.TCPSite(runner, self._host, port, reuse_address=True).start()
+        bound = runner.addresses[0][1]
+        # An address that listens everywhere is no address to connect to.
+        name = "127.0.0.1" if self._host in ("", "0.0.0.0", "::") else self._host  # noqa: S104
+        return f"[{name}]:{bound}" if ":" in name else f"{name}:{bound}"
+
+
+def _read_rules(rules: Path | Mapping[str, Any] | None) -> Rules:
+    if rules is None:
+        return Rules(default_rules())
+    if isinstance(rules, Mapping):
+        return Rules(json.dumps(rules, indent=2))
+    try:
+        return Rules(rules.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EmulatorError(f"cannot read the rules: {rules}: {error.strerror}") from error
+
+
+def serve(
+    host: str = "127.0.0.1",
+    database_port: int = 0,
+    storage_port: int = 0,
+    namespace: str = "demo-books",
+    bucket: str = "demo-books.appspot.com",
+    rules: Path | None = None,
+    data: Path | None = None,
+) -> None:
+    """Run a local Firebase until SIGTERM or SIGINT; the arguments are `LocalFirebase`'s.
+
+    Prints one line of JSON, the `Endpoints`, on standard output when it is ready. To be called on
+    the main thread.
+
+    Raises:
+        EmulatorError: it cannot start.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with LocalFirebase(
+        host, database_port, storage_port, namespace, bucket, rules=rules, data=data
+    ) as firebase:
+        print(json.dumps(firebase.endpoints), flush=True, file=sys.stdout)
+        stop.wait()

@@ -1,0 +1,260 @@
+import itertools
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from csm import SAMPLE_RATE
+from csm.loudness import integrated_loudness, k_weighting, true_peak_decibels
+from csm.mastering import master, pcm16
+
+Samples = NDArray[np.float32]
+HEAD, TAIL, PAD = 0.5, 1.0, 0.06
+
+
+def speech(seconds: float, seed: int = 0, level: float = 0.1) -> Samples:
+    """Noise in syllables, which has the crest and the gaps of speech."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    noise = np.convolve(random.standard_normal(len(time) + 8), np.hanning(9), mode="valid")
+    swell = np.abs(np.sin(2 * np.pi * 2 * time)) ** 1.5
+    return (level * noise * swell / 2).astype(np.float32)
+
+
+def silence(seconds: float) -> Samples:
+    return np.zeros(round(seconds * SAMPLE_RATE), dtype=np.float32)
+
+
+def sine(hertz: float, seconds: float, level: float = 0.3, phase: float = 0.0) -> Samples:
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    return (level * np.sin(2 * np.pi * hertz * time + phase)).astype(np.float32)
+
+
+def decibels(samples: Samples) -> float:
+    return 10 * math.log10(float(np.mean(samples.astype(np.float64) ** 2)) + 1e-30)
+
+
+def sounding(samples: Samples) -> list[tuple[float, float]]:
+    """Start and end in seconds of each stretch of sound, where 200 ms of quiet part them."""
+    frame = SAMPLE_RATE // 200
+    level = np.array(
+        [decibels(part) for part in samples[: len(samples) // frame * frame].reshape(-1, frame)]
+    )
+    loud = np.flatnonzero(level > -55)
+    groups = np.split(loud, np.flatnonzero(np.diff(loud) > 40) + 1)
+    return [(group[0] / 200, (group[-1] + 1) / 200) for group in groups if len(group)]
+
+
+# Measuring
+
+
+def test_a_full_sine_has_the_loudness_of_the_standard() -> None:
+    assert integrated_loudness(sine(997, 5, 1.0), SAMPLE_RATE) == pytest.approx(-3.01, abs=0.05)
+    assert integrated_loudness(sine(997, 5, 0.1), SAMPLE_RATE) == pytest.approx(-23.01, abs=0.05)
+
+
+def test_the_filters_are_the_standards_at_48_khz() -> None:
+    shelf, high_pass = k_weighting(48_000)
+    assert shelf == pytest.approx(
+        [
+            1.53512485958697,
+            -2.69169618940638,
+            1.19839281085285,
+            1,
+            -1.69065929318241,
+            0.73248077421585,
+        ],
+        abs=1e-9,
+    )
+    assert high_pass == pytest.approx([1, -2, 1, 1, -1.99004745483398, 0.99007225036621], abs=1e-9)
+
+
+def test_silence_and_what_is_far_quieter_do_not_count() -> None:
+    loud = sine(997, 8, 0.2)
+    alone = integrated_loudness(loud, SAMPLE_RATE)
+    with_silence = integrated_loudness(np.concatenate((loud, silence(8))), SAMPLE_RATE)
+    with_murmur = integrated_loudness(np.concatenate((loud, sine(997, 8, 0.005))), SAMPLE_RATE)
+    assert with_silence == pytest.approx(alone, abs=0.15)
+    assert with_murmur == pytest.approx(alone, abs=0.15)
+    assert integrated_loudness(silence(3), SAMPLE_RATE) == -math.inf
+
+
+def test_the_true_peak_lies_between_the_samples() -> None:
+    tone = sine(SAMPLE_RATE / 4, 1, 1.0, phase=math.pi / 4)
+    assert 20 * math.log10(np.abs(tone).max()) == pytest.approx(-3.01, abs=0.01)
+    assert true_peak_decibels(tone[1000:-1000]) == pytest.approx(0, abs=0.35)
+
+
+def test_the_true_peak_of_a_long_sound_does_not_depend_on_where_its_peak_lies() -> None:
+    # Longer than the stretch that is worked on at once; the peak stands at and around its edges.
+    burst = sine(SAMPLE_RATE / 4, 0.01, 0.9, phase=math.pi / 4)
+    expected = true_peak_decibels(np.concatenate((silence(1), burst, silence(1))))
+    for position in ((1 << 18) - 240, (1 << 18) - 120, 1 << 18):
+        long = silence(25)
+        long[position : position + len(burst)] = burst
+        assert true_peak_decibels(long) == pytest.approx(expected, abs=1e-3)
+
+
+# The finished narration
+
+
+@pytest.fixture(scope="module")
+def narration() -> Samples:
+    parts = [
+        (np.concatenate((silence(0.3), speech(3, 1), silence(0.5))), 0.35),
+        (speech(2, 2, level=0.15), 0.9),
+        (np.concatenate((speech(1, 3), silence(0.7), speech(1, 4), silence(1))), 0.35),
+        (speech(4, 5), 0.0),
+    ]
+    return master(parts)
+
+
+def test_loudness_peak_and_level_hold(narration: Samples) -> None:
+    assert narration.dtype == np.float32
+    assert abs(integrated_loudness(narration, SAMPLE_RATE) + 20) <= 0.5
+    assert true_peak_decibels(narration) <= -3
+    assert -23 <= decibels(narration) <= -18
+
+
+def test_pauses_are_as_long_as_asked_and_inner_silence_is_kept(narration: Samples) -> None:
+    stretches = sounding(narration)
+    assert len(stretches) == 5
+    gaps = [second[0] - first[1] for first, second in itertools.pairwise(stretches)]
+    assert gaps == pytest.approx([0.35, 0.9, 0.7, 0.35], abs=0.06)
+
+
+def test_head_and_tail_are_there(narration: Samples) -> None:
+    stretches = sounding(narration)
+    assert stretches[0][0] == pytest.approx(HEAD + PAD, abs=0.04)
+    assert len(narration) / SAMPLE_RATE - stretches[-1][1] == pytest.approx(TAIL + PAD, abs=0.04)
+
+
+def test_pauses_hold_quiet_room_tone_and_never_digital_zero(narration: Samples) -> None:
+    stretches = sounding(narration)
+    edges = [(0.0, stretches[0][0])] + [
+        (first[1], second[0]) for first, second in itertools.pairwise(stretches)
+    ]
+    for start, end in [*edges, (stretches[-1][1], len(narration) / SAMPLE_RATE)]:
+        quiet = narration[round((start + 0.08) * SAMPLE_RATE) : round((end - 0.08) * SAMPLE_RATE)]
+        assert -75 < decibels(quiet) < -60
+    assert np.mean(pcm16(narration[: SAMPLE_RATE // 3]) == 0) < 0.3
+
+
+def test_joins_do_not_click() -> None:
+    # Segments that start and end in mid-swing: cut straight, each join would be a jump of 0.3.
+    tone = sine(200, 1, 0.3, phase=math.pi / 2)
+    finished = master([(tone, 0.35)] * 4)
+    smooth = 2 * np.pi * 200 / SAMPLE_RATE * np.abs(finished).max()
+    assert np.abs(np.diff(finished)).max() < 1.3 * smooth
+
+
+def test_peaky_sound_is_limited_and_not_clipped() -> None:
+    peaky = speech(6, 7, level=0.02)
+    for position in range(SAMPLE_RATE // 2, len(peaky) - 100, SAMPLE_RATE // 3):
+        peaky[position : position + 48] += sine(SAMPLE_RATE / 4, 0.002, 0.9, phase=math.pi / 4)
+    finished = master([(peaky, 0.0)])
+    assert true_peak_decibels(finished) <= -3
+    assert abs(integrated_loudness(finished, SAMPLE_RATE) + 20) <= 0.5
+    top = np.abs(finished) > 0.999 * np.abs(finished).max()
+    assert np.count_nonzero(top) < 40
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    lengths=st.lists(st.integers(0, 30_000), min_size=1, max_size=4),
+    level=st.floats(0.003, 3),
+    pause=st.floats(0, 2),
+    target=st.floats(-26, -18),
+    seed=st.integers(0, 99),
+)
+def test_any_speech_keeps_the_promises(
+    lengths: list[int], level: float, pause: float, target: float, seed: int
+) -> None:
+    parts = [(speech(n / SAMPLE_RATE, seed + k, level), pause) for k, n in enumerate(lengths)]
+    finished = master(parts, target_lufs=target)
+    assert np.isfinite(finished).all()
+    assert len(finished) >= (HEAD + TAIL) * SAMPLE_RATE
+    assert true_peak_decibels(finished) <= -3
+    if max(lengths) >= SAMPLE_RATE:
+        assert abs(integrated_loudness(finished, SAMPLE_RATE) - target) <= 0.5
+
+
+# Odd input
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_is_refused(bad: float) -> None:
+    broken = speech(1)
+    broken[100] = bad
+    with pytest.raises(ValueError, match="segment 1 holds NaN or infinity"):
+        master([(speech(1), 0.35), (broken, 0.0)])
+
+
+def test_wrong_shapes_and_pauses_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 dimensions"):
+        master([(speech(1).reshape(1, -1), 0.0)])
+    with pytest.raises(ValueError, match="pause after segment 0"):
+        master([(speech(1), -0.1)])
+
+
+@pytest.mark.parametrize("parts", [[], [(silence(2), 0.35)], [(silence(0), 0.0)]])
+def test_without_any_sound_there_is_room_tone(parts: list[tuple[Samples, float]]) -> None:
+    finished = master(parts)
+    assert len(finished) == round((HEAD + TAIL) * SAMPLE_RATE)
+    assert -75 < decibels(finished) < -60
+
+
+def test_a_silent_segment_leaves_one_pause() -> None:
+    finished = master([(speech(1, 1), 0.35), (silence(1), 0.9), (speech(1, 2), 0.0)])
+    first, second = sounding(finished)
+    assert second[0] - first[1] == pytest.approx(0.9, abs=0.08)
+
+
+def test_one_sample_is_enough() -> None:
+    finished = master([(np.array([0.5], dtype=np.float32), 0.0)])
+    assert true_peak_decibels(finished) <= -3
+
+
+def test_noise_alone_is_not_raised_without_end() -> None:
+    faint = speech(3, 1, level=0.001)
+    assert integrated_loudness(master([(faint, 0.0)]), SAMPLE_RATE) < -28
+
+
+def test_quiet_final_consonants_stay() -> None:
+    word = speech(1, 1)
+    consonant = speech(0.05, 2, level=0.1 * 10 ** (-32 / 20))
+    finished = master([(np.concatenate((word, consonant, silence(1))), 0.0)])
+    spoken = len(finished) / SAMPLE_RATE - HEAD - TAIL - 2 * PAD
+    assert spoken >= 1.04
+
+
+def test_it_repeats_itself() -> None:
+    parts = [(speech(1, 1), 0.35), (speech(1, 2), 0.0)]
+    assert np.array_equal(master(parts), master(parts))
+
+
+def test_the_input_is_left_as_it_was() -> None:
+    part = speech(1, 1)
+    before = part.copy()
+    master([(part, 0.0)])
+    assert np.array_equal(part, before)
+
+
+def test_pcm_rounds_and_clips() -> None:
+    samples = np.array([0, 1, -1, 2, -2, 0.5 / 32767, 0.4 / 32767, 1.6 / 32767], dtype=np.float32)
+    assert pcm16(samples).tolist() == [0, 32767, -32767, 32767, -32768, 0, 0, 2]
+    with pytest.raises(ValueError, match="NaN"):
+        pcm16(np.array([np.nan], dtype=np.float32))
+
+
+def test_mastering_and_text_need_no_torch() -> None:
+    code = (
+        "import sys, csm.mastering, csm.text;"
+        "sys.exit('torch' in sys.modules or 'torchaudio' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

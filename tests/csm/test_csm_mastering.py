@@ -21,7 +21,7 @@ def speech(seconds: float, seed: int = 0, level: float = 0.1) -> Samples:
     """Noise in syllables, which has the crest and the gaps of speech."""
     random = np.random.default_rng(seed)
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    noise = np.convolve(random.standard_normal(len(time) + 8), np.hanning(9), mode="valid")
+    noise = np.convolve(random.standard_normal(len(time) + 9), np.hanning(9), mode="valid")[1:]
     swell = np.abs(np.sin(2 * np.pi * 2 * time)) ** 1.5
     return (level * noise * swell / 2).astype(np.float32)
 

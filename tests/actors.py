@@ -149,12 +149,19 @@ class Daemon:
             if self.process.poll() is not None:
                 raise AssertionError(f"the daemon ended with {self.process.returncode}: {self.log}")
             try:
-                state = json.loads((self.folder / "state" / "state.json").read_text())
+                folder = Path(self.environment["NARRATOR_DAEMON__STATE_DIR"])
+                state = json.loads((folder / "state.json").read_text())
             except (OSError, ValueError):
                 return False
             return bool(state["stream"]["state"] == "live")
 
         wait_until(ready, "the daemon to be ready", seconds)
+        return self
+
+    def wait_until_locked(self) -> Daemon:
+        """Once it has written its state."""
+        folder = Path(self.environment["NARRATOR_DAEMON__STATE_DIR"])
+        wait_until(lambda: (folder / "state.json").exists(), "the daemon's state")
         return self
 
     def stop(self, seconds: float = 30.0) -> int:

@@ -33,9 +33,13 @@ def copy(tiny: Path, tmp_path: Path) -> Path:
 
 def all_weights(folder: Path) -> dict[str, torch.Tensor]:
     weights: dict[str, torch.Tensor] = {}
-    for shard in folder.glob("transformers-*.safetensors"):
+    for shard in shards(folder):
         weights |= load_file(shard)
     return weights
+
+
+def shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("transformers-*.safetensors"))
 
 
 def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -53,7 +57,7 @@ def test_the_hubs_layout_loads_whole(tiny: Path, capfd: pytest.CaptureFixture[st
     loaded = checkpoint.model.state_dict()
     # The codec's names in files differ from those in memory, by transformers' version.
     saved = {name: w for name, w in all_weights(tiny).items() if "codec_model" not in name}
-    assert len(saved) > 40
+    assert len(saved) > 30
     assert all(torch.equal(loaded[name], saved[name]) for name in saved)
     assert not checkpoint.model.training
     # Off a terminal, no progress bars.
@@ -112,8 +116,12 @@ def config(**values: Any) -> Callable[[Path], None]:
     return lambda folder: edit(folder / "config.json", lambda content: content.update(values))
 
 
+def lose_a_shard(folder: Path) -> None:
+    shards(folder)[1].unlink()
+
+
 def truncate(folder: Path) -> None:
-    shard = folder / "transformers-00002-of-00003.safetensors"
+    shard = shards(folder)[1]
     with shard.open("r+b") as file:
         file.truncate(shard.stat().st_size // 2)
 
@@ -145,8 +153,8 @@ def point_outside(folder: Path) -> None:
         (unlink(INDEX), "holds no weights.*is missing"),
         (write(INDEX, '{"weight_map": []}'), "lists no weight files"),
         (point_outside, "lists no weight files of this folder"),
-        (unlink("transformers-00002-of-00003.safetensors"), "incomplete or damaged.*00002-of"),
-        (truncate, "incomplete or damaged: .*00002-of-00003.*delete it and load"),
+        (lose_a_shard, r"incomplete or damaged.*00002-of"),
+        (truncate, r"incomplete or damaged: .*00002-of.*delete it and load"),
         (forget_a_weight, r"lacks 1 of the weights of a CSM, lm_head\.weight"),
     ],
 )
@@ -306,7 +314,7 @@ def test_from_the_hub_then_from_the_cache(
 
 
 def test_a_broken_off_download_is_finished(hub: Hub) -> None:
-    shard = "transformers-00003-of-00003.safetensors"
+    first, *_, shard = [shard.name for shard in shards(hub.folder)]
     hub.hidden = {shard}
     with pytest.raises(CsmError, match="lacks a file that a CSM checkpoint needs"):
         load_checkpoint(HUB_ID, device="cpu")
@@ -314,7 +322,7 @@ def test_a_broken_off_download_is_finished(hub: Hub) -> None:
     hub.requests.clear()
     load_checkpoint(HUB_ID, device="cpu")
     assert any(path.endswith(shard) for path in hub.requests)
-    assert not any(path.endswith("00001-of-00003.safetensors") for path in hub.requests)
+    assert not any(path.endswith(first) for path in hub.requests)
 
 
 def test_a_hub_repository_in_the_plain_layout(hub: Hub, copy: Path) -> None:

@@ -72,6 +72,9 @@ def make(folder: Path, seed: int = 0, *, ends: bool = True) -> Path:
     model = _model(tokenizer, seed)
     if ends:
         _teach_to_end(model)
+    # Alike, as in the released checkpoint; not every version of transformers ties them itself.
+    audio = model.backbone_model.embed_tokens.embed_audio_tokens.weight
+    model.depth_decoder.model.embed_tokens.weight.data.copy_(audio.data)
     model.save_pretrained(folder, max_shard_size="12MB")
     CsmProcessor(
         feature_extractor=EncodecFeatureExtractor(feature_size=1, sampling_rate=24_000),
@@ -127,7 +130,7 @@ def _model(tokenizer: PreTrainedTokenizerFast, seed: int) -> CsmForConditionalGe
         backbone_hidden_size=64,
         hidden_size=48,
         intermediate_size=64,
-        num_hidden_layers=2,
+        num_hidden_layers=1,
         num_attention_heads=4,
         num_key_value_heads=2,
         rope_parameters={

@@ -28,17 +28,18 @@ class StreamConnection:
 
     Attributes:
         path: as above.
+        ended: whether nothing more will be queued.
     """
 
     def __init__(self, path: str, still_allowed: Callable[[], bool]) -> None:
         self.path = path
         self._still_allowed = still_allowed
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
-        self._ended = False
+        self.ended = False
 
     def event(self, event: Event) -> None:
         """Queue an event; a listener that the rules have shut out meanwhile is cancelled."""
-        if self._ended:
+        if self.ended:
             return
         if not self._still_allowed():
             self.cancel()
@@ -64,8 +65,8 @@ class StreamConnection:
         self._finish(_END)
 
     def _finish(self, last: bytes) -> None:
-        if not self._ended:
-            self._ended = True
+        if not self.ended:
+            self.ended = True
             if last:
                 self._queue.put_nowait(last)
             self._queue.put_nowait(_END)
@@ -97,7 +98,11 @@ class Streams:
 
     def matching(self, wanted: Callable[[str], bool]) -> list[StreamConnection]:
         """The open streams whose path is wanted."""
-        return [connection for connection in self._open if wanted(connection.path)]
+        return [
+            connection
+            for connection in self._open
+            if not connection.ended and wanted(connection.path)
+        ]
 
     async def serve(
         self,

@@ -33,14 +33,23 @@ class Gateway:
         service: ``database`` or ``storage``.
         faults: what is to go wrong.
         traffic: where requests are counted.
-        handler: the service; it may set ``request["kind"]``.
+        handler: the service.
+        kind_of: what a request is counted as.
     """
 
-    def __init__(self, service: str, faults: Faults, traffic: Traffic, handler: Handler) -> None:
+    def __init__(
+        self,
+        service: str,
+        faults: Faults,
+        traffic: Traffic,
+        handler: Handler,
+        kind_of: Callable[[web.Request], Kind],
+    ) -> None:
         self._service = service
         self._faults = faults
         self._traffic = traffic
         self._handler = handler
+        self._kind_of = kind_of
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Let a request through, or let it go wrong."""
@@ -57,7 +66,7 @@ class Gateway:
 
     async def _counted(self, request: web.Request) -> web.StreamResponse:
         response = await self._handler(request)
-        kind = request.get("kind") or Kind(self._service, request.method, "other", "/")
+        kind = self._kind_of(request)
         body = response.body if isinstance(response, web.Response) else None
         sent = len(body) if isinstance(body, (bytes, bytearray)) else 0
         # A stream has been counted when it began.

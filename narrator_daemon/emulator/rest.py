@@ -109,7 +109,6 @@ class RestApi:
         if method == "OPTIONS":
             return _preflight()
         raw_path = request.raw_path.partition("?")[0]
-        request["kind"] = Kind("database", method, "other", "/")
         if request.query.get("ns", self._namespace) != self._namespace:
             raise RestError(
                 404,
@@ -118,11 +117,8 @@ class RestApi:
             )
         caller = identify(request.headers.get("Authorization"), request.query)
         if raw_path == RULES_PATH:
-            request["kind"] = Kind("database", method, "rules", RULES_PATH)
             return await self._rules(request, method, caller)
         path = _parse_path(raw_path)
-        place = "/" + "/".join((*path[:1], *("*" for _ in path[1:2])))
-        request["kind"] = Kind("database", method, _kind(request, method), place)
         if method in ("GET", "HEAD"):
             query = parse_query(request.query)
             if "text/event-stream" in request.headers.get("Accept", ""):
@@ -172,7 +168,7 @@ class RestApi:
         try:
             # The feed hears of commits from here on: nothing is lost between snapshot and events.
             feed.open()
-            await self._streams.serve(connection, response, request["kind"], caller.expires)
+            await self._streams.serve(connection, response, kind_of(request), caller.expires)
         finally:
             feed.close()
         return response
@@ -243,7 +239,17 @@ def _method(request: web.Request) -> str:
     return request.method
 
 
-def _kind(request: web.Request, method: str) -> str:
+def kind_of(request: web.Request) -> Kind:
+    """What a request is counted as."""
+    method, raw_path = _method(request), request.raw_path.partition("?")[0]
+    if raw_path == RULES_PATH:
+        return Kind("database", method, "rules", RULES_PATH)
+    path = [part for part in unquote(raw_path).removesuffix(".json").split("/") if part]
+    place = "/" + "/".join([*path[:1], *("*" for _ in path[1:2])])
+    return Kind("database", method, _read_or_write(request, method), place)
+
+
+def _read_or_write(request: web.Request, method: str) -> str:
     if method != "GET":
         return "write"
     stream = "text/event-stream" in request.headers.get("Accept", "")

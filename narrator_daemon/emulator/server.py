@@ -21,6 +21,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
         "the local Firebase needs more packages: pip install 'narrator-daemon[emulator]'"
     ) from error
 
+from narrator_daemon.emulator import rest, storage
 from narrator_daemon.emulator.auth import Caller
 from narrator_daemon.emulator.connections import Streams
 from narrator_daemon.emulator.control import Control
@@ -32,7 +33,7 @@ from narrator_daemon.emulator.gcs_process import GcsProcess
 from narrator_daemon.emulator.rest import MAX_WRITE_BYTES, RestApi
 from narrator_daemon.emulator.rules import Rules, default_rules
 from narrator_daemon.emulator.storage import StorageProxy
-from narrator_daemon.emulator.traffic import Traffic
+from narrator_daemon.emulator.traffic import Kind, Traffic
 from narrator_daemon.emulator.tree import Tree
 
 T = TypeVar("T")
@@ -240,20 +241,22 @@ class LocalFirebase:
         self._database.rules_changed.append(self._streams.check_all)
         if journal is not None:
             self._database.committed.append(journal.committed)
-        rest = RestApi(self._database, self._namespace, self._streams)
+        api = RestApi(self._database, self._namespace, self._streams)
         control = Control(self.faults, self.traffic)
 
         async def database_handler(request: web.Request) -> web.StreamResponse:
             if request.path.startswith(CONTROL):
                 return await control.handle(request)
-            return await rest.handle(request)
+            return await api.handle(request)
 
-        database = await self._listen("database", database_handler, self._ports[0], undo)
-        storage = await self._open_storage(undo) if self._with_storage else ""
+        database = await self._listen(
+            "database", database_handler, rest.kind_of, self._ports[0], undo
+        )
+        storage_url = await self._open_storage(undo) if self._with_storage else ""
         return Endpoints(
             database_host=database,
             database_url=f"http://{database}?ns={self._namespace}",
-            storage_url=storage,
+            storage_url=storage_url,
             namespace=self._namespace,
             bucket=self._bucket,
         )
@@ -264,7 +267,9 @@ class LocalFirebase:
         async def storage_handler(request: web.Request) -> web.StreamResponse:
             return await proxy.handle(request)
 
-        address = await self._listen("storage", storage_handler, self._ports[1], undo)
+        address = await self._listen(
+            "storage", storage_handler, storage.kind_of, self._ports[1], undo
+        )
         folder = None if self._data is None else self._data / "storage"
         process = await asyncio.to_thread(GcsProcess, address, folder)
 
@@ -281,11 +286,12 @@ class LocalFirebase:
         self,
         service: str,
         handler: Handler,
+        kind_of: Callable[[web.Request], Kind],
         port: int,
         undo: list[Callable[[], Awaitable[None]]],
     ) -> str:
         app = web.Application(client_max_size=MAX_WRITE_BYTES)
-        gateway = Gateway(service, self.faults, self.traffic, handler)
+        gateway = Gateway(service, self.faults, self.traffic, handler, kind_of)
         app.router.add_route("*", "/{path:.*}", gateway.handle)
         runner = web.AppRunner(
             app,

@@ -92,7 +92,6 @@ class StorageProxy:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         path = request.raw_path.partition("?")[0]
-        request["kind"] = Kind("storage", request.method, _kind(request.method, path), "/")
         if request.method == "OPTIONS":
             return _preflight()
         if match := _FIREBASE.match(path):
@@ -221,15 +220,22 @@ class StorageProxy:
             if name.lower() not in _HOP_BY_HOP:
                 response.headers.add(name, value)
         response.headers.setdefault("Access-Control-Allow-Origin", "*")
+        kind = kind_of(request)
         await response.prepare(request)
         async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
             await response.write(chunk)
-            self._traffic.add(request["kind"], sent=len(chunk))
+            self._traffic.add(kind, sent=len(chunk))
         await response.write_eof()
         return response
 
 
-def _kind(method: str, path: str) -> str:
+def kind_of(request: web.Request) -> Kind:
+    """What a request is counted as."""
+    path = request.raw_path.partition("?")[0]
+    return Kind("storage", request.method, _action(request.method, path), "/")
+
+
+def _action(method: str, path: str) -> str:
     if _UPLOAD.match(path):
         return "upload"
     if _LIST.match(path):

@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
-
 #: The kinds that go on until somebody ends them.
 STREAM_KINDS = ("stream", "query-stream")
 

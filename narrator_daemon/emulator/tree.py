@@ -206,11 +206,11 @@ class Tree:
             line[-1][path[-1]] = value
             return
         line[-1].pop(path[-1], None)
-        if path[-1] == PRIORITY and set(line[-1]) == {LEAF}:
+        if path[-1] == PRIORITY and len(line[-1]) == 1 and LEAF in line[-1]:
             self._attach(line[:-1], path, len(path) - 1, line[-1][LEAF])
             return
         for depth in range(len(line) - 1, -1, -1):
-            if line[depth].keys() - {PRIORITY}:
+            if len(line[depth]) > (PRIORITY in line[depth]):
                 return
             if depth == 0:
                 self.root = None

@@ -258,7 +258,8 @@ def database_error(message: str, status: int | None, books_path: str) -> Unavail
         )
     if status is not None and status < 500 and status != 429:
         return Refused("database", f"the database answers {status}: {message}")
-    return Unavailable("database", f"the database is not available: {message}")
+    said = "does not answer" if status is None else f"answers {status}"
+    return Unavailable("database", f"the database {said}: {message}")
 
 
 def children(value: object) -> dict[str, Any]:

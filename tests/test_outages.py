@@ -1,0 +1,160 @@
+"""Dependencies that refuse, fail or say nothing: no attempt is burnt, and work goes on after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.faults import Fault
+from tests.actors import Daemon, Frontend, wait_until
+
+Start = Callable[..., Daemon]
+TEXT = "The quick brown fox jumps over the lazy dog, as it always has. " * 2
+
+
+def problems(daemon: Daemon) -> str:
+    return " ".join(daemon.health()[1].get("problems", []))
+
+
+def unhealthy_about(daemon: Daemon, word: str) -> Any:
+    return wait_until(lambda: word in problems(daemon), f"health to name {word}", 30)
+
+
+def test_the_database_answers_503_for_a_while(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+) -> None:
+    daemon = start_daemon().wait_ready()
+    frontend.add("b", TEXT)
+    fault = firebase.faults.add(Fault("status", status=503, path="^/(books|narration)"))
+    firebase.faults.end_streams()
+    unhealthy_about(daemon, "503")
+    firebase.faults.clear(fault)
+    frontend.request("b")
+    assert frontend.wait_for("b", "ready", 60)
+    wait_until(lambda: daemon.health()[0] == 0, "health to be well again", 60)
+
+
+def test_the_database_says_nothing(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+) -> None:
+    fault = firebase.faults.add(Fault("hang", path="^/books"))
+    daemon = start_daemon()
+    wait_until(lambda: daemon.health()[1].get("status") == "unhealthy" or None, "unhealth", 60)
+    firebase.faults.clear(fault)
+    frontend.add_requested("b", TEXT)
+    assert frontend.wait_for("b", "ready", 60)
+
+
+def test_the_database_refuses_the_key(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+) -> None:
+    fault = firebase.faults.add(Fault("status", status=401, path="^/(books|narration)"))
+    daemon = start_daemon()
+    unhealthy_about(daemon, "Firebase Realtime Database Admin")
+    firebase.faults.clear(fault)
+    frontend.add_requested("b", TEXT)
+    assert frontend.wait_for("b", "ready", 60)
+
+
+def test_a_missing_index_is_named_with_the_rule_to_add(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+) -> None:
+    rules_url = f"http://{firebase.endpoints['database_host']}/.settings/rules.json?ns=demo-books"
+    owner = {"Authorization": "Bearer owner"}
+    rules = requests.get(rules_url, headers=owner, timeout=5).text
+    bare = {"rules": {".read": False, ".write": False}}
+    requests.put(rules_url, json=bare, headers=owner, timeout=5).raise_for_status()
+    daemon = start_daemon()
+    unhealthy_about(daemon, '".indexOn": ["narrativeAudioStatus"')
+    frontend.add_requested("b", TEXT)
+    requests.put(rules_url, data=rules.encode(), headers=owner, timeout=5).raise_for_status()
+    assert frontend.wait_for("b", "ready", 60)["narrativeAudioTake"] == 1
+
+
+def test_storage_fails_for_a_while_and_no_attempt_is_burnt(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+) -> None:
+    daemon = start_daemon().wait_ready()
+    fault = firebase.faults.add(Fault("status", service="storage", status=403))
+    frontend.add_requested("b", TEXT)
+    unhealthy_about(daemon, "Storage Object Admin")
+    waiting = frontend.wait_for("b", "requested")
+    assert waiting["narrativeAudioClaim"]["attempt"] == 0
+    frontend.add_requested("c", TEXT)
+    firebase.faults.clear(fault)
+    for book_id in ("b", "c"):
+        frontend.wait_for(book_id, "ready", 60)
+    (entry,) = [
+        entry
+        for entry in frontend.node("narrationJobs", "b").get().values()
+        if entry["outcome"] == "published"
+    ]
+    assert entry["attempt"] == 1
+
+
+def test_a_missing_bucket_is_named(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+) -> None:
+    daemon = start_daemon(FIREBASE__STORAGE_BUCKET="no-such-bucket").wait_ready()
+    frontend.add_requested("b", TEXT)
+    unhealthy_about(daemon, "no bucket 'no-such-bucket'")
+    assert frontend.wait_for("b", "requested")["narrativeAudioClaim"]["attempt"] == 0
+
+
+@pytest.mark.parametrize("how", ["drop_answer", "reset_upload"])
+def test_an_upload_whose_connection_breaks(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start, how: str
+) -> None:
+    start_daemon().wait_ready()
+    firebase.faults.add(
+        Fault(how, service="storage", method="POST|PUT", count=1, after_bytes=10_000)
+    )
+    frontend.add_requested("b", TEXT)
+    assert frontend.wait_for("b", "ready", 60)["narrativeAudioTake"] == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_answers_of_book_writes_that_are_lost_after_the_commit(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start, count: int
+) -> None:
+    claims = {"CLAIMS__LEASE_TTL_SECONDS": 3, "CLAIMS__BEAT_SECONDS": 0.5}
+    start_daemon(**claims, CLAIMS__RECONCILE_SECONDS=1).wait_ready()
+    frontend.add("b", TEXT)
+    firebase.faults.add(Fault("drop_answer", method="PUT", path="^/books/b$", count=count))
+    frontend.request("b")
+    book = frontend.wait_for("b", "ready", 60)
+    assert book["narrativeAudioTake"] == 1
+    assert "narrativeAudioClaim" not in book
+
+
+class TestStream:
+    @pytest.mark.parametrize("action", ["end_streams", "cancel_streams", "revoke_streams"])
+    def test_it_is_opened_again(
+        self, firebase: LocalFirebase, frontend: Frontend, start_daemon: Start, action: str
+    ) -> None:
+        start_daemon(CLAIMS__RECONCILE_SECONDS=3600).wait_ready()
+        getattr(firebase.faults, action)()
+        frontend.add_requested("b", TEXT)
+        frontend.wait_for("b", "ready", 30)
+
+    def test_reconciling_finds_what_a_silent_stream_missed(
+        self, firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    ) -> None:
+        start_daemon(CLAIMS__RECONCILE_SECONDS=2).wait_ready()
+        firebase.faults.add(Fault("silence"))
+        frontend.add_requested("b", TEXT)
+        frontend.wait_for("b", "ready", 30)
+
+    def test_a_redirect_is_followed_with_its_credentials(
+        self, firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    ) -> None:
+        here = "http://localhost:" + firebase.endpoints["database_host"].rsplit(":", 1)[1]
+        firebase.faults.add(Fault("redirect", method="STREAM", to=here, count=1))
+        daemon = start_daemon(CLAIMS__RECONCILE_SECONDS=3600).wait_ready()
+        frontend.add_requested("b", TEXT)
+        frontend.wait_for("b", "ready", 30)
+        assert "stream_lost" not in daemon.log

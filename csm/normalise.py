@@ -19,6 +19,8 @@ from csm.word_rules import (
 #: Longer words are nonsense or an attack; they are split so that the voice does not run away.
 LONGEST_WORD = 45
 _PIECE = 30
+#: Rounds of the rules over a paragraph; two are enough for nearly all.
+_MOST_ROUNDS = 6
 
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});")
 _TAG = re.compile(
@@ -28,7 +30,7 @@ _FOOTNOTE = re.compile(r"\[(?:[0-9]{1,3}|[ivx]{1,5}|\*|citation needed)\]|(?<=\w
 _EDITED_LETTERS = re.compile(r"\[([^\W\d_]{1,3})\](?=[^\W\d_])|(?<=[^\W\d_])\[([^\W\d_]{1,4})\]")
 _DASHES = re.compile(r"-{2,}")
 _LONG_WORD = re.compile(rf"[^\W\d_]{{{LONGEST_WORD + 1},}}")
-_SHOUTED = re.compile(r"\b[^\W\d_a-z]{2,}(?:'S)?(?: [^\W\d_a-z]+(?:'S)?)+(?![\w'])")
+_SHOUTED = re.compile(r"\b[A-Z]{2,}(?:'S)?(?: [A-Z]+(?:'S)?)+(?![\w'])|\b[A-Z]{5,}\b")
 _CAPITALS = re.compile(r"[A-Z]{4}")
 _ACRONYMS = frozenset(("NASA", "NATO", "UNESCO", "UNICEF", "USSR", "OPEC", "AIDS", "RADAR"))
 
@@ -53,6 +55,18 @@ def _unmarked(text: str) -> str:
 
 
 def _paragraph(text: str) -> str:
+    """Apply the rules until nothing changes: words of one can bring another's marks together.
+
+    A paragraph without anything to say differently, which is most of prose, takes one round.
+    """
+    for _ in range(_MOST_ROUNDS):
+        before, text = text, _one_round(text)
+        if text == before:
+            break
+    return text
+
+
+def _one_round(text: str) -> str:
     if "[" in text or "*" in text:
         text = _EDITED_LETTERS.sub(lambda match: match[1] or match[2], _FOOTNOTE.sub("", text))
     text = speak_addresses(text)

@@ -1,34 +1,22 @@
-"""Everything written with digits: dates, times, money, units, years and the rest, in words."""
+"""Everything written with digits in words: money, units, years, ranges and the rest."""
 
 from __future__ import annotations
 
 import re
 
-from csm.rules import Rule, apply, closing_dot
+from csm.date_rules import DATE_RULES
+from csm.rules import EDGE, END, TO, Rule, apply, closing_dot
 from csm.spoken_numbers import (
-    MONTHS,
     cardinal,
     decimal,
     digits,
-    month,
     ordinal,
     plural,
     whole,
     year,
 )
 
-_MONTH = (
-    r"(?P<month>Jan(?:uary|\.)?|Feb(?:ruary|\.)?|Mar(?:ch|\.)?|Apr(?:il|\.)?|May|June?\.?|July?\.?"
-    r"|Aug(?:ust|\.)?|Sept?(?:ember|\.)?|Oct(?:ober|\.)?|Nov(?:ember|\.)?|Dec(?:ember|\.)?)"
-)
-_DAY = r"(?P<day>[12]?[0-9]|3[01])(?:st|nd|rd|th)?"
-_YEAR = r"(?P<year>[12][0-9]{3})"
 _NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3}){1,5}|[0-9]{1,18})(?:\.[0-9]{1,18})?"
-#: Not in the middle of a number or a word.
-_EDGE = r"(?<![\w.,/])"
-_END = r"(?![\w/]|[.,:][0-9])"
-_TO = r" ?[-–—] ?"
-_HALF_DAY = r"(?P<half>[aApP])(?:\.? ?[mM]\.|[mM]\b)"
 
 _UNITS = {
     "km/h": "kilometre per hour/kilometres per hour",
@@ -102,61 +90,29 @@ _FRACTIONS = {2: "half", 4: "quarter"}
 _SIDE_BY_SIDE = {("24", "7"), ("9", "11"), ("20", "20"), ("50", "50")}
 
 
-def _date(match: re.Match[str]) -> str:
-    parts = match.groupdict()
-    spoken = month(parts["month"])
-    if parts.get("day"):
-        day = ordinal(int(parts["day"]))
-        spoken = f"{spoken} {day}" if match.group()[0].isalpha() else f"the {day} of {spoken}"
-        if parts.get("the"):
-            spoken = parts["the"] + spoken[4:]
-    if not parts.get("year"):
-        return spoken
-    return f"{spoken}{',' if parts.get('day') else ''} {year(int(parts['year']))}"
-
-
-def _numeric_date(match: re.Match[str]) -> str:
-    number, day = int(match["m"]), int(match["d"])
-    if number > 12:
-        number, day = day, number
-    if not (1 <= number <= 12 and 1 <= day <= 31):
-        return " ".join(whole(part) for part in re.split(r"[-/]", match.group()))
-    return f"{MONTHS[number - 1]} {ordinal(day)}, {year(int(match['year']))}"
-
-
-def _time(match: re.Match[str]) -> str:
-    hour, minute = int(match["hour"]), match["minute"]
-    half = match.groupdict().get("half")
-    parts = [cardinal(hour)]
-    if minute and int(minute):
-        parts.append(("oh " if minute[0] == "0" else "") + cardinal(int(minute)))
-    elif minute and not half:
-        parts.append("o'clock" if 1 <= hour <= 12 else "hundred")
-    if match.groupdict().get("second"):
-        parts.append(f"and {cardinal(int(match['second']))} seconds")
-    if half:
-        parts.append(f"{half.upper()} M{closing_dot(match)}")
-    return " ".join(parts)
-
-
 def _ratio(match: re.Match[str]) -> str:
     return f"{whole(match[1])} to {whole(match[2])}"
 
 
-def _singular_follows(match: re.Match[str]) -> bool:
-    after = match.string[match.end() : match.end() + 7]
-    return after[:1] in ("-", " ") and after[1:].startswith(
-        ("bill", "note", "coin", "bet", "fine", "fee", "prize")
+def _describes(match: re.Match[str]) -> bool:
+    """Whether the amount describes a noun, as in "a $5 million house", and so stays singular."""
+    text = match.string
+    return (
+        text[max(0, match.start() - 2) : match.start()].lower() == "a "
+        and text[match.end() : match.end() + 1] == " "
+        and text[match.end() + 1 : match.end() + 2].isalpha()
     )
 
 
 def _money(match: re.Match[str]) -> str:
+    country = " ".join(match["country"]) + " " if match.groupdict().get("country") else ""
     one, many, one_small, many_small = _CURRENCIES[match["sign"]]
     amount, upto = match["amount"], match["upto"]
     scale = match["scale"] or _SCALES.get((match["short"] or "").lower())
     unit, _, small = amount.partition(".")
     if not scale and not upto and len(small) == 2 and many_small:
         large = whole(unit)
+        one, many = country + one, country + many
         cents = f"{cardinal(int(small))} {one_small if int(small) == 1 else many_small}"
         if not int(small):
             return f"{large} {one if large == 'one' else many}"
@@ -168,7 +124,7 @@ def _money(match: re.Match[str]) -> str:
         spoken += f" to {decimal(upto)}"
     if scale:
         spoken += f" {scale}"
-    return f"{spoken} {one if spoken == 'one' or _singular_follows(match) else many}"
+    return f"{spoken} {country}{one if spoken == 'one' or _describes(match) else many}"
 
 
 def _old_money(match: re.Match[str]) -> str:
@@ -185,17 +141,15 @@ def _quantity(match: re.Match[str]) -> str:
     if match["upto"]:
         spoken += f" to {decimal(match['upto'])}"
     one, many = _UNITS[match["unit"]].split("/")
-    hyphenated = match["gap"] == "-"
-    singular = spoken == "one" or hyphenated
+    singular = spoken == "one" or match["gap"] == "-" or _describes(match)
     dot = "" if match["unit"] == "in." else closing_dot(match)
     return f"{spoken} {one if singular else many}{dot}"
 
 
 def _feet_and_inches(match: re.Match[str]) -> str:
     feet = f"{whole(match['feet'])} {'foot' if match['feet'] == '1' else 'feet'}"
-    if not match["inches"]:
-        return feet
-    return f"{feet} {whole(match['inches'])} {'inch' if match['inches'] == '1' else 'inches'}"
+    unit = "inch" if match["inches"] == "1" else "inches"
+    return f"{feet} {whole(match['inches'])} {unit}{closing_dot(match)}"
 
 
 def _decade(match: re.Match[str]) -> str:
@@ -245,8 +199,7 @@ def _era(match: re.Match[str]) -> str:
     letters = " ".join(match["era"].replace(".", "").replace(" ", ""))
     number = match["value"].replace(",", "")
     spoken = year(int(number)) if len(number) == 4 else whole(number)
-    before = match.groupdict().get("century", "")
-    return f"{spoken}{before or ''} {letters}{closing_dot(match)}"
+    return f"{spoken} {letters}{closing_dot(match)}"
 
 
 def _plain(match: re.Match[str]) -> str:
@@ -264,7 +217,7 @@ def _plain(match: re.Match[str]) -> str:
     return spoken
 
 
-_RULES = tuple(
+_PHONES = tuple(
     Rule(re.compile(pattern), spoken)
     for pattern, spoken in (
         # +44 20 7946 0958, 1-800-555-1234, (212) 555-1234, 555-1234
@@ -273,50 +226,40 @@ _RULES = tuple(
             r"(?<![\w-])(?:1[ -])?(?:\([0-9]{3}\) ?|[0-9]{3}[ -.])?[0-9]{3}-[0-9]{4}(?![\w-])",
             _phone,
         ),
-        (
-            rf"{_EDGE}(?P<year>[12][0-9]{{3}})-(?P<m>[01][0-9])-(?P<d>[0-3][0-9])(?![\w-])",
-            _numeric_date,
-        ),
-        (
-            rf"{_EDGE}(?P<m>[0-3]?[0-9])/(?P<d>[0-3]?[0-9])/(?P<year>[12][0-9]{{3}})(?![\w/])",
-            _numeric_date,
-        ),
-        (rf"\b{_MONTH} {_DAY}(?:,? {_YEAR})?{_END}(?!{_TO}[0-9])", _date),
-        (
-            rf"(?P<the>\b[Tt]he )?(?<![\w.,/–-]){_DAY}(?: of)? {_MONTH}(?:,? {_YEAR}{_END})?(?!\w)",
-            _date,
-        ),
-        (rf"\b{_MONTH},? {_YEAR}{_END}(?!{_TO}[0-9])", _date),
-        (rf"{_EDGE}(?P<hour>[01]?[0-9]|2[0-3])(?:[:.](?P<minute>[0-5][0-9]))? ?{_HALF_DAY}", _time),
-        (
-            rf"{_EDGE}(?P<hour>[01]?[0-9]|2[0-4]):(?P<minute>[0-5][0-9])"
-            rf"(?::(?P<second>[0-5][0-9]))?{_END}",
-            _time,
-        ),
-        (rf"{_EDGE}([0-9]{{1,4}}):([0-9]{{1,4}}){_END}", _ratio),
+    )
+)
+
+_AMOUNTS = tuple(
+    Rule(re.compile(pattern), spoken)
+    for pattern, spoken in (
+        (rf"{EDGE}([0-9]{{1,4}}):([0-9]{{1,4}}){END}", _ratio),
         (r"£([0-9]{1,6}),? ([0-9]{1,2})s\.?(?:,? (1?[0-9])d\b\.?)?(?!\w)", _old_money),
         (
-            rf"(?P<sign>[$£€¥₹]) ?(?P<amount>{_NUMBER})(?:{_TO}(?P=sign)?(?P<upto>{_NUMBER}))?"
-            rf"{_SCALE}",
+            rf"(?:\b(?P<country>US|CA|AU|NZ|HK|C|A))?(?P<sign>[$£€¥₹]) ?"
+            rf"(?P<amount>{_NUMBER})(?:{TO}(?P=sign)?(?P<upto>{_NUMBER}))?{_SCALE}",
             _money,
         ),
-        (rf"{_EDGE}(?P<amount>{_NUMBER})(?P<upto>)(?P<scale>)(?P<short>) ?(?P<sign>[¢€£])", _money),
-        (rf"{_EDGE}(?P<feet>[0-9]{{1,3}})' ?(?:(?P<inches>1?[0-9])(?:\"|''))", _feet_and_inches),
+        (rf"{EDGE}(?P<amount>{_NUMBER})(?P<upto>)(?P<scale>)(?P<short>) ?(?P<sign>[¢€£])", _money),
+        (rf"{EDGE}(?P<feet>[0-9]{{1,3}})' ?(?P<inches>1?[0-9])(?:\"|'')", _feet_and_inches),
         (
-            rf"(?<![\w.,/])(?P<minus>-)?(?<![\w.,/])(?P<amount>{_NUMBER})(?:{_TO}(?P<upto>{_NUMBER}))?"
+            rf"{EDGE}(?P<feet>[0-9]{{1,3}}) ?ft\.? (?P<inches>1?[0-9]) ?in\b\.?",
+            _feet_and_inches,
+        ),
+        (
+            rf"(?<![\w.,/])(?P<minus>-)?(?<![\w.,/])(?P<amount>{_NUMBER})(?:{TO}(?P<upto>{_NUMBER}))?"
             rf"(?P<gap> ?|-)(?P<unit>{_UNIT})(?!\w)\.?",
             _quantity,
         ),
-        (rf"{_EDGE}'?(?P<value>(?:[12][0-9])?[0-9]0)'?s\b", _decade),
+        (rf"{EDGE}'?(?P<value>(?:[12][0-9])?[0-9]0)'?s\b", _decade),
         (
-            rf"{_EDGE}(?P<value>[0-9]{{1,3}}(?:,[0-9]{{3}})?|[0-9]{{4,5}})"
+            rf"{EDGE}(?P<value>[0-9]{{1,3}}(?:,[0-9]{{3}})?|[0-9]{{4,5}})"
             r" ?(?P<era>B\. ?C\. ?E\.|B\. ?C\.|A\. ?D\.|C\. ?E\.|BCE|BC|AD|CE)(?!\w)",
             _era,
         ),
-        (rf"{_EDGE}({_NUMBER})(?: ?[–—] ?|-)({_NUMBER})(?![\w-]|[.,][0-9])", _range),
+        (rf"{EDGE}({_NUMBER})(?: ?[–—] ?|-| - )({_NUMBER})(?![\w-]|[.,][0-9])", _range),
         (r"(?<![0-9.,])([0-9]{1,3}(?:,[0-9]{3}){1,5}|[0-9]{1,15})(?:st|nd|rd|th)\b", _ordinal),
         (
-            rf"{_EDGE}(?:(?P<whole>[0-9]{{1,4}}) )?(?P<top>[0-9]{{1,4}})"
+            rf"{EDGE}(?:(?P<whole>[0-9]{{1,4}}) )?(?P<top>[0-9]{{1,4}})"
             r"/(?P<bottom>[0-9]{1,4})(?![\w/])",
             _fraction,
         ),
@@ -327,17 +270,22 @@ _RULES = tuple(
         ),
         (
             r"(?i:\b(?:in|since|year|by|until|from|around|circa|before|after|anno) )10[1-9][0-9]"
-            + _END,
+            + END,
             lambda match: f"{match.group()[:-4]}{year(int(match.group()[-4:]))}",
         ),
-        (r"(?:(?<=^)|(?<= )|(?<=\())-(?=\.?[0-9])", lambda match: "minus "),
+        (r"(?<= [AP] M) ?[–—-] ?(?=[a-z])", lambda match: " to "),
+        (r"~ ?(?=[0-9])", lambda match: "about "),
+        (r"(?<![^ (])-(?=\.?[0-9])", lambda match: "minus "),
         (r"(?:No\. ?|#)(?=[0-9])", lambda match: "number "),
         (r"(?<=[A-Za-z])-(?=[0-9])", lambda match: " "),
-        (r"(?<=[0-9]) ?[xX×] ?(?=[0-9])", lambda match: " by "),
+        (r"(?<=[0-9])(?: ?[xX] ?|×)(?=[0-9])", lambda match: " by "),
         (r"(?<![0-9])[0-9]{1,3}(?:,[0-9]{3}){1,5}(?:\.[0-9]{1,18})?(?![0-9]|,[0-9])", _plain),
         (r"[0-9]{1,18}(?:\.[0-9]{1,18}){1,6}|(?<![0-9])\.[0-9]{1,18}|[0-9]{1,4096}", _plain),
     )
 )
+
+
+_RULES = (*_PHONES, *DATE_RULES, *_AMOUNTS)
 
 
 def speak_numbers(text: str) -> str:

@@ -6,6 +6,7 @@ The pronoun I and words made of the same letters (MIX, CD) are left alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from csm.rules import Rule, apply
 from csm.spoken_numbers import cardinal, ordinal, roman
@@ -37,6 +38,7 @@ _SMALL_PARTS = frozenset(("chapter", "volume", "vol", "canto", "act", "scene", "
 
 _NUMERAL = re.compile(r"(?<![\w'.-])[IVXLCDM]{1,15}(?![\w-]|'(?!s\b))")
 _SMALL_NUMERAL = re.compile(r"(?<![\w'.-])[ivxl]{2,7}(?![\w'-])")
+_ORDINAL = re.compile(r"(?<!\w)([IVX]{1,7})(?:st|nd|rd|th)\b")
 _INITIAL_FOLLOWS = re.compile(r"\. ['\"]?(?![A-Z]\.)")
 
 
@@ -96,14 +98,23 @@ def _is_heading(match: re.Match[str]) -> bool:
     )
 
 
-def _cardinal(written: str) -> str | None:
+def _of(words: Callable[[int], str], written: str) -> str | None:
     value = roman(written)
-    return None if value is None else cardinal(value).capitalize()
+    return None if value is None else words(value)
+
+
+def _cardinal(written: str) -> str | None:
+    words = _of(cardinal, written)
+    return words and words.capitalize()
 
 
 def _ordinal(written: str) -> str | None:
-    value = roman(written)
-    return None if value is None else f"the {ordinal(value).capitalize()}"
+    words = _of(ordinal, written)
+    return words and f"the {words.capitalize()}"
 
 
-_RULES = (Rule(_NUMERAL, _numeral), Rule(_SMALL_NUMERAL, _small_numeral))
+_RULES = (
+    Rule(_ORDINAL, lambda match: _of(ordinal, match[1]) or match.group()),
+    Rule(_NUMERAL, _numeral),
+    Rule(_SMALL_NUMERAL, _small_numeral),
+)

@@ -12,6 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+#: Before a pattern: not in the middle of a number or a word. After it: neither.
+EDGE = r"(?<![\w.,/])"
+END = r"(?![\w/]|[.,:][0-9])"
+#: Between the two ends of a range.
+TO = r" ?[-–—] ?"
+
 # What follows a full stop that belongs to an abbreviation and still ends the sentence.
 _SENTENCE_FOLLOWS = re.compile(r"['\")\]]{0,3}(?:\s*$|\s+['\"(]{0,2}[A-Z])")
 # Capitals that are more likely to go on with the sentence than to start one.

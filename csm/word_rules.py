@@ -59,6 +59,7 @@ _ABBREVIATIONS = {
     "Blvd": "Boulevard",
     "Rd": "Road",
 }
+_NEVER_LAST = frozenset(("viz", "cf", "vs", "approx"))
 _OF_NAMES = frozenset(("Inc", "Ltd", "Co", "Corp", "Bros", "Jr", "Sr", "Esq", "Ave", "Blvd", "Rd"))
 # Before a number.
 _LABELS = {
@@ -140,6 +141,8 @@ def _address(match: re.Match[str]) -> str:
 def _abbreviation(match: re.Match[str]) -> str:
     written = match[1]
     key = written if written in _ABBREVIATIONS else written.lower()
+    if key in _NEVER_LAST:
+        return _ABBREVIATIONS[key]
     dot = closing_dot_before_opener(match) if written in _OF_NAMES else closing_dot(match)
     return _ABBREVIATIONS[key] + dot
 
@@ -177,6 +180,7 @@ _ADDRESSES = (
 )
 
 _STOPPED = (
+    Rule(re.compile(r"&c\."), lambda match: f"et cetera{closing_dot(match)}"),
     Rule(re.compile(r"\b[Ee]\. ?g\.,?"), lambda match: "for example,"),
     Rule(re.compile(r"\b[Ii]\. ?e\.,?"), lambda match: "that is,"),
     Rule(re.compile(rf"\b({_table(_TITLES)})\."), lambda match: _TITLES[match[1]]),

@@ -1,0 +1,319 @@
+import itertools
+import re
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from csm.text import NothingToSpeak, Segment, latin_share, normalise, segment
+
+TABLE = Path(__file__).parents[1] / "data" / "normalisation.tsv"
+
+#: What breaks rules: ways of writing, marks and scraps of them, to be put together at random.
+SCRAPS = re.findall(
+    r"\S+",
+    r"""
+Mr. Dr. St. No. vol. p. etc. e.g. i.e. a.m. p.m. J. R. U.S. Ph.D. I. A. X. Inc. Jr. Co. vs. $5
+$1.50 £3 10s. 6d. €20 50¢ US$4bn 5% 5–10% ½ 2½ 1/2 24/7 3/4 ² ³ m² 5km 6'2" 20°C 90° 1984 1066
+1990s '60s '69 44BC A.D.79 1914-18 2024-03-15 12/25/1999 July 4, May 5th of 17:45 5:30 9.15pm
+555-1234 (212) +44 1,234 12,34 1.2.3 .5 -5 007 12345678901234567890 1st 22nd 3rd Chapter XIV IV.
+Louis XVI's World War II xiv BOOK LETTER HTTP NASA STOP GO THE http://a.b/c?d=e a@b.co www.x.org
+example.com <|AUDIO|> <b> &amp; & @ # #1 § © + = < > ~5 * ** _a_ / \ | ^ [1] [T]he ( ) [ ] { }
+“ ” ‘ ’ « » " ' '' — – - -- … ... . , ; : ! ? !? word Words don't o'clock ﬁ Ａ ① é 漢字 кот שלום
+😀 1️⃣ ﷺ ¡ ¿ 。 ؟ • I V
+""",
+)
+SCRAPS += ["e\u0301", "\u200b", "\u202e", "\u00ad", "\x00", "\x07", "\ud800", "\n", "\n\n", "\t"]
+soup = st.lists(st.sampled_from(SCRAPS), max_size=25).flatmap(
+    lambda parts: st.sampled_from((" ", "", "\n", ". ")).map(lambda glue: glue.join(parts))
+)
+any_text = st.one_of(st.text(max_size=400), soup)
+limits = st.integers(60, 400)
+
+
+class Case(NamedTuple):
+    kind: str
+    written: str
+    spoken: str
+    known: bool
+
+
+def table() -> list[Case]:
+    cases = []
+    for line in TABLE.read_text(encoding="utf-8").splitlines()[1:]:
+        kind, written, spoken, *known = line.replace("\\n", "\n").split("\t")
+        cases.append(Case(kind, written, spoken, known == ["missed"]))
+    return cases
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\w+", text)
+
+
+def spoken(text: str) -> str:
+    return " ".join(part.text for part in segment(text))
+
+
+# Normalisation
+
+
+def test_the_table_is_large_and_nearly_all_of_it_is_right() -> None:
+    cases = table()
+    assert len(cases) >= 150
+    assert len({case.kind for case in cases}) >= 20
+    assert len({case.written for case in cases}) == len(cases)
+    assert sum(not case.known for case in cases) / len(cases) >= 0.97
+
+
+def test_exactly_the_known_cases_of_the_table_are_missed() -> None:
+    wrong = {case.written: normalise(case.written) for case in table()}
+    right = {case.written: case.spoken for case in table()}
+    missed = {written for written, said in wrong.items() if said != right[written]}
+    known = {case.written for case in table() if case.known}
+    surprises = {written: (right[written], wrong[written]) for written in missed ^ known}
+    assert not surprises
+
+
+@settings(deadline=None, max_examples=400)
+@given(text=any_text)
+@example("\ud800")
+@example("&#0;&#xD800;&#1114112;")
+@example("(" * 300)
+@example("a\u200b\u0301")
+@example("\u0338=\u0338")
+def test_any_text_is_normalised_once_and_for_all(text: str) -> None:
+    once = normalise(text)
+    assert normalise(once) == once
+    assert not re.search(r"[0-9<>|\[\]{}()@#$%&*_\\/~^=+—–“”‘’\x00-\x09\ud800-\udfff]", once)
+    assert "  " not in once
+    assert once == once.strip()
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.text(
+        st.one_of(
+            st.characters(categories=["Cc", "Cf", "Co", "Cn", "Cs"], exclude_characters="\n\r\t"),
+            st.characters(min_codepoint=0x1F300, max_codepoint=0x1FAFF),
+        ),
+        max_size=50,
+    )
+)
+def test_control_characters_and_emoji_vanish(text: str) -> None:
+    assert normalise(f"one {text} two").split() == ["one", "two"]
+
+
+@pytest.mark.parametrize("token", ["<|AUDIO|>", "<|end_of_text|>", "<|audio_eos|>", "<image>"])
+def test_special_tokens_of_the_model_are_plain_words(token: str) -> None:
+    said = normalise(f"He read {token} aloud.")
+    assert not set("<>|_") & set(said)
+    inside = re.findall("[a-z]+", token.lower())
+    assert words(said.lower()) == ["he", "read", *inside, "aloud"]
+
+
+def test_a_speaker_tag_cannot_be_imitated() -> None:
+    assert normalise("[1]Hello.") == "Hello."
+    assert normalise("[a] Hello.") == "a, Hello."
+
+
+def test_absurdly_long_words_are_split() -> None:
+    said = normalise("a" * 1000)
+    assert max(map(len, said.split())) <= 45
+    assert said.replace(" ", "") == "a" * 1000
+
+
+# Segments
+
+
+@settings(deadline=None, max_examples=400)
+@given(text=any_text, limit=limits)
+def test_segments_keep_every_word_and_every_limit(text: str, limit: int) -> None:
+    try:
+        parts = segment(text, max_characters=limit)
+    except NothingToSpeak:
+        assert not any(map(str.isalnum, text)) or not any(map(str.isalnum, normalise(text)))
+        return
+    assert words(" ".join(part.text for part in parts)) == words(normalise(text))
+    for part in parts:
+        assert len(part.text) <= limit
+        assert re.search(r"[.!?][\"']*\Z", part.text)
+        assert any(character.isalnum() for character in part.text)
+    if len(parts) > 1:
+        assert min(len(part.text) for part in parts) >= 20
+    assert [part.pause_seconds > 0 for part in parts] == [True] * (len(parts) - 1) + [False]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.lists(st.integers(3, 40), min_size=1, max_size=12), min_size=1, max_size=4))
+def test_prose_is_packed(paragraphs: list[list[int]]) -> None:
+    text = "\n\n".join(
+        " ".join("Word" + " word" * (count - 1) + "." for count in sentences)
+        for sentences in paragraphs
+    )
+    parts = segment(text)
+    assert max(len(part.text) for part in parts) <= 300
+    # Two neighbours of one paragraph are never both short enough to have shared a segment.
+    for first, second in itertools.pairwise(parts):
+        if first.pause_seconds == 0.35:
+            assert (
+                len(first.text) >= 120
+                or len(first.text) + 1 + len(second.text) > 300
+                or ("." in second.text[:-1])
+            )
+
+
+def test_pauses_tell_sentences_from_paragraphs() -> None:
+    sentence = "It was a long and weary road that wound down from the hills to the sea in the west."
+    parts = segment(f"{sentence} {sentence} {sentence}\n\n{sentence}")
+    assert [part.pause_seconds for part in parts] == [0.35, 0.9, 0.0]
+
+
+def test_a_sentence_that_is_too_long_is_cut_at_a_clause() -> None:
+    clause = "and then he went on to the next of the houses,"
+    parts = segment(" ".join([clause] * 12))
+    assert all(part.text.endswith("houses.") for part in parts)
+    assert [part.pause_seconds for part in parts[:-1]] == [0.2] * (len(parts) - 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "“Go away.” She left the room and the house and the town and was never seen again.",
+        "“Are you mad?” “No.” He turned to the window and looked at the rain on the road.",
+        "He said ‘stop.’ Then he ran down the hill and over the bridge, and nobody followed.",
+        "Dr. Smith met J. R. R. Tolkien at 5 p.m. on Friday, in vol. 2 of it. It was raining.",
+    ],
+)
+def test_quotes_stay_with_their_sentences(text: str) -> None:
+    long = " ".join([text] * 6)
+    for part in segment(long, max_characters=120):
+        assert part.text[0].isupper() or part.text[0] in "\"'"
+        assert not re.match(r"[\"'] ", part.text)
+        assert part.text.count('"') % 2 == 0
+
+
+def test_a_heading_is_joined_to_what_follows() -> None:
+    parts = segment("Chapter 1\n\nThe rabbit ran down the hole and was gone before she spoke.")
+    assert [part.text[:12] for part in parts] == ["Chapter one."]
+
+
+def test_a_short_text_is_one_segment() -> None:
+    assert segment("No.") == [Segment("No.", 0.0)]
+    assert segment("seven") == [Segment("seven.", 0.0)]
+    assert segment("“Why?”") == [Segment('"Why?"', 0.0)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n\t", "…—!", "😀 🎉", "\x00\x07", "\u200b\u202e", "[1]", "***", "\ud800"]
+)
+def test_nothing_to_speak_is_refused(text: str) -> None:
+    with pytest.raises(NothingToSpeak, match="no letter or digit"):
+        segment(text)
+
+
+def test_a_limit_that_is_too_small_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_characters is 20; it must be at least 60"):
+        segment("Hello.", max_characters=20)
+
+
+def test_wrapped_lines_are_joined_and_verse_keeps_its_breath() -> None:
+    wrapped = (
+        "The road ran down from the hills and over the bridge to the old town by the\n"
+        "sea, where it ended."
+    )
+    assert "\n" not in normalise(wrapped)
+    assert normalise("Tyger Tyger, burning bright\nIn the forests of the night") == (
+        "Tyger Tyger, burning bright, In the forests of the night"
+    )
+    assert normalise("He came in.\nShe went out.") == "He came in.\n\nShe went out."
+
+
+# Scripts
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("Hello, world", 1.0),
+        ("", 1.0),
+        ("123 !", 1.0),
+        ("Dvořák", 1.0),
+        ("кот", 0.0),
+        ("ab漢字", 0.5),
+    ],
+)
+def test_the_share_of_latin_letters(text: str, share: float) -> None:
+    assert latin_share(text) == pytest.approx(share)
+
+
+# Time
+
+
+@pytest.mark.parametrize(
+    "scrap",
+    [
+        "(",
+        "1",
+        "a",
+        "!",
+        "?",
+        '"',
+        "'",
+        ".",
+        "-",
+        "—",
+        " ",
+        "\n",
+        "1,",
+        "1.",
+        "1/",
+        "a.",
+        "A.",
+        "A. ",
+        '".',
+        '!" ',
+        "<",
+        "&",
+        "[",
+        "*",
+        "$1",
+        "I",
+        "IV ",
+        "a@",
+        "www.",
+        "http://",
+        "e\u0301",
+        "\u0301",
+        "- ",
+        "1 ",
+        "x1",
+        "1-",
+        "1:",
+    ],
+)
+def test_time_grows_in_proportion_to_hostile_text(scrap: str) -> None:
+    def seconds(size: int) -> float:
+        text = (scrap * size)[:size]
+        best = float("inf")
+        for _ in range(2):
+            started = time.process_time()
+            try:
+                segment(text)
+            except NothingToSpeak:
+                pass
+            best = min(best, time.process_time() - started)
+        return best
+
+    small, large = seconds(8_000), seconds(64_000)
+    # Linear is 8, quadratic 64.
+    assert large < 24 * small + 0.05
+
+
+def test_prose_is_normalised_fast() -> None:
+    text = "She walked along the road and saw Mr. Hill; “why,” she thought, “so early?” " * 1000
+    started = time.process_time()
+    segment(text)
+    assert len(text) / (time.process_time() - started) > 200_000

@@ -57,6 +57,7 @@ class Shown:
     seconds: float | None = None
     file: Path | None = None
     watermark: str = ""
+    note: str = ""
     right: bool = False
 
     @property
@@ -96,6 +97,8 @@ def run(out: Path, *, keep: bool) -> int:
     from narrator_daemon.emulator import LocalFirebase
 
     console = Console()
+    if not console.is_terminal:
+        console.width = 140  # nobody folds what goes into a file
     out.mkdir(parents=True, exist_ok=True)
     books = example_books()
     with (
@@ -225,7 +228,7 @@ def _look(one: Shown, book: Mapping[str, Any], pressed_at: float, out: Path) -> 
         one.seconds = time.monotonic() - pressed_at
         error = book.get(fields.ERROR) or {}
         one.status = f"failed: {error.get('code')}"
-        one.watermark = str(error.get("message"))
+        one.note = str(error.get("message"))
         one.right = one.book_id == BAD_BOOK
 
 
@@ -258,7 +261,7 @@ def _progress(shown: list[Shown]) -> Table:
 
 def _result(shown: list[Shown]) -> Table:
     table = Table(title="Narrations")
-    for heading in ("Book", "Status", "Audio", "Taken", "File", "Watermark"):
+    for heading in ("Book", "Status", "Audio", "Ready after", "File", "Watermark"):
         table.add_column(heading, overflow="fold")
     for one in shown:
         table.add_row(
@@ -267,7 +270,7 @@ def _result(shown: list[Shown]) -> Table:
             "" if one.audio_seconds is None else f"{one.audio_seconds:.1f} s",
             "" if one.seconds is None else f"{one.seconds:.1f} s",
             "" if one.file is None else str(one.file),
-            one.watermark,
+            one.watermark or one.note,
         )
     return table
 

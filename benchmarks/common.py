@@ -1,0 +1,124 @@
+"""What the benchmarks share: a local Firebase, a daemon beside it, and how results are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import firebase_admin
+import requests
+from firebase_admin import db
+
+from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.subscription import parse_events
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@contextmanager
+def daemon(firebase: LocalFirebase, **settings: object) -> Iterator[Path]:
+    """``narrator-daemon run`` with the tone engine unless told otherwise; gives its folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = {"SPEECH__ENGINE": "tone", "DAEMON__STATE_DIR": f"{folder}/state", **settings}
+        environment = {
+            **os.environ,
+            **firebase.environment(),
+            **{f"NARRATOR_{name}": str(value) for name, value in chosen.items()},
+        }
+        command = [sys.executable, "-m", "narrator_daemon.cli", "run"]
+        with (Path(folder) / "log").open("wb") as log:
+            process = subprocess.Popen(command, env=environment, stderr=log, stdout=log, cwd=folder)
+        try:
+            wait_until(lambda: stream_is_live(Path(folder) / "state" / "state.json"), 120)
+            yield Path(folder)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+
+def stream_is_live(state: Path) -> bool:
+    """Whether a daemon's state says that it takes books."""
+    try:
+        return bool(json.loads(state.read_text())["stream"]["state"] == "live")
+    except (OSError, ValueError):
+        return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait for a condition; an error if it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s in vain")
+        time.sleep(0.02)
+
+
+@contextmanager
+def frontend(firebase: LocalFirebase) -> Iterator[Callable[[str], Any]]:
+    """From paths to references of the public SDK."""
+    app = firebase_admin.initialize_app(
+        options={"databaseURL": firebase.endpoints["database_url"]}, name="frontend"
+    )
+    try:
+        yield lambda path: db.reference(path, app=app)
+    finally:
+        firebase_admin.delete_app(app)
+
+
+def status_changes(firebase: LocalFirebase) -> Iterator[tuple[float, str, str]]:
+    """Every change of a book's status as a frontend's stream shows it: when, book, status."""
+    url = f"http://{firebase.endpoints['database_host']}/books.json?ns=demo-books"
+    headers = {"Accept": "text/event-stream", "Authorization": "Bearer owner"}
+    answer = requests.get(url, headers=headers, stream=True, timeout=60)
+    for event in parse_events(answer.raw.read_chunked(65_536)):
+        if event.name not in ("put", "patch"):
+            continue
+        at = time.monotonic()
+        message = json.loads(event.data)
+        keys = [key for key in message["path"].split("/") if key]
+        data = message["data"]
+        if len(keys) == 1 and isinstance(data, dict) and "narrativeAudioStatus" in data:
+            yield at, keys[0], data["narrativeAudioStatus"]
+        elif keys[1:] == ["narrativeAudioStatus"]:
+            yield at, keys[0], data
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that ``share`` of the values do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(share * len(ordered)) - 1)]
+
+
+def report(name: str, rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table and keep them as JSON."""
+    RESULTS.mkdir(exist_ok=True)
+    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    document = {"benchmark": name, "machine": machine, "at": time.time(), "rows": rows}
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
+    headings = list(rows[0])
+    widths = [max(len(h), *(len(_shown(row[h])) for row in rows)) for h in headings]
+    print(f"{name} on {machine}")
+    print("  ".join(h.ljust(w) for h, w in zip(headings, widths, strict=True)))
+    for row in rows:
+        cells = [_shown(row[h]).ljust(w) for h, w in zip(headings, widths, strict=True)]
+        print("  ".join(cells))
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def median(values: Sequence[float]) -> float:
+    """The median."""
+    return float(statistics.median(values))

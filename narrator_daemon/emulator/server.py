@@ -277,7 +277,7 @@ class LocalFirebase:
             await asyncio.to_thread(process.stop)
 
         undo.insert(0, stop_process)
-        proxy = StorageProxy(process.url, address, self.traffic)
+        proxy = StorageProxy(process.url, address)
         undo.insert(1, proxy.close)
         await proxy.create_bucket(self._bucket)
         return f"http://{address}"

@@ -24,9 +24,10 @@ from xml.sax.saxutils import escape
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
-from narrator_daemon.emulator.traffic import Kind, Traffic
+from narrator_daemon.emulator.traffic import Kind
 
 #: Seconds that a V4 signed URL may live.
 MAX_SIGNED_SECONDS = 604_800
@@ -46,7 +47,6 @@ _CONDITIONS = (
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "expect"}
 )
-_CHUNK_BYTES = 64 * 1024
 _CORS = {"Access-Control-Allow-Origin": "*"}
 
 
@@ -65,13 +65,11 @@ class StorageProxy:
     Args:
         backend: where fake-gcs-server answers.
         public_host: host and port that clients are to use.
-        traffic: where bytes are counted.
     """
 
-    def __init__(self, backend: str, public_host: str, traffic: Traffic) -> None:
+    def __init__(self, backend: str, public_host: str) -> None:
         self._backend = backend
         self._public_host = public_host
-        self._traffic = traffic
         self._client = aiohttp.ClientSession(
             auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)
         )
@@ -215,18 +213,18 @@ class StorageProxy:
     async def _send(
         self, request: web.Request, answer: aiohttp.ClientResponse
     ) -> web.StreamResponse:
-        response = web.StreamResponse(status=answer.status, reason=answer.reason)
-        for name, value in answer.headers.items():
-            if name.lower() not in _HOP_BY_HOP:
-                response.headers.add(name, value)
-        response.headers.setdefault("Access-Control-Allow-Origin", "*")
-        kind = kind_of(request)
-        await response.prepare(request)
-        async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
-            await response.write(chunk)
-            self._traffic.add(kind, sent=len(chunk))
-        await response.write_eof()
-        return response
+        # Read before the first byte goes out, so that an answer can still be held back.
+        body = await answer.read()
+        headers = CIMultiDict(
+            (name, value)
+            for name, value in answer.headers.items()
+            if name.lower() not in _HOP_BY_HOP and name.lower() != "content-length"
+        )
+        headers.setdefault("Access-Control-Allow-Origin", "*")
+        if request.method == "HEAD":
+            headers["Content-Length"] = answer.headers.get("Content-Length", "0")
+            return web.Response(status=answer.status, headers=headers)
+        return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body)
 
 
 def kind_of(request: web.Request) -> Kind:

@@ -176,17 +176,17 @@ def test_caps(runner: Engine) -> None:
     assert len(capped.codes) == 6
 
 
-def test_the_same_again_and_nothing_like_it(engine: Engine, recording: Path) -> None:
+def test_the_same_again_and_nothing_like_it(runner: Engine, recording: Path) -> None:
     texts = ["Call me Ishmael.", "Call me Ishmael."]
-    voice = engine.make_voice(recording, "Noise.")
+    voice = runner.make_voice(recording, "Noise.")
 
     def speak(seed: int, voice: Voice | None = voice) -> list[Take]:
-        return list(engine.speak(texts, seed=seed, voice=voice, max_seconds=0.4))
+        return list(runner.speak(texts, seed=seed, voice=voice, max_seconds=0.4))
 
     first, second = speak(1)
     again = speak(1)
     assert same(first, again[0]) and same(second, again[1])
-    others = [second, speak(2)[0], speak(1, engine.make_voice(recording, "Other."))[0]]
+    others = [second, speak(2)[0], speak(1, runner.make_voice(recording, "Other."))[0]]
     assert not any(same(first, other) for other in others)
 
 

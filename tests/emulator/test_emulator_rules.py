@@ -125,7 +125,7 @@ def test_read_and_write_cascade_and_validate_does_not() -> None:
           "open": {".read": true, ".write": true, "shut": {".read": false, ".write": false}},
           "checked": {".write": true,
             "a": {".validate": "newData.isNumber()", "deep": {".validate": false}},
-            "$other": {".validate": "newData.hasChildren(['x'])"}}
+            "$other": {".validate": "newData.hasChildren(['x'])", "z": {"bad": {".validate": false}}}}
         }}"""
     )
     assert rules.may_read(NOBODY, None, ("open", "shut"), 0)
@@ -142,6 +142,8 @@ def test_read_and_write_cascade_and_validate_does_not() -> None:
     assert may("checked", {"a": 1, "b": {"x": 1}})
     assert not may("checked", {"a": 1, "b": {"y": 1}})
     assert not may("checked/b/y", 1)
+    assert not may("checked", {"b": {"x": 1, "z": {"bad": 1}}})
+    assert may("checked", {"b": {"x": 1, "z": {"good": 1}}})
     assert may("checked/b/y", 1, {"checked": {"b": {"x": 1}}})
     assert not may("checked/b/x", None, {"checked": {"b": {"x": 1, "y": 1}}})
     assert may("checked/b", None, {"checked": {"b": {"x": 1}}})

@@ -202,8 +202,8 @@ def test_uploads_survive_storage_that_is_down_for_a_while(
 
 
 def test_an_answer_that_is_lost_after_the_upload(bucket: Any, running: LocalFirebase) -> None:
-    for method in ("POST", "GET"):
-        running.faults.add(Fault("drop_answer", service="storage", method=method, count=1))
+    for method, path in (("POST", ""), ("GET", "/a.wav$")):
+        running.faults.add(Fault("drop_answer", "storage", method, path, count=1))
     blob = bucket.blob("a.wav")
     # The SDK tries again and meets its own object.
     with pytest.raises(exceptions.PreconditionFailed):

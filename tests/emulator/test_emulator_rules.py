@@ -125,7 +125,8 @@ def test_read_and_write_cascade_and_validate_does_not() -> None:
           "open": {".read": true, ".write": true, "shut": {".read": false, ".write": false}},
           "checked": {".write": true,
             "a": {".validate": "newData.isNumber()", "deep": {".validate": false}},
-            "$other": {".validate": "newData.hasChildren(['x'])", "z": {"bad": {".validate": false}}}}
+            "$other": {".validate": "newData.hasChildren(['x'])",
+              "z": {"bad": {".validate": false}}}}
         }}"""
     )
     assert rules.may_read(NOBODY, None, ("open", "shut"), 0)

@@ -169,16 +169,6 @@ class Claims:
         """
         return self._transact(book_id, lambda seen: books.reap(seen, token=token, record=record))
 
-    def request_again(self, book_id: str) -> Transition:
-        """Put a failed book back to ``requested``.
-
-        Raises:
-            Unavailable: the database did not answer.
-        """
-        return self._transact(
-            book_id, lambda record: books.request_again(record, now_ms=self._now_ms())
-        )
-
     def read(self, book_id: str) -> Record | None:
         """The book, or None where there is none."""
         with database_errors(self._project.books_path):

@@ -137,9 +137,11 @@ def emulator(
 
     Prints one line of JSON with its endpoints when it is ready.
     """
-    from narrator_daemon.emulator import serve
-
-    raise typer.Exit(
+    try:
+        from narrator_daemon.emulator import EmulatorError, InvalidRulesError, serve
+    except ImportError as error:
+        raise _fail(str(error)) from None
+    try:
         serve(
             host=host,
             database_port=database_port,
@@ -149,7 +151,8 @@ def emulator(
             rules=rules,
             data=data,
         )
-    )
+    except (EmulatorError, InvalidRulesError) as error:
+        raise _fail(str(error)) from None
 
 
 @app.command()
@@ -174,6 +177,28 @@ def narrate(
         raise _fail(f"{text_file}: {error} ({error.failure.code.value})") from None
     except (ConfigError, SpeechError, reading.CannotRead) as error:
         raise _fail(str(error)) from None
+
+
+@app.command()
+def retry(
+    book_ids: Annotated[list[str] | None, typer.Argument(metavar="[BOOK_ID]...")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All that have failed.")] = False,
+    config_file: ConfigOption = None,
+) -> None:
+    """Ask for failed books again, as pressing the button would."""
+    from narrator_daemon import again
+    from narrator_daemon.project import Unavailable
+
+    if bool(book_ids) == failed:
+        raise _fail("Name the books, or say --failed for all that have failed.")
+    settings = _settings(config_file)
+    try:
+        asked = again.request_failed(settings, book_ids or None)
+    except (ConfigError, Unavailable) as error:
+        raise _fail(str(error)) from None
+    for book_id, verdict in asked.items():
+        print(f"{book_id}: {verdict}")
+    raise typer.Exit(0 if all(verdict == again.ASKED for verdict in asked.values()) else 1)
 
 
 @app.command()

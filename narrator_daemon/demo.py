@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import firebase_admin
 import requests
@@ -32,6 +32,9 @@ from narrator_daemon import book as fields
 from narrator_daemon import keys, provenance
 from narrator_daemon.config import DEMO_BUCKET, DEMO_PROJECT, Settings
 from narrator_daemon.storage import slug
+
+if TYPE_CHECKING:
+    from narrator_daemon.emulator import Endpoints
 
 #: The book that has nothing to read, and how it must end.
 BAD_BOOK = "blank-pages"
@@ -94,6 +97,15 @@ def run(out: Path, *, keep: bool) -> int:
     Raises:
         DemoError: it cannot be run here.
     """
+    from narrator_daemon.emulator import EmulatorError
+
+    try:
+        return _run(out, keep)
+    except EmulatorError as error:
+        raise DemoError(str(error)) from None
+
+
+def _run(out: Path, keep: bool) -> int:
     from narrator_daemon.emulator import LocalFirebase
 
     console = Console()
@@ -140,7 +152,7 @@ def request(shelf: Any, book_id: str) -> None:
 
 
 @contextmanager
-def _frontend(endpoints: Mapping[str, str]) -> Iterator[Any]:
+def _frontend(endpoints: Endpoints) -> Iterator[Any]:
     app = firebase_admin.initialize_app(
         options={"databaseURL": endpoints["database_url"], "projectId": DEMO_PROJECT},
         name="demo-frontend",
@@ -275,9 +287,9 @@ def _result(shown: list[Shown]) -> Table:
     return table
 
 
-def _keep(console: Console, endpoints: Mapping[str, str], daemon: subprocess.Popen[bytes]) -> None:
+def _keep(console: Console, endpoints: Endpoints, daemon: subprocess.Popen[bytes]) -> None:
     console.print("Everything stays up; press Ctrl-C to stop.")
-    print(json.dumps(dict(endpoints)), flush=True)
+    print(json.dumps(endpoints), flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         daemon.wait()

@@ -31,13 +31,13 @@ class Loop:
         self._on_unavailable = on_unavailable
         self._awake = threading.Event()
         self._stopping = False
-        self._rounds_at = time.monotonic()
+        self._due_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
-    def idle_seconds(self) -> float:
-        """Seconds since a round began or ended; grows while one hangs."""
-        return time.monotonic() - self._rounds_at
+    def overdue_seconds(self) -> float:
+        """Seconds since a round that goes on began, or since the next should have begun; or 0."""
+        return max(0.0, time.monotonic() - self._due_at)
 
     @property
     def alive(self) -> bool:
@@ -62,7 +62,7 @@ class Loop:
     def _run(self) -> None:
         while not self._stopping:
             self._awake.clear()
-            self._rounds_at = time.monotonic()
+            self._due_at = time.monotonic()
             try:
                 pause = self._step()
             except Unavailable as error:
@@ -71,6 +71,6 @@ class Loop:
             except Exception:
                 _log.exception("loop_failed", loop=self.name)
                 pause = 1.0
-            self._rounds_at = time.monotonic()
+            self._due_at = time.monotonic() + pause
             if not self._stopping:
                 self._awake.wait(pause)

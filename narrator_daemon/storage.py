@@ -54,6 +54,23 @@ class StoredAudio:
     url_expires_at: int | None
 
 
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as the bucket lists it.
+
+    Attributes:
+        path: its name.
+        generation: which version of it.
+        created_at: epoch seconds, by the service's clock.
+        metadata: as it was uploaded.
+    """
+
+    path: str
+    generation: int
+    created_at: float
+    metadata: dict[str, str]
+
+
 def slug(book_id: str) -> str:
     """A short, safe name for a book.
 
@@ -159,8 +176,49 @@ class AudioStore:
         url = blob.generate_signed_url(version="v4", expiration=lifetime, method="GET", **signing)
         return url, int((signed_at + lifetime.total_seconds()) * 1000)
 
-    def delete(self, path: str) -> None:
+    def token(self, path: str, book_id: str) -> str | None:
+        """The claim's token in an object name of this book; None for any other name."""
+        parts = re.split(r"(\{book\}|\{token\})", self._settings.object_name)
+        known = {"{book}": re.escape(slug(book_id)), "{token}": "([0-9a-f]{32})"}
+        pattern = "".join(known.get(part, re.escape(part)) for part in parts)
+        match = re.fullmatch(pattern, path)
+        return None if match is None else match[1]
+
+    def objects(self, *, after: str = "", most: int) -> Iterator[StoredObject]:
+        """The narrations in the bucket in the order of their names.
+
+        Args:
+            after: a name to go on after.
+            most: how many at most.
+
+        Raises:
+            Unavailable: storage does not answer.
+        """
+        prefix = self._settings.object_name.partition("{")[0]
+        with storage_errors(self._project.bucket_name):
+            listed = self._project.bucket.client.list_blobs(
+                self._project.bucket,
+                prefix=prefix,
+                # The service's own start is inclusive.
+                start_offset=f"{after}\0" if after else None,
+                max_results=most,
+                timeout=_CONNECT_AND_READ_SECONDS,
+                retry=DEFAULT_RETRY.with_timeout(GIVE_UP_SECONDS),
+            )
+            for blob in listed:
+                yield StoredObject(
+                    blob.name,
+                    int(blob.generation),
+                    blob.time_created.timestamp(),
+                    dict(blob.metadata or {}),
+                )
+
+    def delete(self, path: str, generation: int | None = None) -> None:
         """Delete an object if it is there.
+
+        Args:
+            path: its name.
+            generation: only this version of it; None for whichever there is.
 
         Raises:
             Unavailable: storage does not answer; a later sweep will find the object.
@@ -168,10 +226,11 @@ class AudioStore:
         with storage_errors(self._project.bucket_name):
             try:
                 self._project.bucket.blob(path).delete(
+                    if_generation_match=generation,
                     timeout=_CONNECT_AND_READ_SECONDS,
                     retry=DEFAULT_RETRY.with_timeout(GIVE_UP_SECONDS),
                 )
-            except exceptions.NotFound:
+            except (exceptions.NotFound, exceptions.PreconditionFailed):
                 pass
 
     def check(self) -> None:
@@ -193,7 +252,7 @@ class AudioStore:
 
 def _metadata_text(text: str) -> str:
     # Metadata travels in headers too on its way to readers: printable ASCII survives everywhere.
-    return quote(text, safe=" !#$&'()*+,/:;=?@[]~")[:1000]
+    return quote(text, safe=" !#$&'()*+,/:;=?@[]~", errors="surrogatepass")
 
 
 def _crc32c(data: bytes) -> str:

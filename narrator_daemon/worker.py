@@ -33,6 +33,7 @@ from narrator_daemon.reaper import Reaper
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.storage import AudioStore
 from narrator_daemon.subscription import WINDOW, Hint, Subscription
+from narrator_daemon.sweep import Sweeper
 from narrator_daemon.waiting import Candidate, Waiting
 
 #: Seconds between looks at the books in work: cancel, delete and re-request are seen within two.
@@ -43,6 +44,9 @@ _STATE_SECONDS = 1.0
 
 #: Seconds in which the last answers are sent after the grace period.
 _FAREWELL_SECONDS = 5.0
+
+#: Seconds between sweeps.
+_SWEEP_SECONDS = 3600.0
 
 #: Seconds without a round after which a loop counts as hanging.
 _LOOP_PATIENCE_SECONDS = 120.0
@@ -96,6 +100,8 @@ class Worker:
             self._dependencies,
             self._stopping,
         )
+        self._sweeper = Sweeper(project, self._store)
+        self._sweep_at = time.monotonic() + random.uniform(0.1, 1.0) * _SWEEP_SECONDS  # noqa: S311
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._reconciled_at: float | None = None
@@ -110,6 +116,7 @@ class Worker:
             Loop("caretaker", self._care, report),
             Loop("minder", self._mind, report),
             Loop("prober", self._probe, report),
+            Loop("sweeper", self._sweep, report),
         ]
 
     # The life of the process.
@@ -192,9 +199,9 @@ class Worker:
         if stream.name == "waiting":
             problems.append(f"stream: {stream.error}")
         problems += [
-            f"the {loop.name} has not finished a round for {loop.idle_seconds:.0f} s"
+            f"the {loop.name} is {loop.overdue_seconds:.0f} s late"
             for loop in self._loops
-            if loop.idle_seconds > _LOOP_PATIENCE_SECONDS + self._settings.claims.reconcile_seconds
+            if loop.overdue_seconds > _LOOP_PATIENCE_SECONDS
         ]
         return problems
 
@@ -255,7 +262,6 @@ class Worker:
         if hint.resync:
             complete = len(hint.books) < WINDOW
             self._waiting.refresh(hint.books, now_ms(), complete=complete)
-            self._reconciler.wake()
         else:
             for book_id, record in hint.books.items():
                 self._waiting.offer(book_id, record, now_ms())
@@ -384,6 +390,14 @@ class Worker:
         if before and not self._dependencies.down:
             self._reconciler.wake()
         return 0.5
+
+    def _sweep(self) -> float:
+        """Clean up once an hour, the first time a while after the start."""
+        if time.monotonic() < self._sweep_at:
+            return self._sweep_at - time.monotonic()
+        self._sweep_at = time.monotonic() + _SWEEP_SECONDS
+        self._sweeper.round()
+        return _SWEEP_SECONDS
 
     def _check_database(self) -> None:
         # The query the daemon lives on, so that a missing index counts as down until it is there.

@@ -1,0 +1,99 @@
+"""Removes what nothing points at any more: audio of deleted books, of replaced takes, of crashes.
+
+An object goes only if it is ours by its metadata and its name, is older than an hour, and its book
+neither names it nor holds the claim it was made under. No claim can come to name it after that: the
+token in its name is gone for good. Any replica may sweep; two that do so at once do no harm.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+from narrator_daemon import book as books
+from narrator_daemon import logs
+from narrator_daemon.book import Claim
+from narrator_daemon.project import WORKERS, Project, children, database_errors
+from narrator_daemon.storage import AudioStore, StoredObject
+
+#: Younger objects are left alone, in seconds.
+LEAST_AGE_SECONDS = 3600.0
+
+#: Objects looked at in one sweep, one or two small reads each; the next goes on from there.
+MOST_OBJECTS = 2_000
+
+#: Milliseconds after which a worker that has not been seen is taken off the list.
+_WORKER_FORGOTTEN_MS = 24 * 3600 * 1000
+
+_log = logs.get("sweep")
+
+
+class Sweeper:
+    """Sweeps the bucket in rounds.
+
+    Args:
+        project: the database.
+        store: the bucket.
+        least_age_seconds: of an object, for it to be looked at.
+        clock: the wall clock, epoch seconds.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        store: AudioStore,
+        least_age_seconds: float = LEAST_AGE_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._project = project
+        self._store = store
+        self._least_age = least_age_seconds
+        self._clock = clock
+        self._after = ""
+
+    def round(self) -> int:
+        """Look at the next objects and delete those that are orphans; gives how many.
+
+        Raises:
+            Unavailable: database or storage did not answer; the next round looks again.
+        """
+        deleted = looked_at = 0
+        for stored in self._store.objects(after=self._after, most=MOST_OBJECTS):
+            looked_at += 1
+            self._after = stored.path
+            if self._clock() - stored.created_at >= self._least_age and self._orphaned(stored):
+                self._store.delete(stored.path, generation=stored.generation)
+                deleted += 1
+                _log.info("orphan_deleted", path=stored.path)
+        if looked_at < MOST_OBJECTS:
+            self._after = ""
+        self._forget_workers()
+        return deleted
+
+    def _orphaned(self, stored: StoredObject) -> bool:
+        if stored.metadata.get("watermarked") != "true" or "bookId" not in stored.metadata:
+            return False
+        book_id = unquote(stored.metadata["bookId"])
+        token = self._store.token(stored.path, book_id)
+        if token is None:
+            return False
+        with database_errors(self._project.books_path):
+            if self._project.book(book_id, books.PATH).get() == stored.path:
+                return False
+            claim = Claim.from_record(self._project.book(book_id, books.CLAIM).get())
+            if claim is not None and claim.token == token:
+                return False
+            # Published between the two reads: the claim went because the path came.
+            return bool(self._project.book(book_id, books.PATH).get() != stored.path)
+
+    def _forget_workers(self) -> None:
+        with database_errors():
+            workers = children(self._project.reference(WORKERS).get())
+        for worker_id, presence in workers.items():
+            seen_at: Any = presence.get("at") if isinstance(presence, dict) else None
+            long_ago = self._clock() * 1000 - _WORKER_FORGOTTEN_MS
+            if not isinstance(seen_at, int) or seen_at < long_ago:
+                with database_errors():
+                    self._project.reference(WORKERS, worker_id).delete()

@@ -1,0 +1,198 @@
+"""What operators do, and what the daemon does for them by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from narrator_daemon import config
+from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.project import Project
+from narrator_daemon.storage import AudioStore
+from narrator_daemon.sweep import Sweeper
+from tests.actors import Daemon, Frontend, wait_until
+
+Start = Callable[..., Daemon]
+TEXT = "A text of a few words, to be read aloud."
+
+
+def command(firebase: LocalFirebase, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "narrator_daemon.cli", *words],
+        env={**os.environ, **firebase.environment(), "NARRATOR_SPEECH__ENGINE": "tone"},
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def sweeper(firebase: LocalFirebase) -> Iterator[tuple[Sweeper, AudioStore]]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in firebase.environment().items():
+            patch.setenv(name, value)
+        settings = config.load(None)
+        project = Project(settings)
+        store = AudioStore(project, settings.storage)
+        # An hour from now, so that what is uploaded now is old enough.
+        yield Sweeper(project, store, clock=lambda: time.time() + 4000), store
+        project.close()
+
+
+def paths(store: AudioStore) -> set[str]:
+    return {stored.path for stored in store.objects(most=1000)}
+
+
+class TestSweep:
+    def test_what_is_named_or_claimed_stays_and_the_rest_goes(
+        self, frontend: Frontend, sweeper: tuple[Sweeper, AudioStore]
+    ) -> None:
+        sweep, store = sweeper
+        ids = {
+            name: store.path(name, f"{number:032x}")
+            for number, name in enumerate(["ready", "old take", "claimed", "deleted", "50%25?"])
+        }
+        for book_id, path in ids.items():
+            store.upload(path, b"RIFF", book_id=book_id)
+        frontend.add("ready", TEXT, narrativeAudioPath=ids["ready"])
+        frontend.add("old take", TEXT, narrativeAudioPath="narrations/another.wav")
+        frontend.add("50%25?", TEXT, narrativeAudioPath=ids["50%25?"])
+        claim = {"token": f"{2:032x}", "owner": "w", "attempt": 1, "inputHash": "h", "take": 1}
+        frontend.add("claimed", TEXT, narrativeAudioStatus="processing", narrativeAudioClaim=claim)
+        assert sweep.round() == 2
+        assert paths(store) == {ids["ready"], ids["claimed"], ids["50%25?"]}
+        assert sweep.round() == 0
+
+    def test_what_is_young_stays(self, sweeper: tuple[Sweeper, AudioStore]) -> None:
+        sweep, store = sweeper
+        path = store.path("deleted", "0" * 32)
+        store.upload(path, b"RIFF", book_id="deleted")
+        young = Sweeper(sweep._project, store)
+        assert young.round() == 0
+        assert paths(store) == {path}
+
+    def test_what_is_not_ours_stays(self, sweeper: tuple[Sweeper, AudioStore]) -> None:
+        sweep, store = sweeper
+        bucket = sweep._project.bucket
+        bucket.blob("narrations/foreign.wav").upload_from_string(b"x", content_type="audio/wav")
+        odd = bucket.blob("narrations/b/not-a-token.wav")
+        odd.metadata = {"watermarked": "true", "bookId": "b"}
+        odd.upload_from_string(b"x")
+        other = bucket.blob(store.path("another-book", "1" * 32))
+        other.metadata = {"watermarked": "true", "bookId": "b"}
+        other.upload_from_string(b"x")
+        before = paths(store)
+        assert sweep.round() == 0
+        assert paths(store) == before
+
+
+class TestRetry:
+    def test_a_named_book(
+        self, firebase: LocalFirebase, frontend: Frontend, start_daemon: Start, tmp_path: Path
+    ) -> None:
+        start_daemon().wait_ready()
+        frontend.add_requested("b", " ")
+        frontend.wait_for("b", "failed")
+        frontend.node("books", "b").update({"narrative": TEXT})
+        done = command(firebase, tmp_path, "retry", "b")
+        assert (done.returncode, done.stdout) == (0, "b: requested\n")
+        assert "narrativeAudioError" not in frontend.wait_for("b", "ready")
+
+    def test_all_that_failed_and_nothing_else(
+        self, firebase: LocalFirebase, frontend: Frontend, tmp_path: Path
+    ) -> None:
+        for book_id in ("one", "two"):
+            frontend.add(book_id, TEXT, narrativeAudioStatus="failed")
+        frontend.add("three", TEXT, narrativeAudioStatus="ready")
+        done = command(firebase, tmp_path, "retry", "--failed")
+        assert done.returncode == 0
+        assert done.stdout.splitlines() == ["one: requested", "two: requested"]
+        assert frontend.status("three") == "ready"
+
+    def test_what_cannot_be_retried_is_said(
+        self, firebase: LocalFirebase, frontend: Frontend, tmp_path: Path
+    ) -> None:
+        frontend.add("b", TEXT, narrativeAudioStatus="ready")
+        done = command(firebase, tmp_path, "retry", "b", "none")
+        assert done.returncode == 1
+        assert done.stdout.splitlines() == ["b: has not failed", "none: no such book"]
+        assert command(firebase, tmp_path, "retry").returncode == 2
+
+
+def test_a_requester_s_limit_makes_wait_and_holds_nobody_else_up(
+    frontend: Frontend, start_daemon: Start
+) -> None:
+    start_daemon(LIMITS__REQUESTS_PER_MINUTE=3).wait_ready()
+    for number in range(6):
+        frontend.add_requested(f"many-{number}", TEXT, uid="eager")
+    frontend.add_requested("one", TEXT, uid="patient")
+    frontend.add_requested("anonymous", TEXT)
+    for book_id in ("one", "anonymous"):
+        frontend.wait_for(book_id, "ready")
+    statuses = [frontend.status(f"many-{number}") for number in range(6)]
+    assert statuses.count("requested") == 3
+    wait_until(
+        lambda: [frontend.status(f"many-{n}") for n in range(6)].count("ready") == 3, "the first 3"
+    )
+
+
+def test_narrate_and_detect_without_a_firebase(tmp_path: Path) -> None:
+    (tmp_path / "tale.txt").write_text(TEXT * 5)
+    environment = {**os.environ, "NARRATOR_SPEECH__ENGINE": "tone"}
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-m", "narrator_daemon.cli", *words]
+        return subprocess.run(
+            program, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=60
+        )
+
+    for book_id in ("first", "second"):
+        done = run("narrate", "tale.txt", "--out", f"{book_id}.wav", "--book-id", book_id)
+        assert done.returncode == 0, done.stderr
+    found = run("watermark", "detect", "--json", "first.wav", "second.wav")
+    assert found.returncode == 0, found.stderr
+    import json
+
+    findings = json.loads(found.stdout)
+    assert [finding["book"] for finding in findings] == ["first", "second"]
+    assert all(finding["falsePositiveProbability"] < 1e-6 for finding in findings)
+
+    (tmp_path / "noise.wav").write_bytes(b"not audio")
+    unreadable = run("watermark", "detect", "noise.wav")
+    assert unreadable.returncode == 2
+    assert "noise.wav" in unreadable.stderr
+    (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\x00")
+    refused = run("narrate", "bad.txt", "--out", "x.wav")
+    assert refused.returncode == 2
+    assert "not UTF-8" in refused.stderr
+    assert run("narrate", "none.txt", "--out", "x.wav").returncode == 2
+
+
+def test_the_emulator_command_says_where_it_is_and_stops_on_sigterm(tmp_path: Path) -> None:
+    import json
+    import signal
+
+    program = [sys.executable, "-m", "narrator_daemon.cli", "emulator"]
+    ports = ["--database-port", "0", "--storage-port", "0"]
+    with subprocess.Popen([*program, *ports], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        endpoints = json.loads(process.stdout.readline())
+        assert set(endpoints) == {
+            "database_host",
+            "database_url",
+            "storage_url",
+            "namespace",
+            "bucket",
+        }
+        with Frontend(endpoints) as frontend:
+            frontend.add("b", TEXT)
+            assert frontend.book("b")["narrative"] == TEXT
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0

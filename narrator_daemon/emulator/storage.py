@@ -89,6 +89,12 @@ class StorageProxy:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        try:
+            return await self._answer(request)
+        except aiohttp.ClientConnectionError:
+            return _json_error(503, "The storage server does not answer.", "backendError")
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
         if request.method == "OPTIONS":
             return _preflight()

@@ -117,6 +117,18 @@ def test_a_listener_hears(app: Any) -> None:
     registration.close()
 
 
+def test_a_redirect_is_followed(app: Any, firebase: LocalFirebase) -> None:
+    with LocalFirebase(storage=False, rules={"rules": {".read": True, ".write": True}}) as other:
+        target = f"http://{other.endpoints['database_host']}"
+        firebase.faults.add(Fault("redirect", to=target, path="^/moved"))
+        other.load("/moved", "here")
+        assert db.reference("/moved", app).get() == "here"
+        db.reference("/moved", app).set("and there")
+        assert db.reference("/moved", app).get() == "and there"
+    firebase.faults.clear()
+    assert db.reference("/moved", app).get() is None
+
+
 def test_an_overridden_user_is_held_by_the_rules(
     firebase: LocalFirebase, app: Any, rest: Any
 ) -> None:

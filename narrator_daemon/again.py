@@ -39,12 +39,10 @@ def request_failed(settings: Settings, book_ids: Sequence[str] | None) -> dict[s
             with database_errors(project.books_path):
                 by_status = project.books().order_by_child(books.STATUS)
                 failed = children(by_status.equal_to(books.FAILED).limit_to_first(_PAGE).get())
-            found = {
-                book_id: _request(project, book_id) for book_id in failed.keys() - asked.keys()
-            }
-            if not found:
+            new = failed.keys() - asked.keys()
+            if not new:
                 return asked
-            asked |= found
+            asked |= {book_id: _request(project, book_id) for book_id in sorted(new)}
     finally:
         project.close()
 

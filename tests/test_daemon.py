@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import wave
@@ -228,8 +229,6 @@ def test_health_tells_the_truth(frontend: Frontend, start_daemon: Start) -> None
 
 
 def test_a_stopped_loop_is_not_healthy(start_daemon: Start) -> None:
-    import signal
-
     daemon = start_daemon().wait_ready()
     state = daemon.folder / "state" / "state.json"
     daemon.process.send_signal(signal.SIGSTOP)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -158,8 +160,6 @@ def test_narrate_and_detect_without_a_firebase(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     found = run("watermark", "detect", "--json", "first.wav", "second.wav")
     assert found.returncode == 0, found.stderr
-    import json
-
     findings = json.loads(found.stdout)
     assert [finding["book"] for finding in findings] == ["first", "second"]
     assert all(finding["falsePositiveProbability"] < 1e-6 for finding in findings)
@@ -176,9 +176,6 @@ def test_narrate_and_detect_without_a_firebase(tmp_path: Path) -> None:
 
 
 def test_the_emulator_command_says_where_it_is_and_stops_on_sigterm(tmp_path: Path) -> None:
-    import json
-    import signal
-
     program = [sys.executable, "-m", "narrator_daemon.cli", "emulator"]
     ports = ["--database-port", "0", "--storage-port", "0"]
     with subprocess.Popen([*program, *ports], stdout=subprocess.PIPE, text=True) as process:

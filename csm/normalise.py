@@ -29,6 +29,7 @@ _TAG = re.compile(
 _FOOTNOTE = re.compile(r"\[(?:[0-9]{1,3}|[ivx]{1,5}|\*|citation needed)\]|(?<=\w)\*{1,3}(?!\w)")
 _EDITED_LETTERS = re.compile(r"\[([^\W\d_]{1,3})\](?=[^\W\d_])|(?<=[^\W\d_])\[([^\W\d_]{1,4})\]")
 _DASHES = re.compile(r"-{2,}")
+_RULERS = re.compile(r"([=+*#~_^%&@<>/\\|])\1{2,}")
 _LONG_WORD = re.compile(rf"[^\W\d_]{{{LONGEST_WORD + 1},}}")
 _SHOUTED = re.compile(r"\b[A-Z]{2,}(?:'S)?(?: [A-Z]+(?:'S)?)+(?![\w'])|\b[A-Z]{5,}\b")
 _CAPITALS = re.compile(r"[A-Z]{4}")
@@ -42,7 +43,7 @@ def normalise(text: str) -> str:
     words; control characters, emoji, markup and footnote marks are gone; quotes are straight.
     Takes any string and raises nothing; normalising again changes nothing.
     """
-    text = _DASHES.sub("—", clean(_unmarked(text)))
+    text = _RULERS.sub(" ", _DASHES.sub("—", clean(_unmarked(text))))
     spoken = (_paragraph(paragraph) for paragraph in paragraphs(text))
     return "\n\n".join(paragraph for paragraph in spoken if paragraph)
 

@@ -7,7 +7,7 @@ for part in segment("Chapter IV. Mr. Darcy paid £5."):
 
 from __future__ import annotations
 
-from csm.characters import clean, latin_share
+from csm.characters import latin_share
 from csm.normalise import normalise
 from csm.segments import Segment, pack
 
@@ -18,7 +18,7 @@ LEAST_MAX_CHARACTERS = 60
 
 
 class NothingToSpeak(ValueError):
-    """The text holds no letter or digit that could be spoken."""
+    """Nothing of the text can be spoken: no letter, digit or symbol with a name."""
 
 
 def segment(text: str, *, max_characters: int = 300) -> list[Segment]:
@@ -32,15 +32,14 @@ def segment(text: str, *, max_characters: int = 300) -> list[Segment]:
         At least one segment, in reading order; every word of ``normalise(text)`` is in exactly one.
 
     Raises:
-        NothingToSpeak: no speakable letter or digit is left in ``text``.
+        NothingToSpeak: nothing in ``text`` can be spoken.
         ValueError: ``max_characters`` is below 60.
     """
     if max_characters < LEAST_MAX_CHARACTERS:
         raise ValueError(
             f"max_characters is {max_characters}; it must be at least {LEAST_MAX_CHARACTERS}"
         )
-    if any(map(str.isalnum, clean(text))):
-        segments = pack(normalise(text).split("\n\n"), max_characters)
-        if segments:
-            return segments
-    raise NothingToSpeak("the text holds no letter or digit that can be spoken")
+    segments = pack(normalise(text).split("\n\n"), max_characters)
+    if not segments:
+        raise NothingToSpeak("the text holds no letter or digit that can be spoken")
+    return segments

@@ -134,7 +134,7 @@ def test_segments_keep_every_word_and_every_limit(text: str, limit: int) -> None
     try:
         parts = segment(text, max_characters=limit)
     except NothingToSpeak:
-        assert not any(map(str.isalnum, text)) or not any(map(str.isalnum, normalise(text)))
+        assert not any(map(str.isalnum, normalise(text)))
         return
     assert words(" ".join(part.text for part in parts)) == words(normalise(text))
     for part in parts:
@@ -207,7 +207,8 @@ def test_a_short_text_is_one_segment() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " \n\t", "…—!", "😀 🎉", "\x00\x07", "\u200b\u202e", "[1]", "***", "\ud800"]
+    "text",
+    ["", " \n\t", "…—!", "😀 🎉", "\x00\x07", "\u200b\u202e", "[1]", "***", "=====", "\ud800"],
 )
 def test_nothing_to_speak_is_refused(text: str) -> None:
     with pytest.raises(NothingToSpeak, match="no letter or digit"):

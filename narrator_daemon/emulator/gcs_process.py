@@ -20,6 +20,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     ) from error
 
 _READY_WITHIN_SECONDS = 20.0
+_PORT_TRIES = 3
 #: Runs "$@" and kills it when standard input ends, which is when the parent is gone, however it
 #: went. The shell's exit status is the child's.
 _LEASH = """
@@ -111,6 +112,21 @@ class GcsProcess:
             self._process.stdin.close()
             self._process.wait()
             self._log.close()
+
+
+def start_gcs(public_host: str, data: Path | None) -> GcsProcess:
+    """A `GcsProcess`; tried again when somebody else takes the port just found free.
+
+    Raises:
+        StorageError: it does not start.
+    """
+    for _ in range(_PORT_TRIES - 1):
+        try:
+            return GcsProcess(public_host, data)
+        except StorageError as error:
+            if "address already in use" not in str(error):
+                raise
+    return GcsProcess(public_host, data)
 
 
 def _free_port() -> int:

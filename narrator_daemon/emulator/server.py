@@ -29,7 +29,7 @@ from narrator_daemon.emulator.database import Database
 from narrator_daemon.emulator.disk import Journal
 from narrator_daemon.emulator.faults import Faults
 from narrator_daemon.emulator.gateway import CONTROL, Gateway, Handler
-from narrator_daemon.emulator.gcs_process import GcsProcess
+from narrator_daemon.emulator.gcs_process import start_gcs
 from narrator_daemon.emulator.rest import MAX_WRITE_BYTES, RestApi
 from narrator_daemon.emulator.rules import Rules, default_rules
 from narrator_daemon.emulator.storage import StorageProxy
@@ -271,7 +271,7 @@ class LocalFirebase:
             "storage", storage_handler, storage.kind_of, self._ports[1], undo
         )
         folder = None if self._data is None else self._data / "storage"
-        process = await asyncio.to_thread(GcsProcess, address, folder)
+        process = await asyncio.to_thread(start_gcs, address, folder)
 
         async def stop_process() -> None:
             await asyncio.to_thread(process.stop)

@@ -94,7 +94,7 @@ def run(config_file: ConfigOption = None) -> None:
     try:
         project = Project(settings)
         status = Worker(settings, speech.create(settings), project).run()
-    except ConfigError as error:
+    except (ConfigError, speech.SpeechError) as error:
         raise _fail(str(error)) from None
     raise typer.Exit(status)
 

@@ -24,6 +24,7 @@ from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.faults import Fault
 from narrator_daemon.keys import DEMO_KEY
 from tests.actors import Daemon, Frontend, wait_until
+from tests.csm import tiny_checkpoint
 
 TEXT = "It was a bright cold day in April, and the clocks were striking thirteen. " * 2
 Start = Callable[..., Daemon]
@@ -274,3 +275,34 @@ def test_nothing_secret_and_no_text_is_logged(
     published = [event for event in daemon.events if event["event"] == "published"]
     assert published[0]["book"] == "b"
     assert published[0]["attempt"] == 1
+
+
+class TestEngines:
+    def test_csm_from_a_checkpoint_in_the_hub_s_layout(
+        self, frontend: Frontend, start_daemon: Start, tmp_path: Path
+    ) -> None:
+        tiny_checkpoint.make(tmp_path / "tiny-csm")
+        daemon = start_daemon(
+            SPEECH__ENGINE="csm",
+            SPEECH__MODEL=tmp_path / "tiny-csm",
+            SPEECH__DEVICE="cpu",
+            LIMITS__MAX_SEGMENT_SECONDS=2,
+        ).wait_ready(90)
+        frontend.add_requested("b", "Hello there. <|end_of_text|> And <|AUDIO|> goodbye.")
+        book = frontend.wait_for("b", "ready", 90)
+        _, samples, _ = wav_of(book["narrativeAudioUrl"])
+        assert len(samples) > 24_000
+        (ready,) = [event for event in daemon.events if event["event"] == "ready"]
+        assert (ready["engine"], ready["device"]) == ("csm", "cpu")
+
+    def test_csm_without_weights_says_what_to_do(self, start_daemon: Start, tmp_path: Path) -> None:
+        daemon = start_daemon(SPEECH__ENGINE="csm", SPEECH__MODEL=tmp_path / "nowhere")
+        assert daemon.process.wait(90) == 1
+        assert "nowhere" in daemon.log
+        assert "speech.model" in daemon.log
+
+    def test_the_preview_voice(self, frontend: Frontend, start_daemon: Start) -> None:
+        start_daemon(SPEECH__ENGINE="piper").wait_ready(90)
+        frontend.add_requested("b", "These are words that a person can understand.")
+        book = frontend.wait_for("b", "ready", 90)
+        assert 3 < book["narrativeAudioDuration"] < 8

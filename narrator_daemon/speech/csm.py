@@ -7,16 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import structlog
-
 import csm
 from csm.checkpoint import load_checkpoint, resolve_device
 from csm.engine import Engine, Speech
 from csm.sampling import Sampling
 from csm.voice import Voice, fingerprint
-from narrator_daemon.speech import SpeechError, Spoken
+from narrator_daemon import logs
+from narrator_daemon.speech import SpeechError, Spoken, SpokenStream
 
-log = structlog.get_logger(__name__)
+_log = logs.get("speech")
 
 
 class CsmSpeech:
@@ -78,12 +77,12 @@ class CsmSpeech:
         if self._engine is not None:
             return
         started = time.monotonic()
-        log.info("speech_loading", engine=self.name, model=self._model, device=self.device)
+        _log.info("speech_loading", engine=self.name, model=self._model, device=self.device)
         with _as_speech_errors():
             checkpoint = load_checkpoint(self._model, device=self._asked_device, token=self._token)
             engine = Engine(checkpoint, self._sampling)
             try:
-                log.info("speech_warming_up", engine=self.name, dtype=str(checkpoint.dtype))
+                _log.info("speech_warming_up", engine=self.name, dtype=str(checkpoint.dtype))
                 if self._reference is not None:
                     self._voice = engine.make_voice(self._reference, self._transcript)
                 engine.warm_up()
@@ -91,7 +90,7 @@ class CsmSpeech:
                 engine.close()
                 raise
         self._engine = engine
-        log.info(
+        _log.info(
             "speech_loaded",
             engine=self.name,
             model=self._model,
@@ -100,7 +99,7 @@ class CsmSpeech:
             seconds=round(time.monotonic() - started, 1),
         )
 
-    def speak(self, segments: Sequence[str], *, seed: int) -> Iterator[Spoken]:
+    def speak(self, segments: Sequence[str], *, seed: int) -> SpokenStream:
         """Speak segments; see ``SpeechEngine``.
 
         Raises:
@@ -122,7 +121,7 @@ class CsmSpeech:
             self._engine = self._voice = None
 
 
-class _Spoken(Iterator[Spoken]):
+class _Spoken(SpokenStream):
     """Takes as the daemon knows them. ``close`` may be called from any thread."""
 
     def __init__(self, speech: Speech) -> None:

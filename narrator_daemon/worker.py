@@ -246,6 +246,8 @@ class Worker:
             job.give_back_now()
         for loop in self._loops:
             loop.stop(timeout=0.1)
+        if not self._loaded:
+            return
         try:
             with database_errors():
                 self._project.reference(WORKERS, self._id).delete()

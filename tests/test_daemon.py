@@ -298,8 +298,9 @@ class TestEngines:
     def test_csm_without_weights_says_what_to_do(self, start_daemon: Start, tmp_path: Path) -> None:
         daemon = start_daemon(SPEECH__ENGINE="csm", SPEECH__MODEL=tmp_path / "nowhere")
         assert daemon.process.wait(90) == 1
-        assert "nowhere" in daemon.log
-        assert "speech.model" in daemon.log
+        (failed,) = [event for event in daemon.events if event["event"] == "engine_failed"]
+        assert f"there is no folder {tmp_path / 'nowhere'}" in failed["why"]
+        assert "sesame/csm-1b" in failed["why"]
 
     def test_the_preview_voice(self, frontend: Frontend, start_daemon: Start) -> None:
         start_daemon(SPEECH__ENGINE="piper").wait_ready(90)

@@ -36,9 +36,9 @@ _PARTS = frozenset(
 _PARTS_BEFORE_I = frozenset(("chapter", "volume", "canto", "stave"))
 _SMALL_PARTS = frozenset(("chapter", "volume", "vol", "canto", "act", "scene", "page", "psalm"))
 
-_NUMERAL = re.compile(r"(?<![\w'.-])[IVXLCDM]{1,15}(?![\w-]|'(?!s\b))")
-_SMALL_NUMERAL = re.compile(r"(?<![\w'.-])[ivxl]{2,7}(?![\w'-])")
-_ORDINAL = re.compile(r"(?<!\w)([IVX]{1,7})(?:st|nd|rd|th)\b")
+_NUMERAL = re.compile(
+    r"(?<![\w'.-])(?:([IVX]{1,7})(?:st|nd|rd|th)|[IVXLCDM]{1,15}|[ivxl]{2,7})(?![\w-]|'(?!s\b))"
+)
 _INITIAL_FOLLOWS = re.compile(r"\. ['\"]?(?![A-Z]\.)")
 
 
@@ -49,6 +49,10 @@ def speak_roman_numerals(text: str) -> str:
 
 def _numeral(match: re.Match[str]) -> str:
     written = match.group()
+    if match[1]:
+        return _of(ordinal, match[1]) or written
+    if written.islower():
+        return _small_numeral(match)
     previous, before_that = _words_before(match)
     part, capital = previous.lower().rstrip("."), previous[:1].isupper()
     after = match.string[match.end() : match.end() + 8]
@@ -113,8 +117,4 @@ def _ordinal(written: str) -> str | None:
     return words and f"the {words.capitalize()}"
 
 
-_RULES = (
-    Rule(_ORDINAL, lambda match: _of(ordinal, match[1]) or match.group()),
-    Rule(_NUMERAL, _numeral),
-    Rule(_SMALL_NUMERAL, _small_numeral),
-)
+_RULES = (Rule(_NUMERAL, _numeral),)

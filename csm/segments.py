@@ -17,8 +17,6 @@ CLAUSE_PAUSE = 0.2
 _ENOUGH = 120
 #: Nothing shorter than this is spoken alone: voices make gibberish of it.
 _TOO_SHORT = 20
-#: The splitter's time grows with the square of a paragraph on hostile input.
-_SPLITTER_INPUT = 4000
 
 _QUOTED_END = re.compile(
     r"(?<=[.!?]['\"]) (?=['\"]?[^\W\d_a-z])|(?<=[.!?]['\"]{2}) (?=[^\W\d_a-z])"
@@ -59,23 +57,11 @@ def pack(paragraphs: list[str], max_characters: int) -> list[Segment]:
 
 def _sentences(paragraph: str) -> list[str]:
     sentences: list[str] = []
-    for start, end in _spans(paragraph, _SPLITTER_INPUT):
-        for sentence in nupunkt.sent_tokenize(paragraph[start:end]):
-            # The splitter sometimes carries on after a closing quote.
-            sentences += _QUOTED_END.split(sentence.strip())
+    # The splitter's time grows with the square of a run of marks; normalised text holds no runs.
+    for sentence in nupunkt.sent_tokenize(paragraph):
+        # It sometimes carries on after a closing quote.
+        sentences += _QUOTED_END.split(sentence.strip())
     return [sentence for sentence in sentences if any(map(str.isalnum, sentence))]
-
-
-def _spans(text: str, limit: int) -> list[tuple[int, int]]:
-    """Cut ``text`` into spans of at most ``limit`` characters, at a space where there is one."""
-    spans: list[tuple[int, int]] = []
-    start = 0
-    while len(text) - start > limit:
-        cut = text.rfind(" ", start + limit // 2, start + limit)
-        cut = cut + 1 if cut >= 0 else start + limit
-        spans.append((start, cut))
-        start = cut
-    return [*spans, (start, len(text))]
 
 
 def _pack_sentences(sentences: list[str], limit: int) -> list[Segment]:

@@ -213,12 +213,16 @@ _STOPPED = (
         _initial,
     ),
 )
+# Any stop that the rules above could mean; most paragraphs have none.
+_STOP = re.compile(
+    rf"\b(?:[A-Z][A-Za-z]{{0,5}}|{_table(_ABBREVIATIONS)}|{_table(_LABELS)}|[eiapm])\."
+    r"|&c\."
+)
 _UNSTOPPED = (
     Rule(
-        re.compile(rf"\b({_table(_TITLES)})(?=\s[A-Z][a-z])"),
-        lambda match: _TITLES[match[1]],
+        re.compile(rf"\b({_table(_TITLES)}|St)(?=\s[A-Z][a-z])"),
+        lambda match: _TITLES.get(match[1], "Saint"),
     ),
-    Rule(re.compile(r"\bSt(?=\s[A-Z][a-z])"), lambda match: "Saint"),
     Rule(re.compile(r"\bvs?\b(?!\.)(?<=[a-z ]vs)"), lambda match: "versus"),
 )
 
@@ -230,7 +234,7 @@ def speak_addresses(text: str) -> str:
 
 def speak_abbreviations(text: str) -> str:
     """Titles, initials and abbreviations; their stops stay only where they close a sentence."""
-    if "." in text:
+    if _STOP.search(text):
         text = apply(_STOPPED, text)
     return apply(_UNSTOPPED, text)
 

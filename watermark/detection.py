@@ -1,0 +1,372 @@
+"""Detection: is there a mark, whose, how sure, and where.
+
+Sound is taken a minute at a time. Its features are read once; each stretch of twenty seconds is
+looked up in the key's cycle under every hypothesis of changed speed, tempo and pitch; the likeliest
+lines are followed through the minute; and the data cells along each line, along the best mosaic of
+lines (sound that was cut and joined) and over all minutes together are scored, against every
+candidate book and by blind decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from watermark.evidence import Evidence, Trail, gather
+from watermark.features import features_of
+from watermark.keys import check_key
+from watermark.pattern import BLOCK_CELLS, CELL_SECONDS, CYCLE_CELLS, pattern_of
+from watermark.payload import CODED_BITS
+from watermark.samples import as_float, check_rate, mono
+from watermark.scoring import Match, Scorer
+from watermark.search import SURE, Reading, search
+
+#: The time in which a mark says all it has to say once, seconds. See :data:`MIN_SECONDS`.
+PERIOD_SECONDS = BLOCK_CELLS * CELL_SECONDS
+#: Shorter sound cannot be told. From 5 s on a clean copy is found as a rule, from 10 s on a
+#: recompressed one.
+MIN_SECONDS = PERIOD_SECONDS
+#: The probability of a false hit that a search may have at most.
+DEFAULT_FALSE_POSITIVE = 1e-9
+
+#: Sound is searched in chunks of this many seconds; the last may be up to 20 s longer.
+_CHUNK_SECONDS = 60
+_LAST_SECONDS = 80
+#: Pilot scores below this are not added up over chunks.
+_WORTH_ADDING = 4.5
+#: What is measured closer to 1 than this is 1: a line may wander by so much.
+_PACE_STEP = 0.003
+#: Samples below this everywhere are silence.
+_SILENCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the file that holds the key's mark.
+
+    Attributes:
+        begin: seconds into the file.
+        end: seconds into the file.
+        offset_seconds: which second of the book's narration its begin is; ``None`` where the book
+            is not known.
+        speed: how much faster it plays, pitch and all.
+        tempo: how much faster it runs at the same pitch.
+        pitch: how much higher it sounds at the same tempo.
+    """
+
+    begin: float
+    end: float
+    offset_seconds: float | None
+    speed: float
+    tempo: float
+    pitch: float
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What a search found.
+
+    Attributes:
+        found: whether a book was identified with a probability of error within the limit.
+        book_index: which book; ``None`` if none was found.
+        key_index: whose key of those given; ``None`` if none was found.
+        score: of the best match, in standard deviations; 0 if nothing could be scored.
+        false_positive_probability: at most this often would a search like this one (all keys,
+            candidates, lines and minutes counted) give such a score on sound without the mark.
+        method: ``"candidate"`` or ``"blind"``; ``None`` if none was found.
+        offset_seconds: which second of the narration the file's first marked second is.
+        speed: how much faster it plays, pitch and all; 1.0 if unchanged.
+        tempo: how much faster it runs at the same pitch.
+        pitch: how much higher it sounds at the same tempo.
+        seconds: of sound examined.
+        spans: where in the file the mark is, by time.
+        note: what a person should know: too short, silent, a mark too weak to read; else empty.
+    """
+
+    found: bool
+    book_index: int | None
+    key_index: int | None
+    score: float
+    false_positive_probability: float
+    method: str | None
+    offset_seconds: float | None
+    speed: float
+    tempo: float
+    pitch: float
+    seconds: float
+    spans: tuple[Span, ...]
+    note: str
+
+
+class _KeySearch:
+    """What is remembered of one key's search from chunk to chunk."""
+
+    def __init__(self, key: bytes, candidates: Sequence[int]) -> None:
+        self.pattern = pattern_of(check_key(key))
+        self.scorer = Scorer(self.pattern, candidates)
+        self.readings = 0
+        self.best: Match | None = None
+        self.best_trails: tuple[Trail, ...] = ()
+        self.pilot = 0.0
+        self.spans: list[tuple[float, float, Trail]] = []
+        self._total = np.zeros(CODED_BITS, np.float32)
+        self._energy = 0.0
+        self._added = 0
+        self._seen = np.zeros(CYCLE_CELLS, np.bool_)
+
+    def take(self, readings: list[Reading], begin: float) -> None:
+        """Score a chunk's readings; ``begin`` is the chunk's first second in the file."""
+        if not readings:
+            return
+        evidence = [gather(self.pattern, reading.trails) for reading in readings]
+        self._consider(evidence, [reading.trails for reading in readings])
+        best = readings[0]
+        self.pilot = max(
+            [self.pilot, *(t.line.score for reading in readings for t in reading.trails)]
+        )
+        if best.pilot < _WORTH_ADDING:
+            return
+        for trail in best.trails:
+            self.spans += _runs(trail, begin)
+        # A place that was heard before is left out: its signs are no longer independent.
+        fresh = [trail.part(~self._seen[trail.places]) for trail in best.trails]
+        for trail in fresh:
+            self._seen[trail.places] = True
+        added = gather(self.pattern, fresh)
+        self._total += added.bits
+        self._energy += added.energy
+        self._added += 1
+
+    def finish(self) -> None:
+        """Score all chunks together, if there was more than one."""
+        if self._added > 1:
+            self._consider([Evidence(self._total, self._energy)], [()])
+
+    def _consider(self, evidence: list[Evidence], trails: list[tuple[Trail, ...]]) -> None:
+        self.readings += len(evidence)
+        for match in self.scorer.matches(evidence):
+            if self.best is None or self._rank(match) < self._rank(self.best):
+                self.best, self.best_trails = match, trails[match.reading]
+
+    def probability(self, match: Match, readings: int) -> float:
+        """The false-positive bound of a match among the readings of all keys."""
+        return match.false_positive(readings, len(self.scorer.candidates))
+
+    def _rank(self, match: Match) -> tuple[float, float]:
+        return self.probability(match, 1), -match.score
+
+
+def _runs(trail: Trail, begin: float) -> list[tuple[float, float, Trail]]:
+    """A trail's unbroken runs as seconds of the file."""
+    if not len(trail.seconds):
+        return []
+    breaks = np.flatnonzero(np.diff(trail.seconds) > 2 * trail.line.cell_seconds) + 1
+    runs = []
+    for rows in np.split(np.arange(len(trail.seconds)), breaks):
+        chosen = np.zeros(len(trail.seconds), np.bool_)
+        chosen[rows] = True
+        part = trail.part(chosen)
+        half = trail.line.cell_seconds / 2
+        runs.append((begin + part.seconds[0] - half, begin + part.seconds[-1] + half, part))
+    return runs
+
+
+class Detector:
+    """Detects in a stream: feed blocks of any size, then :meth:`finish`.
+
+    Memory does not grow but for the list of spans.
+
+    Args:
+        rate: samples a second, 8,000 to 192,000.
+        keys: a key, or several to try.
+        candidates: the book indices there are, if they are known. They are found with less sound
+            than a blind search needs.
+        false_positive: the probability of a false hit allowed to the whole search.
+
+    Raises:
+        WatermarkKeyError: a key cannot serve.
+        ValueError: another argument is out of range.
+    """
+
+    def __init__(
+        self,
+        rate: int,
+        keys: bytes | Sequence[bytes],
+        candidates: Sequence[int] | None = None,
+        *,
+        false_positive: float = DEFAULT_FALSE_POSITIVE,
+    ) -> None:
+        self._rate = check_rate(rate)
+        if not 0 < false_positive < 1:
+            raise ValueError(f"false_positive is {false_positive}; it must be between 0 and 1")
+        self._limit = false_positive
+        each = [keys] if isinstance(keys, bytes) else list(keys)
+        if not each:
+            raise ValueError("no key was given; a mark can only be found with its key")
+        books = [] if candidates is None else list(candidates)
+        self._searches = [_KeySearch(key, books) for key in each]
+        self._waiting: list[NDArray[np.float32]] = []
+        self._held = 0
+        self._seconds = 0.0
+        self._silent = True
+
+    def feed(self, block: ArrayLike) -> None:
+        """Take samples in.
+
+        Args:
+            block: ``[n]`` or ``[n, channels]``, float or integer PCM of any level. What is not
+                finite is taken as silence.
+
+        Raises:
+            ValueError: the shape or type is no sound's.
+        """
+        samples = as_float(block)
+        samples = samples[:, None] if samples.ndim == 1 else samples
+        if self._waiting and self._waiting[0].shape[1] != samples.shape[1]:
+            raise ValueError(f"a block has {samples.shape[1]} channels, unlike those before")
+        while len(samples):
+            part = samples[: _LAST_SECONDS * self._rate - self._held]
+            self._waiting.append(np.where(np.isfinite(part), part, np.float32(0)))
+            self._held += len(part)
+            samples = samples[len(part) :]
+            if self._held == _LAST_SECONDS * self._rate:
+                self._search(_CHUNK_SECONDS * self._rate)
+
+    def finish(self) -> Detection:
+        """What was found. The detector is spent then."""
+        if self._held:
+            self._search(self._held)
+        for search_ in self._searches:
+            search_.finish()
+        return self._verdict()
+
+    def _search(self, count: int) -> None:
+        waiting = np.concatenate(self._waiting)
+        chunk, rest = mono(waiting[:count]), waiting[count:]
+        self._waiting, self._held = ([rest.copy()] if len(rest) else []), len(rest)
+        begin, length = self._seconds, len(chunk) / self._rate
+        self._seconds += length
+        peak = float(np.abs(chunk).max())
+        if peak < _SILENCE:
+            return
+        self._silent = False
+        if length < MIN_SECONDS:
+            return
+        features = features_of(chunk / np.float32(peak), self._rate)
+        for each in self._searches:
+            each.take(search(each.pattern, features, length), begin)
+
+    def _verdict(self) -> Detection:
+        readings = sum(each.readings for each in self._searches)
+        scored = [(i, each, each.best) for i, each in enumerate(self._searches) if each.best]
+        if not scored:
+            return self._nothing(0.0, 1.0)
+        key_index, search_, best = min(
+            scored, key=lambda item: (item[1].probability(item[2], readings), -item[2].score)
+        )
+        probability = search_.probability(best, readings)
+        if probability > self._limit:
+            return self._nothing(best.score, probability)
+        runs = search_.spans
+        if not runs:
+            runs = [run for trail in search_.best_trails for run in _runs(trail, 0.0)]
+        spans = tuple(
+            _span(run, search_.pattern.seconds_into(best.book_index, int(run[2].places[0])))
+            for run in sorted(runs, key=lambda run: run[0])
+        )
+        longest = max(spans, key=lambda span: span.end - span.begin)
+        return Detection(
+            found=True,
+            book_index=best.book_index,
+            key_index=key_index,
+            score=best.score,
+            false_positive_probability=probability,
+            method="blind" if best.blind else "candidate",
+            offset_seconds=spans[0].offset_seconds,
+            speed=longest.speed,
+            tempo=longest.tempo,
+            pitch=longest.pitch,
+            seconds=self._seconds,
+            spans=spans,
+            note="",
+        )
+
+    def _nothing(self, score: float, probability: float) -> Detection:
+        pilot = max(each.pilot for each in self._searches)
+        if self._seconds < MIN_SECONDS:
+            note = f"too short to tell: {self._seconds:.1f} s, at least {MIN_SECONDS:.1f} s needed"
+        elif self._silent:
+            note = "silent"
+        elif pilot > SURE:
+            note = "a mark of this key is there, but too weak to tell which book's"
+        else:
+            note = ""
+        return Detection(
+            found=False,
+            book_index=None,
+            key_index=None,
+            score=score,
+            false_positive_probability=probability,
+            method=None,
+            offset_seconds=None,
+            speed=1.0,
+            tempo=1.0,
+            pitch=1.0,
+            seconds=self._seconds,
+            spans=(),
+            note=note,
+        )
+
+
+def _span(run: tuple[float, float, Trail], offset: float) -> Span:
+    begin, end, trail = run
+    pace, pitch = trail.line.change.pace, trail.line.change.pitch
+    if len(trail.seconds) > BLOCK_CELLS:
+        pace = CELL_SECONDS * (len(trail.seconds) - 1) / (trail.seconds[-1] - trail.seconds[0])
+    if abs(pace - 1) < _PACE_STEP:
+        pace = 1.0
+    played = trail.line.change.pace == pitch
+    return Span(
+        begin=round(max(float(begin), 0.0), 3),
+        end=round(float(end), 3),
+        offset_seconds=round(offset, 3),
+        speed=round(float(pace), 4) if played else 1.0,
+        tempo=1.0 if played else round(float(pace), 4),
+        pitch=1.0 if played else pitch,
+    )
+
+
+def detect(
+    samples: ArrayLike,
+    rate: int,
+    keys: bytes | Sequence[bytes],
+    candidates: Sequence[int] | None = None,
+    *,
+    false_positive: float = DEFAULT_FALSE_POSITIVE,
+) -> Detection:
+    """Say whether sound bears a mark, and which book's.
+
+    Args:
+        samples: ``[n]`` or ``[n, channels]``, float or integer PCM, of any level and length. What
+            is not finite is taken as silence.
+        rate: samples a second, 8,000 to 192,000.
+        keys: a key, or several to try.
+        candidates: the book indices there are, if they are known; without them the index is
+            decoded from the sound alone, which needs a little more of it.
+        false_positive: the probability of a false hit allowed to the whole search.
+
+    Raises:
+        WatermarkKeyError: a key cannot serve.
+        ValueError: another argument is out of range.
+    """
+    detector = Detector(rate, keys, candidates, false_positive=false_positive)
+    samples = np.asarray(samples)
+    if samples.ndim == 0:
+        samples = as_float(samples)
+    block = 10 * rate
+    for first in range(0, len(samples), block):
+        detector.feed(samples[first : first + block])
+    return detector.finish()

@@ -1,0 +1,207 @@
+"""Embedding: slow gain changes of a decibel or two, cell by cell.
+
+The mark multiplies what is there, so speech masks it and silence stays silent. Frames of 43 ms, a
+quarter apart, are transformed; each band is raised or lowered as the pattern says, with the steps
+between cells smoothed over three frames; only the difference is transformed back and added.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+from numpy.typing import ArrayLike, NDArray
+
+from watermark.keys import check_key
+from watermark.pattern import BAND_HZ, BANDS, CELL_SECONDS, LOWEST_HZ, pattern_of
+from watermark.samples import as_float, check_rate
+
+#: How far a cell is raised or lowered unless told otherwise.
+DEFAULT_STRENGTH_DB = 1.5
+MAX_STRENGTH_DB = 6.0
+
+#: Hops to a cell: at 24 kHz a hop is 256 samples. The window is :data:`_OVERLAP` hops.
+_HOPS_A_CELL = 8
+_OVERLAP = 4
+#: Frames transformed at once. Fixed, so that the result does not depend on how samples are fed.
+_BATCH = 256
+#: The sum of squared Hann windows a quarter apart.
+_WINDOW_GAIN = 1.5
+
+
+class Embedder:
+    """Marks a stream: feed blocks of any size, the same samples come out as from :func:`embed`.
+
+    Output lags input by up to three seconds; :meth:`finish` gives the rest. Memory does not grow.
+
+    Args:
+        rate: samples a second, 8,000 to 192,000.
+        key: the secret, at least 16 bytes.
+        book_index: what the mark says, 0 to 2**32 − 1.
+        channels: 1 for blocks ``[n]``, else blocks are ``[n, channels]``.
+        strength_db: how far a cell is raised or lowered, above 0 and at most 6.
+
+    Raises:
+        WatermarkKeyError: the key cannot serve.
+        ValueError: another argument is out of range.
+    """
+
+    def __init__(
+        self,
+        rate: int,
+        key: bytes,
+        book_index: int,
+        *,
+        channels: int = 1,
+        strength_db: float = DEFAULT_STRENGTH_DB,
+    ) -> None:
+        check_rate(rate)
+        if not 0 < strength_db <= MAX_STRENGTH_DB:
+            raise ValueError(
+                f"strength_db is {strength_db}; it must be above 0 and at most {MAX_STRENGTH_DB:g}"
+            )
+        if channels < 1:
+            raise ValueError(f"channels is {channels}; it must be at least 1")
+        self._pattern = pattern_of(check_key(key))
+        self._codeword = self._pattern.codeword(book_index)
+        self._start = self._pattern.start(book_index)
+        self._strength = strength_db
+        self._channels = channels
+        self._rate = rate
+        self._hop = round(rate * CELL_SECONDS / _HOPS_A_CELL)
+        size = _OVERLAP * self._hop
+        phase = 2 * np.pi * np.arange(size) / size
+        self._window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+        centres = np.arange(size // 2 + 1) * rate / size
+        band = np.floor((centres - LOWEST_HZ) / BAND_HZ).astype(int)
+        marked = np.flatnonzero((band >= 0) & (band < BANDS))
+        self._bins = slice(int(marked[0]), int(marked[-1]) + 1)
+        self._band_of_bin = band[self._bins]
+        # The first frame that touches sample 0 is centred one hop before it.
+        self._frame = -1
+        self._lead = (_OVERLAP - 1) * self._hop
+        self._waiting = np.zeros((channels, self._lead), np.float32)
+        self._tail = np.zeros((channels, self._lead), np.float32)
+        self._fed = 0
+        self._given = 0
+
+    def feed(self, block: ArrayLike) -> NDArray[np.float32]:
+        """Take samples in, give finished ones out.
+
+        Args:
+            block: ``[n]``, or ``[n, channels]``; finite, within −1..1; integers are scaled.
+
+        Returns:
+            Marked samples in the same layout; possibly none yet.
+
+        Raises:
+            ValueError: the layout differs from what was announced, or a sample is not finite.
+        """
+        samples = as_float(block)
+        if samples.ndim == 1:
+            samples = samples[:, None]
+        if samples.shape[1] != self._channels:
+            raise ValueError(f"a block has {samples.shape[1]} channels, not {self._channels}")
+        if not np.isfinite(samples).all():
+            raise ValueError("samples hold a value that is not finite; there is nothing to mark")
+        self._fed += len(samples)
+        self._waiting = np.concatenate([self._waiting, samples.T], axis=1)
+        return self._layout(self._drain())
+
+    def finish(self) -> NDArray[np.float32]:
+        """The marked samples that were still held back, ``[n]`` or ``[n, channels]``."""
+        owed = self._fed - self._given
+        batch = _BATCH * self._hop
+        padding = -(-owed // batch) * batch + self._lead
+        silence = np.zeros((self._channels, padding), np.float32)
+        self._waiting = np.concatenate([self._waiting, silence], axis=1)
+        return self._layout(self._drain()[:, :owed])
+
+    def _layout(self, marked: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._given += marked.shape[1]
+        return np.ascontiguousarray(marked[0] if self._channels == 1 else marked.T)
+
+    def _drain(self) -> NDArray[np.float32]:
+        """Mark whole batches out of what waits; ``[channels, n]``."""
+        done = []
+        batch = _BATCH * self._hop
+        while self._waiting.shape[1] >= batch + self._lead:
+            span = self._waiting[:, : batch + self._lead]
+            marked = span[:, :batch] + self._difference(span)
+            # What lies before sample 0 is not the caller's.
+            done.append(marked[:, self._lead if self._frame < 0 else 0 :])
+            self._waiting = self._waiting[:, batch:]
+            self._frame += _BATCH
+        if not done:
+            return np.zeros((self._channels, 0), np.float32)
+        return np.clip(np.concatenate(done, axis=1), -1, 1)
+
+    def _difference(self, span: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What a batch of frames adds to its samples; ``[channels, _BATCH * hop]``."""
+        gain = self._gain()
+        hop, size = self._hop, len(self._window)
+        added = np.zeros((self._channels, _BATCH + _OVERLAP - 1, hop), np.float32)
+        for channel in range(self._channels):
+            frames = np.lib.stride_tricks.sliding_window_view(span[channel], size)[::hop]
+            spectrum = scipy.fft.rfft(frames * self._window, axis=1)
+            change = np.zeros_like(spectrum)
+            change[:, self._bins] = spectrum[:, self._bins] * gain
+            back = scipy.fft.irfft(change, n=size, axis=1) * self._window
+            for quarter in range(_OVERLAP):
+                part = back[:, quarter * hop : (quarter + 1) * hop]
+                added[channel, quarter : quarter + _BATCH] += part
+        flat = added.reshape(self._channels, -1)
+        flat[:, : self._lead] += self._tail
+        self._tail = flat[:, _BATCH * hop :].copy()
+        return flat[:, : _BATCH * hop]
+
+    def _gain(self) -> NDArray[np.float32]:
+        """Gain less one of each frame of the batch and each marked bin."""
+        frames = np.arange(self._frame - 1, self._frame + _BATCH + 1)
+        cells = np.floor(frames * (self._hop / (self._rate * CELL_SECONDS)) + 1e-9).astype(int)
+        signs = self._pattern.book_signs(self._codeword, self._start + cells).astype(np.float32)
+        smooth = 0.25 * signs[:-2] + 0.5 * signs[1:-1] + 0.25 * signs[2:]
+        nepers = self._strength * np.log(10) / 20
+        gain: NDArray[np.float32] = np.expm1(nepers * smooth) / _WINDOW_GAIN
+        return gain[:, self._band_of_bin].astype(np.float32)
+
+
+def embed(
+    samples: ArrayLike,
+    rate: int,
+    key: bytes,
+    book_index: int,
+    *,
+    strength_db: float = DEFAULT_STRENGTH_DB,
+) -> NDArray[np.float32]:
+    """Mark samples with a book's index.
+
+    The same samples, key and index give the same result, bit for bit. Beyond input and output it
+    needs a few megabytes, however long the input.
+
+    Args:
+        samples: ``[n]`` or ``[n, channels]``; finite, within −1..1; integer PCM is scaled. Any
+            length; what is shorter than :data:`watermark.MIN_SECONDS` cannot be told again.
+        rate: samples a second, 8,000 to 192,000.
+        key: the secret, at least 16 bytes.
+        book_index: 0 to 2**32 − 1.
+        strength_db: how far a cell is raised or lowered.
+
+    Returns:
+        The marked samples, same shape, clipped to −1..1.
+
+    Raises:
+        WatermarkKeyError: the key cannot serve.
+        ValueError: a sample is not finite, or an argument is out of range.
+    """
+    samples = np.asarray(samples)
+    channels = samples.shape[1] if samples.ndim == 2 else 1
+    embedder = Embedder(rate, key, book_index, channels=channels, strength_db=strength_db)
+    marked = np.empty(samples.shape, np.float32)
+    written = 0
+    block = 4 * rate
+    for first in range(0, len(samples), block):
+        out = embedder.feed(samples[first : first + block])
+        marked[written : written + len(out)] = out
+        written += len(out)
+    marked[written:] = embedder.finish()
+    return marked

@@ -118,9 +118,11 @@ class Claims:
                 was never written, so it is reaped like any other that lost its owner.
         """
         token = uuid.uuid4().hex
-        seen = self._transact(
-            book_id,
-            lambda record: books.claim(
+        written: Record | None = None
+
+        def decide(record: object) -> Transition:
+            nonlocal written
+            seen = books.claim(
                 record,
                 token=token,
                 owner=self._owner,
@@ -128,19 +130,20 @@ class Claims:
                 lease_dead=lambda foreign: self._lease_dead(book_id, foreign),
                 now_ms=self._now_ms(),
                 max_attempts=self._max_attempts,
-            ),
-        )
+            )
+            if seen.verdict is Verdict.CLAIMED:
+                written = seen.book
+            return seen
+
+        seen = self._transact(book_id, decide)
         if seen.verdict is Verdict.LATER and seen.claim is not None:
             until = books.waits_until(seen.claim, self._now_ms()) or 0
             return Attempted(seen.verdict, wait_seconds=max(0, until - self._now_ms()) / 1000)
-        if seen.claim is None:
+        if seen.claim is None or written is None:
             return Attempted(seen.verdict)
-        record = seen.book
-        if record is None:  # recognised by its token: what was written is in the book
-            record = self.read(book_id)
-            if record is None:
-                return Attempted(Verdict.GONE)
-        work = Work(book_id, record, seen.claim, time.monotonic())
+        # Where the answer was lost, the book may have been edited since: what was claimed is what
+        # was written, and the claim's input hash is of that.
+        work = Work(book_id, written, seen.claim, time.monotonic())
         return Attempted(seen.verdict, work)
 
     def settle(self, work: Work, outcome: Outcome) -> Transition:

@@ -78,12 +78,14 @@ class Job:
         work: the claim.
         etag: of the status last seen by the one who minds it.
         progress_at: when it last got anywhere, monotonic seconds.
+        stuck: whether its lease is left to die, as it has not got anywhere for too long.
     """
 
     def __init__(self, context: JobContext, work: Work, on_end: Callable[[Job], None]) -> None:
         self.work = work
         self.etag: str | None = None
         self.progress_at = time.monotonic()
+        self.stuck = False
         self._context = context
         self._on_end = on_end
         self._shown_at = time.monotonic()
@@ -112,7 +114,7 @@ class Job:
         claim would fence each other, and the loser would delete the winner's audio.
         """
         if self._begin_settling():
-            self._settle(books.GiveBack(shutdown=True), tries=1)
+            self._settle(self._interrupted(), tries=1)
 
     def _run(self) -> None:
         self._attempt(lambda: self._context.leases.hold(self.work))
@@ -127,7 +129,7 @@ class Job:
 
     def _make(self) -> Outcome:
         """The outcome of this attempt; whatever goes wrong becomes one."""
-        context, claim = self._context, self.work.claim
+        context = self._context
         try:
             narration = self._narrate()
             if self.work.stopped is not None:
@@ -141,7 +143,7 @@ class Job:
                 text_hash=books.text_hash(str(context.claims.text(self.work.book))),
             )
         except Stopped:
-            return books.GiveBack(shutdown=context.stopping.is_set())
+            return self._interrupted()
         except Unnarratable as error:
             return books.Rejection(error.failure)
         except SpeechError as error:
@@ -154,8 +156,19 @@ class Job:
             failure = Failure(
                 ErrorCode.INTERNAL_ERROR, "The narrator met an internal error; its log says more."
             )
-        wait = backoff_ms(claim.attempt, random.random())  # noqa: S311
-        return books.Retry(failure, now_ms() + wait, context.settings.claims.max_attempts)
+        return self._retry(failure)
+
+    def _interrupted(self) -> Outcome:
+        """Given back at no cost, unless the watchdog stopped it: such a book may be at fault."""
+        if not self.stuck:
+            return books.GiveBack(shutdown=self._context.stopping.is_set())
+        seconds = self._context.settings.daemon.stuck_seconds
+        message = f"The speech engine made no progress on this book for {seconds:g} seconds."
+        return self._retry(Failure(ErrorCode.STUCK, message))
+
+    def _retry(self, failure: Failure) -> Outcome:
+        wait = backoff_ms(self.work.claim.attempt, random.random())  # noqa: S311
+        return books.Retry(failure, now_ms() + wait, self._context.settings.claims.max_attempts)
 
     def _narrate(self) -> Narration:
         context, settings = self._context, self._context.settings
@@ -190,6 +203,8 @@ class Job:
 
     def _show_progress(self, fraction: float) -> None:
         self.progress_at = time.monotonic()
+        if self.work.stopped is None:
+            self.stuck = False
         if self.progress_at - self._shown_at >= 1.0:
             self._shown_at = self.progress_at
             # What follows speech is short; the last tenth is left for it.

@@ -354,7 +354,9 @@ class Worker:
         settings = self._settings
         now = time.monotonic()
         jobs = self._current()
-        alive = [job.work for job in jobs if now - job.progress_at < settings.daemon.stuck_seconds]
+        for job in jobs:
+            job.stuck |= now - job.progress_at >= settings.daemon.stuck_seconds
+        alive = [job.work for job in jobs if not job.stuck]
         try:
             self._leases.beat(alive)
             self._present(len(jobs))

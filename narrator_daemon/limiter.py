@@ -30,7 +30,8 @@ def take(
     Args:
         granted: what is stored, of whatever shape.
         name: the request (``grant_name``).
-        now_ms: epoch milliseconds. Clocks of replicas may differ; a time ahead counts as now.
+        now_ms: epoch milliseconds. Clocks of replicas may differ: a time ahead counts as now, and
+            one ahead by more than a minute, which a wrong clock wrote, does not count.
         limit: grants a minute.
 
     Returns:
@@ -39,7 +40,7 @@ def take(
     recent = {
         key: min(at, now_ms)
         for key, at in children(granted).items()
-        if isinstance(at, int) and min(at, now_ms) > now_ms - _WINDOW_MS
+        if isinstance(at, int) and abs(at - now_ms) < _WINDOW_MS
     }
     if name in recent:
         return None, 0

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
@@ -54,6 +55,9 @@ MAX_BACKOFF_MS = 60_000
 #: book which always outlasts the grace period does not go round for ever.
 MAX_GIVE_BACKS = 3
 
+# Tokens become keys of leases and of the history, which not every string can be.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
 
 class ErrorCode(StrEnum):
     """Why a book failed. The list is closed: frontends may switch on it."""
@@ -88,7 +92,7 @@ class Failure:
         if not isinstance(value, Mapping):
             return None
         code, message = value.get("code"), value.get("message")
-        if not isinstance(message, str) or code not in set(ErrorCode):
+        if not isinstance(message, str) or not isinstance(code, str) or code not in set(ErrorCode):
             return None
         return cls(ErrorCode(code), message)
 
@@ -150,7 +154,7 @@ class Claim:
         give_backs, at = value.get("giveBacks", 0), value.get("at", 0)
         not_before = value.get("notBefore")
         if not (
-            (token is None or (isinstance(token, str) and token))
+            (token is None or (isinstance(token, str) and _TOKEN.fullmatch(token)))
             and isinstance(owner, str)
             and isinstance(digest, str)
             and _is_count(attempt, 0)

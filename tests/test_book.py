@@ -1,0 +1,595 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from narrator_daemon import book as books
+from narrator_daemon.book import (
+    CLAIM,
+    ERROR,
+    INPUT_HASH,
+    PATH,
+    PROGRESS,
+    REQUESTED_AT,
+    STATUS,
+    TAKE,
+    TEXT_HASH,
+    URL,
+    URL_EXPIRES_AT,
+    Claim,
+    ErrorCode,
+    Failure,
+    GiveBack,
+    Outcome,
+    Publication,
+    Record,
+    Rejection,
+    Retry,
+    Transition,
+    Verdict,
+)
+
+NOW = 1_750_000_000_000
+HOUR = 3_600_000
+MAX_ATTEMPTS = 5
+ENGINE_FAILED = Failure(ErrorCode.ENGINE_ERROR, "The engine failed.")
+PUBLICATION = Publication(
+    url="https://storage.example/a.wav",
+    url_expires_at=NOW + HOUR,
+    duration_seconds=2.5,
+    path="narrations/b/mine.wav",
+    text_hash=books.text_hash("A"),
+)
+OUTCOMES: list[Outcome] = [
+    PUBLICATION,
+    Rejection(Failure(ErrorCode.NO_TEXT, "The book has no text to read.")),
+    Retry(ENGINE_FAILED, NOW + 2000, MAX_ATTEMPTS),
+    GiveBack(),
+    GiveBack(NOW + 3000),
+    GiveBack(shutdown=True),
+]
+
+
+def digest(record: Record) -> str:
+    return books.input_hash(record.get("narrative"), "voice")
+
+
+def a_claim(**changes: Any) -> Claim:
+    made = Claim(
+        token="mine",
+        owner="w1",
+        attempt=1,
+        give_backs=0,
+        input_hash=digest({"narrative": "A"}),
+        take=1,
+        requested_at=7,
+        at=NOW,
+    )
+    return replace(made, **changes)
+
+
+def waiting(claim: Claim | None = None, **fields: Any) -> Record:
+    record = {"title": "T", "narrative": "A", STATUS: "requested", REQUESTED_AT: 7, **fields}
+    if claim is not None:
+        record[CLAIM] = claim.as_record()
+    return record
+
+
+def in_work(claim: Claim | None = None, **fields: Any) -> Record:
+    return waiting(claim or a_claim(), **{STATUS: "processing", PROGRESS: 0.4, **fields})
+
+
+def try_claim(book: Any, *, dead: bool = False, now_ms: int = NOW) -> Transition:
+    return books.claim(
+        book,
+        token="new",
+        owner="w2",
+        digest=digest,
+        lease_dead=lambda _token: dead,
+        now_ms=now_ms,
+        max_attempts=MAX_ATTEMPTS,
+    )
+
+
+def settle(book: Any, outcome: Outcome = PUBLICATION) -> Transition:
+    return books.settle(book, token="mine", outcome=outcome, digest=digest)
+
+
+# The claim table, row by row.
+
+
+@pytest.mark.parametrize(
+    ("book", "dead", "verdict"),
+    [
+        pytest.param(None, True, Verdict.GONE, id="null"),
+        pytest.param("a string", True, Verdict.GONE, id="not-a-record"),
+        pytest.param([{"a": 1}], True, Verdict.GONE, id="list"),
+        pytest.param(in_work(a_claim(token="new")), False, Verdict.MINE, id="mine"),
+        pytest.param(
+            waiting(a_claim(token="new")), False, Verdict.MINE, id="mine-though-asked-for-again"
+        ),
+        pytest.param({"narrative": "A"}, True, Verdict.LOST, id="status-absent"),
+        pytest.param(in_work(), True, Verdict.LOST, id="processing"),
+        pytest.param(waiting(**{STATUS: "ready"}), True, Verdict.LOST, id="ready"),
+        pytest.param(waiting(**{STATUS: "failed"}), True, Verdict.LOST, id="failed"),
+        pytest.param(waiting(**{STATUS: {"x": 1}}), True, Verdict.LOST, id="status-no-string"),
+        pytest.param(waiting(a_claim()), False, Verdict.LEASED, id="foreign-and-alive"),
+        pytest.param(waiting(a_claim()), True, Verdict.CLAIMED, id="foreign-and-dead"),
+        pytest.param(
+            waiting(a_claim(token=None, not_before=NOW + 1)), False, Verdict.LATER, id="later"
+        ),
+        pytest.param(
+            waiting(a_claim(token=None, not_before=NOW)), False, Verdict.CLAIMED, id="wait-is-over"
+        ),
+        pytest.param(
+            waiting(a_claim(token=None, attempt=MAX_ATTEMPTS)),
+            False,
+            Verdict.EXHAUSTED,
+            id="attempts-used-up",
+        ),
+        pytest.param(waiting(), False, Verdict.CLAIMED, id="waiting"),
+    ],
+)
+def test_claim_table(book: Any, dead: bool, verdict: Verdict) -> None:
+    seen = try_claim(book, dead=dead)
+    assert seen.verdict is verdict
+    assert (seen.book is not None) == (verdict in {Verdict.CLAIMED, Verdict.EXHAUSTED})
+
+
+def test_a_claimed_book_is_processing_with_a_new_token_and_attempt_1() -> None:
+    seen = try_claim(waiting())
+    assert seen.book is not None
+    assert seen.book[STATUS] == "processing" and seen.book[PROGRESS] == 0
+    assert seen.book["title"] == "T"
+    assert Claim.from_record(seen.book[CLAIM]) == seen.claim
+    assert seen.claim == a_claim(token="new", owner="w2")
+
+
+@pytest.mark.parametrize(
+    ("claim", "attempt", "last_error"),
+    [
+        pytest.param(a_claim(token=None, attempt=2), 3, None, id="same-request"),
+        pytest.param(
+            a_claim(token=None, attempt=2, last_error=ENGINE_FAILED), 3, ENGINE_FAILED, id="error"
+        ),
+        pytest.param(a_claim(token=None, attempt=0), 1, None, id="after-a-free-give-back"),
+        pytest.param(a_claim(token=None, attempt=2, input_hash="x"), 1, None, id="other-input"),
+        pytest.param(a_claim(token=None, attempt=2, requested_at=6), 1, None, id="pressed-again"),
+        pytest.param(a_claim(token=None, attempt=2, requested_at=None), 1, None, id="first-press"),
+        pytest.param(
+            a_claim(token=None, attempt=5, requested_at=6), 1, None, id="pressed-after-the-last"
+        ),
+    ],
+)
+def test_an_attempt_is_counted_at_the_claim(
+    claim: Claim, attempt: int, last_error: Failure | None
+) -> None:
+    seen = try_claim(waiting(claim))
+    assert seen.claim is not None
+    assert (seen.claim.attempt, seen.claim.last_error) == (attempt, last_error)
+
+
+def test_an_edit_or_a_press_does_not_wait_for_the_retry_of_what_was_before() -> None:
+    pausing = a_claim(token=None, not_before=NOW + 50_000)
+    assert try_claim(waiting(pausing, narrative="B")).verdict is Verdict.CLAIMED
+    assert try_claim(waiting(pausing, **{REQUESTED_AT: 8})).verdict is Verdict.CLAIMED
+
+
+@pytest.mark.parametrize("last_error", [ENGINE_FAILED, None])
+def test_used_up_attempts_fail_the_book_with_what_ended_the_last(
+    last_error: Failure | None,
+) -> None:
+    old = a_claim(token=None, attempt=MAX_ATTEMPTS, last_error=last_error)
+    seen = try_claim(waiting(old, **{PATH: "old", URL: "old"}))
+    assert seen.book is not None
+    assert seen.book[STATUS] == "failed" and CLAIM not in seen.book and PROGRESS not in seen.book
+    assert seen.book[ERROR]["code"] == (last_error.code if last_error else ErrorCode.WORKER_LOST)
+    assert seen.book[ERROR]["attempts"] == MAX_ATTEMPTS
+    assert seen.book[PATH] == "old" and seen.book[URL] == "old"
+
+
+@pytest.mark.parametrize("ahead", [HOUR, 2 * books.MAX_BACKOFF_MS + 1, 10**15])
+def test_a_wait_further_ahead_than_any_backoff_was_set_by_a_wrong_clock(ahead: int) -> None:
+    assert try_claim(waiting(a_claim(token=None, not_before=NOW + ahead))).claim is not None
+
+
+@pytest.mark.parametrize("jump", [-HOUR, HOUR])
+def test_a_clock_that_jumps_an_hour_keeps_no_book_waiting(jump: int) -> None:
+    waits = waiting(a_claim(token=None, not_before=NOW + 30_000))
+    assert try_claim(waits, now_ms=NOW + jump).verdict is Verdict.CLAIMED
+
+
+@pytest.mark.parametrize(
+    ("published", "take"), [({}, 1), ({TAKE: 3}, 4), ({TAKE: "3"}, 1), ({TAKE: True}, 1)]
+)
+def test_a_press_on_a_read_book_makes_the_next_take(published: Record, take: int) -> None:
+    seen = try_claim(waiting(**published))
+    assert seen.claim is not None and seen.claim.take == take
+
+
+def test_a_retry_repeats_its_take() -> None:
+    seen = try_claim(waiting(a_claim(token=None, take=2), **{TAKE: 9}))
+    assert seen.claim is not None and seen.claim.take == 2
+
+
+MALFORMED = [
+    pytest.param("t", id="string"),
+    pytest.param([{"token": "t"}], id="list"),
+    pytest.param({}, id="empty"),
+    *(
+        pytest.param({**a_claim().as_record(), name: value}, id=f"{name}-{value!r}"[:40])
+        for name, value in [
+            ("token", ""),
+            ("token", 5),
+            ("token", "a/b"),
+            ("token", "a.b"),
+            ("token", "x" * 101),
+            ("owner", None),
+            ("attempt", -1),
+            ("attempt", 1.5),
+            ("attempt", True),
+            ("attempt", "1"),
+            ("take", 0),
+            ("giveBacks", -1),
+            ("giveBacks", []),
+            ("inputHash", 3),
+            ("at", "now"),
+            ("notBefore", "later"),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize("shape", MALFORMED)
+def test_a_malformed_claim_holds_nobody_up(shape: Any) -> None:
+    assert Claim.from_record(shape) is None
+    seen = try_claim(waiting(**{CLAIM: shape}))
+    assert seen.claim is not None and seen.claim.attempt == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [5, "x", [], {"code": "x"}, {"code": "y", "message": "m"}, {"code": [], "message": "m"}],
+)
+def test_a_claim_with_an_unreadable_error_is_a_claim_without_one(error: Any) -> None:
+    claim = Claim.from_record({**a_claim().as_record(), "lastError": error})
+    assert claim == a_claim()
+
+
+def test_a_claim_survives_the_database() -> None:
+    whole = a_claim(not_before=NOW, last_error=ENGINE_FAILED, requested_at={"any": [1, "x"]})
+    assert Claim.from_record(whole.as_record()) == whole
+    assert None not in whole.as_record().values()
+
+
+# The outcome table, row by row.
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
+@pytest.mark.parametrize(
+    ("book", "verdict", "deletes", "status"),
+    [
+        pytest.param(None, Verdict.GONE, True, None, id="null"),
+        pytest.param(7, Verdict.GONE, True, None, id="not-a-record"),
+        pytest.param(in_work(a_claim(token="x")), Verdict.FENCED, True, None, id="foreign"),
+        pytest.param(waiting(a_claim(token="x")), Verdict.FENCED, True, None, id="foreign-waiting"),
+        pytest.param(waiting(a_claim(token=None)), Verdict.FENCED, True, None, id="reaped"),
+        pytest.param(waiting(), Verdict.FENCED, True, None, id="set-whole-with-a-request"),
+        pytest.param({"narrative": "A"}, Verdict.FENCED, True, None, id="set-whole-without"),
+        pytest.param(
+            {**in_work(), CLAIM: "torn"}, Verdict.FENCED, True, None, id="malformed-claim"
+        ),
+        pytest.param(in_work(**{STATUS: None}), Verdict.CANCELLED, True, None, id="cancelled"),
+        pytest.param(
+            waiting(a_claim(), narrative="B"), Verdict.SUPERSEDED, True, "requested", id="other"
+        ),
+        pytest.param(in_work(**{STATUS: "ready"}), Verdict.DISCARDED, True, "ready", id="ready"),
+        pytest.param(in_work(**{STATUS: "failed"}), Verdict.DISCARDED, True, "failed", id="failed"),
+        pytest.param(in_work(**{STATUS: 5}), Verdict.DISCARDED, True, 5, id="unknown-status"),
+        pytest.param(in_work(), Verdict.APPLIED, False, "outcome", id="processing"),
+        pytest.param(in_work(narrative="B"), Verdict.APPLIED, False, "outcome", id="edited"),
+        pytest.param(waiting(a_claim()), Verdict.APPLIED, False, "outcome", id="pressed-again"),
+        pytest.param(
+            waiting(a_claim(), **{REQUESTED_AT: 8}), Verdict.APPLIED, False, "outcome", id="later"
+        ),
+    ],
+)
+def test_outcome_table(
+    book: Any, verdict: Verdict, deletes: bool, status: object, outcome: Outcome
+) -> None:
+    seen = settle(book, outcome)
+    assert seen.verdict is verdict
+    assert seen.lost_work is deletes
+    if verdict in {Verdict.GONE, Verdict.FENCED}:
+        assert seen.book is None
+        return
+    assert seen.book is not None and seen.book["title"] == "T"
+    assert PROGRESS not in seen.book
+    if status == "outcome":
+        kept = Claim.from_record(seen.book.get(CLAIM))
+        assert kept is None or kept.token is None
+    else:
+        assert seen.book.get(STATUS) == status and CLAIM not in seen.book
+
+
+def test_a_publication_whose_answer_was_lost_is_recognised_whatever_came_after() -> None:
+    mine = {PATH: PUBLICATION.path}
+    for book in (
+        waiting(**mine, **{STATUS: "ready"}),
+        waiting(**mine),
+        waiting(a_claim(token="another"), **mine, **{STATUS: "processing"}),
+        {"narrative": "A", **mine},
+    ):
+        seen = settle(book)
+        assert seen.verdict is Verdict.DONE and seen.book is None and not seen.lost_work
+
+
+def test_a_cancelled_book_keeps_the_narration_it_had() -> None:
+    before = {PATH: "old", URL: "u", TAKE: 1, STATUS: None}
+    seen = settle(in_work(**before))
+    assert seen.book is not None and (seen.book[PATH], seen.book[URL]) == ("old", "u")
+
+
+def test_a_publication_writes_every_field_at_once() -> None:
+    old = {URL_EXPIRES_AT: 1, ERROR: {"code": "x"}, PATH: "old", TAKE: 1}
+    seen = settle(in_work(a_claim(take=2), **old))
+    assert seen.book is not None
+    assert seen.book == {
+        **waiting(),
+        STATUS: "ready",
+        URL: PUBLICATION.url,
+        URL_EXPIRES_AT: NOW + HOUR,
+        "narrativeAudioDuration": 2.5,
+        "narrativeUpdatedAt": {".sv": "timestamp"},
+        PATH: PUBLICATION.path,
+        INPUT_HASH: digest({"narrative": "A"}),
+        TEXT_HASH: books.text_hash("A"),
+        TAKE: 2,
+    }
+    lasting = settle(in_work(**old), replace(PUBLICATION, url_expires_at=None))
+    assert lasting.book is not None and URL_EXPIRES_AT not in lasting.book
+
+
+def test_a_rejection_fails_the_book_and_keeps_its_narration() -> None:
+    seen = settle(in_work(**{PATH: "old"}), OUTCOMES[1])
+    assert seen.book is not None and seen.book[STATUS] == "failed" and seen.book[PATH] == "old"
+    assert seen.book[ERROR] == {
+        "code": "no_text",
+        "message": "The book has no text to read.",
+        "attempts": 1,
+        "at": {".sv": "timestamp"},
+    }
+
+
+def test_a_retry_waits_with_its_error_until_attempts_are_used_up() -> None:
+    retry = Retry(ENGINE_FAILED, NOW + 2000, MAX_ATTEMPTS)
+    seen = settle(in_work(a_claim(attempt=4)), retry)
+    assert seen.book is not None and seen.book[STATUS] == "requested"
+    assert Claim.from_record(seen.book[CLAIM]) == a_claim(
+        token=None, attempt=4, not_before=NOW + 2000, last_error=ENGINE_FAILED
+    )
+    last = settle(in_work(a_claim(attempt=5)), retry)
+    assert last.book is not None and last.book[STATUS] == "failed"
+    assert last.book[ERROR]["code"] == "engine_error" and last.book[ERROR]["attempts"] == 5
+
+
+def claim_and_give_back(book: Record, outcome: GiveBack) -> Record:
+    claimed = try_claim(book)
+    assert claimed.book is not None
+    seen = books.settle(claimed.book, token="new", outcome=outcome, digest=digest)
+    assert seen.book is not None
+    return seen.book
+
+
+def test_so_many_give_backs_at_shutdown_are_free_and_then_each_costs_an_attempt() -> None:
+    book, attempts = waiting(), []
+    for _ in range(books.MAX_GIVE_BACKS + 2):
+        book = claim_and_give_back(book, GiveBack(shutdown=True))
+        attempts.append(book[CLAIM]["attempt"])
+    assert attempts == [0, 0, 0, 1, 2]
+    assert book[CLAIM]["giveBacks"] == books.MAX_GIVE_BACKS
+
+
+def test_a_dependency_that_is_down_never_costs_an_attempt() -> None:
+    book = waiting()
+    for _ in range(20):
+        book = claim_and_give_back(book, GiveBack(NOW))
+    assert book[CLAIM]["attempt"] == 0 and book[CLAIM]["giveBacks"] == 0
+
+
+@pytest.mark.parametrize(
+    ("book", "verdict"),
+    [
+        (in_work(), Verdict.UNCHANGED),
+        (waiting(a_claim()), Verdict.UNCHANGED),
+        (in_work(narrative="B"), Verdict.UNCHANGED),
+        (waiting(a_claim(), narrative="B"), Verdict.SUPERSEDED),
+        (in_work(**{STATUS: None}), Verdict.CANCELLED),
+        (None, Verdict.GONE),
+        (in_work(a_claim(token="x")), Verdict.FENCED),
+    ],
+)
+def test_the_owner_is_told_what_became_of_its_book(book: Any, verdict: Verdict) -> None:
+    assert books.still_wanted(book, token="mine", digest=digest) is verdict
+
+
+# Reaping and asking again.
+
+
+@pytest.mark.parametrize("shape", [None, *MALFORMED, a_claim(token=None).as_record()])
+def test_processing_under_no_usable_claim_waits_again_from_attempt_0(shape: Any) -> None:
+    book = {**in_work(), CLAIM: shape}
+    if shape is None:
+        del book[CLAIM]
+    seen = books.reap(book, token=None, record=shape)
+    assert seen.verdict is Verdict.REAPED and seen.book == waiting()
+    claimed = try_claim(seen.book)
+    assert claimed.claim is not None and claimed.claim.attempt == 1
+
+
+def test_processing_under_another_claim_than_was_judged_is_left() -> None:
+    assert books.reap(in_work(), token=None, record=None).book is None
+    assert books.reap(in_work(), token="another").book is None
+    assert books.reap({**in_work(), CLAIM: "new"}, token=None, record="old").book is None
+    assert books.reap({**in_work(), CLAIM: "torn"}, token="mine").book is None
+
+
+def test_a_lost_worker_leaves_its_attempt_and_its_name() -> None:
+    seen = books.reap(in_work(a_claim(attempt=3)), token="mine")
+    assert seen.book is not None and seen.book[STATUS] == "requested" and PROGRESS not in seen.book
+    left = Claim.from_record(seen.book[CLAIM])
+    assert left is not None and left.token is None and left.attempt == 3
+    assert left.last_error is not None and left.last_error.code is ErrorCode.WORKER_LOST
+    assert "w1" in left.last_error.message
+
+
+def test_a_request_under_a_dead_claim_loses_only_the_token() -> None:
+    seen = books.reap(waiting(a_claim(last_error=ENGINE_FAILED)), token="mine")
+    assert seen.book == waiting(a_claim(token=None, last_error=ENGINE_FAILED))
+
+
+@pytest.mark.parametrize("status", [None, "ready", "failed", 5])
+def test_any_other_status_loses_claim_and_progress(status: Any) -> None:
+    seen = books.reap(in_work(**{STATUS: status, PATH: "old"}), token="mine")
+    assert seen.book is not None and seen.book[PATH] == "old"
+    assert CLAIM not in seen.book and PROGRESS not in seen.book and seen.book[STATUS] == status
+
+
+@pytest.mark.parametrize(
+    "book", [None, "x", waiting(), waiting(a_claim(token=None)), {"narrative": "A"}]
+)
+def test_there_is_nothing_to_reap_where_no_claim_stands(book: Any) -> None:
+    assert books.reap(book, token="mine").book is None
+
+
+def test_a_book_that_kills_its_workers_fails_after_so_many_attempts() -> None:
+    book: Record = waiting()
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        claimed = try_claim(book)
+        assert claimed.claim is not None and claimed.claim.attempt == attempt
+        freed = books.reap(claimed.book, token="new")
+        assert freed.book is not None
+        book = freed.book
+    seen = try_claim(book)
+    assert seen.verdict is Verdict.EXHAUSTED and seen.book is not None
+    assert seen.book[ERROR]["code"] == "worker_lost"
+
+
+def test_a_failed_book_asked_for_again_starts_anew() -> None:
+    failed = settle(in_work(), OUTCOMES[1]).book
+    seen = books.request_again(failed, now_ms=NOW)
+    assert seen.book is not None
+    assert (seen.book[STATUS], seen.book[REQUESTED_AT]) == ("requested", NOW)
+    for other in (None, waiting(), in_work(), {"narrative": "A"}):
+        assert books.request_again(other, now_ms=NOW).book is None
+
+
+# Hashes.
+
+
+def test_the_input_hash_tells_types_and_settings_apart() -> None:
+    inputs = ["1", 1, 1.0, True, None, ["1"], {"a": 1}, ""]
+    hashes = {books.input_hash(value, "voice") for value in inputs}
+    assert len(hashes) == len(inputs)
+    assert books.input_hash("a", "b") != books.input_hash("a", "c")
+
+
+def test_the_text_hash_is_sha256_of_utf8() -> None:
+    assert books.text_hash("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert len(books.text_hash("\ud800")) == 64  # half a surrogate pair, as JSON can hold
+
+
+# Whatever lies in the database.
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+near_claims = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.just(value) | json_values
+        for name, value in {
+            **a_claim(not_before=NOW + 1000, last_error=ENGINE_FAILED).as_record()
+        }.items()
+    },
+) | st.just(a_claim().as_record())
+near_errors = st.fixed_dictionaries({"code": json_values, "message": st.text(max_size=3)})
+near_books = st.fixed_dictionaries(
+    {},
+    optional={
+        "narrative": st.sampled_from(["A", "B"]) | json_values,
+        STATUS: st.sampled_from(["requested", "processing", "ready", "failed"]) | json_values,
+        REQUESTED_AT: st.just(7) | json_values,
+        CLAIM: near_claims
+        | st.builds(lambda claim, error: {**claim, "lastError": error}, near_claims, near_errors)
+        | json_values,
+        PROGRESS: json_values,
+        PATH: st.just(PUBLICATION.path) | json_values,
+        TAKE: json_values,
+    },
+)
+any_book = near_books | json_values
+MOVES: list[Callable[[Any], Transition]] = [
+    try_claim,
+    lambda book: try_claim(book, dead=True),
+    *(lambda book, outcome=outcome: settle(book, outcome) for outcome in OUTCOMES),
+    lambda book: books.reap(book, token="mine"),
+    lambda book: books.reap(
+        book, token=None, record=book.get(CLAIM) if isinstance(book, dict) else None
+    ),
+    lambda book: books.request_again(book, now_ms=NOW),
+]
+
+
+@given(any_book, st.sampled_from(MOVES))
+def test_no_book_raises_or_is_changed_in_place(
+    book: Any, move: Callable[[Any], Transition]
+) -> None:
+    before = copy.deepcopy(book)
+    seen = move(book)
+    assert repr(book) == repr(before)
+    if not isinstance(book, dict):
+        assert seen.verdict in {Verdict.GONE} and seen.book is None
+    elif seen.book is not None:
+        others = {key for key in book if not key.startswith("narrativeAudio")}
+        assert all(seen.book[key] == book[key] for key in others)
+
+
+@given(near_books, st.sampled_from(OUTCOMES))
+def test_claim_then_settle_leaves_no_claim_and_no_progress(book: Record, outcome: Outcome) -> None:
+    claimed = try_claim(book, dead=True)
+    if claimed.verdict is not Verdict.CLAIMED or book.get(PATH) == PUBLICATION.path:
+        return
+    seen = books.settle(claimed.book, token="new", outcome=outcome, digest=digest)
+    assert seen.verdict is Verdict.APPLIED and seen.book is not None
+    assert PROGRESS not in seen.book
+    left = Claim.from_record(seen.book.get(CLAIM))
+    assert left is None or (left.token is None and seen.book[STATUS] == "requested")
+    again = books.settle(seen.book, token="new", outcome=outcome, digest=digest)
+    assert again.book is None
+
+
+@given(near_books)
+def test_whatever_stands_on_a_requested_book_it_is_claimed_once_that_is_dead(book: Record) -> None:
+    seen = try_claim({**book, STATUS: "requested"}, dead=True)
+    assert seen.verdict in {Verdict.CLAIMED, Verdict.EXHAUSTED, Verdict.LATER, Verdict.MINE}
+
+
+@given(near_books)
+def test_whatever_stands_on_a_processing_book_it_waits_again_once_reaped(book: Record) -> None:
+    book = {**book, STATUS: "processing"}
+    claim = Claim.from_record(book.get(CLAIM))
+    token = None if claim is None else claim.token
+    seen = books.reap(book, token=token, record=book.get(CLAIM))
+    assert seen.book is not None and seen.book[STATUS] == "requested"
+    assert books.reap(seen.book, token=token, record=book.get(CLAIM)).book is None

@@ -24,7 +24,8 @@ class Candidate:
         requested_at: ``narrativeAudioRequestedAt``, or None.
         requested_by: ``narrativeAudioRequestedBy``, or None.
         is_retry: whether the request was claimed before; it is no new one then.
-        known: whether the record was seen whole; if not, the three above are unknown.
+        held_by: the token of the claim that stands on it, or None.
+        known: whether the record was seen whole; if not, the four above are unknown.
         order: its place in the queue, epoch milliseconds.
         not_before: when it may be tried, monotonic seconds.
     """
@@ -33,6 +34,7 @@ class Candidate:
     requested_at: Any
     requested_by: str | None
     is_retry: bool
+    held_by: str | None
     known: bool
     order: float
     not_before: float = 0.0
@@ -57,15 +59,19 @@ class Waiting:
             self._offer(book_id, record, now_ms)
 
     def _offer(self, book_id: str, record: object, now_ms: int) -> None:
-        book = record if isinstance(record, Mapping) and STATUS in record else None
-        requested_at = None if book is None else book.get(REQUESTED_AT)
+        book = record if isinstance(record, Mapping) and STATUS in record else {}
+        requested_at, requested_by = book.get(REQUESTED_AT), book.get(REQUESTED_BY)
+        claim = Claim.from_record(book.get(CLAIM))
+        held_by = None if claim is None else claim.token
         old = self._candidates.get(book_id)
-        if old is not None and (
-            book is None or (old.known and same(old.requested_at, requested_at))
+        if (
+            old is not None
+            and old.known
+            and book
+            and old.held_by == held_by
+            and same(old.requested_at, requested_at)
         ):
-            return
-        requested_by = None if book is None else book.get(REQUESTED_BY)
-        claim = None if book is None else Claim.from_record(book.get(CLAIM))
+            return  # nothing new: if it is being passed over, it stays so
         order = float(now_ms) if old is None or old.known else old.order
         if isinstance(requested_at, int | float) and not isinstance(requested_at, bool):
             order = float(requested_at)
@@ -74,7 +80,8 @@ class Waiting:
             requested_at,
             requested_by if isinstance(requested_by, str) and requested_by else None,
             claim is not None and same(claim.requested_at, requested_at),
-            book is not None,
+            held_by,
+            bool(book),
             order,
         )
 

@@ -78,9 +78,9 @@ class Rules:
     def reap(self, book: Any, token: str | None, record: Any) -> Transition:
         return books.reap(book, token=token, record=record)
 
-    def claimed_text(self, written: Record, _now: Record | None) -> Any:
+    def claimed_text(self, written: Any, _now: Record) -> Any:
         """The text to read under a claim whose answer was lost."""
-        return written.get(TEXT)
+        return written
 
     def path(self, book_id: str, token: str) -> str:
         return f"narrations/{book_id}/{token}.wav"
@@ -108,7 +108,7 @@ class Put:
     base: Any
     new: Record
     seen: Transition
-    written: Transition | None = None  # the last claim this call has tried to write
+    written: tuple[Transition, ...] = ()  # the claims that this call has tried to write
 
 
 @dataclass(frozen=True)
@@ -330,6 +330,7 @@ class World:
             ("delete", book_id),
             ("set", book_id, other, False),
             ("set", book_id, "A", True),
+            ("scribble", book_id),
         ]
 
     # What they do.
@@ -362,7 +363,7 @@ class World:
     def _frontend(self, name: str, book_id: str, *rest: Any) -> None:
         wish = replace(self.wishes[book_id], since=self.tokens, burnt=0)
         book = dict(self.books.get(book_id, {}))
-        asks = name in {"press", "ask"} or (name == "set" and rest[1])
+        asks = name in {"press", "ask", "scribble"} or (name == "set" and rest[1])
         if name == "set":
             book = {TEXT: rest[0]}
             self.published = frozenset()  # a book of its own: tokens of the old one mean nothing
@@ -370,6 +371,8 @@ class World:
             book[TEXT] = rest[0]
         if asks:
             book[STATUS] = REQUESTED
+            if name == "scribble":  # in work, by nobody
+                book |= {STATUS: PROCESSING, CLAIM: "of the wrong shape"}
             if name == "ask" or (name == "press" and rest[0]):
                 self.presses += 1
                 book[REQUESTED_AT] = self.presses
@@ -392,7 +395,7 @@ class World:
                 continue
             job = worker.job
             if job is not None and job.stage in {"claiming", "claimed"}:
-                # It takes its time, and has no lease yet: the others may take it for dead.
+                # It takes its time and does not beat yet: the others may take it for dead.
                 worker.job = replace(job, disturbed=True)
             elif job is not None and job.stage != "over":
                 if self.time - job.beat_at > 0.7 * TTL:
@@ -437,7 +440,7 @@ class World:
         )
         self._decide(worker)
 
-    def _decide(self, worker: Worker, written: Transition | None = None) -> None:
+    def _decide(self, worker: Worker, written: tuple[Transition, ...] = ()) -> None:
         """Read the book, decide, and have the write ready or the transaction over."""
         job = worker.job
         assert job is not None
@@ -451,7 +454,10 @@ class World:
                 now_ms=self._wall(worker) * 1000,
             )
             if seen.verdict is Verdict.CLAIMED:
-                written = seen
+                if not written:  # the lease is written before the claim
+                    beat = self.rules.beat(0, self._wall(worker))
+                    self.leases[job.book_id, job.token] = beat
+                written += (seen,)
         else:
             assert job.claim is not None and job.outcome is not None
             seen = self.rules.settle(book, job.claim, job.outcome)
@@ -464,16 +470,18 @@ class World:
         else:
             worker.job = replace(job, put=None, stage="over", lost_work=seen.lost_work)
 
-    def _end_claim(self, worker: Worker, seen: Transition, written: Transition | None) -> None:
+    def _end_claim(self, worker: Worker, seen: Transition, written: tuple[Transition, ...]) -> None:
         job = worker.job
         assert job is not None
         if seen.claim is None or seen.verdict not in {Verdict.CLAIMED, Verdict.MINE}:
+            if written:
+                self.leases.pop((job.book_id, job.token), None)
             worker.job = None
             return
-        assert written is not None and written.book is not None
-        text = written.book.get(TEXT)
+        claimed = {one.claim.input_hash: one.book for one in written if one.claim and one.book}
+        text = claimed[seen.claim.input_hash].get(TEXT)
         if seen.verdict is Verdict.MINE:
-            text = self.rules.claimed_text(written.book, self.books.get(job.book_id))
+            text = self.rules.claimed_text(text, self.books.get(job.book_id, {}))
         worker.job = replace(job, put=None, stage="claimed", claim=seen.claim, text=text)
 
     def _do_put(self, worker: Worker) -> None:
@@ -800,7 +808,7 @@ class World:
         _demand(set(self.bucket) <= named, f"objects left: {set(self.bucket) - named}")
 
 
-_FRONTEND = {"press", "ask", "edit", "cancel", "delete", "set"}
+_FRONTEND = {"press", "ask", "edit", "cancel", "delete", "set", "scribble"}
 _FAULTS = {"lose", "give_up", "duplicate", "reap_lose", "crash", "sleep"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model import EPOCH, TTL, Rules, Worker
+from model import EPOCH, TEXT, TTL, Rules, Worker
 
 from narrator_daemon.book import (
     CLAIM,
@@ -125,8 +125,8 @@ class DeletesWhenUnsure(Rules):
 class ReadsAgainAfterLostClaim(Rules):
     """After a lost answer, the text is taken from the book as it is by then."""
 
-    def claimed_text(self, written: Record, now: Record | None) -> Any:
-        return (now or written).get("narrative")
+    def claimed_text(self, written: Any, now: Record) -> Any:
+        return now.get(TEXT, written)
 
 
 class IgnoresOtherText(Rules):
@@ -154,8 +154,8 @@ class ClaimsOverLiveLease(Rules):
         return super().claim(book, **{**known, "lease_dead": lambda _token: True})
 
 
-class ClaimWithoutLeaseIsAlive(Rules):
-    """A claim whose owner died before its first beat is waited for."""
+class NoLeaseIsNoDeath(Rules):
+    """What was never seen to beat is waited for."""
 
     def watch(self, _worker: Worker) -> LeaseWatch:
         return _OnlyBeats(TTL, TTL)

@@ -8,7 +8,8 @@ from model import Action, Limits, Rules, World
 from search import Found, explore, run, shortened, walk
 
 STEPS = 50
-WORLDS = {
+WORLDS: dict[str, dict[str, int]] = {
+    "one worker, one book": {"workers": 1},
     "two workers, one book": {},
     "three workers, two books": {"workers": 3, "count": 2},
     "a book that kills its workers": {"workers": 2, "count": 2, "poison": True},
@@ -43,7 +44,7 @@ def world(rules: Rules, worlds: str, *, writes: int = 3, faults: int = 3) -> Wor
 
 @pytest.mark.parametrize("worlds", WORLDS)
 def test_no_walk_breaks_the_protocol(worlds: str) -> None:
-    for seed in range(500):
+    for seed in range(400):
         found = walk(lambda: world(Rules(), worlds), seed, STEPS)
         assert found is None, f"seed {seed}: {found}"
 
@@ -56,19 +57,27 @@ def test_no_order_of_the_next_steps_breaks_the_protocol(beginning: str) -> None:
             begun.do(action)
         return begun
 
-    explored = explore(start, depth=5, most_worlds=4_000, drain_every=25)
+    explored = explore(start, depth=5, most_worlds=2_500, drain_every=25)
     assert explored.found is None, str(explored.found)
     assert explored.worlds > 300
 
 
 #: In which world a rule is missed; most are in any.
-WHERE = {mutants.AttemptCountedLate: "a book that kills its workers"}
+WHERE = {
+    mutants.AttemptCountedLate: "a book that kills its workers",
+    mutants.ChildWrite: "one worker, one book",
+    mutants.ReadsAgainAfterLostClaim: "one worker, one book",
+}
 
 
 def find(rules: type[Rules]) -> Found | None:
     def start() -> World:
         return world(rules(), WHERE.get(rules, "two workers, one book"))
 
+    # Few steps in every order, and what follows from each by itself: a shortest trace, if any.
+    found = explore(start, depth=4, most_worlds=400, drain_every=1).found
+    if found is not None:
+        return found
     for seed in range(3_000):
         found = walk(start, seed, STEPS)
         if found is not None:

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from narrator_daemon.dependencies import Dependencies
+from narrator_daemon.project import Contended, Refused, Unavailable
+
+
+class Service:
+    """Answers or does not; counts who asks."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fault: Callable[[], Unavailable] | None = None
+        self.asked = 0
+
+    def __call__(self) -> None:
+        self.asked += 1
+        if self.fault is not None:
+            raise self.fault()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def house() -> tuple[Dependencies, Service, Service, Clock]:
+    database, storage, clock = Service("database"), Service("storage"), Clock()
+    probes = {"database": database, "storage": storage}
+    return Dependencies(probes, clock), database, storage, clock
+
+
+def test_what_failed_somebody_is_down_until_it_answers() -> None:
+    dependencies, database, storage, clock = house()
+    assert dependencies.down == {}
+    dependencies.report(Unavailable("storage", "storage answers 503"))
+    assert dependencies.down == {"storage": "storage answers 503"}
+    clock.now = 60.0
+    dependencies.probe()
+    assert dependencies.down == {} and (database.asked, storage.asked) == (0, 1)
+    dependencies.probe()
+    assert storage.asked == 1
+
+
+def test_it_is_asked_with_growing_pauses() -> None:
+    dependencies, database, _, clock = house()
+    database.fault = lambda: Unavailable("database", f"still down at {clock.now:.0f}")
+    dependencies.report(Unavailable("database", "down"))
+    asked_at = []
+    for second in range(300):
+        clock.now, before = float(second), database.asked
+        dependencies.probe()
+        if database.asked > before:
+            asked_at.append(second)
+    pauses = [later - sooner for sooner, later in pairwise(asked_at)]
+    assert asked_at[0] == 1 and pauses[:5] == [2, 4, 8, 16, 30] and max(pauses) == 30
+    assert dependencies.down == {"database": f"still down at {asked_at[-1]}"}
+
+
+def test_one_that_comes_back_and_fails_again_is_asked_soon_again() -> None:
+    dependencies, database, _, clock = house()
+    dependencies.report(Unavailable("database", "down"))
+    clock.now = 1.0
+    dependencies.probe()
+    dependencies.report(Unavailable("database", "down again"))
+    clock.now = 2.0
+    dependencies.probe()
+    assert dependencies.down == {} and database.asked == 2
+
+
+def test_the_latest_reason_is_shown_and_each_dependency_has_its_own() -> None:
+    dependencies, _, storage, clock = house()
+    dependencies.report(Unavailable("storage", "first"))
+    dependencies.report(Refused("storage", "the bucket is closed"))
+    dependencies.report(Unavailable("database", "no answer"))
+    storage.fault = lambda: Refused("storage", "still closed")
+    clock.now = 5.0
+    dependencies.probe()
+    assert dependencies.down == {"storage": "still closed"}
+
+
+@pytest.mark.parametrize("name", ["database", "storage"])
+def test_a_node_that_others_keep_writing_is_no_outage(name: str) -> None:
+    dependencies, *_ = house()
+    dependencies.report(Contended(name, "changed faster than it could be written"))
+    assert dependencies.down == {}

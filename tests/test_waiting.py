@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from narrator_daemon.book import Claim
+from narrator_daemon.waiting import Waiting
+
+NOW = 1_750_000_000_000
+
+
+def book(requested_at: Any = None, by: Any = None, claim: Any = None) -> dict[str, Any]:
+    fields = {
+        "narrativeAudioStatus": "requested",
+        "narrativeAudioRequestedAt": requested_at,
+        "narrativeAudioRequestedBy": by,
+        "narrativeAudioClaim": claim,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def order(waiting: Waiting, now: float = 0.0) -> list[str]:
+    taken = []
+    while (candidate := waiting.take(now)) is not None:
+        taken.append(candidate.book_id)
+    return taken
+
+
+def test_the_oldest_request_is_first_whenever_it_was_seen() -> None:
+    waiting = Waiting()
+    waiting.offer("late", book(NOW + 5), NOW)
+    waiting.offer("early", book(NOW - 5), NOW + 100)
+    waiting.offer("middle", book(NOW), NOW + 50)
+    assert len(waiting) == 3 and waiting.oldest() == NOW - 5
+    assert order(waiting) == ["early", "middle", "late"]
+    assert len(waiting) == 0 and waiting.oldest() is None
+
+
+def test_requests_without_a_time_go_by_first_sight() -> None:
+    waiting = Waiting()
+    for number, book_id in enumerate(["c", "a", "b"]):
+        waiting.offer(book_id, book(), NOW + number)
+    waiting.offer("c", book(), NOW + 10)
+    assert order(waiting) == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize("requested_at", ["yesterday", True, {"x": 1}, [1]])
+def test_a_request_time_of_another_type_goes_by_first_sight(requested_at: Any) -> None:
+    waiting = Waiting()
+    waiting.offer("odd", book(requested_at), NOW)
+    waiting.offer("next", book(NOW + 1), NOW)
+    assert order(waiting) == ["odd", "next"]
+
+
+def test_a_book_that_must_wait_holds_nobody_up() -> None:
+    waiting = Waiting()
+    waiting.offer("first", book(NOW), NOW)
+    waiting.offer("second", book(NOW + 1), NOW)
+    first = waiting.take(0.0)
+    assert first is not None
+    waiting.put_back(first, 10.0)
+    assert waiting.delayed(0.0) == 1
+    assert order(waiting, now=9.9) == ["second"]
+    assert order(waiting, now=10.0) == ["first"]
+
+
+def test_a_reading_does_not_shorten_a_wait_and_a_new_press_ends_it() -> None:
+    waiting = Waiting()
+    waiting.offer("b", book(NOW), NOW)
+    candidate = waiting.take(0.0)
+    assert candidate is not None
+    waiting.put_back(candidate, 10.0)
+    waiting.refresh({"b": book(NOW)}, NOW, complete=True)
+    assert waiting.take(5.0) is None
+    waiting.offer("b", book(NOW + 1), NOW)
+    again = waiting.take(5.0)
+    assert again is not None and again.requested_at == NOW + 1
+
+
+def test_a_request_that_comes_in_while_its_book_is_tried_is_kept() -> None:
+    waiting = Waiting()
+    waiting.offer("b", book(NOW), NOW)
+    tried = waiting.take(0.0)
+    assert tried is not None
+    waiting.offer("b", book(NOW + 1), NOW)
+    waiting.put_back(tried, 100.0)
+    again = waiting.take(0.0)
+    assert again is not None and again.requested_at == NOW + 1
+
+
+def test_a_complete_reading_forgets_the_rest_and_an_incomplete_one_does_not() -> None:
+    waiting = Waiting()
+    for book_id in ("a", "b"):
+        waiting.offer(book_id, book(), NOW)
+    waiting.refresh({"a": book()}, NOW, complete=False)
+    assert len(waiting) == 2
+    waiting.refresh({"a": book()}, NOW, complete=True)
+    assert order(waiting) == ["a"]
+    waiting.offer("a", book(), NOW)
+    waiting.forget(["a", "never seen"])
+    assert len(waiting) == 0
+
+
+def test_a_book_known_by_its_id_alone_is_filled_in() -> None:
+    waiting = Waiting()
+    waiting.offer("b", None, NOW)
+    waiting.offer("b", {"title": "a part of it"}, NOW)
+    waiting.offer("b", book(by="uid"), NOW + 50)
+    candidate = waiting.take(0.0)
+    assert candidate is not None
+    assert candidate.known and candidate.requested_by == "uid" and candidate.order == NOW
+
+
+def test_a_hint_that_says_nothing_new_ends_a_wait_and_keeps_the_place() -> None:
+    waiting = Waiting()
+    waiting.offer("b", book(NOW - 5), NOW)
+    candidate = waiting.take(0.0)
+    assert candidate is not None
+    waiting.put_back(candidate, 10.0)
+    waiting.offer("b", None, NOW + 60)
+    again = waiting.take(0.0)
+    assert again is not None and not again.known and again.order == NOW - 5
+
+
+def test_a_claim_that_was_dropped_ends_the_wait_for_it() -> None:
+    claim = Claim("t", "w", 1, 0, "hash", 1, NOW, NOW).as_record()
+    waiting = Waiting()
+    waiting.offer("b", book(NOW, claim=claim), NOW)
+    candidate = waiting.take(0.0)
+    assert candidate is not None and candidate.held_by == "t"
+    waiting.put_back(candidate, 10.0)
+    waiting.offer("b", book(NOW, claim=claim), NOW)
+    assert waiting.take(0.0) is None
+    waiting.offer("b", book(NOW), NOW)
+    assert waiting.take(0.0) is not None
+
+
+@pytest.mark.parametrize("by", ["", 5, True, ["uid"], {"uid": "x"}])
+def test_a_requester_that_is_no_uid_is_nobody(by: Any) -> None:
+    waiting = Waiting()
+    waiting.offer("b", book(by=by), NOW)
+    candidate = waiting.take(0.0)
+    assert candidate is not None and candidate.requested_by is None
+
+
+@pytest.mark.parametrize(
+    ("requested_at", "is_retry"), [(7, True), (8, False), (None, False), ("7", False)]
+)
+def test_a_request_that_was_claimed_before_is_a_retry(requested_at: Any, is_retry: bool) -> None:
+    claim = Claim(None, "w", 1, 0, "hash", 1, 7, NOW).as_record()
+    waiting = Waiting()
+    waiting.offer("b", book(requested_at, claim=claim), NOW)
+    candidate = waiting.take(0.0)
+    assert candidate is not None and candidate.is_retry is is_retry

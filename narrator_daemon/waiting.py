@@ -72,7 +72,7 @@ class Waiting:
             and same(old.requested_at, requested_at)
         ):
             return  # nothing new: if it is being passed over, it stays so
-        order = float(now_ms) if old is None or old.known else old.order
+        order = float(now_ms) if old is None or (old.known and book) else old.order
         if isinstance(requested_at, int | float) and not isinstance(requested_at, bool):
             order = float(requested_at)
         self._candidates[book_id] = Candidate(

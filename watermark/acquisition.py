@@ -89,7 +89,7 @@ class Line:
         return CELL_SECONDS / self.change.pace
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _pilot_spectra(key: bytes) -> NDArray[np.complex64]:
     """Spectra of the pilot's overlapping segments, ``[frequency, segment, band]``; 16 MB."""
     pilot = pattern_of(key).signs[:, PILOT_BANDS]

@@ -66,21 +66,27 @@ def _clip(name: str, kind: str, sound: NDArray[np.float32], rate: int, seconds: 
     return Clip(name, kind, (0.7 * sound / np.abs(sound).max()).astype(np.float32))
 
 
+def _spoken(folder: Path, language: str, seconds: float) -> NDArray[np.float32]:
+    """The longest prompts of a language, end to end: they hold sentences, the others words."""
+    package = f"asterisk-core-sounds-{language}-g722"
+    subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True)
+    archive = next(folder.glob(f"{package}_*.deb"))
+    subprocess.run(["dpkg", "-x", archive.name, package], cwd=folder, check=True)
+    spoken: list[NDArray[np.float32]] = []
+    for file in sorted((folder / package).rglob("*.g722"), key=lambda f: -f.stat().st_size):
+        command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(file)]
+        command += ["-f", "f32le", "-ar", str(RATE), "-ac", "1", "-"]
+        raw = subprocess.run(command, capture_output=True, check=True).stdout
+        spoken.append(np.frombuffer(raw, np.float32))
+        if sum(len(each) for each in spoken) > seconds * RATE:
+            break
+    return np.concatenate(spoken)
+
+
 def _prompts(folder: Path) -> Iterator[Clip]:
     for language, seconds in _PROMPTS.items():
-        package = f"asterisk-core-sounds-{language}-g722"
-        subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True)
-        archive = next(folder.glob(f"{package}_*.deb"))
-        subprocess.run(["dpkg", "-x", archive.name, package], cwd=folder, check=True)
-        # The longest prompts hold sentences, the others single words.
-        files = sorted((folder / package).rglob("*.g722"), key=lambda f: -f.stat().st_size)[:12]
-        spoken = []
-        for file in files:
-            command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(file)]
-            command += ["-f", "f32le", "-ar", str(RATE), "-ac", "1", "-"]
-            raw = subprocess.run(command, capture_output=True, check=True).stdout
-            spoken.append(np.frombuffer(raw, np.float32))
-        yield _clip(f"prompts-{language}", "person", np.concatenate(spoken), RATE, seconds)
+        sound = _spoken(folder, language, seconds)
+        yield _clip(f"prompts-{language}", "person", sound, RATE, seconds)
 
 
 def _packaged(folder: Path) -> Iterator[Clip]:
@@ -140,3 +146,15 @@ def load(cache: Path) -> list[Clip]:
         name, kind = path.stem.rsplit(".", 1)
         clips.append(Clip(name, kind, soundfile.read(path, dtype="float32")[0]))
     return clips
+
+
+def hour(cache: Path) -> NDArray[np.float32]:
+    """An hour of people speaking, five voices in turn; kept in ``cache``."""
+    path = cache / "hour.wav"
+    cache.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        with tempfile.TemporaryDirectory() as made:
+            parts = [_spoken(Path(made), language, 720) for language in _PROMPTS]
+        parts = [0.7 * part / np.abs(part).max() for part in parts]
+        soundfile.write(path, np.concatenate(parts)[: 3600 * RATE], RATE, subtype="PCM_16")
+    return soundfile.read(path, dtype="float32")[0]

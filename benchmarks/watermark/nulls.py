@@ -1,0 +1,137 @@
+"""Null trials: scores where there is no mark to find, against the theory. See README.md.
+
+Three populations: speech without a mark; speech marked with another key; and speech marked with
+the same key for a book that is not among the candidates. The bound of ``watermark.statistics`` is
+for the first two. For the third the score depends on how alike two books' coded payloads are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from battery import RESULTS
+from corpus import RATE, load
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from watermark import detect, embed
+from watermark.evidence import gather
+from watermark.features import features_of
+from watermark.pattern import pattern_of
+from watermark.payload import encode, payload_of
+from watermark.search import search
+
+#: Candidates scored on every reading.
+BOOKS = range(1_000, 3_000)
+LEVELS = (2.0, 3.0, 3.5, 4.0, 4.5, 5.0)
+
+
+def key_of(number: int) -> bytes:
+    """The key of a trial."""
+    return np.random.default_rng(number).bytes(32)
+
+
+def scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]:
+    """Every candidate's score on every reading of a search, flat."""
+    pattern = pattern_of(key)
+    seconds = len(samples) / RATE
+    readings = search(pattern, features_of(samples, RATE), seconds)
+    if not readings:
+        return np.zeros(0, np.float32)
+    codewords = encode(np.array([payload_of(key, book) for book in BOOKS], np.uint64))
+    evidence = [gather(pattern, reading.trails) for reading in readings]
+    bits = np.stack([each.bits / np.sqrt(each.energy + 1e-6) for each in evidence])
+    return (bits @ codewords.astype(np.float32).T).ravel()
+
+
+def trials(keys: int) -> Iterator[tuple[str, NDArray[np.float32], bytes]]:
+    """Population, samples and the key that is searched for."""
+    for number, clip in enumerate(load(RESULTS / "clips")):
+        for each in range(keys):
+            trial = 1_000 * number + each
+            key = key_of(trial)
+            yield "unmarked", clip.samples, key
+            yield "another key", embed(clip.samples, RATE, key_of(trial + 500), 5), key
+            if each == 0:
+                yield "another book", embed(clip.samples, RATE, key, 5), key
+
+
+def summary(values: NDArray[np.float32]) -> dict[str, Any]:
+    """Moments and tail of a population."""
+    count = len(values)
+    return {
+        "tests": count,
+        "mean": float(values.mean()),
+        "deviation": float(values.std()),
+        "max": float(values.max()),
+        "expected_max": float(norm.isf(1 / count)),
+        "beyond": {str(level): int((values >= level).sum()) for level in LEVELS},
+        "expected_beyond": {
+            str(level): round(float(norm.sf(level) * count), 2) for level in LEVELS
+        },
+    }
+
+
+def picture(populations: dict[str, NDArray[np.float32]]) -> str:
+    """Tail probabilities on a logarithmic axis beside the normal's, as SVG."""
+    width, height, left, bottom = 720, 420, 60, 40
+
+    def at(score: float, probability: float) -> str:
+        x = left + score / 7 * (width - left - 10)
+        y = 10 + -np.log10(max(probability, 1e-8)) / 8 * (height - bottom - 10)
+        return f"{x:.1f},{y:.1f}"
+
+    grid = np.arange(0, 7.01, 0.1)
+    lines = [("normal", "#999", [at(s, norm.sf(s)) for s in grid])]
+    lines.append(("bound", "#ccc", [at(s, min(1, 3.178 * norm.sf(s))) for s in grid]))
+    colours = ("#1f77b4", "#d62728", "#2ca02c")
+    for (name, values), colour in zip(populations.items(), colours, strict=False):
+        tail = [(s, (values >= s).mean()) for s in grid]
+        lines.append((name, colour, [at(s, p) for s, p in tail if p > 0]))
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">']
+    parts.append('<rect width="100%" height="100%" fill="white"/>')
+    parts.append('<g font-family="sans-serif" font-size="12">')
+    for score in range(8):
+        x, y = at(score, 1e-8).split(",")
+        parts.append(f'<text x="{x}" y="{float(y) + 18:.0f}" text-anchor="middle">{score}</text>')
+    for power in range(0, 9, 2):
+        x, y = at(0, 10.0**-power).split(",")
+        parts.append(f'<text x="{float(x) - 8:.0f}" y="{y}" text-anchor="end">1e-{power}</text>')
+    for row, (name, colour, points) in enumerate(lines):
+        parts.append(
+            f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" '
+            'stroke-width="2"/>'
+        )
+        parts.append(f'<text x="{width - 130}" y="{30 + 16 * row}" fill="{colour}">{name}</text>')
+    return "\n".join([*parts, "</g></svg>"])
+
+
+def main() -> None:
+    """Run, print the summary, write JSON and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keys", type=int, default=6, help="keys tried on every clip")
+    arguments = parser.parse_args()
+    gathered: dict[str, list[NDArray[np.float32]]] = {}
+    hits = {"unmarked": 0, "another key": 0, "another book": 0}
+    searches = dict.fromkeys(hits, 0)
+    for population, samples, key in trials(arguments.keys):
+        gathered.setdefault(population, []).append(scores(samples, key))
+        searches[population] += 1
+        found = detect(samples, RATE, key, BOOKS)
+        hits[population] += found.found and (population != "another book" or found.book_index != 5)
+    populations = {name: np.concatenate(each) for name, each in gathered.items()}
+    result = {name: summary(values) for name, values in populations.items()}
+    for name in result:
+        result[name] |= {"searches": searches[name], "false_hits": int(hits[name])}
+    Path(RESULTS / "nulls.json").write_text(json.dumps(result, indent=1))
+    Path(RESULTS / "nulls.svg").write_text(picture(populations))
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

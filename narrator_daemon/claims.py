@@ -33,7 +33,7 @@ class Work:
         book_id: the book's key.
         book: the record as it was claimed.
         claim: the fence.
-        claimed_at: by the monotonic clock, seconds.
+        claimed_at: when its lease was first written, by the monotonic clock, seconds.
     """
 
     book_id: str
@@ -83,6 +83,7 @@ class Claims:
         settings: where the text is, how many attempts.
         fingerprint: all that shapes the audio besides the text (``book.input_hash``).
         lease_dead: whether the lease of a book and a foreign token was seen to be dead.
+        leases: where each claim's lease is written, just before the claim itself.
         now_ms: the wall clock, epoch milliseconds.
     """
 
@@ -92,9 +93,11 @@ class Claims:
         settings: Settings,
         fingerprint: str,
         lease_dead: Callable[[str, str], bool],
+        leases: Leases,
         now_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._project = project
+        self._leases = leases
         self._owner = settings.daemon.worker_id
         self._max_attempts = settings.claims.max_attempts
         self._text_field = settings.books.text_field
@@ -113,15 +116,19 @@ class Claims:
     def claim(self, book_id: str) -> Attempted:
         """Try to claim a waiting book.
 
+        The lease is written first. A claim whose owner died, or never heard that it stands, is then
+        found by its lease, whatever the frontend has made of the book's status since.
+
         Raises:
-            Unavailable: the database did not answer. The claim may stand all the same; its lease
-                was never written, so it is reaped like any other that lost its owner.
+            Unavailable: the database did not answer. The claim may stand all the same; nobody beats
+                for it, so it is reaped like any other that lost its owner.
         """
         token = uuid.uuid4().hex
-        written: Record | None = None
+        written = dict[str, Record]()
+        announced_at: float | None = None
 
         def decide(record: object) -> Transition:
-            nonlocal written
+            nonlocal announced_at
             seen = books.claim(
                 record,
                 token=token,
@@ -131,19 +138,24 @@ class Claims:
                 now_ms=self._now_ms(),
                 max_attempts=self._max_attempts,
             )
-            if seen.verdict is Verdict.CLAIMED:
-                written = seen.book
+            if seen.verdict is Verdict.CLAIMED and seen.book is not None and seen.claim is not None:
+                written[seen.claim.input_hash] = seen.book
+                if announced_at is None:
+                    announced_at = time.monotonic()
+                    self._leases.announce(book_id, token)
             return seen
 
         seen = self._transact(book_id, decide)
+        if announced_at is not None and seen.verdict not in (Verdict.CLAIMED, Verdict.MINE):
+            self._leases.delete(book_id, token)
         if seen.verdict is Verdict.LATER and seen.claim is not None:
             until = books.waits_until(seen.claim, self._now_ms()) or 0
             return Attempted(seen.verdict, wait_seconds=max(0, until - self._now_ms()) / 1000)
-        if seen.claim is None or written is None:
+        if seen.claim is None or seen.claim.input_hash not in written or announced_at is None:
             return Attempted(seen.verdict)
         # Where the answer was lost, the book may have been edited since: what was claimed is what
         # was written, and the claim's input hash is of that.
-        work = Work(book_id, written, seen.claim, time.monotonic())
+        work = Work(book_id, written[seen.claim.input_hash], seen.claim, announced_at)
         return Attempted(seen.verdict, work)
 
     def settle(self, work: Work, outcome: Outcome) -> Transition:
@@ -243,6 +255,16 @@ class Leases:
         self._held: dict[str, Work] = {}
         self._beat_at: dict[str, float] = {}
         self._beat = 0
+
+    def announce(self, book_id: str, token: str) -> None:
+        """Write the lease of a claim that is about to be made.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        with database_errors():
+            lease = {"owner": self._owner, "beat": 0}
+            self._project.reference(LEASES, book_id, token).set(lease)
 
     def hold(self, work: Work) -> None:
         """Begin to beat for a claim that was just made.

@@ -79,6 +79,7 @@ class Worker:
             settings,
             fingerprint,
             lambda book_id, token: self._watch.dead((book_id, token)),
+            self._leases,
         )
         self._dependencies = Dependencies(
             {"database": self._check_database, "storage": self._store.check}

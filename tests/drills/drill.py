@@ -1,0 +1,237 @@
+"""One drill: a plan is carried out on real processes, and what came of it is judged."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from narrator_daemon import config
+from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.faults import Fault
+from narrator_daemon.project import Project
+from narrator_daemon.storage import AudioStore
+from narrator_daemon.sweep import Sweeper
+from tests.actors import Frontend
+from tests.drills.fleet import Fleet, fleet
+from tests.drills.observer import Observer
+from tests.drills.plan import BEAT_SECONDS, TTL_SECONDS, Action, Plan
+
+MAX_ATTEMPTS = 5
+
+_SETTINGS = {
+    "CLAIMS__LEASE_TTL_SECONDS": TTL_SECONDS,
+    "CLAIMS__BEAT_SECONDS": BEAT_SECONDS,
+    "CLAIMS__RECONCILE_SECONDS": 2,
+    "CLAIMS__MAX_ATTEMPTS": MAX_ATTEMPTS,
+    "DAEMON__GRACE_SECONDS": 1.5,
+    "WATERMARK__SELF_CHECK": "false",
+    # The limiter takes part, but holds nobody up for a minute.
+    "LIMITS__REQUESTS_PER_MINUTE": 5000,
+}
+
+#: Some uploads take a while, so that there is something to hit.
+_SLOW_UPLOADS = Fault(
+    "slow", "storage", method="POST|PUT", path="upload", seconds=1.0, fraction=0.4
+)
+
+#: Seconds after a disturbance of the database in which a claim may still be lost to it: requests
+#: that were under way when it ended, and a TTL.
+_AFTERMATH_SECONDS = TTL_SECONDS + 3.0
+
+
+@dataclass
+class Result:
+    """What came of a drill.
+
+    Attributes:
+        plan: what was done.
+        seconds: from the first action until all was quiet.
+        counts: claims by how they ended, outcomes, objects.
+        violations: what must not be; each begins with its kind and a colon.
+    """
+
+    plan: Plan
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+    def row(self) -> dict[str, Any]:
+        """For a table."""
+        kinds = Counter(violation.partition(":")[0] for violation in self.violations)
+        names = ["published", "failed", "claims", "given_back", "lost", "false_alarms", "swept"]
+        return {
+            "seed": self.plan.seed,
+            "books": self.plan.books,
+            "faults": self.plan.faults,
+            "seconds": round(self.seconds, 1),
+            **{name: self.counts[name] for name in names},
+            "books_lost": kinds["lost"],
+            "duplicates": kinds["duplicate"] + kinds["duplicate take"],
+            "ghosts": kinds["ghost"],
+            "other": sum(kinds.values())
+            - kinds["lost"]
+            - kinds["duplicate"]
+            - kinds["duplicate take"]
+            - kinds["ghost"],
+        }
+
+    def __str__(self) -> str:
+        return "\n".join([*self.violations, f"replay with seed {self.plan.seed}", str(self.plan)])
+
+
+def run(plan: Plan, folder: Path, patience: float = 120.0) -> Result:
+    """Carry out a plan and judge.
+
+    Args:
+        plan: what to do.
+        folder: an empty one, for the daemons' states and logs.
+        patience: seconds after the plan's end in which every book must have its outcome.
+    """
+    result = Result(plan)
+    with (
+        LocalFirebase(keep_alive_seconds=1.0) as firebase,
+        Observer(firebase.endpoints["database_host"], MAX_ATTEMPTS) as observer,
+        Frontend(firebase.endpoints) as frontend,
+        fleet(firebase.environment(), folder, _SETTINGS, plan.daemons) as daemons,
+    ):
+        slow = firebase.faults.add(_SLOW_UPLOADS)
+        started = time.monotonic()
+        network = _Network(firebase)
+        for action in plan.actions:
+            time.sleep(max(0.0, started + action.at - time.monotonic()))
+            _do(action, frontend, daemons, network)
+        network.calm()
+        firebase.faults.clear(slow)
+        _await_quiet(observer, result, patience)
+        result.seconds = time.monotonic() - started
+        daemons.stop_all()
+        result.violations += daemons.bad_ends()
+        result.violations += _judge_claims(observer, daemons, network, result.counts)
+        result.violations += observer.violations
+        with _sweeper(firebase) as (sweeper, store):
+            result.counts["swept"] = _sweep(sweeper)
+            result.violations += _judge_objects(store, observer.books())
+    result.counts["claims"] = len(observer.claims)
+    result.counts.update(observer.outcomes)
+    return result
+
+
+class _Network:
+    """The faults of the plan, and when the database was disturbed by them."""
+
+    def __init__(self, firebase: LocalFirebase) -> None:
+        self._firebase = firebase
+        self._here = "http://localhost:" + firebase.endpoints["database_host"].rsplit(":", 1)[1]
+        self._numbers: list[int] = []
+        self.disturbed: list[tuple[float, float]] = []
+
+    def do(self, action: Action) -> None:
+        faults = self._firebase.faults
+        if action.verb != "fault":
+            getattr(faults, action.verb)(action.target)
+            return
+        fault: Fault = action.value
+        if fault.kind == "redirect":
+            fault = replace(fault, to=self._here)
+        if fault.service == "database" and fault.kind != "silence":
+            now = time.monotonic()
+            self.disturbed.append((now, now + (fault.for_seconds or 0.0) + _AFTERMATH_SECONDS))
+        self._numbers.append(faults.add(fault))
+
+    def calm(self) -> None:
+        """End what goes on."""
+        for number in self._numbers:
+            self._firebase.faults.clear(number)
+
+
+def _do(action: Action, frontend: Frontend, daemons: Fleet, network: _Network) -> None:
+    if action.doer == "network":
+        network.do(action)
+    elif action.doer == "process":
+        getattr(daemons, action.verb)(action.target)
+    elif action.verb in ("add", "overwrite", "delete"):
+        frontend.node().update({f"books/{action.target}": action.value})
+    else:
+        fields = {f"books/{action.target}/{name}": value for name, value in action.value.items()}
+        frontend.node().update(fields)
+
+
+def _await_quiet(observer: Observer, result: Result, patience: float) -> None:
+    """Wait until nothing is owed, claimed or leased; what stays so is a violation."""
+
+    def in_work() -> list[str]:
+        return [
+            book_id
+            for book_id, book in observer.books().items()
+            if "token" in book.get("narrativeAudioClaim", {})
+            or book.get("narrativeAudioStatus") in ("requested", "processing")
+        ]
+
+    deadline = time.monotonic() + patience
+    while observer.owed() or in_work() or observer.leases():
+        if time.monotonic() > deadline:
+            books = observer.books()
+            result.violations += [
+                f"lost: {book_id}: {books.get(book_id)}"
+                for book_id in sorted({*observer.owed(), *in_work()})
+            ]
+            result.violations += [f"lease left: {observer.leases()}"] * bool(observer.leases())
+            return
+        time.sleep(0.1)
+
+
+def _judge_claims(
+    observer: Observer, daemons: Fleet, network: _Network, counts: Counter[str]
+) -> list[str]:
+    """Every claim that made a book fail was lost to something that the plan did."""
+
+    def explained(claim: Any) -> bool:
+        disturbed = [*daemons.lives[claim.owner].disturbed, *network.disturbed]
+        return any(begin <= claim.ended and claim.began <= end for begin, end in disturbed)
+
+    for claim in observer.claims:
+        counts[claim.how] += claim.how in ("lost", "given_back")
+        counts["false_alarms"] += claim.how == "lost" and not explained(claim)
+    return [
+        f"failed for no reason of the plan's: {book_id} lost {lost}"
+        for book_id, lost in observer.failed_for
+        if len(lost) < MAX_ATTEMPTS or not all(map(explained, lost))
+    ]
+
+
+@contextmanager
+def _sweeper(firebase: LocalFirebase) -> Iterator[tuple[Sweeper, AudioStore]]:
+    with mock.patch.dict(os.environ, firebase.environment()):
+        settings = config.load(None)
+        project = Project(settings)
+    store = AudioStore(project, settings.storage)
+    # An hour from now, so that what was uploaded just now is old enough.
+    clock: Callable[[], float] = lambda: time.time() + 4000  # noqa: E731
+    try:
+        with mock.patch.dict(os.environ, firebase.environment()):
+            yield Sweeper(project, store, clock=clock), store
+    finally:
+        project.close()
+
+
+def _sweep(sweeper: Sweeper) -> int:
+    swept = 0
+    while deleted := sweeper.round():
+        swept += deleted
+    return swept
+
+
+def _judge_objects(store: AudioStore, books: dict[str, dict[str, Any]]) -> list[str]:
+    there = {stored.path for stored in store.objects(most=100_000)}
+    named = {book["narrativeAudioPath"] for book in books.values() if "narrativeAudioPath" in book}
+    return [
+        *(f"object of no book: {path}" for path in sorted(there - named)),
+        *(f"object missing: {path}" for path in sorted(named - there)),
+    ]

@@ -1,0 +1,130 @@
+"""The daemons of a drill: so many at a time, each life a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.actors import Daemon
+
+#: Seconds in which a daemon that was told to stop must be gone: its grace period, its farewell,
+#: and answers of the database that do not come.
+_STOP_SECONDS = 60.0
+
+
+@dataclass
+class Life:
+    """One process.
+
+    Attributes:
+        name: its worker id.
+        daemon: the process.
+        disturbed: when it was killed, frozen or stopped: from and until, monotonic seconds.
+        exits: the statuses it may end with; empty while it may not end.
+    """
+
+    name: str
+    daemon: Daemon
+    disturbed: list[tuple[float, float]] = field(default_factory=list)
+    exits: set[int] = field(default_factory=set)
+
+
+class Fleet:
+    """Starts, freezes, stops and kills daemons by the number of their slot.
+
+    Args:
+        environment: what points the SDKs at the local Firebase.
+        folder: a folder for each process is made here.
+        settings: of every daemon.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, settings: Mapping[str, object]
+    ) -> None:
+        self._environment = environment
+        self._folder = folder
+        self._settings = settings
+        self._slots: dict[str, Life] = {}
+        self.lives: dict[str, Life] = {}
+
+    def start(self, slot: str) -> Life:
+        """A new process in a slot whose last one is dead or on its way out."""
+        name = f"slot{slot}-life{len(self.lives)}"
+        settings = {**self._settings, "DAEMON__WORKER_ID": name}
+        life = Life(name, Daemon(self._environment, self._folder / name, settings))
+        self._slots[slot] = self.lives[name] = life
+        return life
+
+    def kill(self, slot: str) -> None:
+        """SIGKILL, and no warning."""
+        life = self._slots[slot]
+        life.exits = {-signal.SIGKILL}
+        life.disturbed.append((time.monotonic(), float("inf")))
+        life.daemon.process.kill()
+
+    def freeze(self, slot: str) -> None:
+        """SIGSTOP: it goes on later, and does not know that time has passed."""
+        life = self._slots[slot]
+        life.disturbed.append((time.monotonic(), float("inf")))
+        life.daemon.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self, slot: str) -> None:
+        """SIGCONT."""
+        life = self._slots[slot]
+        life.disturbed[-1] = (life.disturbed[-1][0], time.monotonic())
+        life.daemon.process.send_signal(signal.SIGCONT)
+
+    def terminate(self, slot: str) -> None:
+        """SIGTERM, as an orchestrator stops it."""
+        life = self._slots[slot]
+        # One that has not come as far as to take the signal dies of it.
+        state = life.daemon.folder / "state" / "state.json"
+        life.exits = {0} if state.exists() else {0, -signal.SIGTERM}
+        life.disturbed.append((time.monotonic(), float("inf")))
+        life.daemon.process.send_signal(signal.SIGTERM)
+
+    def stop_all(self) -> None:
+        """Tell all that run to stop."""
+        for slot, life in self._slots.items():
+            if not life.exits:
+                self.terminate(slot)
+
+    def bad_ends(self) -> list[str]:
+        """Processes that ended when or as they should not have; waits for those told to."""
+        bad = []
+        for life in self.lives.values():
+            status = life.daemon.process.wait(_STOP_SECONDS) if life.exits else None
+            if status is None:
+                status = life.daemon.process.poll()
+            if status is not None and status not in life.exits:
+                bad.append(f"exit: {life.name} ended with {status}\n{life.daemon.log[-2000:]}")
+        return bad
+
+    def logged(self, event: str) -> int:
+        """How often the daemons logged an event."""
+        return sum(
+            one["event"] == event for life in self.lives.values() for one in life.daemon.events
+        )
+
+    def kill_all(self) -> None:
+        """Leave no process behind."""
+        for life in self.lives.values():
+            life.daemon.kill()
+
+
+@contextmanager
+def fleet(
+    environment: Mapping[str, str], folder: Path, settings: Mapping[str, object], count: int
+) -> Iterator[Fleet]:
+    """So many daemons, ready for work; killed at the end."""
+    daemons = Fleet(environment, folder, settings)
+    try:
+        for life in [daemons.start(str(slot)) for slot in range(count)]:
+            life.daemon.wait_ready(60)
+        yield daemons
+    finally:
+        daemons.kill_all()

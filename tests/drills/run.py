@@ -1,0 +1,70 @@
+"""The long drills: many seeds, a table and JSON.
+
+    python -m tests.drills.run --books 150 --daemons 4 --faults 60 --seeds 20
+    python -m tests.drills.run --seed 7            # this one again, with its plan
+
+Exits with 1 when a seed was not survived; the logs of its daemons are kept, and their folder named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from narrator_daemon import logs
+from tests.drills import drill
+from tests.drills.plan import make_plan
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.drills.run")
+    parser.add_argument("--books", type=int, default=150)
+    parser.add_argument("--daemons", type=int, default=4)
+    parser.add_argument("--faults", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=60.0, help="over which they are spread")
+    parser.add_argument("--seeds", type=int, default=20, help="how many")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="this one alone, and print its plan")
+    parser.add_argument("--json", type=Path, help="where the rows go as JSON")
+    asked = parser.parse_args()
+    logs.configure("warning", "auto")
+    seeds = (
+        [asked.seed]
+        if asked.seed is not None
+        else range(asked.first_seed, asked.first_seed + asked.seeds)
+    )
+    rows = []
+    for seed in seeds:
+        plan = make_plan(
+            seed,
+            books=asked.books,
+            daemons=asked.daemons,
+            faults=asked.faults,
+            seconds=asked.seconds,
+        )
+        if asked.seed is not None:
+            print(plan)
+        folder = Path(tempfile.mkdtemp(prefix=f"drill-{seed}-"))
+        result = drill.run(plan, folder)
+        row = result.row()
+        if not rows:
+            print("  ".join(row))
+        rows.append(row)
+        print("  ".join(str(value).rjust(len(name)) for name, value in row.items()), flush=True)
+        if result.violations:
+            print(f"{result}\nlogs: {folder}", flush=True)
+        if asked.json is not None:
+            asked.json.write_text(json.dumps(rows, indent=2) + "\n")
+    survived = sum(
+        not any(row[kind] for kind in ("books_lost", "duplicates", "ghosts", "other"))
+        for row in rows
+    )
+    print(f"{survived} of {len(rows)} seeds survived")
+    return 0 if survived == len(rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,13 +6,18 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test lint types setup lock clean
+.PHONY: demo test drills lint types setup lock clean
 
 demo: $(READY)
 	$(BIN)/narrator-daemon demo $(ARGS)
 
+# One process a core, and one thread in each: numeric libraries would start as many more.
 test: lint types
-	$(BIN)/pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
+
+# The long run of the fault drills: make drills ARGS="--seeds 5"
+drills: $(READY)
+	$(BIN)/python -m tests.drills.run $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

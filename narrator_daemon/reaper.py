@@ -11,7 +11,7 @@ from narrator_daemon import history, logs
 from narrator_daemon.book import Claim, Verdict
 from narrator_daemon.claims import Claims, Leases
 from narrator_daemon.leases import LeaseWatch
-from narrator_daemon.project import Project
+from narrator_daemon.project import Contended, Project
 
 _log = logs.get("reaper")
 
@@ -75,18 +75,21 @@ class Reaper:
         leases = self._leases.read()
         self._watch.observe(beats | dict(leases), time.monotonic())
         for book_id, token in leases:
-            if self._watch.dead((book_id, token)):
-                self._free(book_id, token, None)
+            if self._watch.dead((book_id, token)) and self._free(book_id, token, None):
                 self._leases.delete(book_id, token)
         for book_id, (held, found) in self._claimed.items():
             name = _name(book_id, held, found)
             if name not in leases and self._watch.dead(name):
                 self._free(book_id, held, found)
 
-    def _free(self, book_id: str, token: str | None, found: object) -> None:
-        seen = self._claims.reap(book_id, token, found)
+    def _free(self, book_id: str, token: str | None, found: object) -> bool:
+        """Reap a book; False where it is not known whether the claim stands."""
+        try:
+            seen = self._claims.reap(book_id, token, found)
+        except Contended:
+            return False  # the next round judges again, and the others go on
         if seen.verdict is not Verdict.REAPED:
-            return
+            return True
         _log.warning("book_reaped", book=book_id, token=token)
         if seen.claim is not None and token is not None:
             entry = {
@@ -99,6 +102,7 @@ class Reaper:
             }
             history.record(self._project, book_id, token, entry)
         self._on_freed(book_id)
+        return True
 
 
 def _name(book_id: str, token: str | None, found: object) -> tuple[str, str]:

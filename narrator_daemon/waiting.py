@@ -7,6 +7,8 @@ nobody else up.
 
 from __future__ import annotations
 
+import heapq
+import random
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -106,28 +108,31 @@ class Waiting:
             for book_id in book_ids:
                 self._candidates.pop(book_id, None)
 
-    def take(self, now: float) -> Candidate | None:
+    def take(self, now: float, among: int = 1) -> Candidate | None:
         """Remove and give the book to try next, or None while none may be tried.
 
         It leaves the queue before it is tried, so that a request which comes in meanwhile is kept.
 
         Args:
             now: monotonic seconds.
+            among: of how many of the oldest one is picked at random; 1 for the oldest.
         """
         with self._lock:
             free = (one for one in self._candidates.values() if one.not_before <= now)
-            first = min(free, key=lambda one: (one.order, one.book_id), default=None)
-            return None if first is None else self._candidates.pop(first.book_id)
+            oldest = heapq.nsmallest(among, free, key=lambda one: (one.order, one.book_id))
+            if not oldest:
+                return None
+            return self._candidates.pop(random.choice(oldest).book_id)  # noqa: S311
 
     def put_back(self, candidate: Candidate, until: float) -> None:
         """Pass a book over until a monotonic time, unless it was asked for anew meanwhile."""
         with self._lock:
             self._candidates.setdefault(candidate.book_id, replace(candidate, not_before=until))
 
-    def delayed(self, now: float) -> int:
-        """How many are being passed over."""
+    def free(self, now: float) -> int:
+        """How many may be tried at a monotonic time."""
         with self._lock:
-            return sum(one.not_before > now for one in self._candidates.values())
+            return sum(one.not_before <= now for one in self._candidates.values())
 
     def oldest(self) -> float | None:
         """The place of the first in the queue, epoch milliseconds, or None."""

@@ -39,6 +39,9 @@ from narrator_daemon.waiting import Candidate, Waiting
 #: Seconds between looks at the books in work: cancel, delete and re-request are seen within two.
 _MIND_SECONDS = 1.0
 
+#: Most books that the next one is picked among.
+_MOST_AMONG = 32
+
 #: Seconds between writes of the state that health reads.
 _STATE_SECONDS = 1.0
 
@@ -85,6 +88,9 @@ class Worker:
             {"database": self._check_database, "storage": self._store.check}
         )
         self._waiting = Waiting()
+        # The next book is picked among so many of the oldest: more each time that another replica
+        # was faster, fewer with each book won. One that is alone keeps the order.
+        self._among = 1
         self._reaper = Reaper(
             project, self._claims, self._leases, self._watch, self._id, self._offer_again
         )
@@ -105,6 +111,7 @@ class Worker:
         self._sweep_at = time.monotonic() + random.uniform(0.1, 1.0) * _SWEEP_SECONDS  # noqa: S311
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
+        self._window = WINDOW
         self._reconciled_at: float | None = None
         self._loaded = False
         self._subscription = Subscription(project, self._take_hint)
@@ -209,6 +216,7 @@ class Worker:
     def _state(self, status: str) -> dict[str, Any]:
         now = time.monotonic()
         stream = self._subscription.state
+        oldest = self._waiting.oldest()
         return {
             "status": status,
             "problems": self._problems(),
@@ -226,6 +234,7 @@ class Worker:
                 None if self._reconciled_at is None else now - self._reconciled_at
             ),
             "queue_depth": len(self._waiting),
+            "seconds_since_oldest_request": None if oldest is None else (now_ms() - oldest) / 1000,
             "in_work": len(self._jobs),
         }
 
@@ -272,16 +281,26 @@ class Worker:
         self._claimer.wake()
 
     def _reconcile(self) -> float:
-        """Read what waits and what is in work, as the stream may have missed something."""
+        """Read what waits and what is in work, as the stream may have missed something.
+
+        The window is a hundred books, in the order of their ids. Where all of them have to wait
+        (for their requester's limit, say), others may stand behind them: it grows until one may be
+        tried or all are seen.
+        """
         with database_errors(self._project.books_path):
             by_status = self._project.books().order_by_child(books.STATUS)
-            waiting = children(by_status.equal_to(books.REQUESTED).limit_to_first(WINDOW).get())
+            waiting = children(by_status.equal_to(books.REQUESTED).limit_to_first(self._window).get())
             by_status = self._project.books().order_by_child(books.STATUS)
             in_work = children(by_status.equal_to(books.PROCESSING).get())
-        self._waiting.refresh(waiting, now_ms(), complete=len(waiting) < WINDOW)
+        complete = len(waiting) < self._window
+        self._waiting.refresh(waiting, now_ms(), complete=complete)
+        all_wait = not complete and self._waiting.free(time.monotonic()) == 0
+        self._window = 2 * self._window if all_wait else max(WINDOW, self._window // 2)
         self._reaper.take_in({**waiting, **in_work})
         self._reconciled_at = time.monotonic()
         self._claimer.wake()
+        if all_wait:
+            return 0.0
         return self._settings.claims.reconcile_seconds * random.uniform(0.75, 1.25)  # noqa: S311
 
     def _claim_next(self) -> float:
@@ -290,7 +309,7 @@ class Worker:
             return 0.5
         if len(self._jobs) >= self._settings.daemon.books_at_once:
             return 1.0  # woken when a job ends
-        candidate = self._waiting.take(time.monotonic())
+        candidate = self._waiting.take(time.monotonic(), self._among)
         if candidate is None:
             return 1.0 if len(self._waiting) else 10.0  # woken by hints
         try:
@@ -306,6 +325,11 @@ class Worker:
             self._waiting.put_back(candidate, time.monotonic() + wait)
             return
         attempted = self._claims.claim(candidate.book_id)
+        _log.debug("tried", book=candidate.book_id, verdict=attempted.verdict.value)
+        if attempted.verdict is Verdict.LOST:
+            self._among = min(2 * self._among, _MOST_AMONG)
+        elif attempted.work is not None:
+            self._among = max(self._among - 1, 1)
         if attempted.work is not None:
             job = Job(self._context, attempted.work, self._end_job)
             with self._lock:

@@ -145,6 +145,21 @@ def test_a_requester_s_limit_makes_wait_and_holds_nobody_else_up(
     )
 
 
+def test_a_hundred_that_must_wait_do_not_hide_those_behind_them(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+) -> None:
+    requested = {"narrative": TEXT, "narrativeAudioStatus": "requested"}
+    shelf = {
+        f"a-{number:03}": {**requested, "narrativeAudioRequestedBy": "eager"}
+        for number in range(250)
+    }
+    firebase.load("/books", {**shelf, "z": requested})
+    start_daemon(LIMITS__REQUESTS_PER_MINUTE=1, CLAIMS__RECONCILE_SECONDS=3)
+    frontend.wait_for("z", "ready", 60)
+    statuses = [book["narrativeAudioStatus"] for book in frontend.node("books").get().values()]
+    assert statuses.count("requested") >= 248
+
+
 def test_narrate_and_detect_without_a_firebase(tmp_path: Path) -> None:
     (tmp_path / "tale.txt").write_text(TEXT * 5)
     environment = {**os.environ, "NARRATOR_SPEECH__ENGINE": "tone"}

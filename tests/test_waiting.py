@@ -60,7 +60,7 @@ def test_a_book_that_must_wait_holds_nobody_up() -> None:
     first = waiting.take(0.0)
     assert first is not None
     waiting.put_back(first, 10.0)
-    assert waiting.delayed(0.0) == 1
+    assert (waiting.free(0.0), waiting.free(10.0)) == (1, 2)
     assert order(waiting, now=9.9) == ["second"]
     assert order(waiting, now=10.0) == ["first"]
 

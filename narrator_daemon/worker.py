@@ -289,7 +289,9 @@ class Worker:
         """
         with database_errors(self._project.books_path):
             by_status = self._project.books().order_by_child(books.STATUS)
-            waiting = children(by_status.equal_to(books.REQUESTED).limit_to_first(self._window).get())
+            waiting = children(
+                by_status.equal_to(books.REQUESTED).limit_to_first(self._window).get()
+            )
             by_status = self._project.books().order_by_child(books.STATUS)
             in_work = children(by_status.equal_to(books.PROCESSING).get())
         complete = len(waiting) < self._window

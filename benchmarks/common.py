@@ -29,22 +29,30 @@ RESULTS = Path(__file__).parent / "results"
 @contextmanager
 def daemon(firebase: LocalFirebase, **settings: object) -> Iterator[Path]:
     """``narrator-daemon run`` with the tone engine unless told otherwise; gives its folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        chosen = {"SPEECH__ENGINE": "tone", "DAEMON__STATE_DIR": f"{folder}/state", **settings}
-        environment = {
-            **os.environ,
-            **firebase.environment(),
-            **{f"NARRATOR_{name}": str(value) for name, value in chosen.items()},
-        }
-        command = [sys.executable, "-m", "narrator_daemon.cli", "run"]
-        with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen(command, env=environment, stderr=log, stdout=log, cwd=folder)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        process = daemon_process(firebase, folder, **settings)
         try:
-            wait_until(lambda: stream_is_live(Path(folder) / "state" / "state.json"), 120)
-            yield Path(folder)
+            wait_until(lambda: stream_is_live(folder / "state" / "state.json"), 120)
+            yield folder
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
+
+
+def daemon_process(
+    firebase: LocalFirebase, folder: Path, **settings: object
+) -> subprocess.Popen[bytes]:
+    """A daemon as above that is just being started, for those who do more to it than stop it."""
+    chosen = {"SPEECH__ENGINE": "tone", "DAEMON__STATE_DIR": folder / "state", **settings}
+    environment = {
+        **os.environ,
+        **firebase.environment(),
+        **{f"NARRATOR_{name}": str(value) for name, value in chosen.items()},
+    }
+    command = [sys.executable, "-m", "narrator_daemon.cli", "run"]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(command, env=environment, stderr=log, stdout=log, cwd=folder)
 
 
 def stream_is_live(state: Path) -> bool:

@@ -252,6 +252,8 @@ class Leases:
         self._owner = owner
         self._ttl = ttl
         self._lock = threading.Lock()
+        # Held while a beat is under way, so that none lands after its lease was deleted.
+        self._beating = threading.Lock()
         self._held: dict[str, Work] = {}
         self._beat_at: dict[str, float] = {}
         self._beat = 0
@@ -284,28 +286,36 @@ class Leases:
         Raises:
             Unavailable: the database did not answer.
         """
-        started = time.monotonic()
-        with self._lock:
-            works = [work for work in alive if work.token in self._held]
+        with self._beating:
+            started = time.monotonic()
+            # A process that slept must not take the beat that it can send now for a proof.
+            self.let_go(started)
+            with self._lock:
+                works = [work for work in alive if work.token in self._held]
+                self._beat += 1
+                lease = {"owner": self._owner, "beat": self._beat}
             if not works:
                 return
-            self._beat += 1
-            lease = {"owner": self._owner, "beat": self._beat}
             with database_errors():
                 self._project.reference(LEASES).update(
                     {f"{work.book_id}/{work.token}": lease for work in works}
                 )
-            for work in works:
-                self._beat_at[work.token] = started
+            with self._lock:
+                for work in works:
+                    self._beat_at[work.token] = started
 
-    def fading(self, now: float) -> list[Work]:
-        """The claims that have gone without a beat for so long that others may soon take them."""
+    def let_go(self, now: float) -> None:
+        """Stop work that has gone without a beat for so long that others may soon take it.
+
+        Does not wait for a beat that is under way, however long the database takes for it.
+
+        Args:
+            now: monotonic seconds.
+        """
         with self._lock:
-            return [
-                work
-                for token, work in self._held.items()
-                if now - self._beat_at[token] > 0.7 * self._ttl
-            ]
+            for token, work in self._held.items():
+                if now - self._beat_at[token] > 0.7 * self._ttl:
+                    work.stop(Verdict.FENCED)
 
     def drop(self, work: Work) -> None:
         """Stop beating for a claim and delete its lease.
@@ -313,7 +323,7 @@ class Leases:
         Raises:
             Unavailable: the database did not answer; the lease stands still and is reaped.
         """
-        with self._lock:
+        with self._beating, self._lock:
             self._held.pop(work.token, None)
             self._beat_at.pop(work.token, None)
         self.delete(work.book_id, work.token)

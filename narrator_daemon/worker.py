@@ -196,6 +196,14 @@ class Worker:
                 if dead:
                     _log.error("loop_died", loops=dead)
                     return True
+                stuck = sum(job.stuck for job in self._current())
+                if stuck >= self._settings.daemon.books_at_once:
+                    # Nothing in this process can free them; who restarts it can.
+                    _log.error("engine_stuck", books=stuck)
+                    self._hurried.set()
+                    return True
+            # Here, as a database that does not answer holds up the one who beats.
+            self._leases.let_go(time.monotonic())
             folder.write(self._state("healthy" if not self._problems() else "unhealthy"))
         return False
 
@@ -203,6 +211,8 @@ class Worker:
         if not self._loaded:
             return ["the model is being loaded"]
         problems = [f"{name}: {why}" for name, why in self._dependencies.down.items()]
+        if stuck := sum(job.stuck for job in self._current()):
+            problems.append(f"the engine is stuck on {stuck} of its books")
         stream = self._subscription.state
         if stream.name == "waiting":
             problems.append(f"stream: {stream.error}")
@@ -239,12 +249,14 @@ class Worker:
         }
 
     def _shut_down(self, folder: StateFolder) -> None:
+        self._stopping.set()
         _log.info("stopping", in_work=len(self._jobs))
         started = time.monotonic()
         deadline = started + self._settings.daemon.grace_seconds
         self._subscription.stop()
         self._claimer.stop(timeout=_FAREWELL_SECONDS)
         while self._jobs and time.monotonic() < deadline and not self._hurried.is_set():
+            self._leases.let_go(time.monotonic())
             folder.write(self._state("stopping"))
             time.sleep(0.05)
         for job in self._current():
@@ -384,12 +396,8 @@ class Worker:
         for job in jobs:
             job.stuck |= now - job.progress_at >= settings.daemon.stuck_seconds
         alive = [job.work for job in jobs if not job.stuck]
-        try:
-            self._leases.beat(alive)
-            self._present(len(jobs))
-        finally:
-            for work in self._leases.fading(time.monotonic()):
-                work.stop(Verdict.FENCED)
+        self._leases.beat(alive)
+        self._present(len(jobs))
         self._reaper.round()
         return settings.claims.beat_seconds
 

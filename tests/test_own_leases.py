@@ -1,0 +1,99 @@
+"""A worker's own leases: when it must take itself for dead."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from narrator_daemon.book import Claim, Verdict
+from narrator_daemon.claims import Leases, Work
+from tests.actors import wait_until
+
+TTL = 0.5
+
+
+class Database:
+    """Takes beats, or lets them hang while ``answering`` is not set."""
+
+    def __init__(self) -> None:
+        self.answering = threading.Event()
+        self.answering.set()
+        self.leases: dict[str, Any] = {}
+
+    def reference(self, *keys: str) -> Any:
+        database, name = self, "/".join(keys[1:])
+
+        class Reference:
+            def update(self, leases: dict[str, Any]) -> None:
+                assert database.answering.wait(10)
+                database.leases.update(leases)
+
+            def delete(self) -> None:
+                database.leases.pop(name, None)
+
+        return Reference()
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database()
+
+
+@pytest.fixture
+def leases(database: Database) -> Leases:
+    project: Any = database
+    return Leases(project, "w", TTL)
+
+
+def work(name: str = "t") -> Work:
+    claim = Claim(name, "w", 1, 0, "h", 1, None, 0)
+    return Work("b", {}, claim, time.monotonic())
+
+
+def test_a_beat_in_time_keeps_the_work(leases: Leases) -> None:
+    held = work()
+    leases.hold(held)
+    leases.beat([held])
+    leases.let_go(time.monotonic() + 0.6 * TTL)
+    assert held.stopped is None
+
+
+def test_a_process_that_slept_stops_though_it_can_beat_again(leases: Leases) -> None:
+    held = work()
+    leases.hold(held)
+    time.sleep(0.8 * TTL)
+    leases.beat([held])
+    assert held.stopped is Verdict.FENCED
+
+
+def test_a_beat_that_is_not_answered_does_not_hide_the_loss(
+    database: Database, leases: Leases
+) -> None:
+    held = work()
+    leases.hold(held)
+    database.answering.clear()
+    beating = threading.Thread(target=leases.beat, args=[[held]])
+    beating.start()
+    wait_until(lambda: leases.let_go(time.monotonic()) or held.stopped, "the work to stop", 5)
+    database.answering.set()
+    beating.join()
+    assert held.stopped is Verdict.FENCED
+
+
+def test_no_beat_brings_a_dropped_lease_back(database: Database, leases: Leases) -> None:
+    first, second = work("first"), work("second")
+    leases.hold(first)
+    leases.hold(second)
+    database.answering.clear()
+    beating = threading.Thread(target=leases.beat, args=[[first, second]])
+    beating.start()
+    dropping = threading.Thread(target=leases.drop, args=[first])
+    dropping.start()
+    database.answering.set()
+    beating.join()
+    dropping.join()
+    leases.beat([first, second])
+    assert list(database.leases) == ["b/second"]

@@ -9,6 +9,7 @@ over bands is a small matrix product, which is what makes a four-hour pattern af
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -150,7 +151,6 @@ def acquire(
     Returns:
         Lines by falling score, no two telling the same; empty if the stretch is silent.
     """
-    spectra = _pilot_spectra(pattern.key)
     queries = _queries(features, changes, begin, end).reshape(-1, _TRANSFORM, len(PILOT_BANDS))
     norms = np.sqrt(np.einsum("qtb,qtb->q", queries, queries))
     if not norms.any():
@@ -158,20 +158,77 @@ def acquire(
     peaks: list[tuple[float, int, int]] = []
     for first in range(0, len(queries), _BATCH):
         batch = slice(first, first + _BATCH)
-        spectrum = scipy.fft.rfft(queries[batch], axis=1).transpose(1, 2, 0)
-        product = np.matmul(spectra, np.ascontiguousarray(spectrum.conj()))
-        sums = scipy.fft.irfft(product, n=_TRANSFORM, axis=0)[:_STEP]
+        sums = _correlate(pattern, queries[batch])
         scores = sums.max(axis=0) / np.maximum(norms[batch], 1e-6)
         for segment, query in np.argwhere(scores > _WORTH_A_LOOK):
             place = segment * _STEP + sums[:, segment, query].argmax()
             peaks.append((float(scores[segment, query]), first + int(query), int(place)))
+    found = (
+        Line(
+            changes[query // PHASES],
+            begin + (query % PHASES + 0.5) / PHASES * CELL_SECONDS / changes[query // PHASES].pace,
+            place,
+            score,
+        )
+        for score, query, place in sorted(peaks, reverse=True)
+    )
+    return _distinct(found, keep)
+
+
+def acquire_unchanged(
+    pattern: Pattern, features: Features, seconds: float, *, keep: int
+) -> list[Line]:
+    """The likeliest places sound as a whole comes from, if its speed and pitch were not changed.
+
+    It stays in step then however long it is, so its stretches can be added up: noise that drowns
+    each of them may leave their sum.
+
+    Args:
+        pattern: the key's.
+        features: of the sound.
+        seconds: its length.
+        keep: how many lines to give at most.
+
+    Returns:
+        As :func:`acquire`.
+    """
+    total = np.zeros((PHASES, CYCLE_CELLS), np.float32)
+    energy = np.zeros(PHASES, np.float32)
+    for first in range(0, max(int(seconds / CELL_SECONDS), 1), MAX_CELLS):
+        begin = first * CELL_SECONDS
+        queries = _queries(features, (UNCHANGED,), begin, seconds)[0]
+        energy += np.einsum("qtb,qtb->q", queries, queries)
+        sums = _correlate(pattern, queries).transpose(2, 1, 0).reshape(PHASES, CYCLE_CELLS)
+        total += np.roll(sums, -first, axis=1)
+    if not energy.any():
+        return []
+    total /= np.sqrt(energy + np.float32(1e-12))[:, None]
+    best = np.argpartition(total, -4 * keep, axis=None)[-4 * keep :]
+    found = (
+        Line(
+            UNCHANGED,
+            (flat // CYCLE_CELLS + 0.5) / PHASES * CELL_SECONDS,
+            int(flat % CYCLE_CELLS),
+            float(total.flat[flat]),
+        )
+        for flat in sorted(best.tolist(), key=lambda flat: -total.flat[flat])
+    )
+    return _distinct(found, keep)
+
+
+def _correlate(pattern: Pattern, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sums of ``[query, _TRANSFORM, band]`` at every place, ``[_STEP, segment, query]``."""
+    spectrum = scipy.fft.rfft(queries, axis=1).transpose(1, 2, 0)
+    product = np.matmul(_pilot_spectra(pattern.key), np.ascontiguousarray(spectrum.conj()))
+    return np.asarray(scipy.fft.irfft(product, n=_TRANSFORM, axis=0)[:_STEP], np.float32)
+
+
+def _distinct(found: Iterable[Line], keep: int) -> list[Line]:
+    """The first few lines of which no two tell the same."""
     lines: list[Line] = []
-    for score, query, place in sorted(peaks, reverse=True):
-        change, phase = changes[query // PHASES], query % PHASES
-        origin = begin + (phase + 0.5) / PHASES * CELL_SECONDS / change.pace
-        found = Line(change, origin, place, score)
-        if not any(_same(found, line) for line in lines):
-            lines.append(found)
+    for line in found:
+        if not any(_same(line, other) for other in lines):
+            lines.append(line)
         if len(lines) == keep:
             break
     return lines

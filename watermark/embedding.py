@@ -15,9 +15,16 @@ from watermark.keys import check_key
 from watermark.pattern import BAND_HZ, BANDS, CELL_SECONDS, LOWEST_HZ, pattern_of
 from watermark.samples import as_float, check_rate
 
-#: How far a cell is raised or lowered unless told otherwise.
+#: How far a cell is raised or lowered unless told otherwise, in the middle of the range.
 DEFAULT_STRENGTH_DB = 1.5
 MAX_STRENGTH_DB = 6.0
+
+#: Strength of each band relative to the nominal: it rises with frequency, because the lowest
+#: harmonics are heard best and the mark is read best above them. At the same PESQ a cell tells a
+#: sixth more than with the same strength everywhere.
+_TILT = np.interp(
+    np.log(LOWEST_HZ + (np.arange(BANDS) + 0.5) * BAND_HZ), np.log([300, 6_000]), [0.56, 1.21]
+).astype(np.float32)
 
 #: Hops to a cell: at 24 kHz a hop is 256 samples. The window is :data:`_OVERLAP` hops.
 _HOPS_A_CELL = 8
@@ -160,7 +167,7 @@ class Embedder:
         cells = np.floor(frames * (self._hop / (self._rate * CELL_SECONDS)) + 1e-9).astype(int)
         signs = self._pattern.book_signs(self._codeword, self._start + cells).astype(np.float32)
         smooth = 0.25 * signs[:-2] + 0.5 * signs[1:-1] + 0.25 * signs[2:]
-        nepers = self._strength * np.log(10) / 20
+        nepers = self._strength * _TILT * np.log(10) / 20
         gain: NDArray[np.float32] = np.expm1(nepers * smooth) / _WINDOW_GAIN
         return gain[:, self._band_of_bin].astype(np.float32)
 

@@ -16,7 +16,7 @@ from watermark.payload import CODED_BITS
 #: A piece is as long as a block, 2.4 s: what is judged as one when sound was cut and joined.
 PIECE_CELLS = BLOCK_CELLS
 #: Cells followed as one stretch, over which a line may bend a little.
-_STRETCH_CELLS = 4 * PIECE_CELLS
+STRETCH_CELLS = 4 * PIECE_CELLS
 #: How far, in frames, a line may shift and tilt from one stretch to the next.
 _SHIFT = 4
 _TILT = 3
@@ -60,11 +60,19 @@ class Trail:
         )
 
 
-def follow(pattern: Pattern, features: Features, line: Line, begin: float, end: float) -> Trail:
+def follow(
+    pattern: Pattern,
+    features: Features,
+    line: Line,
+    begin: float,
+    end: float,
+    *,
+    stretch_cells: int = STRETCH_CELLS,
+) -> Trail:
     """Follow a line both ways from where it was found.
 
-    Each stretch of ten seconds is read where the pilot fits best, within a tenth of a second of
-    where the last stretch left off, so that small errors of pace do not add up.
+    Each stretch, of ten seconds unless told otherwise, is read where the pilot fits best, within a
+    tenth of a second of where the last one left off, so that small errors of pace do not add up.
 
     Args:
         pattern: the key's.
@@ -72,6 +80,7 @@ def follow(pattern: Pattern, features: Features, line: Line, begin: float, end: 
         line: the guess; its origin lies between ``begin`` and ``end``.
         begin: the first second looked at.
         end: the last.
+        stretch_cells: how much is shifted and tilted as one.
     """
     step = line.cell_seconds
     first = -int((line.origin - begin) / step)
@@ -86,8 +95,8 @@ def follow(pattern: Pattern, features: Features, line: Line, begin: float, end: 
         # Outwards from the origin, each stretch going on from where the last one ended.
         outwards = np.flatnonzero(cells >= 0) if way > 0 else np.flatnonzero(cells < 0)[::-1]
         entry = slope = 0.0
-        for at_cell in range(0, len(outwards), _STRETCH_CELLS):
-            span = outwards[at_cell : at_cell + _STRETCH_CELLS]
+        for at_cell in range(0, len(outwards), stretch_cells):
+            span = outwards[at_cell : at_cell + stretch_cells]
             guess = entry + slope * np.arange(1, len(span) + 1)
             bend, tilt = _fit(readings, signs[span], expected[span] + guess)
             shifts[span] = guess + bend

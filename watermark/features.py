@@ -5,7 +5,8 @@ voice does at one moment it does to neighbouring bands alike. So each spot's lev
 to the two bands on either side at the same moment, only then averaged over a cell's length,
 measured in local deviations, and cut off where it is plainly the voice's doing. (Comparing with the
 neighbours in time as well, as is usual, brings the voice's onsets back in: a cell then tells a
-third as much.) Spots near the noise floor, where the noise and not the mark decides, count less.
+third as much.) Spots near the noise floor, where the noise and not the mark decides, count less,
+and so do spots among lively neighbours, where the mark is the smaller part of what is seen.
 
 Levels are taken on a grid finer than the pattern's, so that a changed speed or pitch is a matter of
 where to read it, not of computing it again.
@@ -31,6 +32,8 @@ _MARGIN = 1.07
 _GRID_HZ = BAND_HZ / _READINGS_A_BAND
 _GRID_START = LOWEST_HZ / _MARGIN
 _GRID = int((LOWEST_HZ + BANDS * BAND_HZ) * _MARGIN / _GRID_HZ) + 1 - int(_GRID_START / _GRID_HZ)
+#: The transform's window in hops: 85 ms tell harmonics from the noise between them.
+_WINDOW_HOPS = 4
 #: The bands that a spot is compared with at the same moment.
 _ABREAST_BANDS = 4
 #: The neighbourhood whose deviation is the unit, in cells and in bands.
@@ -43,6 +46,10 @@ _FLOOR_MARGIN = 0.2
 _SILENCE = np.float32(1e-7)
 #: Deviations below this are rounding, not sound.
 _STILL = np.float32(1e-2)
+#: What is seen is this and the mark even where neighbours hardly differ, in nepers.
+_LEAST_DEVIATION = np.float32(0.3)
+#: How fast a spot gains weight above the floor: in power, and a little more cautiously.
+_WEIGHT_EXPONENT = 1.5
 
 
 @dataclass(frozen=True)
@@ -91,8 +98,9 @@ def features_of(samples: NDArray[np.float32], rate: int) -> Features:
         Features of ``n // hop + 1`` frames.
     """
     hop = round(rate * CELL_SECONDS / FRAMES_A_CELL)
-    size = 2 * hop
-    padded = np.concatenate([np.zeros(hop, np.float32), samples, np.zeros(hop, np.float32)])
+    size = _WINDOW_HOPS * hop
+    margin = np.zeros(size // 2, np.float32)
+    padded = np.concatenate([margin, samples, margin])
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
     phase = 2 * np.pi * np.arange(size) / size
     window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
@@ -113,6 +121,7 @@ def _standing_out(level: NDArray[np.float32]) -> NDArray[np.float32]:
     spread = np.maximum(uniform_filter(apart * apart, around, mode="nearest"), 0)
     held = uniform_filter(level, over_cell, mode="nearest")
     floor = np.percentile(held, _FLOOR_PERCENTILE, axis=0, keepdims=True) + _FLOOR_MARGIN
-    weight = -np.expm1(-2 * np.maximum(held - floor, 0))
-    values = np.clip(apart / (np.sqrt(spread) + _STILL), -_CLIP, _CLIP) * weight
+    weight = (-np.expm1(-2 * np.maximum(held - floor, 0))) ** _WEIGHT_EXPONENT
+    deviation = np.sqrt(spread) + _STILL
+    values = np.clip(apart / deviation, -_CLIP, _CLIP) * weight / (deviation + _LEAST_DEVIATION)
     return np.asarray(values, np.float32)

@@ -22,6 +22,8 @@ _BATCH = 8192
 _SHARE = 0.6
 #: Scores below this prove nothing whatever their share, and are reported as they are.
 _CHANCE = 6.0
+#: Decoding's part of the false positives allowed.
+_BLIND_ALLOWANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,11 @@ class Match:
         """The bound for a search of so many readings and candidates.
 
         A decoded payload is held to have been chosen among all indices there can be. Where both
-        ways are tried, each counts for half.
+        ways are tried, a tenth of the allowance goes to decoding, which gains nothing from more.
         """
-        ways = 2 if candidates else 1
         books = INDEX_LIMIT if self.blind else candidates
-        return false_positive_bound(self.score, ways * readings * books)
+        share = 1.0 if not candidates else _BLIND_ALLOWANCE if self.blind else 1 - _BLIND_ALLOWANCE
+        return false_positive_bound(self.score, readings * books / share)
 
 
 class Scorer:

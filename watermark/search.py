@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from watermark.acquisition import CHANGES, MAX_CELLS, Change, Line, acquire
+from watermark.acquisition import CHANGES, MAX_CELLS, Change, Line, acquire, acquire_unchanged
 from watermark.evidence import Trail, follow
 from watermark.features import Features
 from watermark.pattern import BLOCK_CELLS, CELL_SECONDS, CYCLE_CELLS, Pattern
@@ -20,17 +20,20 @@ from watermark.pattern import BLOCK_CELLS, CELL_SECONDS, CYCLE_CELLS, Pattern
 #: Stretches are looked up in the cycle one by one; this long, they fit at any pace.
 _STRETCH_SECONDS = (MAX_CELLS - 2) * CELL_SECONDS / 1.06
 #: Lines kept of each stretch.
-_KEEP = 8
+_KEEP = 6
+#: And of the minute as a whole, looked up as if nothing had been changed.
+_KEEP_UNCHANGED = 4
 #: A pilot score that chance does not reach in a search.
 SURE = 8.0
 #: Sound is judged in pieces of a block's length, each with its neighbours.
 PIECE_SECONDS = BLOCK_CELLS * CELL_SECONDS
 #: Neighbours on either side that a piece is judged with: many when asking where a line holds on,
 #: few when asking where sound was cut.
-_HOLDS, _HOLDS_ABOVE = 4, 1.5
+_HOLDS, _HOLDS_ABOVE = 4, 0.5
 _CUT, _CUT_ABOVE = 1, 3.0
-#: The median score, with few neighbours, of pieces along a line that plainly holds.
-_CLEAR = 5.0
+#: The median score, with few neighbours, of pieces along a line that plainly holds, and the least
+#: of a piece that then belongs to it.
+_CLEAR, _BELONGS = 5.0, 1.5
 #: A mosaic must beat the best single line's pilot score by this: it picks the best of many, which
 #: alone is worth a little.
 _MOSAIC_GAIN = 2.0
@@ -60,17 +63,23 @@ def search(pattern: Pattern, features: Features, seconds: float) -> list[Reading
     Returns:
         Readings, the likeliest first by the pilot; empty where all is silent.
     """
+    # What was found on the sound as a whole is read as a whole.
+    straight = [
+        follow(pattern, features, line, 0.0, seconds, stretch_cells=int(seconds / CELL_SECONDS) + 2)
+        for line in acquire_unchanged(pattern, features, seconds, keep=_KEEP_UNCHANGED)
+    ]
     trails: list[Trail] = []
     stretches = max(1, -int(-seconds // _STRETCH_SECONDS))
     length = seconds / stretches
     for stretch in range(stretches):
         begin, end = stretch * length, (stretch + 1) * length
-        for line in _look_up(pattern, features, begin, end, [trail.line for trail in trails]):
+        known = [trail.line for trail in straight + trails]
+        for line in _look_up(pattern, features, begin, end, known):
             if not any(_on(line, trail) for trail in trails):
                 trails.append(follow(pattern, features, line, 0.0, seconds))
-    readings = [_whole(trail, seconds) for trail in trails]
+    readings = [_whole(trail, seconds) for trail in straight + trails]
     readings.sort(key=lambda reading: -reading.pilot)
-    mosaic = _mosaic(trails, seconds)
+    mosaic = _mosaic(straight + trails, seconds)
     if mosaic is not None and mosaic.pilot > readings[0].pilot + _MOSAIC_GAIN:
         return [mosaic, *readings]
     return readings
@@ -147,7 +156,7 @@ def _whole(trail: Trail, seconds: float) -> Reading:
     close = _pieces(trail, count, _CUT)
     if np.median(close[holds]) > _CLEAR:
         # Where the mark is plain, pieces without it are plainly another's or silent.
-        holds &= close > _HOLDS_ABOVE
+        holds &= close > _BELONGS
         holds &= _pieces(trail, count, 0) > 0
     return _reading([_chosen(trail, holds)])
 

@@ -21,12 +21,13 @@ from scipy.special import log_ndtr
 _LOG_FACTOR = -math.log(4) - float(log_ndtr(-math.sqrt(2)))
 
 
-def false_positive_bound(score: float, hypotheses: int) -> float:
+def false_positive_bound(score: float, hypotheses: float) -> float:
     """The most that the probability can be of any of so many hypotheses reaching a score by chance.
 
     Args:
         score: in standard deviations.
-        hypotheses: how many were tried, at least 1.
+        hypotheses: how many were tried, at least 1; more where each has only a share of what is
+            allowed.
 
     Returns:
         0 to 1.
@@ -35,7 +36,7 @@ def false_positive_bound(score: float, hypotheses: int) -> float:
     return math.exp(min(log_bound, 0.0))
 
 
-def threshold(probability: float, hypotheses: int) -> float:
+def threshold(probability: float, hypotheses: float) -> float:
     """The score at which :func:`false_positive_bound` falls to a probability above 0."""
     low, high = 0.0, 40.0
     while high - low > 1e-6:

@@ -177,7 +177,13 @@ def test_nothing_is_found_in(name: str) -> None:
     assert found.book_index is None
     assert math.isfinite(found.score)
     assert 1e-9 < found.false_positive_probability <= 1
-    assert np.isfinite(score_along(NOTHING[name], RATE, KEY, BOOK).score).all()
+
+
+@pytest.mark.parametrize("name", ["empty", "too short", "digital silence", "click", "infinite"])
+def test_the_trace_of_nothing_is_flat(name: str) -> None:
+    trace = score_along(NOTHING[name], RATE, KEY, BOOK)
+    assert np.abs(trace.score).max() < 7
+    assert np.isfinite(trace.pilot).all()
 
 
 def test_what_is_too_short_or_silent_is_said_so() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,6 +133,43 @@ def test_answers_of_book_writes_that_are_lost_after_the_commit(
     book = frontend.wait_for("b", "ready", 60)
     assert book["narrativeAudioTake"] == 1
     assert "narrativeAudioClaim" not in book
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of all threads of a process."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def test_a_daemon_whose_engine_hangs_gives_up_its_books_and_ends(
+    frontend: Frontend, start_daemon: Start
+) -> None:
+    daemon = start_daemon(
+        SPEECH__ENGINE="piper",
+        DAEMON__STUCK_SECONDS=1,
+        CLAIMS__LEASE_TTL_SECONDS=3,
+        CLAIMS__BEAT_SECONDS=0.5,
+        CLAIMS__MAX_ATTEMPTS=2,
+    ).wait_ready(90)
+    voices = children(daemon.process.pid)
+    assert voices
+    for voice in voices:
+        os.kill(voice, signal.SIGSTOP)
+    frontend.add_requested("b", TEXT * 10)
+    # Taken from the first attempt, the second hangs too, and then there is no room for a third.
+    assert daemon.process.wait(60) == 1
+    assert [event["books"] for event in daemon.events if event["event"] == "engine_stuck"] == [2]
+    for voice in voices:
+        with suppress(ProcessLookupError):
+            os.kill(voice, signal.SIGCONT)
+    start_daemon()
+    error = frontend.wait_for("b", "failed")["narrativeAudioError"]
+    # Whether the daemon itself or the reaper said so first.
+    assert error["code"] in {"stuck", "worker_lost"}
+    assert error["attempts"] == 2
+    frontend.request("b")
+    assert "narrativeAudioError" not in frontend.wait_for("b", "ready", 60)
+    assert frontend.node("narrationLeases").get() is None
 
 
 class TestStream:

@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,14 @@ def copies(marked: Sound, clip: Clip, strength: float, neighbour: Clip) -> dict[
     return made
 
 
-def run(clips: list[Clip], strength: float, only: str | None) -> dict[str, Any]:
-    """All rows and clips."""
+def run(
+    clips: list[Clip], numbers: range, strength: float, only: str | None
+) -> Iterator[dict[str, Any]]:
+    """The result so far, after each clip."""
     rows: list[dict[str, Any]] = []
     qualities = []
-    for number, clip in enumerate(clips):
+    for number in numbers:
+        clip = clips[number]
         seconds = len(clip.samples) / RATE
         begin = time.process_time()
         marked = embed(clip.samples, RATE, KEY, BOOK, strength_db=strength)
@@ -111,7 +115,7 @@ def run(clips: list[Clip], strength: float, only: str | None) -> dict[str, Any]:
                 }
             )
         print(f"{clip.name}: {sum(not r['detected'] for r in rows)} missed so far", flush=True)
-    return {"strength_db": strength, "quality": qualities, "rows": rows}
+        yield {"strength_db": strength, "quality": qualities, "rows": rows}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -146,12 +150,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strength", type=float, default=DEFAULT_STRENGTH_DB, help="dB")
     parser.add_argument("--only", help="attacks whose name holds this")
-    parser.add_argument("--clips", type=int, help="the first so many clips")
+    parser.add_argument("--clips", type=int, nargs=2, help="from this number up to before that")
+    parser.add_argument("--merge", type=Path, nargs="+", help="only join results of parts")
+    parser.add_argument("--out", type=Path, default=RESULTS / "battery.json")
     arguments = parser.parse_args()
-    clips = load(RESULTS / "clips")[: arguments.clips]
-    result = run(clips, arguments.strength, arguments.only)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"battery-{arguments.strength:g}dB.json").write_text(json.dumps(result, indent=1))
+    if arguments.merge:
+        parts = [json.loads(path.read_text()) for path in arguments.merge]
+        result = {key: sum((part[key] for part in parts), []) for key in ("quality", "rows")}
+        arguments.out.write_text(json.dumps(result, indent=1))
+        print(table(result))
+        return
+    clips = load(RESULTS / "clips")
+    numbers = range(*(arguments.clips or (0, len(clips))))
+    for result in run(clips, numbers, arguments.strength, arguments.only):
+        arguments.out.write_text(json.dumps(result, indent=1))
     print(table(result))
 
 

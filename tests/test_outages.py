@@ -144,13 +144,14 @@ def children(pid: int) -> list[int]:
 def test_a_daemon_whose_engine_hangs_gives_up_its_books_and_ends(
     frontend: Frontend, start_daemon: Start
 ) -> None:
-    daemon = start_daemon(
-        SPEECH__ENGINE="piper",
-        DAEMON__STUCK_SECONDS=1,
-        CLAIMS__LEASE_TTL_SECONDS=3,
-        CLAIMS__BEAT_SECONDS=0.5,
-        CLAIMS__MAX_ATTEMPTS=2,
-    ).wait_ready(90)
+    settings = {
+        "SPEECH__ENGINE": "piper",
+        "DAEMON__STUCK_SECONDS": 1,
+        "CLAIMS__LEASE_TTL_SECONDS": 3,
+        "CLAIMS__BEAT_SECONDS": 0.5,
+        "CLAIMS__MAX_ATTEMPTS": 2,
+    }
+    daemon = start_daemon(**settings).wait_ready(90)
     voices = children(daemon.process.pid)
     assert voices
     for voice in voices:
@@ -162,8 +163,8 @@ def test_a_daemon_whose_engine_hangs_gives_up_its_books_and_ends(
     for voice in voices:
         with suppress(ProcessLookupError):
             os.kill(voice, signal.SIGCONT)
-    start_daemon()
-    error = frontend.wait_for("b", "failed")["narrativeAudioError"]
+    start_daemon(**{**settings, "DAEMON__STUCK_SECONDS": 300})
+    error = frontend.wait_for("b", "failed", 60)["narrativeAudioError"]
     # Whether the daemon itself or the reaper said so first.
     assert error["code"] in {"stuck", "worker_lost"}
     assert error["attempts"] == 2

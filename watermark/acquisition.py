@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from watermark.features import Features
+from watermark.features import Features, between_frames
 from watermark.pattern import (
     CELL_SECONDS,
     CYCLE_CELLS,
@@ -106,12 +106,7 @@ def read_cells(
 ) -> NDArray[np.float32]:
     """Evidence of cells centred at given seconds, ``[len(seconds), len(bands)]``."""
     readings = features.bands(change.pitch, bands)
-    at = seconds * features.frames_a_second
-    low = np.clip(at.astype(int), 0, max(len(readings) - 2, 0))
-    part = np.clip(at - low, 0, 1).astype(np.float32)[:, None]
-    high = np.minimum(low + 1, len(readings) - 1)
-    cells: NDArray[np.float32] = readings[low] * (1 - part) + readings[high] * part
-    return cells
+    return between_frames(readings, seconds * features.frames_a_second)
 
 
 def _queries(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watermark.acquisition import Line
-from watermark.features import Features
+from watermark.features import Features, between_frames
 from watermark.pattern import BLOCK_CELLS, CYCLE_CELLS, DATA_BANDS, PILOT_BANDS, Pattern
 from watermark.payload import CODED_BITS
 
@@ -103,8 +103,8 @@ def follow(
             entry = float(shifts[span[-1]])
             slope += tilt
     at = expected + shifts
-    pilot_cells = _interpolate(readings, at)
-    data = _interpolate(features.bands(line.change.pitch, DATA_BANDS), at)
+    pilot_cells = between_frames(readings, at)
+    data = between_frames(features.bands(line.change.pitch, DATA_BANDS), at)
     return Trail(
         line,
         at / features.frames_a_second,
@@ -134,15 +134,6 @@ def _fit(
     sums = table[np.arange(count), at].sum(axis=1) / norm
     best = int((sums - _CAUTION * (np.abs(_SHIFTS) + np.abs(_TILTS))).argmax())
     return _SHIFTS[best] + _TILTS[best] * ramp, float(_TILTS[best] / count)
-
-
-def _interpolate(readings: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np.float32]:
-    low = np.clip(at.astype(int), 0, max(len(readings) - 2, 0))
-    part = np.clip(at - low, 0, 1).astype(np.float32)[:, None]
-    cells: NDArray[np.float32] = (
-        readings[low] * (1 - part) + readings[np.minimum(low + 1, len(readings) - 1)] * part
-    )
-    return cells
 
 
 @dataclass(frozen=True)

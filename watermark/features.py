@@ -74,6 +74,14 @@ class Features:
         return np.asarray(below + (above - below) * part, np.float32)
 
 
+def between_frames(readings: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Readings at fractional frames, ``[len(at), bands]``; the outermost frames hold beyond."""
+    low = np.clip(at.astype(int), 0, max(len(readings) - 2, 0))
+    part = np.clip(at - low, 0, 1).astype(np.float32)[:, None]
+    below, above = readings[low], readings[np.minimum(low + 1, len(readings) - 1)]
+    return np.asarray(below + (above - below) * part, np.float32)
+
+
 def _band_means(bin_hz: float, bins: int) -> NDArray[np.float32]:
     """Weights that average transform bins over a band around each reading, ``[bins, grid]``."""
     centre = _GRID_START + _GRID_HZ * np.arange(_GRID)

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from watermark.evidence import Evidence
+from watermark.pattern import pattern_of
 from watermark.payload import CODED_BITS, decode, encode, index_of, payload_of
+from watermark.scoring import Scorer
 from watermark.statistics import false_positive_bound, threshold
 
 KEY = bytes(range(32))
@@ -54,3 +57,13 @@ def test_the_bound_holds_for_the_worst_weights_tried() -> None:
         scores = signs @ weights / np.linalg.norm(weights)
         for level in (0.5, 1, 1.4, 2, 3):
             assert (scores >= level).mean() <= false_positive_bound(level, 1) + 0.005
+
+
+def test_another_books_strong_mark_is_nobody_elses() -> None:
+    pattern = pattern_of(KEY)
+    bits = (pattern.codeword(5) * 40 / CODED_BITS).astype(np.float32)
+    matches = Scorer(pattern, range(100, 20_100)).matches([Evidence(bits, 1.0)])
+    # Some candidate's codeword agrees with it by chance far beyond what silence would give.
+    likeliest = max(float(pattern.codeword(book) @ bits) for book in range(100, 2_100))
+    assert likeliest > 7.5
+    assert [(match.book_index, match.blind) for match in matches] == [(5, True)]

@@ -42,6 +42,7 @@ from watermark.detection import (
 from watermark.embedding import DEFAULT_STRENGTH_DB, MAX_STRENGTH_DB, Embedder, embed
 from watermark.keys import MIN_KEY_BYTES, WatermarkKeyError, check_key
 from watermark.payload import INDEX_LIMIT
+from watermark.picture import picture
 from watermark.samples import MAX_RATE, MIN_RATE
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "check_key",
     "detect",
     "embed",
+    "picture",
     "score_along",
     "self_check",
 ]

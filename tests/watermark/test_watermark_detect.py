@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 from speechlike import RATE, speechlike
 
-from watermark import Detector, detect, embed, score_along
+from watermark import Detector, detect, embed, picture, score_along
 
 KEY = bytes(range(32))
 OTHER = bytes(range(1, 33))
@@ -131,6 +132,9 @@ def test_two_books_joined_are_both_in_the_trace() -> None:
     assert mine.score[early].min() > 3 > np.abs(mine.score[late]).max()
     assert other.score[late].min() > 3 > np.abs(other.score[early]).max()
     assert mine.place[early] == pytest.approx(mine.seconds[early], abs=1.5)
+    drawn = ElementTree.fromstring(picture(mine, "a <title> & more"))  # noqa: S314 — our own
+    marked = [each for each in drawn.iter() if each.get("fill") == "#2c7a4b"]
+    assert len(marked) == 2 * int((mine.score > 3).sum())
 
 
 def test_blocks_of_any_size_give_the_same_verdict() -> None:

@@ -38,7 +38,7 @@ _SETTINGS = {
 
 #: Some uploads take a while, so that there is something to hit.
 _SLOW_UPLOADS = Fault(
-    "slow", "storage", method="POST|PUT", path="upload", seconds=1.0, fraction=0.4
+    "slow", "storage", method="POST|PUT", path="upload", seconds=2.0, fraction=0.6
 )
 
 #: Seconds after a disturbance of the database in which a claim may still be lost to it: requests

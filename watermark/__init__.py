@@ -36,7 +36,6 @@ from watermark.detection import (
     PERIOD_SECONDS,
     Detection,
     Detector,
-    Span,
     detect,
 )
 from watermark.embedding import DEFAULT_STRENGTH_DB, MAX_STRENGTH_DB, Embedder, embed
@@ -44,6 +43,7 @@ from watermark.keys import MIN_KEY_BYTES, WatermarkKeyError, check_key
 from watermark.payload import INDEX_LIMIT
 from watermark.picture import picture
 from watermark.samples import MAX_RATE, MIN_RATE
+from watermark.spans import Span
 
 __all__ = [
     "DEFAULT_FALSE_POSITIVE",

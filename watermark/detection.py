@@ -23,6 +23,7 @@ from watermark.payload import CODED_BITS
 from watermark.samples import as_float, check_rate, mono
 from watermark.scoring import Match, Scorer
 from watermark.search import SURE, Reading, search
+from watermark.spans import Run, Span, runs_of, spans_of
 
 #: The time in which a mark says all it has to say once, seconds. See :data:`MIN_SECONDS`.
 PERIOD_SECONDS = BLOCK_CELLS * CELL_SECONDS
@@ -37,32 +38,8 @@ _CHUNK_SECONDS = 60
 _LAST_SECONDS = 80
 #: Pilot scores below this are not added up over chunks.
 _WORTH_ADDING = 4.5
-#: What is measured closer to 1 than this is 1: a line may wander by so much.
-_PACE_STEP = 0.003
 #: Samples below this everywhere are silence.
 _SILENCE = 1e-5
-
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of the file that holds the key's mark.
-
-    Attributes:
-        begin: seconds into the file.
-        end: seconds into the file.
-        offset_seconds: which second of the book's narration its begin is; ``None`` where the book
-            is not known.
-        speed: how much faster it plays, pitch and all.
-        tempo: how much faster it runs at the same pitch.
-        pitch: how much higher it sounds at the same tempo.
-    """
-
-    begin: float
-    end: float
-    offset_seconds: float | None
-    speed: float
-    tempo: float
-    pitch: float
 
 
 @dataclass(frozen=True)
@@ -109,9 +86,9 @@ class _KeySearch:
         self.scorer = Scorer(self.pattern, candidates)
         self.readings = 0
         self.best: Match | None = None
-        self.best_trails: tuple[Trail, ...] = ()
+        self.best_runs: list[Run] = []
         self.pilot = 0.0
-        self.spans: list[tuple[float, float, Trail]] = []
+        self.runs: list[Run] = []
         self._total = np.zeros(CODED_BITS, np.float32)
         self._energy = 0.0
         self._added = 0
@@ -122,7 +99,7 @@ class _KeySearch:
         if not readings:
             return
         evidence = [gather(self.pattern, reading.trails) for reading in readings]
-        self._consider(evidence, [reading.trails for reading in readings])
+        self._consider(evidence, [reading.trails for reading in readings], begin)
         best = readings[0]
         self.pilot = max(
             [self.pilot, *(t.line.score for reading in readings for t in reading.trails)]
@@ -130,7 +107,7 @@ class _KeySearch:
         if best.pilot < _WORTH_ADDING:
             return
         for trail in best.trails:
-            self.spans += _runs(trail, begin)
+            self.runs += runs_of(self.pattern, trail, begin)
         # A place that was heard before is left out: its signs are no longer independent.
         fresh = [trail.part(~self._seen[trail.places]) for trail in best.trails]
         for trail in fresh:
@@ -143,13 +120,25 @@ class _KeySearch:
     def finish(self) -> None:
         """Score all chunks together, if there was more than one."""
         if self._added > 1:
-            self._consider([Evidence(self._total, self._energy)], [()])
+            self._consider([Evidence(self._total, self._energy)], [()], 0.0)
 
-    def _consider(self, evidence: list[Evidence], trails: list[tuple[Trail, ...]]) -> None:
+    def spans(self, book_index: int) -> tuple[Span, ...]:
+        """Where a book's mark is; at the least where it was told by."""
+        found = spans_of(self.pattern, book_index, self.runs)
+        return found or spans_of(self.pattern, book_index, self.best_runs)
+
+    def _consider(
+        self, evidence: list[Evidence], trails: list[tuple[Trail, ...]], begin: float
+    ) -> None:
         self.readings += len(evidence)
         for match in self.scorer.matches(evidence):
             if self.best is None or self._rank(match) < self._rank(self.best):
-                self.best, self.best_trails = match, trails[match.reading]
+                self.best = match
+                self.best_runs = [
+                    run
+                    for trail in trails[match.reading]
+                    for run in runs_of(self.pattern, trail, begin)
+                ]
 
     def probability(self, match: Match, readings: int) -> float:
         """The false-positive bound of a match among the readings of all keys."""
@@ -159,25 +148,10 @@ class _KeySearch:
         return self.probability(match, 1), -match.score
 
 
-def _runs(trail: Trail, begin: float) -> list[tuple[float, float, Trail]]:
-    """A trail's unbroken runs as seconds of the file."""
-    if not len(trail.seconds):
-        return []
-    breaks = np.flatnonzero(np.diff(trail.seconds) > 2 * trail.line.cell_seconds) + 1
-    runs = []
-    for rows in np.split(np.arange(len(trail.seconds)), breaks):
-        chosen = np.zeros(len(trail.seconds), np.bool_)
-        chosen[rows] = True
-        part = trail.part(chosen)
-        half = trail.line.cell_seconds / 2
-        runs.append((begin + part.seconds[0] - half, begin + part.seconds[-1] + half, part))
-    return runs
-
-
 class Detector:
     """Detects in a stream: feed blocks of any size, then :meth:`finish`.
 
-    Memory does not grow but for the list of spans.
+    Memory does not grow but for a kilobyte or two for each marked minute.
 
     Args:
         rate: samples a second, 8,000 to 192,000.
@@ -270,14 +244,8 @@ class Detector:
         probability = search_.probability(best, readings)
         if probability > self._limit:
             return self._nothing(best.score, probability)
-        runs = search_.spans
-        if not runs:
-            runs = [run for trail in search_.best_trails for run in _runs(trail, 0.0)]
-        spans = tuple(
-            _span(run, search_.pattern.seconds_into(best.book_index, int(run[2].places[0])))
-            for run in sorted(runs, key=lambda run: run[0])
-        )
-        longest = max(spans, key=lambda span: span.end - span.begin)
+        spans = search_.spans(best.book_index)
+        longest = max(spans, key=lambda span: span.end - span.begin, default=None)
         return Detection(
             found=True,
             book_index=best.book_index,
@@ -285,10 +253,10 @@ class Detector:
             score=best.score,
             false_positive_probability=probability,
             method="blind" if best.blind else "candidate",
-            offset_seconds=spans[0].offset_seconds,
-            speed=longest.speed,
-            tempo=longest.tempo,
-            pitch=longest.pitch,
+            offset_seconds=spans[0].offset_seconds if spans else None,
+            speed=longest.speed if longest else 1.0,
+            tempo=longest.tempo if longest else 1.0,
+            pitch=longest.pitch if longest else 1.0,
             seconds=self._seconds,
             spans=spans,
             note="",
@@ -319,24 +287,6 @@ class Detector:
             spans=(),
             note=note,
         )
-
-
-def _span(run: tuple[float, float, Trail], offset: float) -> Span:
-    begin, end, trail = run
-    pace, pitch = trail.line.change.pace, trail.line.change.pitch
-    if len(trail.seconds) > BLOCK_CELLS:
-        pace = CELL_SECONDS * (len(trail.seconds) - 1) / (trail.seconds[-1] - trail.seconds[0])
-    if abs(pace - 1) < _PACE_STEP:
-        pace = 1.0
-    played = trail.line.change.pace == pitch
-    return Span(
-        begin=round(max(float(begin), 0.0), 3),
-        end=round(float(end), 3),
-        offset_seconds=round(offset, 3),
-        speed=round(float(pace), 4) if played else 1.0,
-        tempo=1.0 if played else round(float(pace), 4),
-        pitch=1.0 if played else pitch,
-    )
 
 
 def detect(

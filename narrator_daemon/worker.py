@@ -91,6 +91,9 @@ class Worker:
         # The next book is picked among so many of the oldest: more each time that another replica
         # was faster, fewer with each book won. One that is alone keeps the order.
         self._among = 1
+        # Until when the requesters that are at their limit wait, by the monotonic clock: one answer
+        # is enough for all that they have asked for.
+        self._limited: dict[str, float] = {}
         self._reaper = Reaper(
             project, self._claims, self._leases, self._watch, self._id, self._offer_again
         )
@@ -371,14 +374,20 @@ class Worker:
             candidate = whole.take(time.monotonic()) or candidate
         if candidate.requested_by is None or candidate.is_retry:
             return 0.0
+        uid, now = candidate.requested_by, time.monotonic()
+        if self._limited.get(uid, now) > now:
+            return self._limited[uid] - now
         wait = limiter.grant(
             self._project,
-            candidate.requested_by,
+            uid,
             candidate.book_id,
             candidate.requested_at,
             now_ms=now_ms(),
             limit=limit,
         )
+        if wait > 0:
+            still = {other: until for other, until in self._limited.items() if until > now}
+            self._limited = {**still, uid: now + wait / 1000}
         return wait / 1000
 
     def _end_job(self, job: Job) -> None:

@@ -24,8 +24,8 @@ class Span:
     """A stretch of the file that holds the book's mark.
 
     Attributes:
-        begin: seconds into the file.
-        end: seconds into the file.
+        begin: seconds into the file; at a cut, right to about 3 s.
+        end: seconds into the file, likewise.
         offset_seconds: which second of the book's narration its begin is.
         speed: how much faster it plays, pitch and all.
         tempo: how much faster it runs at the same pitch.

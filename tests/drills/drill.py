@@ -65,7 +65,8 @@ class Result:
     def row(self) -> dict[str, Any]:
         """For a table."""
         kinds = Counter(violation.partition(":")[0] for violation in self.violations)
-        names = ["published", "failed", "claims", "given_back", "lost", "false_alarms", "swept"]
+        names = ["published", "failed", "worker_lost", "claims", "given_back", "lost"]
+        names += ["false_alarms", "swept"]
         return {
             "seed": self.plan.seed,
             "books": self.plan.books,
@@ -83,7 +84,7 @@ class Result:
         }
 
     def __str__(self) -> str:
-        return "\n".join([*self.violations, f"replay with seed {self.plan.seed}", str(self.plan)])
+        return "\n".join([*self.violations, "the plan, and what plays it again:", str(self.plan)])
 
 
 def run(plan: Plan, folder: Path, patience: float = 120.0) -> Result:
@@ -119,6 +120,7 @@ def run(plan: Plan, folder: Path, patience: float = 120.0) -> Result:
             result.counts["swept"] = _sweep(sweeper)
             result.violations += _judge_objects(store, observer.books())
     result.counts["claims"] = len(observer.claims)
+    result.counts["worker_lost"] = len(observer.failed_for)
     result.counts.update(observer.outcomes)
     return result
 

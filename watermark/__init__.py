@@ -21,9 +21,11 @@ How it works, from the outside in:
 
 Against averaging: marks whose pattern repeats every few seconds can be estimated from a long file
 by folding it, and a pilot shared by all books by adding books up. Here the pattern runs on for four
-hours before it repeats and every book starts at a place of its own in it, so a file of an hour
-holds no cell twice, and a hundred files of an hour hold each pilot sign some 25 times, each under
-the noise of another voice, and each data sign 25 times with random flips. The price is the search:
+hours before it repeats and every book starts at a place of its own in it. A file of an hour holds
+no cell twice; ten hours of one book leave 75 % of the mark to one who takes back all he learns; a
+hundred books of an hour tell nothing of the data, whose signs differ from book to book, but hold
+each pilot sign 25 times, so that an attacker who can also align them is left with 17 % of the
+pilot, too little to find the place in most clips. The price is the search:
 172,032 places for every hypothesis instead of 48. It is paid with a matrix product per frequency
 (0.3 s of CPU for all hypotheses over 20 s of sound) and about two deviations of the pilot's score.
 

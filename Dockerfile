@@ -24,6 +24,7 @@ WORKDIR /app
 # Dependencies first: they change less often than the code. The lock bounds what the project asks
 # for, so that nothing of the development tools comes along; torch brings its CUDA libraries.
 COPY pyproject.toml requirements.lock README.md LICENSE ./
+COPY examples examples
 RUN mkdir narrator_daemon csm watermark \
     && touch narrator_daemon/__init__.py csm/__init__.py watermark/__init__.py \
     && pip install --no-cache-dir --constraint requirements.lock .

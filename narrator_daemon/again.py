@@ -8,7 +8,7 @@ from narrator_daemon import book as books
 from narrator_daemon.book import Verdict
 from narrator_daemon.claims import now_ms
 from narrator_daemon.config import Settings
-from narrator_daemon.project import Project, children, database_errors, transact
+from narrator_daemon.project import Project, children, database_errors, is_key, transact
 
 ASKED = "requested"
 
@@ -38,7 +38,9 @@ def request_failed(settings: Settings, book_ids: Sequence[str] | None) -> dict[s
         while True:
             with database_errors(project.books_path):
                 by_status = project.books().order_by_child(books.STATUS)
-                failed = children(by_status.equal_to(books.FAILED).limit_to_first(_PAGE).get())
+                # Those that failed again meanwhile stand in the way of those not yet asked for.
+                window = by_status.equal_to(books.FAILED).limit_to_first(len(asked) + _PAGE)
+                failed = children(window.get())
             new = failed.keys() - asked.keys()
             if not new:
                 return asked
@@ -48,6 +50,8 @@ def request_failed(settings: Settings, book_ids: Sequence[str] | None) -> dict[s
 
 
 def _request(project: Project, book_id: str) -> str:
+    if not is_key(book_id):
+        return "no such book"
     verdict = Verdict.GONE
 
     def update(record: object) -> books.Record | None:

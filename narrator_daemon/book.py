@@ -71,7 +71,6 @@ class ErrorCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     STUCK = "stuck"
     WORKER_LOST = "worker_lost"
-    STORAGE_REFUSED = "storage_refused"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -156,6 +155,7 @@ class Claim:
         if not (
             (token is None or (isinstance(token, str) and _TOKEN.fullmatch(token)))
             and isinstance(owner, str)
+            and _TOKEN.fullmatch(owner)
             and isinstance(digest, str)
             and _is_count(attempt, 0)
             and _is_count(take, 1)

@@ -34,12 +34,14 @@ class Work:
         book: the record as it was claimed.
         claim: the fence.
         claimed_at: when its lease was first written, by the monotonic clock, seconds.
+        asked_again: whether the frontend has written the status since.
     """
 
     book_id: str
     book: Record
     claim: Claim
     claimed_at: float
+    asked_again: bool = False
     _stopped: threading.Event = field(default_factory=threading.Event)
     _why: Verdict | None = None
 
@@ -218,7 +220,11 @@ class Claims:
                 value, seen = status.get(etag=True)
             else:
                 changed, value, seen = status.get_if_changed(etag)
-        if changed and value != books.PROCESSING:
+        if changed:
+            work.asked_again = value != books.PROCESSING
+        # Asked again with the same text goes on, until a text is edited and asked for once more:
+        # the status tells nothing of that any longer.
+        if work.asked_again:
             verdict = books.still_wanted(
                 self.read(work.book_id), token=work.token, digest=self.digest
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ from rich.table import Table
 
 from narrator_daemon import __version__, config, logs
 from narrator_daemon.config import ConfigError, Settings
+from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:
     from narrator_daemon import provenance
@@ -49,13 +51,16 @@ ConfigOption = Annotated[
 
 def main() -> None:
     """Entry point of ``narrator-daemon``."""
-    # Variables that are set win over the file's.
-    load_dotenv(Path(".env"))
+    try:
+        # Variables that are set win over the file's.
+        load_dotenv(Path(".env"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(_fail(f".env: cannot be read: {error}").exit_code) from None
     app()
 
 
 def _fail(message: str) -> typer.Exit:
-    Console(stderr=True).print(logs.redact(message), style="red", markup=False, highlight=False)
+    Console(stderr=True).print(plain(logs.redact(message), "red"), soft_wrap=True)
     return typer.Exit(_CANNOT)
 
 
@@ -94,6 +99,7 @@ def run(config_file: ConfigOption = None) -> None:
     try:
         project = Project(settings)
         status = Worker(settings, speech.create(settings), project).run()
+        project.close()
     except (ConfigError, speech.SpeechError) as error:
         raise _fail(str(error)) from None
     raise typer.Exit(status)
@@ -141,6 +147,16 @@ def emulator(
         from narrator_daemon.emulator import EmulatorError, InvalidRulesError, serve
     except ImportError as error:
         raise _fail(str(error)) from None
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{2,62}", namespace):
+        raise _fail(
+            f"--namespace: found {namespace!r}; letters a-z, digits and - as in a project id"
+        )
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket) or ".." in bucket:
+        raise _fail(
+            f"--bucket: found {bucket!r}; letters a-z, digits, - _ and . as in a bucket name"
+        )
+    if data is not None and data.exists() and not data.is_dir():
+        raise _fail(f"--data: {data} is no folder")
     try:
         serve(
             host=host,
@@ -197,7 +213,7 @@ def retry(
     except (ConfigError, Unavailable) as error:
         raise _fail(str(error)) from None
     for book_id, verdict in asked.items():
-        print(f"{book_id}: {verdict}")
+        print(plain(f"{book_id}: {verdict}"))
     raise typer.Exit(0 if all(verdict == again.ASKED for verdict in asked.values()) else 1)
 
 
@@ -222,6 +238,7 @@ def detect(
     Books are looked up in the marks.json beside a file, else in the database if one is configured.
     """
     from narrator_daemon import provenance
+    from narrator_daemon.project import Unavailable
 
     settings = _settings(config_file)
     key = _key_or_public(settings)
@@ -230,7 +247,7 @@ def detect(
         try:
             known = provenance.known_marks(settings, file.parent)
             findings.append(provenance.find(file, key, known))
-        except (provenance.Unreadable, ConfigError) as error:
+        except (provenance.Unreadable, ConfigError, Unavailable) as error:
             raise _fail(str(error)) from None
     if as_json:
         print(json.dumps([finding.as_record() for finding in findings]))
@@ -260,12 +277,12 @@ def _print_findings(findings: list[provenance.Finding]) -> None:
         found = finding.detection
         book = finding.book_id or (f"index {found.book_index}, not known" if found.found else "")
         table.add_row(
-            str(finding.path),
+            plain(finding.path),
             "marked" if found.found else "no mark found",
-            book,
+            plain(book),
             f"{found.score:.1f}",
             finding.chance_of_error if found.found else "",
-            found.note,
+            plain(found.note),
         )
     Console().print(table)
 

@@ -33,8 +33,8 @@ WATERMARK_KEY_ENV = "NARRATOR_WATERMARK_KEY"
 DEMO_PROJECT = "demo-books"
 DEMO_BUCKET = "demo-books.appspot.com"
 
-# Names under which other tools already keep a value of ours.
-_KNOWN_NAMES = {
+#: Names under which other tools already keep a value of ours.
+KNOWN_NAMES = {
     "FIREBASE_PROJECT_ID": ("firebase", "project_id"),
     "FIREBASE_CREDENTIALS_PATH": ("firebase", "credentials"),
     "GOOGLE_APPLICATION_CREDENTIALS": ("firebase", "credentials"),
@@ -301,7 +301,7 @@ def _settings_in_environment(
     variables: Mapping[str, str], problems: list[str]
 ) -> list[tuple[str, tuple[str, str], Any]]:
     found: list[tuple[str, tuple[str, str], Any]] = []
-    for name, place in _KNOWN_NAMES.items():
+    for name, place in KNOWN_NAMES.items():
         if variables.get(name):
             found.append((name, place, variables[name]))
     if variables.get("TTS_DEBUG", "").lower() in {"1", "true", "yes", "on"}:
@@ -334,6 +334,7 @@ def _apply_emulators(
         return None
     if not re.fullmatch(r"[^\s/]+:\d+", database):
         problems.append(f"{DATABASE_EMULATOR}: found {database!r}; must be HOST:PORT")
+        return None
     if not re.fullmatch(r"https?://[^\s/]+/?", storage):
         problems.append(f"{STORAGE_EMULATOR}: found {storage!r}; must be http://HOST:PORT")
     firebase = values["firebase"]
@@ -350,10 +351,14 @@ def _explain(error: Any, sources: Mapping[tuple[str, str], str]) -> str:
     key = str(error["loc"][1]) if len(error["loc"]) > 1 else None
     source = sources.get((section, key)) if key else None
     place = f"[{section}] {key}" if key else f"[{section}]"
-    if source is not None and source.startswith((*_KNOWN_NAMES, ENV_PREFIX, "TTS_DEBUG")):
+    if source is not None and source.startswith((*KNOWN_NAMES, ENV_PREFIX, "TTS_DEBUG")):
         place = source
     elif source is not None:
         place = f"{source}: {place}"
+    elif key is None:
+        # Of a section as a whole: where its values come from.
+        places = {where for (name, _), where in sources.items() if name == section}
+        place = f"{', '.join(sorted(places))}: {place}" if places else place
     if error["type"] == "extra_forbidden":
         known = _SECTIONS[section].model_fields if section in _SECTIONS else {}
         return f"{place}: no such key; {_one_of(known)}"

@@ -30,8 +30,15 @@ from rich.table import Table
 
 from narrator_daemon import book as fields
 from narrator_daemon import keys, provenance
-from narrator_daemon.config import DEMO_BUCKET, DEMO_PROJECT, Settings
+from narrator_daemon.config import (
+    DEMO_BUCKET,
+    DEMO_PROJECT,
+    ENV_PREFIX,
+    KNOWN_NAMES,
+    WATERMARK_KEY_ENV,
+)
 from narrator_daemon.storage import slug
+from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:
     from narrator_daemon.emulator import Endpoints
@@ -99,10 +106,14 @@ def run(out: Path, *, keep: bool) -> int:
     """
     from narrator_daemon.emulator import EmulatorError
 
+    # As Ctrl-C does, so that what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _run(out, keep)
     except EmulatorError as error:
         raise DemoError(str(error)) from None
+    except OSError as error:
+        raise DemoError(f"{out}: cannot be written: {error}") from None
 
 
 def _run(out: Path, keep: bool) -> int:
@@ -136,7 +147,8 @@ def _run(out: Path, keep: bool) -> int:
         if keep:
             _keep(console, endpoints, daemon)
     if not right:
-        console.print(f"[red]Not every book ended as it should; see {out / 'daemon.log'}")
+        log = out / "daemon.log"
+        console.print(plain(f"Not every book ended as it should; see {log}", "red"))
     return 0 if right else 1
 
 
@@ -165,12 +177,22 @@ def _frontend(endpoints: Endpoints) -> Iterator[Any]:
 
 @contextmanager
 def _daemon(environment: Mapping[str, str], out: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The real daemon, with the preview voice unless the environment says otherwise."""
+    """The real daemon, with the preview voice unless the environment names another engine.
+
+    No other setting of whoever runs the demo is for its daemon: no configuration file, and of the
+    environment what concerns speech alone.
+    """
+    ours = ("NARRATOR_SPEECH__", "NARRATOR_VOICE__")
+    foreign = {*KNOWN_NAMES, WATERMARK_KEY_ENV}
     variables = {
         "NARRATOR_SPEECH__ENGINE": "piper",
-        **os.environ,
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(ours) or not (name.startswith(ENV_PREFIX) or name in foreign)
+        },
         **environment,
-        "NARRATOR_DAEMON__STATE_DIR": str(out / ".state"),
+        "NARRATOR_DAEMON__STATE_DIR": str(out.resolve() / ".state"),
     }
     log_path = out / "daemon.log"
     with log_path.open("wb") as log:
@@ -179,6 +201,7 @@ def _daemon(environment: Mapping[str, str], out: Path) -> Iterator[subprocess.Po
             env=variables,
             stdout=log,
             stderr=log,
+            cwd=out,
         )
         try:
             yield process
@@ -216,7 +239,7 @@ def _watch(
                 if (one.status, one.progress) != before:
                     changed_at = time.monotonic()
                     if not on_terminal and one.status != before[0]:
-                        console.print(f"{one.book_id}: {one.status}", highlight=False)
+                        console.print(plain(f"{one.book_id}: {one.status}"))
             if time.monotonic() - changed_at > _PATIENCE_SECONDS:
                 raise DemoError(
                     f"nothing has happened for {_PATIENCE_SECONDS:.0f} s; see {out / 'daemon.log'}"
@@ -251,11 +274,10 @@ def _marks(app: Any) -> dict[int, str]:
 
 def _check_watermarks(shown: list[Shown], known: dict[int, str]) -> None:
     """Ask of each file which book it is, among all of them."""
-    key = keys.load(Settings()) or keys.DEMO_KEY
     for one in shown:
         if one.file is None:
             continue
-        finding = provenance.find(one.file, key, known)
+        finding = provenance.find(one.file, keys.DEMO_KEY, known)
         found = f"{finding.book_id}, chance of error {finding.chance_of_error}"
         one.watermark = found if finding.book_id else "none found"
         one.right = one.right and finding.book_id == one.book_id
@@ -267,7 +289,9 @@ def _progress(shown: list[Shown]) -> Table:
         table.add_column(heading)
     for one in shown:
         done = 1.0 if one.over else one.progress
-        table.add_row(one.title, one.status, ProgressBar(total=1.0, completed=done, width=30))
+        table.add_row(
+            plain(one.title), plain(one.status), ProgressBar(total=1.0, completed=done, width=30)
+        )
     return table
 
 
@@ -277,12 +301,12 @@ def _result(shown: list[Shown]) -> Table:
         table.add_column(heading, overflow="fold")
     for one in shown:
         table.add_row(
-            one.title,
-            one.status,
+            plain(one.title),
+            plain(one.status),
             "" if one.audio_seconds is None else f"{one.audio_seconds:.1f} s",
             "" if one.seconds is None else f"{one.seconds:.1f} s",
-            "" if one.file is None else str(one.file),
-            one.watermark or one.note,
+            plain("" if one.file is None else one.file),
+            plain(one.watermark or one.note),
         )
     return table
 
@@ -290,7 +314,6 @@ def _result(shown: list[Shown]) -> Table:
 def _keep(console: Console, endpoints: Endpoints, daemon: subprocess.Popen[bytes]) -> None:
     console.print("Everything stays up; press Ctrl-C to stop.")
     print(json.dumps(endpoints), flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         daemon.wait()
     except KeyboardInterrupt:

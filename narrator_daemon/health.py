@@ -10,17 +10,23 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from narrator_daemon import logs
 from narrator_daemon.config import ConfigError
 
 HEALTHY, UNHEALTHY, NO_DAEMON = 0, 1, 2
 
 #: Age of the state, in seconds, past which the daemon counts as hanging.
 STALE_SECONDS = 15.0
+
+
+_log = logs.get("health")
 
 
 def _clock() -> float:
@@ -40,8 +46,10 @@ class StateFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._failing = False
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_owner(folder)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError(
@@ -58,16 +66,40 @@ class StateFolder:
             time.sleep(0.02)
 
     def write(self, state: dict[str, Any]) -> None:
-        """Replace the state, stamped with the time."""
+        """Replace the state, stamped with the time.
+
+        A folder that is full or gone is logged and costs no book: health finds the state old.
+        """
         document = json.dumps({**state, "pid": os.getpid(), "writtenAt": _clock()})
         new = self._folder / "state.json.new"
-        new.write_text(document, encoding="utf-8")
-        new.replace(self._folder / "state.json")
+        try:
+            new.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with os.fdopen(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
+                file.write(document)
+            new.replace(self._folder / "state.json")
+        except OSError as error:
+            if not self._failing:
+                _log.error("state_not_written", folder=str(self._folder), why=error.strerror)
+            self._failing = True
+        else:
+            self._failing = False
 
     def close(self) -> None:
         """Remove the state and let go of the folder."""
-        (self._folder / "state.json").unlink(missing_ok=True)
+        with suppress(OSError):
+            (self._folder / "state.json").unlink(missing_ok=True)
         os.close(self._lock)
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuse a folder that another user could have prepared or can change."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise ConfigError(
+            f"[daemon] state_dir: {folder} must be a folder that belongs to this user and that "
+            "nobody else can write to"
+        )
 
 
 @dataclass(frozen=True)

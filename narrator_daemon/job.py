@@ -114,13 +114,27 @@ class Job:
         claim would fence each other, and the loser would delete the winner's audio.
         """
         if self._begin_settling():
-            self._settle(self._interrupted(), tries=1)
+            self._end(lambda: self._settle(self._interrupted(), tries=1))
 
     def _run(self) -> None:
+        self._end(self._work)
+
+    def _work(self) -> None:
         self._attempt(lambda: self._context.leases.hold(self.work))
         outcome = self._make()
         if self._begin_settling():
             self._settle(outcome)
+
+    def _end(self, last_step: Callable[[], None]) -> None:
+        """Take the last step and let go of the claim, whatever happens on the way."""
+        try:
+            last_step()
+        except Exception:
+            # The outcome is unknown. Without its lease the claim is reaped.
+            self._log.exception("job_failed")
+            self._attempt(lambda: self._context.leases.drop(self.work))
+        finally:
+            self._on_end(self)
 
     def _begin_settling(self) -> bool:
         with self._lock:
@@ -147,7 +161,9 @@ class Job:
         except Unnarratable as error:
             return books.Rejection(error.failure)
         except SpeechError as error:
-            failure = Failure(ErrorCode(error.code), str(error))
+            # What an operator needs goes to the log; the book's error is for an admin.
+            self._log.warning("speech_failed", code=error.code, why=str(error))
+            failure = Failure(ErrorCode(error.code), _FOR_ADMINS[ErrorCode(error.code)])
         except Unavailable as error:
             context.dependencies.report(error)
             return books.GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
@@ -226,7 +242,6 @@ class Job:
                     pause = min(2 * pause, 10.0)
         if seen is not None:
             self._tidy(outcome, seen)
-        self._on_end(self)
 
     def _tidy(self, outcome: Outcome, seen: Transition) -> None:
         context, stored = self._context, self._stored
@@ -262,6 +277,11 @@ class Job:
         except Unavailable as error:
             self._context.dependencies.report(error)
 
+
+_FOR_ADMINS = {
+    ErrorCode.ENGINE_ERROR: "The speech engine failed while reading this book.",
+    ErrorCode.OUT_OF_MEMORY: "The speech engine ran out of memory while reading this book.",
+}
 
 _NAMES: dict[type[Outcome], str] = {
     books.Publication: "published",

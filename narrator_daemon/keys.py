@@ -8,12 +8,12 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+import watermark
 from narrator_daemon.config import WATERMARK_KEY_ENV, ConfigError, Settings
 
 #: Marks made with this prove nothing: it is public. For emulators and for trying things out.
 DEMO_KEY = hashlib.sha256(b"narrator-daemon demonstration key, known to everyone").digest()
 
-_LEAST_BYTES = 16
 _NEW_BYTES = 32
 
 
@@ -62,12 +62,10 @@ def _decode(written: str, place: str) -> bytes:
         key = bytes.fromhex(written.strip())
     except ValueError:
         raise ConfigError(f"{place}: is not hexadecimal text") from None
-    if len(key) < _LEAST_BYTES:
-        raise ConfigError(
-            f"{place}: holds {len(key)} bytes; a key has at least {_LEAST_BYTES}, written as "
-            f"{2 * _LEAST_BYTES} hexadecimal digits"
-        )
-    return key
+    try:
+        return watermark.check_key(key)
+    except watermark.WatermarkKeyError as error:
+        raise ConfigError(f"{place}: {error}; written as hexadecimal digits") from None
 
 
 def write_new(path: Path) -> None:

@@ -16,9 +16,15 @@ from narrator_daemon.project import LIMITS, Project, children, transact
 _WINDOW_MS = 60_000
 
 
-def grant_name(book_id: str, requested_at: object) -> str:
-    """A key for one request of one book."""
-    request = json.dumps([book_id, requested_at], sort_keys=True)
+def grant_name(book_id: str, requested_at: object, shown: str | None) -> str:
+    """A key for one request of one book.
+
+    Args:
+        book_id: the book.
+        requested_at: when it was requested, or None where the frontend does not say.
+        shown: the narration it had then; a request that is made once this is replaced is another.
+    """
+    request = json.dumps([book_id, requested_at, shown], sort_keys=True)
     return hashlib.sha256(request.encode("ascii")).hexdigest()[:32]
 
 
@@ -50,10 +56,15 @@ def take(
     return {**recent, name: now_ms}, 0
 
 
-def grant(
-    project: Project, uid: str, book_id: str, requested_at: object, *, now_ms: int, limit: int
-) -> int:
+def grant(project: Project, uid: str, name: str, *, now_ms: int, limit: int) -> int:
     """Ask for one narration in the name of ``uid``, by transaction.
+
+    Args:
+        project: the database.
+        uid: whose limit.
+        name: the request (``grant_name``).
+        now_ms: epoch milliseconds.
+        limit: grants a minute.
 
     Returns:
         Milliseconds to wait before asking again; 0 when it is granted.
@@ -61,7 +72,6 @@ def grant(
     Raises:
         Unavailable: the database did not answer.
     """
-    name = grant_name(book_id, requested_at)
     wait = 0
 
     def update(granted: Any) -> dict[str, int] | None:

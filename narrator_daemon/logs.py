@@ -16,7 +16,12 @@ import structlog
 
 _SECRETS = (
     # What makes a signed or token URL usable.
-    (re.compile(r"((?:X-Goog-Signature|Signature|access_token|auth|token)=)[^&\s\"']+"), r"\1…"),
+    (
+        re.compile(
+            r"((?:X-Goog-Signature|Signature|access_token|auth|token|upload_id)=)[^&\s\"']+"
+        ),
+        r"\1…",
+    ),
     (re.compile(r"(Bearer\s+)[\w.~+/-]+=*"), r"\1…"),
     (
         re.compile(
@@ -39,9 +44,17 @@ def redact(text: str) -> str:
 def _redact_event(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    return {
-        name: redact(value) if isinstance(value, str) else value for name, value in event.items()
-    }
+    return {name: _redact_value(value) for name, value in event.items()}
+
+
+def _redact_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {key: _redact_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redact_value(inner) for inner in value]
+    return value
 
 
 def configure(
@@ -90,6 +103,8 @@ def configure(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(threshold, logging.WARNING))
+    # It warns of every single retry; what comes of them is reported by whoever asked.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:

@@ -59,17 +59,22 @@ def allot(project: Project, book_id: str) -> int:
 
 
 def _draw(project: Project) -> int:
-    drawn = FIRST_INDEX
+    counter = project.reference(NEXT_MARK)
+    drawn = first = FIRST_INDEX
+    with database_errors():
+        if not is_index(counter.get()):
+            # The first book of all, or a counter that was lost: no index is given out twice.
+            first = max(read_all(project), default=FIRST_INDEX - 1) + 1
 
     def update(seen: Any) -> int:
         nonlocal drawn
-        drawn = int(seen) if is_index(seen) else FIRST_INDEX
+        drawn = int(seen) if is_index(seen) else first
         if drawn >= LAST_INDEX:
             raise Unavailable("database", f"all watermark indices under /{MARKS} are used up")
         return drawn + 1
 
     # Whether a draw whose answer was lost was taken does not matter: the next one is higher.
-    transact(project.reference(NEXT_MARK), update)
+    transact(counter, update)
     return drawn
 
 

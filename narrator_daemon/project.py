@@ -7,12 +7,16 @@ by itself (``Unavailable``) from one that an operator must change (``Refused``).
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import firebase_admin
+import google.auth
 import google.auth.exceptions
 import google.auth.transport.requests
 import requests
@@ -29,12 +33,26 @@ from narrator_daemon.config import ConfigError, Settings, require_project
 #: Seconds that one answer of the database may take. The SDK repeats what fails on the way.
 DATABASE_TIMEOUT_SECONDS = 15.0
 
+_SCOPES = (
+    "https://www.googleapis.com/auth/firebase.database",
+    "https://www.googleapis.com/auth/userinfo.email",
+)
+
 LEASES = "narrationLeases"
 WORKERS = "narrationWorkers"
 JOBS = "narrationJobs"
 MARKS = "narrationMarks"
 NEXT_MARK = "narrationMarksNext"
 LIMITS = "narrationLimits"
+
+
+def is_key(text: str) -> bool:
+    """Whether a text can be the key of a node: a book's id, say."""
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
+    return 0 < size <= 768 and not re.search(r"[.#$\[\]/\x00-\x1f\x7f]", text)
 
 
 class Unavailable(Exception):
@@ -61,6 +79,26 @@ class Contended(Unavailable):
     """Others kept writing in between. The dependency answers; only this write must wait."""
 
 
+class _FileCredential(firebase_credentials.Base):  # type: ignore[misc]
+    """Credentials of any kind that Google's library reads from a file, such as federated ones."""
+
+    def __init__(self, path: Path) -> None:
+        self._credentials, _ = google.auth.load_credentials_from_file(
+            str(path), scopes=["https://www.googleapis.com/auth/cloud-platform", *_SCOPES]
+        )
+
+    def get_credential(self) -> Credentials:
+        return self._credentials
+
+
+def _credential(path: Path | None) -> firebase_credentials.Base:
+    if path is None:
+        return firebase_credentials.ApplicationDefault()
+    if json.loads(path.read_text(encoding="utf-8")).get("type") == "service_account":
+        return firebase_credentials.Certificate(str(path))
+    return _FileCredential(path)
+
+
 class Project:
     """A connection to the project that the settings name.
 
@@ -75,13 +113,12 @@ class Project:
         require_project(settings)
         firebase = settings.firebase
         self._books = [part for part in settings.books.path.split("/") if part]
+        #: Tells this catalogue's audio from that of others in the same bucket.
+        self.catalogue = f"{firebase.database_url}/{settings.books.path}"
         self.storage_emulator = settings.storage_emulator
         self.bucket_name = str(firebase.storage_bucket)
         try:
-            if firebase.credentials is not None:
-                credential = firebase_credentials.Certificate(str(firebase.credentials))
-            else:
-                credential = firebase_credentials.ApplicationDefault()
+            credential = _credential(firebase.credentials)
             self.app = firebase_admin.initialize_app(
                 credential,
                 {
@@ -93,7 +130,12 @@ class Project:
                 name=f"narrator-{id(self)}",
             )
             self.credentials = self._open_credentials()
-        except (ValueError, OSError, google.auth.exceptions.GoogleAuthError) as error:
+        except (
+            ValueError,
+            AttributeError,
+            OSError,
+            google.auth.exceptions.GoogleAuthError,
+        ) as error:
             # The message of a malformed key can quote the key.
             where = firebase.credentials or "ambient credentials"
             raise ConfigError(
@@ -161,10 +203,11 @@ class Project:
         return base, {}, {"Authorization": f"Bearer {self.credentials.token}"}
 
     def close(self) -> None:
-        """Close the SDK's connections. Safe to call twice."""
+        """Close the connections of both SDKs. Safe to call twice."""
         if self.app is not None:
             firebase_admin.delete_app(self.app)
             self.app = None
+            self.bucket.client.close()
 
 
 @contextmanager
@@ -177,6 +220,8 @@ def database_errors(books_path: str = "/books") -> Iterator[None]:
     except google.auth.exceptions.TransportError as error:
         raise Unavailable("database", f"no access token can be fetched: {error}") from error
     except google.auth.exceptions.GoogleAuthError as error:
+        if error.retryable:
+            raise Unavailable("database", f"no access token can be fetched: {error}") from error
         raise Refused(
             "database",
             f"the credentials are not accepted ({error}); check firebase.credentials, and that "

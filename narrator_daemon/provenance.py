@@ -6,6 +6,7 @@ them: ``{"books": {bookId: index}}``. Elsewhere ``/narrationMarks`` holds it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,10 @@ def read_marks(folder: Path) -> dict[int, str]:
     path = folder / MARKS_FILE
     try:
         books = json.loads(path.read_text(encoding="utf-8"))["books"]
-        return {int(index): str(book_id) for book_id, index in books.items()}
+        known = {index: str(book_id) for book_id, index in books.items() if marks.is_index(index)}
+        if len(known) < len(books):
+            raise ValueError("an index that is none, or that two books have")
+        return known
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -64,22 +68,28 @@ def write_marks(folder: Path, known: dict[int, str]) -> None:
     """Write a folder's ``marks.json``."""
     books = {book_id: index for index, book_id in sorted(known.items())}
     document = json.dumps({"books": books}, ensure_ascii=False, indent=2) + "\n"
-    (folder / MARKS_FILE).write_text(document, encoding="utf-8")
+    new = folder / f"{MARKS_FILE}.new"
+    new.write_text(document, encoding="utf-8")
+    new.replace(folder / MARKS_FILE)
 
 
 def local_index(folder: Path, book_id: str) -> int:
     """The index of a book that is marked outside a database, a new one if it has none yet.
 
+    Processes that ask at once get different ones.
+
     Raises:
         ConfigError: the folder's ``marks.json`` cannot be used.
     """
-    known = read_marks(folder)
-    for index, known_id in known.items():
-        if known_id == book_id:
-            return index
-    index = max(known, default=0) + 1
-    write_marks(folder, known | {index: book_id})
-    return index
+    with (folder / f"{MARKS_FILE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = read_marks(folder)
+        for index, known_id in known.items():
+            if known_id == book_id:
+                return index
+        index = max(known, default=marks.FIRST_INDEX - 1) + 1
+        write_marks(folder, known | {index: book_id})
+        return index
 
 
 def known_marks(settings: Settings, folder: Path) -> dict[int, str]:

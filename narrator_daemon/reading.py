@@ -38,8 +38,9 @@ def read_file(settings: Settings, text_file: Path, out: Path, book_id: str) -> N
         raise CannotRead(f"{text_file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise CannotRead(f"{text_file}: is not UTF-8 text (byte {error.start})") from None
-    if not out.parent.is_dir():
-        raise CannotRead(f"{out}: cannot be written: there is no folder {out.parent}")
+    if out.is_dir() or not out.parent.is_dir():
+        why = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        raise CannotRead(f"{out}: cannot be written: {why}")
     key = keys.load(settings)
     if key is None:
         console.print("No watermark key is configured: marked with the public one.", style="yellow")

@@ -122,11 +122,14 @@ class AudioStore:
             "bookId": _metadata_text(book_id),
             "generatedAt": datetime.now(UTC).isoformat(timespec="seconds"),
             "watermarked": "true",
+            "catalogue": self._project.catalogue,
         }
         token = str(uuid4())
         if self._settings.url == "download-token":
             blob.metadata = {**blob.metadata, _TOKEN_METADATA: token}
         with storage_errors(self._project.bucket_name):
+            # First, so that what cannot be signed leaves no object behind.
+            url, expires_at = self._url(blob, token)
             try:
                 blob.upload_from_file(
                     io.BytesIO(wav),
@@ -144,7 +147,7 @@ class AudioStore:
                         "storage", f"{path} exists with other contents; object names must be new"
                     ) from None
                 token = (blob.metadata or {}).get(_TOKEN_METADATA, token)
-            url, expires_at = self._url(blob, token)
+                url, expires_at = self._url(blob, token)
         return StoredAudio(path, url, expires_at)
 
     def _url(self, blob: Any, token: str) -> tuple[str, int | None]:
@@ -165,11 +168,16 @@ class AudioStore:
         if not isinstance(credentials, service_account.Credentials):
             # No key of our own: the IAM service signs, for an account that may sign for itself.
             credentials.refresh(google.auth.transport.requests.Request())
+            signer = getattr(credentials, "service_account_email", None)
+            if signer is None:
+                raise Refused(
+                    "storage",
+                    "these credentials cannot sign URLs, as they are a person's and no service "
+                    "account's: name a service account in firebase.credentials, or set storage.url "
+                    'to "download-token"',
+                )
             lifetime = min(lifetime, KEYLESS_LIFETIME)
-            signing |= {
-                "service_account_email": getattr(credentials, "service_account_email", None),
-                "access_token": credentials.token,
-            }
+            signing |= {"service_account_email": signer, "access_token": credentials.token}
         if self._endpoint:
             signing["api_access_endpoint"] = self._endpoint
         signed_at = time.time()
@@ -234,20 +242,32 @@ class AudioStore:
                 pass
 
     def check(self) -> None:
-        """Ask the bucket for one object name, to see that storage answers.
+        """Do once, with an empty object, all that an upload does: sign, write, delete.
+
+        A bucket that can be listed may be closed to writing all the same.
 
         Raises:
-            Unavailable: it does not.
-            Refused: the bucket is missing or closed to us.
+            Unavailable: storage does not answer.
+            Refused: the bucket is missing or closed to us, or URLs cannot be signed.
         """
+        prefix = self._settings.object_name.partition("{")[0]
+        blob = self._project.bucket.blob(f"{prefix}probe-{uuid4().hex}")
+        quick = {
+            "timeout": _CONNECT_AND_READ_SECONDS,
+            "retry": DEFAULT_RETRY.with_timeout(5.0),
+        }
         with storage_errors(self._project.bucket_name):
-            blobs = self._project.bucket.client.list_blobs(
-                self._project.bucket,
-                max_results=1,
-                timeout=_CONNECT_AND_READ_SECONDS,
-                retry=DEFAULT_RETRY.with_timeout(5.0),
-            )
-            next(iter(blobs), None)
+            self._url(blob, token="")
+            blob.upload_from_string(b"", if_generation_match=0, **quick)
+            blob.delete(**quick)
+
+    def is_ours(self, stored: StoredObject) -> bool:
+        """Whether an object is audio of this catalogue, by its metadata."""
+        return (
+            stored.metadata.get("watermarked") == "true"
+            and stored.metadata.get("catalogue") == self._project.catalogue
+            and "bookId" in stored.metadata
+        )
 
 
 def _metadata_text(text: str) -> str:
@@ -282,8 +302,18 @@ def storage_errors(bucket: str) -> Iterator[None]:
         kind = Refused if error.code is not None and error.code < 500 else Unavailable
         raise kind("storage", f"storage answers {error.code}: {error.message}") from error
     except google.auth.exceptions.TransportError as error:
-        raise Unavailable("storage", f"no access token can be fetched: {error}") from error
+        raise Unavailable(
+            "storage",
+            f"no access token or signature can be fetched: {error}; without a key of its own the "
+            "service account needs the role 'Service Account Token Creator' on itself",
+        ) from error
     except google.auth.exceptions.GoogleAuthError as error:
-        raise Refused("storage", f"the credentials are not accepted: {error}") from error
+        if error.retryable:
+            raise Unavailable("storage", f"no access token can be fetched: {error}") from error
+        raise Refused(
+            "storage",
+            f"the credentials are not accepted ({error}); without a key of its own the service "
+            "account needs the role 'Service Account Token Creator' on itself to sign URLs",
+        ) from error
     except (requests.RequestException, ConnectionError, TimeoutError) as error:
         raise Unavailable("storage", f"storage does not answer: {error}") from error

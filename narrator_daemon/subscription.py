@@ -188,11 +188,11 @@ class Subscription:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close the stream and wait for its thread."""
+        """Close the stream; its thread ends, at once unless it is just connecting."""
         self._stopping.set()
         self._cut()
         if self._thread.is_alive():
-            self._thread.join(_CONNECT_SECONDS)
+            self._thread.join(1.0)
 
     def _cut(self) -> None:
         response = self._response

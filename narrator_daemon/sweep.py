@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from narrator_daemon import book as books
 from narrator_daemon import logs
 from narrator_daemon.book import Claim
-from narrator_daemon.project import WORKERS, Project, children, database_errors
+from narrator_daemon.project import LIMITS, WORKERS, Project, children, database_errors
 from narrator_daemon.storage import AudioStore, StoredObject
 
 #: Younger objects are left alone, in seconds.
@@ -24,8 +24,11 @@ LEAST_AGE_SECONDS = 3600.0
 #: Objects looked at in one sweep, one or two small reads each; the next goes on from there.
 MOST_OBJECTS = 2_000
 
-#: Milliseconds after which a worker that has not been seen is taken off the list.
-_WORKER_FORGOTTEN_MS = 24 * 3600 * 1000
+#: Seconds in which a sweep ends; the next goes on from there.
+_LONGEST_SECONDS = 60.0
+
+#: Milliseconds after which a worker that was not seen, or a requester's limit, is forgotten.
+_FORGOTTEN_MS = 24 * 3600 * 1000
 
 _log = logs.get("sweep")
 
@@ -60,6 +63,7 @@ class Sweeper:
             Unavailable: database or storage did not answer; the next round looks again.
         """
         deleted = looked_at = 0
+        ends_at = time.monotonic() + _LONGEST_SECONDS
         for stored in self._store.objects(after=self._after, most=MOST_OBJECTS):
             looked_at += 1
             self._after = stored.path
@@ -67,13 +71,16 @@ class Sweeper:
                 self._store.delete(stored.path, generation=stored.generation)
                 deleted += 1
                 _log.info("orphan_deleted", path=stored.path)
+            if time.monotonic() > ends_at:
+                return deleted
         if looked_at < MOST_OBJECTS:
             self._after = ""
-        self._forget_workers()
+        self._forget(WORKERS, lambda presence: [presence.get("at")])
+        self._forget(LIMITS, lambda grants: list(grants.values()))
         return deleted
 
     def _orphaned(self, stored: StoredObject) -> bool:
-        if stored.metadata.get("watermarked") != "true" or "bookId" not in stored.metadata:
+        if not self._store.is_ours(stored):
             return False
         book_id = unquote(stored.metadata["bookId"])
         token = self._store.token(stored.path, book_id)
@@ -88,12 +95,11 @@ class Sweeper:
             # Published between the two reads: the claim went because the path came.
             return bool(self._project.book(book_id, books.PATH).get() != stored.path)
 
-    def _forget_workers(self) -> None:
+    def _forget(self, node: str, times: Callable[[dict[str, Any]], list[Any]]) -> None:
+        """Delete the children of a node whose times (epoch ms) are all longer ago than a day."""
+        long_ago = self._clock() * 1000 - _FORGOTTEN_MS
         with database_errors():
-            workers = children(self._project.reference(WORKERS).get())
-        for worker_id, presence in workers.items():
-            seen_at: Any = presence.get("at") if isinstance(presence, dict) else None
-            long_ago = self._clock() * 1000 - _WORKER_FORGOTTEN_MS
-            if not isinstance(seen_at, int) or seen_at < long_ago:
-                with database_errors():
-                    self._project.reference(WORKERS, worker_id).delete()
+            for key, child in children(self._project.reference(node).get()).items():
+                stamps = times(child) if isinstance(child, dict) else []
+                if not any(isinstance(stamp, int) and stamp >= long_ago for stamp in stamps):
+                    self._project.reference(node, key).delete()

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from narrator_daemon.book import CLAIM, REQUESTED_AT, REQUESTED_BY, STATUS, Claim, same
+from narrator_daemon.book import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, STATUS, Claim, same
 
 
 @dataclass
@@ -25,9 +25,11 @@ class Candidate:
         book_id: its key.
         requested_at: ``narrativeAudioRequestedAt``, or None.
         requested_by: ``narrativeAudioRequestedBy``, or None.
+        shown: the path of the narration that is shown now, or None; with the request's time it
+            tells one request of a book from another.
         is_retry: whether the request was claimed before; it is no new one then.
         held_by: the token of the claim that stands on it, or None.
-        known: whether the record was seen whole; if not, the four above are unknown.
+        known: whether the record was seen whole; if not, the five above are unknown.
         order: its place in the queue, epoch milliseconds.
         not_before: when it may be tried, monotonic seconds.
     """
@@ -35,6 +37,7 @@ class Candidate:
     book_id: str
     requested_at: Any
     requested_by: str | None
+    shown: str | None
     is_retry: bool
     held_by: str | None
     known: bool
@@ -48,6 +51,8 @@ class Waiting:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._candidates: dict[str, Candidate] = {}
+        self._offers = 0
+        self._offered: dict[str, int] = {}
 
     def offer(self, book_id: str, record: object, now_ms: int) -> None:
         """Take in that a book may be waiting.
@@ -61,6 +66,8 @@ class Waiting:
             self._offer(book_id, record, now_ms)
 
     def _offer(self, book_id: str, record: object, now_ms: int) -> None:
+        self._offers += 1
+        self._offered[book_id] = self._offers
         book = record if isinstance(record, Mapping) and STATUS in record else {}
         requested_at, requested_by = book.get(REQUESTED_AT), book.get(REQUESTED_BY)
         claim = Claim.from_record(book.get(CLAIM))
@@ -81,24 +88,35 @@ class Waiting:
             book_id,
             requested_at,
             requested_by if isinstance(requested_by, str) and requested_by else None,
+            str(book[PATH]) if PATH in book else None,
             claim is not None and same(claim.requested_at, requested_at),
             held_by,
             bool(book),
             order,
         )
 
-    def refresh(self, records: Mapping[str, object], now_ms: int, *, complete: bool) -> None:
+    def refresh(
+        self,
+        records: Mapping[str, object],
+        now_ms: int,
+        *,
+        complete: bool,
+        since: int | None = None,
+    ) -> None:
         """Take in a whole reading of the waiting books.
 
         Args:
             records: by id.
             now_ms: epoch milliseconds.
             complete: whether there are no others. If so, the rest is forgotten.
+            since: what ``now_reading`` gave before the reading began; what was offered after that
+                is newer than the reading, and stays. None for a reading that is in step.
         """
         with self._lock:
             if complete:
                 for book_id in self._candidates.keys() - records.keys():
-                    del self._candidates[book_id]
+                    if since is None or self._offered[book_id] <= since:
+                        self._forget(book_id)
             for book_id, record in records.items():
                 self._offer(book_id, record, now_ms)
 
@@ -106,7 +124,16 @@ class Waiting:
         """Take in that books are not waiting."""
         with self._lock:
             for book_id in book_ids:
-                self._candidates.pop(book_id, None)
+                self._forget(book_id)
+
+    def _forget(self, book_id: str) -> None:
+        self._candidates.pop(book_id, None)
+        self._offered.pop(book_id, None)
+
+    def now_reading(self) -> int:
+        """A mark in the sequence of offers, to be given to ``refresh`` with what is read now."""
+        with self._lock:
+            return self._offers
 
     def take(self, now: float, among: int = 1) -> Candidate | None:
         """Remove and give the book to try next, or None while none may be tried.
@@ -122,12 +149,17 @@ class Waiting:
             oldest = heapq.nsmallest(among, free, key=lambda one: (one.order, one.book_id))
             if not oldest:
                 return None
-            return self._candidates.pop(random.choice(oldest).book_id)  # noqa: S311
+            first = random.choice(oldest)  # noqa: S311
+            self._forget(first.book_id)
+            return first
 
     def put_back(self, candidate: Candidate, until: float) -> None:
         """Pass a book over until a monotonic time, unless it was asked for anew meanwhile."""
         with self._lock:
-            self._candidates.setdefault(candidate.book_id, replace(candidate, not_before=until))
+            if candidate.book_id not in self._candidates:
+                self._offers += 1
+                self._offered[candidate.book_id] = self._offers
+                self._candidates[candidate.book_id] = replace(candidate, not_before=until)
 
     def free(self, now: float) -> int:
         """How many may be tried at a monotonic time."""

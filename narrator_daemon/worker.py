@@ -3,7 +3,7 @@
     subscription → waiting → claims → narration → storage → claims.settle
 
 Threads: the subscription reads the stream; ``claimer`` takes waiting books while there is room, and
-starts a thread for each; ``caretaker`` beats for them and reaps what dead workers left;
+starts a thread for each; ``heart`` beats for them; ``reaper`` takes up what dead workers left;
 ``reconciler`` reads again what the stream may have missed; ``minder`` sees what becomes of books in
 work. ``run`` itself writes the state that health reads, and stops everything.
 """
@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,14 @@ from narrator_daemon.health import StateFolder
 from narrator_daemon.job import Job, JobContext
 from narrator_daemon.leases import LeaseWatch
 from narrator_daemon.loops import Loop
-from narrator_daemon.project import WORKERS, Project, Unavailable, children, database_errors
+from narrator_daemon.project import (
+    WORKERS,
+    Contended,
+    Project,
+    Unavailable,
+    children,
+    database_errors,
+)
 from narrator_daemon.reaper import Reaper
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.storage import AudioStore
@@ -48,11 +56,17 @@ _STATE_SECONDS = 1.0
 #: Seconds in which the last answers are sent after the grace period.
 _FAREWELL_SECONDS = 5.0
 
+#: Seconds a book is left alone when the database did not take its claim.
+_REFUSED_PAUSE_SECONDS = 10.0
+
+#: Most waiting books that are read at once, when all of them have to wait.
+_WIDEST_WINDOW = 32 * WINDOW
+
 #: Seconds between sweeps.
 _SWEEP_SECONDS = 3600.0
 
 #: Seconds without a round after which a loop counts as hanging.
-_LOOP_PATIENCE_SECONDS = 120.0
+_LOOP_PATIENCE_SECONDS = 300.0
 
 _log = logs.get("worker")
 
@@ -124,7 +138,8 @@ class Worker:
         self._loops = [
             self._claimer,
             self._reconciler,
-            Loop("caretaker", self._care, report),
+            Loop("heart", self._beat, report),
+            Loop("reaper", self._reap, report),
             Loop("minder", self._mind, report),
             Loop("prober", self._probe, report),
             Loop("sweeper", self._sweep, report),
@@ -207,18 +222,19 @@ class Worker:
                     return True
             # Here, as a database that does not answer holds up the one who beats.
             self._leases.let_go(time.monotonic())
-            folder.write(self._state("healthy" if not self._problems() else "unhealthy"))
+            folder.write(self._state("unhealthy" if self._problems() else "healthy"))
         return False
 
     def _problems(self) -> list[str]:
         if not self._loaded:
             return ["the model is being loaded"]
-        problems = [f"{name}: {why}" for name, why in self._dependencies.down.items()]
+        down = self._dependencies.down
+        problems = [f"{name}: {logs.redact(why)}" for name, why in down.items()]
         if stuck := sum(job.stuck for job in self._current()):
             problems.append(f"the engine is stuck on {stuck} of its books")
         stream = self._subscription.state
         if stream.name == "waiting":
-            problems.append(f"stream: {stream.error}")
+            problems.append(f"stream: {logs.redact(str(stream.error))}")
         problems += [
             f"the {loop.name} is {loop.overdue_seconds:.0f} s late"
             for loop in self._loops
@@ -267,12 +283,14 @@ class Worker:
         last = time.monotonic() + _FAREWELL_SECONDS
         while self._jobs and time.monotonic() < last:
             time.sleep(0.05)
-        for job in self._current():
-            job.give_back_now()
+        farewells = [job.give_back_now for job in self._current()]
+        if self._loaded:
+            farewells.append(self._leave)
+        _within(_FAREWELL_SECONDS, farewells)
         for loop in self._loops:
             loop.stop(timeout=0.1)
-        if not self._loaded:
-            return
+
+    def _leave(self) -> None:
         try:
             with database_errors():
                 self._project.reference(WORKERS, self._id).delete()
@@ -302,6 +320,7 @@ class Worker:
         (for their requester's limit, say), others may stand behind them: it grows until one may be
         tried or all are seen.
         """
+        reading = self._waiting.now_reading()
         with database_errors(self._project.books_path):
             by_status = self._project.books().order_by_child(books.STATUS)
             waiting = children(
@@ -310,8 +329,12 @@ class Worker:
             by_status = self._project.books().order_by_child(books.STATUS)
             in_work = children(by_status.equal_to(books.PROCESSING).get())
         complete = len(waiting) < self._window
-        self._waiting.refresh(waiting, now_ms(), complete=complete)
-        all_wait = not complete and self._waiting.free(time.monotonic()) == 0
+        self._waiting.refresh(waiting, now_ms(), complete=complete, since=reading)
+        all_wait = (
+            not complete
+            and self._window < _WIDEST_WINDOW
+            and self._waiting.free(time.monotonic()) == 0
+        )
         self._window = 2 * self._window if all_wait else max(WINDOW, self._window // 2)
         self._reaper.take_in({**waiting, **in_work})
         self._reconciled_at = time.monotonic()
@@ -331,8 +354,10 @@ class Worker:
             return 1.0 if len(self._waiting) else 10.0  # woken by hints
         try:
             self._try(candidate)
-        except Unavailable:
-            self._waiting.put_back(candidate, time.monotonic())
+        except Unavailable as error:
+            # One book that cannot be written must not stand before all others.
+            pause = 1.0 if isinstance(error, Contended) else _REFUSED_PAUSE_SECONDS
+            self._waiting.put_back(candidate, time.monotonic() + pause)
             raise
         return 0.0
 
@@ -380,8 +405,7 @@ class Worker:
         wait = limiter.grant(
             self._project,
             uid,
-            candidate.book_id,
-            candidate.requested_at,
+            limiter.grant_name(candidate.book_id, candidate.requested_at, candidate.shown),
             now_ms=now_ms(),
             limit=limit,
         )
@@ -397,8 +421,8 @@ class Worker:
 
     # Claims that stand.
 
-    def _care(self) -> float:
-        """Beat for what is in work and alive; take up what dead workers left."""
+    def _beat(self) -> float:
+        """Beat for what is in work and alive."""
         settings = self._settings
         now = time.monotonic()
         jobs = self._current()
@@ -407,8 +431,12 @@ class Worker:
         alive = [job.work for job in jobs if not job.stuck]
         self._leases.beat(alive)
         self._present(len(jobs))
-        self._reaper.round()
         return settings.claims.beat_seconds
+
+    def _reap(self) -> float:
+        """Take up what dead workers left, beside the beats: many dead must not delay those."""
+        self._reaper.round()
+        return self._settings.claims.beat_seconds
 
     def _present(self, in_work: int) -> None:
         presence = {
@@ -452,6 +480,16 @@ class Worker:
         with database_errors(self._project.books_path):
             by_status = self._project.books().order_by_child(books.STATUS)
             by_status.equal_to(books.REQUESTED).limit_to_first(1).get()
+
+
+def _within(seconds: float, calls: list[Callable[[], None]]) -> None:
+    """Make calls at the same time, and wait for them no longer than this."""
+    threads = [threading.Thread(target=call, daemon=True) for call in calls]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _gpu_available() -> bool:

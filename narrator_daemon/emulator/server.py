@@ -318,6 +318,8 @@ def _read_rules(rules: Path | Mapping[str, Any] | None) -> Rules:
         return Rules(rules.read_text(encoding="utf-8"))
     except OSError as error:
         raise EmulatorError(f"cannot read the rules: {rules}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise EmulatorError(f"cannot read the rules: {rules}: is not UTF-8 text") from error
 
 
 def serve(

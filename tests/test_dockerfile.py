@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -12,6 +14,30 @@ def test_the_linter_finds_nothing() -> None:
     hadolint = Path(sys.executable).parent / "hadolint"
     found = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_what_it_copies_is_enough_to_build_the_package(tmp_path: Path) -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    copied = [
+        source
+        for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE)
+        for source in line.split()[:-1]
+    ]
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    for source in copied:
+        assert f"!{source}" in allowed or f"!{source}/**" in allowed, source
+        target = tmp_path / source
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, target)
+        else:
+            shutil.copy(ROOT / source, target)
+    wheel = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "."]
+    built = subprocess.run(wheel, cwd=tmp_path, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    (path,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(path).namelist()
+    assert any(name.endswith("examples/books.json") for name in names)
+    assert "narrator_daemon/emulator/default.rules.json" in names
 
 
 def test_it_does_not_run_as_root_and_installs_from_the_lock() -> None:

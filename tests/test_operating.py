@@ -11,13 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from narrator_daemon import config
+from narrator_daemon import config, provenance
 from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.health import StateFolder
+from narrator_daemon.narration import wav_bytes
 from narrator_daemon.project import Project
 from narrator_daemon.storage import AudioStore
 from narrator_daemon.sweep import Sweeper
+from narrator_daemon.terminal import plain
 from tests.actors import Daemon, Frontend, wait_until
 
 Start = Callable[..., Daemon]
@@ -94,6 +98,23 @@ class TestSweep:
         assert sweep.round() == 0
         assert paths(store) == before
 
+    def test_another_catalogue_in_the_same_bucket_is_left_alone(
+        self, sweeper: tuple[Sweeper, AudioStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, store = sweeper
+        path = store.path("b", "0" * 32)
+        store.upload(path, b"RIFF", book_id="b")
+        monkeypatch.setenv("NARRATOR_BOOKS__PATH", "drafts")
+        other = Project(config.load(None))
+        drafts = Sweeper(
+            other,
+            AudioStore(other, config.Storage()),
+            clock=lambda: time.time() + 4000,
+        )
+        assert drafts.round() == 0
+        assert paths(store) == {path}
+        other.close()
+
 
 class TestRetry:
     def test_a_named_book(
@@ -126,6 +147,10 @@ class TestRetry:
         assert done.returncode == 1
         assert done.stdout.splitlines() == ["b: has not failed", "none: no such book"]
         assert command(firebase, tmp_path, "retry").returncode == 2
+        for odd in ("a.b", "", "a/b"):
+            done = command(firebase, tmp_path, "retry", odd)
+            assert (done.returncode, done.stderr) == (1, "")
+            assert done.stdout.endswith("no such book\n")
 
 
 def test_a_requester_s_limit_makes_wait_and_holds_nobody_else_up(
@@ -188,6 +213,68 @@ def test_narrate_and_detect_without_a_firebase(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "not UTF-8" in refused.stderr
     assert run("narrate", "none.txt", "--out", "x.wav").returncode == 2
+
+
+def test_detect_says_that_the_database_is_down_and_not_that_there_is_no_mark(
+    tmp_path: Path,
+) -> None:
+    write_wav(tmp_path / "x.wav")
+    environment = {
+        **os.environ,
+        "FIREBASE_DATABASE_EMULATOR_HOST": "127.0.0.1:1",
+        "STORAGE_EMULATOR_HOST": "http://127.0.0.1:1",
+    }
+    program = [sys.executable, "-m", "narrator_daemon.cli", "watermark", "detect", "x.wav"]
+    done = subprocess.run(
+        program, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=60
+    )
+    assert done.returncode == 2
+    assert "database" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("content", ['{"books": {"t": -5}}', '{"books": {"a": 1, "b": 1}}', "[]"])
+def test_a_marks_file_that_cannot_be_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / provenance.MARKS_FILE).write_text(content)
+    with pytest.raises(config.ConfigError, match=r"marks\.json"):
+        provenance.read_marks(tmp_path)
+
+
+def write_wav(path: Path) -> None:
+    path.write_bytes(wav_bytes(np.zeros(24_000, dtype=np.int16)))
+
+
+def test_foreign_text_is_shown_and_does_nothing() -> None:
+    shown = plain("[red]evil\x1b[31m\u202e ok").plain
+    assert shown == "[red]evil\ufffd[31m\ufffd ok"
+
+
+def test_a_state_folder_that_others_could_have_made_is_refused(tmp_path: Path) -> None:
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+    for folder in (open_to_all, link):
+        with pytest.raises(config.ConfigError, match="belongs to this user"):
+            StateFolder(folder)
+
+
+def test_the_emulator_command_refuses_what_it_cannot_use(tmp_path: Path) -> None:
+    (tmp_path / "rules.json").write_bytes(b"\xff")
+    for words in (
+        ["--namespace", "a b"],
+        ["--bucket", "../x"],
+        ["--data", "rules.json"],
+        ["--rules", "rules.json"],
+    ):
+        program = [sys.executable, "-m", "narrator_daemon.cli", "emulator", *words]
+        ports = ["--database-port", "0", "--storage-port", "0"]
+        done = subprocess.run(
+            [*program, *ports], capture_output=True, text=True, cwd=tmp_path, timeout=30
+        )
+        assert done.returncode == 2, words
+        assert "Traceback" not in done.stderr
 
 
 def test_the_emulator_command_says_where_it_is_and_stops_on_sigterm(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -98,6 +99,61 @@ def test_storage_fails_for_a_while_and_no_attempt_is_burnt(
         if entry["outcome"] == "published"
     ]
     assert entry["attempt"] == 1
+
+
+def test_a_bucket_that_can_be_read_and_not_written_pauses_claiming(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+) -> None:
+    daemon = start_daemon().wait_ready()
+    fault = firebase.faults.add(
+        Fault("status", service="storage", method="POST|PUT", status=403, path="upload")
+    )
+    frontend.add_requested("b", TEXT)
+    unhealthy_about(daemon, "Storage Object Admin")
+    # Probed with growing pauses, and not by claiming the book again and again.
+    wait_until(lambda: firebase.faults.hits(fault) >= 3, "probes", 30)
+    assert len([event for event in daemon.events if event["event"] == "claimed"]) == 1
+    firebase.faults.clear(fault)
+    assert frontend.wait_for("b", "ready", 60)
+
+
+def test_a_book_that_cannot_be_written_holds_nobody_up(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+) -> None:
+    firebase.faults.add(Fault("status", status=400, method="PUT", path="^/books/bad$"))
+    frontend.add_requested("other", TEXT)
+    frontend.node("books").update(
+        {
+            "bad": {
+                "narrative": TEXT,
+                "narrativeAudioStatus": "requested",
+                "narrativeAudioRequestedAt": 1,
+            }
+        }
+    )
+    start_daemon().wait_ready()
+    frontend.wait_for("other", "ready", 30)
+    assert frontend.status("bad") == "requested"
+
+
+def test_sigterm_with_a_database_that_says_nothing_ends_in_time(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+) -> None:
+    daemon = start_daemon(DAEMON__GRACE_SECONDS=1).wait_ready()
+    firebase.faults.add(Fault("hang"))
+    firebase.faults.end_streams()
+    assert daemon.stop(seconds=1 + 20) == 0
+
+
+def test_a_state_folder_that_goes_away_costs_no_book(
+    frontend: Frontend, start_daemon: Start
+) -> None:
+    daemon = start_daemon().wait_ready()
+    shutil.rmtree(daemon.folder / "state")
+    frontend.add_requested("b", TEXT)
+    frontend.wait_for("b", "ready")
+    wait_until(lambda: "state_not_written" in daemon.log, "it to be logged")
+    assert daemon.stop() == 0
 
 
 def test_a_missing_bucket_is_named(

@@ -25,6 +25,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+#: A leaf that holds what it held before.
+_SAME = object()
+
+
 @dataclass
 class Work:
     """One claim of this worker, from claim to outcome.
@@ -35,6 +39,7 @@ class Work:
         claim: the fence.
         claimed_at: when its lease was first written, by the monotonic clock, seconds.
         asked_again: whether the frontend has written the status since.
+        etags: of the fields that are looked after, as last seen.
     """
 
     book_id: str
@@ -42,6 +47,7 @@ class Work:
     claim: Claim
     claimed_at: float
     asked_again: bool = False
+    etags: dict[str, str] = field(default_factory=dict)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _why: Verdict | None = None
 
@@ -204,33 +210,39 @@ class Claims:
         leaf = self._project.book(work.book_id, books.PROGRESS)
         transact(leaf, update, self._project.books_path)
 
-    def look_after(self, work: Work, etag: str | None) -> str:
+    def look_after(self, work: Work) -> None:
         """Stop ``work`` if its book no longer wants it.
 
-        Costs one conditional read of one leaf while nothing changes.
-
-        Args:
-            work: a claim of this worker.
-            etag: what the last call returned, None at first.
+        Costs a conditional read of two leaves while nothing changes: the status, which the
+        frontend writes, and the token, which is gone when the whole book was overwritten.
         """
-        with database_errors(self._project.books_path):
-            status = self._project.book(work.book_id, books.STATUS)
-            if etag is None:
-                changed = True
-                value, seen = status.get(etag=True)
-            else:
-                changed, value, seen = status.get_if_changed(etag)
-        if changed:
-            work.asked_again = value != books.PROCESSING
+        status = self._changed(work, books.STATUS)
+        token = self._changed(work, books.CLAIM, "token")
+        if status is not _SAME:
+            work.asked_again = status != books.PROCESSING
         # Asked again with the same text goes on, until a text is edited and asked for once more:
         # the status tells nothing of that any longer.
-        if work.asked_again:
+        if work.asked_again or token not in (_SAME, work.token):
             verdict = books.still_wanted(
                 self.read(work.book_id), token=work.token, digest=self.digest
             )
             if verdict is not Verdict.UNCHANGED:
                 work.stop(verdict)
-        return str(seen) if seen else str(etag)
+
+    def _changed(self, work: Work, *keys: str) -> object:
+        """What a leaf of the book holds now, or ``_SAME`` where that is what it held before."""
+        leaf = self._project.book(work.book_id, *keys)
+        name = "/".join(keys)
+        with database_errors(self._project.books_path):
+            if name in work.etags:
+                changed, value, etag = leaf.get_if_changed(work.etags[name])
+            else:
+                changed = True
+                value, etag = leaf.get(etag=True)
+        if not changed:
+            return _SAME
+        work.etags[name] = etag
+        return value
 
     def _transact(self, book_id: str, decide: Callable[[Any], Transition]) -> Transition:
         last = Transition(Verdict.UNCHANGED)

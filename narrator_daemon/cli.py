@@ -218,6 +218,44 @@ def retry(
 
 
 @app.command()
+def explain(book_id: str, config_file: ConfigOption = None) -> None:
+    """Tell one book's story: exit 0 all fits, 1 something does not, 2 no such book."""
+    from narrator_daemon import explain as explaining
+    from narrator_daemon.project import Unavailable
+
+    settings = _settings(config_file)
+    try:
+        story = explaining.explain(settings, book_id)
+    except (ConfigError, Unavailable) as error:
+        raise _fail(str(error)) from None
+    if story is None:
+        raise _fail(f"There is no book {book_id!r}.")
+    console = Console()
+    for name, value in story.fields.items():
+        console.print(plain(f"{name:>12}  {value}"), soft_wrap=True)
+    for entry in story.attempts:
+        console.print(plain(json.dumps(entry, ensure_ascii=False)), soft_wrap=True)
+    for problem in story.problems:
+        console.print(plain(problem, "red"), soft_wrap=True)
+    raise typer.Exit(1 if story.problems else 0)
+
+
+@app.command()
+def doctor(config_file: ConfigOption = None) -> None:
+    """Find out what is wrong with this set-up: exit 0 nothing, 1 something."""
+    from narrator_daemon.doctor import examine
+
+    failed = False
+    console = Console()
+    colours = {"pass": "green", "warn": "yellow", "fail": "red"}
+    for check in examine(_settings(config_file)):
+        failed |= check.result == "fail"
+        line = f"{check.result:4}  {check.name}: {logs.redact(check.note)}"
+        console.print(plain(line, colours[check.result]), soft_wrap=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
 def health(config_file: ConfigOption = None) -> None:
     """Say how the daemon of this machine is: exit 0 healthy, 1 not, 2 no daemon runs."""
     from narrator_daemon.health import ask

@@ -76,14 +76,12 @@ class Job:
 
     Attributes:
         work: the claim.
-        etag: of the status last seen by the one who minds it.
         progress_at: when it last got anywhere, monotonic seconds.
         stuck: whether its lease is left to die, as it has not got anywhere for too long.
     """
 
     def __init__(self, context: JobContext, work: Work, on_end: Callable[[Job], None]) -> None:
         self.work = work
-        self.etag: str | None = None
         self.progress_at = time.monotonic()
         self.stuck = False
         self._context = context

@@ -261,6 +261,16 @@ class AudioStore:
             blob.upload_from_string(b"", if_generation_match=0, **quick)
             blob.delete(**quick)
 
+    def exists(self, path: str) -> bool:
+        """Whether the bucket has an object of this name.
+
+        Raises:
+            Unavailable: storage does not answer.
+        """
+        with storage_errors(self._project.bucket_name):
+            blob = self._project.bucket.blob(path)
+            return bool(blob.exists(timeout=_CONNECT_AND_READ_SECONDS))
+
     def is_ours(self, stored: StoredObject) -> bool:
         """Whether an object is audio of this catalogue, by its metadata."""
         return (

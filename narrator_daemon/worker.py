@@ -457,7 +457,7 @@ class Worker:
         """See what has become of the books in work."""
         for job in self._current():
             if job.work.stopped is None:
-                job.etag = self._claims.look_after(job.work, job.etag)
+                self._claims.look_after(job.work)
         return _MIND_SECONDS
 
     def _probe(self) -> float:

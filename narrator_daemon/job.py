@@ -9,6 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_never,
+    wait_exponential_jitter,
+)
+
 from narrator_daemon import book as books
 from narrator_daemon import history, logs, marks
 from narrator_daemon.book import ErrorCode, Failure, Outcome, Transition, Verdict
@@ -112,7 +120,7 @@ class Job:
         claim would fence each other, and the loser would delete the winner's audio.
         """
         if self._begin_settling():
-            self._end(lambda: self._settle(self._interrupted(), tries=1))
+            self._end(lambda: self._settle(self._interrupted(), once=True))
 
     def _run(self) -> None:
         self._end(self._work)
@@ -127,8 +135,11 @@ class Job:
         """Take the last step and let go of the claim, whatever happens on the way."""
         try:
             last_step()
+        except Unavailable:
+            # Reported; whoever shuts down has no time for more. The claim is reaped.
+            self._log.warning("outcome_unknown")
         except Exception:
-            # The outcome is unknown. Without its lease the claim is reaped.
+            # Without its lease the claim is reaped.
             self._log.exception("job_failed")
             self._attempt(lambda: self._context.leases.drop(self.work))
         finally:
@@ -224,22 +235,22 @@ class Job:
             # What follows speech is short; the last tenth is left for it.
             self._attempt(lambda: self._context.claims.show_progress(self.work, 0.9 * fraction))
 
-    def _settle(self, outcome: Outcome, tries: int | None = None) -> None:
-        """Write the outcome, trying until the database answers, and tidy up."""
-        seen: Transition | None = None
-        pause = 0.5
-        while seen is None and (tries is None or tries > 0):
-            try:
-                seen = self._context.claims.settle(self.work, outcome)
-            except Unavailable as error:
-                self._context.dependencies.report(error)
-                if tries is not None:
-                    tries -= 1
-                else:
-                    time.sleep(pause)
-                    pause = min(2 * pause, 10.0)
-        if seen is not None:
-            self._tidy(outcome, seen)
+    def _settle(self, outcome: Outcome, *, once: bool = False) -> None:
+        """Write the outcome, trying until the database answers, or once, and tidy up."""
+        trying = Retrying(
+            retry=retry_if_exception_type(Unavailable),
+            wait=wait_exponential_jitter(initial=0.5, max=10.0),
+            stop=stop_after_attempt(1) if once else stop_never,
+            reraise=True,
+        )
+        self._tidy(outcome, trying(self._settle_once, outcome))
+
+    def _settle_once(self, outcome: Outcome) -> Transition:
+        try:
+            return self._context.claims.settle(self.work, outcome)
+        except Unavailable as error:
+            self._context.dependencies.report(error)
+            raise
 
     def _tidy(self, outcome: Outcome, seen: Transition) -> None:
         context, stored = self._context, self._stored

@@ -507,6 +507,23 @@ def reap(book: object, *, token: str | None, record: object = None) -> Transitio
     return Transition(Verdict.REAPED, _without(book, CLAIM, PROGRESS), held)
 
 
+def renew(book: object, *, path: str, url: str, expires_at: int) -> Transition:
+    """Give a narration a new URL, if it is still the one that is shown.
+
+    Args:
+        book: as read.
+        path: the object that ``url`` opens.
+        url: freshly signed.
+        expires_at: epoch milliseconds.
+    """
+    if not isinstance(book, dict):
+        return Transition(Verdict.GONE)
+    shown = book.get(URL_EXPIRES_AT)
+    if book.get(PATH) != path or not _is_count(shown, 1) or shown >= expires_at:
+        return Transition(Verdict.UNCHANGED)  # another narration, or renewed by another replica
+    return Transition(Verdict.APPLIED, {**book, URL: url, URL_EXPIRES_AT: expires_at})
+
+
 def request_again(book: object, *, now_ms: int) -> Transition:
     """Ask for a failed book once more, as pressing the button would.
 

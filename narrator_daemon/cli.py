@@ -218,6 +218,25 @@ def retry(
 
 
 @app.command()
+def refresh_urls(config_file: ConfigOption = None) -> None:
+    """Sign the URLs of all narrations anew, such as after the signing key was changed."""
+    from narrator_daemon.project import Project, Unavailable
+    from narrator_daemon.renewal import Renewer
+    from narrator_daemon.storage import AudioStore
+
+    settings = _settings(config_file)
+    try:
+        project = Project(settings)
+        try:
+            renewed = Renewer(project, AudioStore(project, settings.storage)).round(everything=True)
+        finally:
+            project.close()
+    except (ConfigError, Unavailable) as error:
+        raise _fail(str(error)) from None
+    print(f"{renewed} URLs renewed")
+
+
+@app.command()
 def explain(book_id: str, config_file: ConfigOption = None) -> None:
     """Tell one book's story: exit 0 all fits, 1 something does not, 2 no such book."""
     from narrator_daemon import explain as explaining

@@ -161,11 +161,31 @@ class AudioStore:
             return f"{base}/{self._project.bucket_name}/{quote(blob.name)}", None
         return self._signed(blob)
 
-    def _signed(self, blob: Any) -> tuple[str, int]:
+    @property
+    def _has_key(self) -> bool:
+        return isinstance(self._project.credentials, service_account.Credentials)
+
+    @property
+    def signed_seconds(self) -> float:
+        """How long a URL that is signed now works."""
         lifetime = timedelta(hours=self._settings.url_lifetime_hours)
+        return (lifetime if self._has_key else min(lifetime, KEYLESS_LIFETIME)).total_seconds()
+
+    def sign(self, path: str) -> tuple[str, int]:
+        """A signed URL of an object, and when it expires (epoch milliseconds).
+
+        Raises:
+            Unavailable: the signing service does not answer, where there is no key.
+            Refused: these credentials cannot sign.
+        """
+        with storage_errors(self._project.bucket_name):
+            return self._signed(self._project.bucket.blob(path))
+
+    def _signed(self, blob: Any) -> tuple[str, int]:
+        lifetime = timedelta(seconds=self.signed_seconds)
         credentials = self._project.credentials
         signing: dict[str, Any] = {"credentials": credentials}
-        if not isinstance(credentials, service_account.Credentials):
+        if not self._has_key:
             # No key of our own: the IAM service signs, for an account that may sign for itself.
             credentials.refresh(google.auth.transport.requests.Request())
             signer = getattr(credentials, "service_account_email", None)
@@ -176,7 +196,6 @@ class AudioStore:
                     "account's: name a service account in firebase.credentials, or set storage.url "
                     'to "download-token"',
                 )
-            lifetime = min(lifetime, KEYLESS_LIFETIME)
             signing |= {"service_account_email": signer, "access_token": credentials.token}
         if self._endpoint:
             signing["api_access_endpoint"] = self._endpoint
@@ -260,6 +279,18 @@ class AudioStore:
             self._url(blob, token="")
             blob.upload_from_string(b"", if_generation_match=0, **quick)
             blob.delete(**quick)
+
+    def belongs_to(self, path: str, book_id: str) -> bool:
+        """Whether an object is there and was uploaded as audio of this book.
+
+        Raises:
+            Unavailable: storage does not answer.
+        """
+        with storage_errors(self._project.bucket_name):
+            blob = self._project.bucket.get_blob(path, timeout=_CONNECT_AND_READ_SECONDS)
+        metadata = (blob.metadata if blob else None) or {}
+        ours = metadata.get("catalogue") == self._project.catalogue
+        return bool(ours and metadata.get("bookId") == _metadata_text(book_id))
 
     def exists(self, path: str) -> bool:
         """Whether the bucket has an object of this name.

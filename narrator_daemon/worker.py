@@ -5,7 +5,8 @@
 Threads: the subscription reads the stream; ``claimer`` takes waiting books while there is room, and
 starts a thread for each; ``heart`` beats for them; ``reaper`` takes up what dead workers left;
 ``reconciler`` reads again what the stream may have missed; ``minder`` sees what becomes of books in
-work. ``run`` itself writes the state that health reads, and stops everything.
+work; ``prober``, ``sweeper`` and ``renewer`` ask after what is down, clean up, and keep URLs alive.
+``run`` itself writes the state that health reads, and stops everything.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from narrator_daemon.project import (
     database_errors,
 )
 from narrator_daemon.reaper import Reaper
+from narrator_daemon.renewal import Renewer
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.storage import AudioStore
 from narrator_daemon.subscription import WINDOW, Hint, Subscription
@@ -125,6 +127,7 @@ class Worker:
             self._stopping,
         )
         self._sweeper = Sweeper(project, self._store)
+        self._renewer = Renewer(project, self._store)
         self._sweep_at = time.monotonic() + random.uniform(0.1, 1.0) * _SWEEP_SECONDS  # noqa: S311
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -143,6 +146,7 @@ class Worker:
             Loop("minder", self._mind, report),
             Loop("prober", self._probe, report),
             Loop("sweeper", self._sweep, report),
+            Loop("renewer", self._renew, report),
         ]
 
     # The life of the process.
@@ -475,11 +479,17 @@ class Worker:
         self._sweeper.round()
         return _SWEEP_SECONDS
 
+    def _renew(self) -> float:
+        self._renewer.round()
+        return self._renewer.pause_seconds * random.uniform(0.75, 1.25)  # noqa: S311
+
     def _check_database(self) -> None:
-        # The query the daemon lives on, so that a missing index counts as down until it is there.
+        # The queries the daemon lives on, so that a missing index counts as down until it is there.
         with database_errors(self._project.books_path):
             by_status = self._project.books().order_by_child(books.STATUS)
             by_status.equal_to(books.REQUESTED).limit_to_first(1).get()
+            by_expiry = self._project.books().order_by_child(books.URL_EXPIRES_AT)
+            by_expiry.start_at(1).limit_to_first(1).get()
 
 
 def _within(seconds: float, calls: list[Callable[[], None]]) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 
 from narrator_daemon import config, provenance
+from narrator_daemon.book import Verdict, renew
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.faults import Fault
 from narrator_daemon.health import StateFolder
@@ -152,6 +154,72 @@ class TestRetry:
             done = command(firebase, tmp_path, "retry", odd)
             assert (done.returncode, done.stderr) == (1, "")
             assert done.stdout.endswith("no such book\n")
+
+
+class TestRenewal:
+    def test_a_url_in_the_database_always_plays(
+        self, frontend: Frontend, start_daemon: Start
+    ) -> None:
+        # Fifteen seconds of life, so that two lives pass while the test looks on.
+        start_daemon(STORAGE__URL_LIFETIME_HOURS=15 / 3600).wait_ready()
+        frontend.add_requested("b", TEXT)
+        book = frontend.wait_for("b", "ready")
+        first, seen = book["narrativeAudioUrl"], set()
+        frontend.cancel("b")  # whatever the status
+        ends_at = time.monotonic() + 32
+        while time.monotonic() < ends_at:
+            url = frontend.book("b")["narrativeAudioUrl"]
+            assert requests.get(url, timeout=5).status_code == 200
+            seen.add(url)
+            time.sleep(0.5)
+        assert len(seen) >= 3
+        assert requests.get(first, timeout=5).status_code == 400
+
+    def test_all_are_renewed_on_demand_and_what_is_not_a_book_s_own_is_not_signed(
+        self,
+        firebase: LocalFirebase,
+        frontend: Frontend,
+        sweeper: tuple[Sweeper, AudioStore],
+        tmp_path: Path,
+    ) -> None:
+        _, store = sweeper
+        expires = {"narrativeAudioUrl": "old", "narrativeAudioUrlExpiresAt": 1_000}
+        for number in range(3):
+            path = store.path(f"b{number}", f"{number:032x}")
+            store.upload(path, b"RIFF", book_id=f"b{number}")
+            frontend.add(f"b{number}", TEXT, narrativeAudioPath=path, **expires)
+        frontend.add("thief", TEXT, narrativeAudioPath=store.path("b0", "0" * 32), **expires)
+        frontend.add("lost", TEXT, narrativeAudioPath=store.path("lost", "1" * 32), **expires)
+        frontend.add("odd", TEXT, narrativeAudioPath=["x"], **expires)
+        done = command(firebase, tmp_path, "refresh-urls")
+        assert (done.returncode, done.stdout) == (0, "3 URLs renewed\n"), done.stderr
+        for number in range(3):
+            url = frontend.book(f"b{number}")["narrativeAudioUrl"]
+            assert requests.get(url, timeout=5).content == b"RIFF"
+        for book_id in ("thief", "lost", "odd"):
+            assert frontend.book(book_id)["narrativeAudioUrl"] == "old"
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({}, Verdict.APPLIED),
+        ({"narrativeAudioPath": "another"}, Verdict.UNCHANGED),
+        ({"narrativeAudioUrlExpiresAt": 2_000}, Verdict.UNCHANGED),
+        ({"narrativeAudioUrlExpiresAt": "soon"}, Verdict.UNCHANGED),
+    ],
+)
+def test_only_the_narration_that_was_signed_gets_the_url(change: dict, verdict: Verdict) -> None:
+    book = {"title": "t", "narrativeAudioPath": "p", "narrativeAudioUrlExpiresAt": 1_000, **change}
+    seen = renew(book, path="p", url="new", expires_at=2_000)
+    assert seen.verdict is verdict
+    if seen.book is not None:
+        assert seen.book == {
+            **book,
+            "narrativeAudioUrl": "new",
+            "narrativeAudioUrlExpiresAt": 2_000,
+        }
+    assert renew(None, path="p", url="new", expires_at=2_000).verdict is Verdict.GONE
 
 
 class TestExplainAndDoctor:

@@ -1,0 +1,94 @@
+"""Signed URLs made anew before they expire, by any replica, whatever the book's status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from narrator_daemon import book as books
+from narrator_daemon import logs
+from narrator_daemon.claims import now_ms
+from narrator_daemon.project import (
+    Contended,
+    Project,
+    children,
+    database_errors,
+    transact,
+)
+from narrator_daemon.storage import AudioStore
+
+#: Books read at once.
+_PAGE = 100
+
+_log = logs.get("renewal")
+
+
+class Renewer:
+    """Renews the URLs of a project.
+
+    Args:
+        project: the database.
+        store: signs.
+        clock: the wall clock, epoch milliseconds.
+    """
+
+    def __init__(
+        self, project: Project, store: AudioStore, clock: Callable[[], int] = now_ms
+    ) -> None:
+        self._project = project
+        self._store = store
+        self._clock = clock
+
+    @property
+    def pause_seconds(self) -> float:
+        """Seconds between two rounds: ten in the third of a life in which a URL is renewed."""
+        return min(3600.0, max(1.0, self._store.signed_seconds / 30))
+
+    def round(self, *, everything: bool = False) -> int:
+        """Renew what has a third of its life left, or less; gives how many.
+
+        Args:
+            everything: renew all URLs that can expire, such as after the signing key was changed.
+
+        Raises:
+            Unavailable: database or storage did not answer; the next round goes on.
+        """
+        life = int(self._store.signed_seconds * 1000)
+        # What is signed from now on expires later than this, and so leaves the query.
+        until = self._clock() + (life - 1 if everything else life // 3)
+        renewed, passed_over = 0, set[str]()
+        while True:
+            with database_errors(self._project.books_path):
+                # Books without the field sort before every number.
+                by_expiry = self._project.books().order_by_child(books.URL_EXPIRES_AT)
+                due = by_expiry.start_at(1).end_at(until)
+                page = children(due.limit_to_first(_PAGE + len(passed_over)).get())
+            new = page.keys() - passed_over
+            if not new:
+                return renewed
+            for book_id in sorted(new):
+                if self._renew(book_id, page[book_id]):
+                    renewed += 1
+                else:
+                    passed_over.add(book_id)
+
+    def _renew(self, book_id: str, record: object) -> bool:
+        path = record.get(books.PATH) if isinstance(record, dict) else None
+        # Signing a path that is not this book's own audio would open whatever a client names.
+        if not isinstance(path, str) or not self._store.belongs_to(path, book_id):
+            return False
+        url, expires_at = self._store.sign(path)
+        changed = False
+
+        def update(seen: object) -> books.Record | None:
+            nonlocal changed
+            renewed = books.renew(seen, path=path, url=url, expires_at=expires_at)
+            changed = renewed.book is not None
+            return renewed.book
+
+        try:
+            transact(self._project.book(book_id), update, self._project.books_path)
+        except Contended:
+            return False
+        if changed:
+            _log.info("url_renewed", book=book_id)
+        return changed

@@ -77,6 +77,20 @@ class Frontend:
     def status(self, book_id: str) -> Any:
         return self.node("books", book_id, "narrativeAudioStatus").get()
 
+    def wait_for_history(self, book_id: str, entries: int = 1) -> list[dict[str, Any]]:
+        """The book's history once it has so many entries: each is written after the outcome."""
+
+        def written() -> list[dict[str, Any]] | None:
+            found = list((self.node("narrationJobs", book_id).get() or {}).values())
+            return found if len(found) >= entries else None
+
+        history: list[dict[str, Any]] = wait_until(written, f"{entries} entries of {book_id!r}")
+        return history
+
+    def wait_for_no_lease(self) -> None:
+        """Until no claim has a lease: each is deleted after the outcome."""
+        wait_until(lambda: self.node("narrationLeases").get() is None, "no lease to be left")
+
     def wait_for(self, book_id: str, status: str, seconds: float = 20.0) -> dict[str, Any]:
         """The book once it has this status."""
 

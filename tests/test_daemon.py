@@ -65,9 +65,9 @@ def test_a_requested_book_becomes_a_marked_narration(
     for gone in ("narrativeAudioClaim", "narrativeAudioProgress", "narrativeAudioError"):
         assert gone not in book
     assert book["title"] == "moby-dick"
-    assert frontend.node("narrationLeases").get() is None
+    frontend.wait_for_no_lease()
 
-    (entry,) = frontend.node("narrationJobs", "moby-dick").get().values()
+    (entry,) = frontend.wait_for_history("moby-dick")
     assert entry["outcome"] == "published"
     assert entry["attempt"] == 1
     assert entry["watermarkScore"] > 8
@@ -143,7 +143,7 @@ def test_a_deleted_book_does_not_come_back(
     frontend.delete("b")
     wait_until(lambda: any(e["event"] == "gone" for e in daemon.events), "the work to stop")
     assert frontend.book("b") is None
-    assert frontend.node("narrationLeases").get() is None
+    frontend.wait_for_no_lease()
     wait_until(lambda: not objects(firebase), "the audio to be deleted")
 
 
@@ -212,7 +212,7 @@ def test_a_killed_daemon_s_book_is_taken_up_by_another(
     start_daemon(**claims)
     book = frontend.wait_for("b", "ready", seconds=30)
     assert book["narrativeAudioTake"] == 1
-    entries = frontend.node("narrationJobs", "b").get().values()
+    entries = frontend.wait_for_history("b", entries=2)
     assert sorted(entry["outcome"] for entry in entries) == ["published", "worker_lost"]
 
 

@@ -93,12 +93,11 @@ def test_storage_fails_for_a_while_and_no_attempt_is_burnt(
     firebase.faults.clear(fault)
     for book_id in ("b", "c"):
         frontend.wait_for(book_id, "ready", 60)
-    (entry,) = [
-        entry
-        for entry in frontend.node("narrationJobs", "b").get().values()
-        if entry["outcome"] == "published"
-    ]
-    assert entry["attempt"] == 1
+    published = wait_until(
+        lambda: [e for e in frontend.wait_for_history("b") if e["outcome"] == "published"],
+        "its history",
+    )
+    assert [entry["attempt"] for entry in published] == [1]
 
 
 def test_a_bucket_that_can_be_read_and_not_written_pauses_claiming(
@@ -226,7 +225,7 @@ def test_a_daemon_whose_engine_hangs_gives_up_its_books_and_ends(
     assert error["attempts"] == 2
     frontend.request("b")
     assert "narrativeAudioError" not in frontend.wait_for("b", "ready", 60)
-    assert frontend.node("narrationLeases").get() is None
+    frontend.wait_for_no_lease()
 
 
 class TestStream:

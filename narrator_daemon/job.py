@@ -80,7 +80,8 @@ class Job:
     Args:
         context: what to work with.
         work: the claim.
-        on_end: called once, when everything about it is over.
+        on_end: called when everything about it is over; once more where its thread comes back
+            from an engine after the book was given back without it.
 
     Attributes:
         work: the claim.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import watermark
 from csm import SAMPLE_RATE
 from csm.mastering import master, pcm16
-from csm.text import NothingToSpeak, segment
+from csm.text import NothingToSpeak, latin_share, segment
 from narrator_daemon.book import ErrorCode, Failure
 from narrator_daemon.config import Limits
 from narrator_daemon.speech import SpeechEngine
@@ -60,7 +60,8 @@ class Narration:
         wav: a RIFF file, PCM 16-bit mono at 24 kHz.
         duration_seconds: from its samples.
         facts: what it took, as JSON values: characters, words, segments, secondsByStep,
-            watermarkScore (None where it was not checked).
+            latinShare (0..1 of the letters; the voices know no other script), watermarkScore (None
+            where it was not checked).
     """
 
     wav: bytes
@@ -170,6 +171,7 @@ def narrate(
             "characters": len(readable),
             "words": len(readable.split()),
             "segments": len(segments),
+            "latinShare": round(latin_share(readable), 2),
             "secondsByStep": {step: round(value, 3) for step, value in seconds.items()},
             "watermarkScore": None if score is None else round(float(score), 2),
         },

@@ -71,6 +71,7 @@ def test_a_requested_book_becomes_a_marked_narration(
     assert entry["outcome"] == "published"
     assert entry["attempt"] == 1
     assert entry["watermarkScore"] > 8
+    assert entry["latinShare"] == 1
     assert set(entry["secondsByStep"]) >= {"text", "speech", "mastering", "watermark", "upload"}
     assert daemon.stop() == 0
 

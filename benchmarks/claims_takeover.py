@@ -27,8 +27,8 @@ from benchmarks.common import (
     stream_is_live,
     wait_until,
 )
-from narrator_daemon.config import Claims
 from narrator_daemon.emulator import Fault, LocalFirebase
+from narrator_daemon.settings import Claims
 
 
 def main(samples: int) -> None:

@@ -50,7 +50,7 @@ def daemon_process(
         **firebase.environment(),
         **{f"NARRATOR_{name}": str(value) for name, value in chosen.items()},
     }
-    command = [sys.executable, "-m", "narrator_daemon.cli", "run"]
+    command = [sys.executable, "-m", "narrator_daemon", "run"]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(command, env=environment, stderr=log, stdout=log, cwd=folder)
 

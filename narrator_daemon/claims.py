@@ -16,8 +16,8 @@ from typing import Any
 
 from narrator_daemon import book as books
 from narrator_daemon.book import Claim, Outcome, Record, Transition, Verdict
-from narrator_daemon.config import Settings
 from narrator_daemon.project import LEASES, Project, children, database_errors, transact
+from narrator_daemon.settings import Settings
 
 
 def now_ms() -> int:

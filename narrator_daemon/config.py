@@ -1,26 +1,24 @@
-"""Every setting, typed and documented: ``config.toml``, then environment.
+"""Where settings come from: ``config.toml``, then environment.
 
 Where a value comes from, later winning: the default here; ``config.toml``; the environment
 (``NARRATOR_SECTION__KEY``, and the plain names that Firebase and Hugging Face users know), into
 which the command line loads a ``.env`` file first; the two emulator variables of the SDKs. Whatever
 is unknown, of the wrong type or out of range is refused at start, with its place, what was found
 and what is allowed.
-
-Secrets are never values here: settings name the files that hold them, and ``HF_TOKEN`` and
-``NARRATOR_WATERMARK_KEY`` are read from the environment when they are needed.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
+
+from narrator_daemon.settings import Section, Settings
 
 #: Prefix of the environment variables that set a key: ``NARRATOR_SPEECH__ENGINE=tone``.
 ENV_PREFIX = "NARRATOR_"
@@ -45,189 +43,10 @@ class ConfigError(Exception):
     """The configuration cannot be used. The message names each place and what is allowed there."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class Firebase(_Section):
-    """The project the catalogue lives in."""
-
-    project_id: str | None = None
-    database_url: str | None = None
-    storage_bucket: str | None = None
-    credentials: Path | None = None
-
-    @field_validator("database_url")
-    @classmethod
-    def _database_url(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[^\s/]+(/?(\?ns=[\w-]+)?)", value):
-            raise ValueError(
-                "must look like https://PROJECT-default-rtdb.firebaseio.com, with no path"
-            )
-        return value
-
-
-class Books(_Section):
-    """Where in the database the books are and which of their fields is read aloud."""
-
-    path: str = "books"
-    text_field: str = "narrative"
-
-    @field_validator("path")
-    @classmethod
-    def _path(cls, value: str) -> str:
-        path = value.strip("/")
-        if not path or re.search(r"[.#$\[\]\x00-\x1f\x7f]", path):
-            raise ValueError("must be a database path, without . # $ [ ] or control characters")
-        return path
-
-    @field_validator("text_field")
-    @classmethod
-    def _text_field(cls, value: str) -> str:
-        if not value or re.search(r"[.#$\[\]/\x00-\x1f\x7f]", value):
-            raise ValueError("must be one database key, without . # $ [ ] / or control characters")
-        if value.startswith("narrativeAudio"):
-            raise ValueError("must not be one of the daemon's own fields")
-        return value
-
-
-class Limits(_Section):
-    """What is accepted for narration."""
-
-    max_characters: Annotated[int, Field(ge=1)] = 10_000
-    max_words: Annotated[int, Field(ge=1)] = 1_000
-    max_segment_seconds: Annotated[float, Field(ge=1, le=160)] = 60
-    requests_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 10
-
-
-class Speech(_Section):
-    """Who reads."""
-
-    engine: Literal["csm", "piper", "tone"] = "csm"
-    model: Annotated[str, Field(min_length=1)] = "sesame/csm-1b"
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-
-
-class Voice(_Section):
-    """The voice that ``csm`` reads in."""
-
-    reference: Path | None = None
-    transcript: str | None = None
-
-    @model_validator(mode="after")
-    def _both(self) -> Voice:
-        if (self.reference is None) != (self.transcript is None):
-            raise ValueError("reference and transcript must be set together, or neither")
-        return self
-
-
-class Watermark(_Section):
-    """The mark in every narration."""
-
-    key_file: Path | None = None
-    strength_db: Annotated[float, Field(ge=0.5, le=3)] = 1.5
-    self_check: bool = True
-
-
-class Storage(_Section):
-    """Where the audio goes and how it is reached."""
-
-    object_name: str = "narrations/{book}/{token}.wav"
-    url: Literal["signed", "download-token", "public"] = "signed"
-    url_lifetime_hours: Annotated[float, Field(gt=0, le=168)] = 168
-
-    @field_validator("object_name")
-    @classmethod
-    def _object_name(cls, value: str) -> str:
-        names = re.findall(r"\{([^{}]*)\}", value)
-        rest = re.sub(r"\{[^{}]*\}", "", value)
-        if sorted(set(names)) not in (["book", "token"], ["token"]) or names.count("token") != 1:
-            raise ValueError("must hold {token} once, and may hold {book}, and nothing else in { }")
-        if not re.fullmatch(r"[A-Za-z0-9_./-]*", rest) or ".." in rest or rest.startswith("/"):
-            raise ValueError("may hold letters, digits, _ . - and / beside its { }, and no ..")
-        return value
-
-
-class Claims(_Section):
-    """How replicas share the work."""
-
-    lease_ttl_seconds: Annotated[float, Field(ge=1, le=3600)] = 45
-    beat_seconds: Annotated[float, Field(ge=0.1, le=600)] = 10
-    reconcile_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 45
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
-
-    @model_validator(mode="after")
-    def _beats_fit(self) -> Claims:
-        if self.beat_seconds * 3 > self.lease_ttl_seconds:
-            raise ValueError(
-                "lease_ttl_seconds must be at least three times beat_seconds, "
-                "so that one lost beat costs no lease"
-            )
-        return self
-
-
-def _default_worker_id() -> str:
-    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:60] + f"-{os.getpid()}"
-
-
-def _default_state_dir() -> Path:
-    # systemd sets the first, a login session the second.
-    if runtime := os.environ.get("RUNTIME_DIRECTORY"):
-        return Path(runtime.split(":")[0])
-    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(runtime) / "narrator-daemon"
-    return Path(os.environ.get("TMPDIR", "/tmp")) / f"narrator-daemon-{os.getuid()}"  # noqa: S108
-
-
-class Daemon(_Section):
-    """The process itself."""
-
-    worker_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] = Field(
-        default_factory=_default_worker_id
-    )
-    books_at_once: Annotated[int, Field(ge=1, le=64)] = 2
-    grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
-    stuck_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300
-    state_dir: Path = Field(default_factory=_default_state_dir)
-
-
-class Logging(_Section):
-    """What is logged and how."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "text", "json"] = "auto"
-
-
-class Settings(_Section):
-    """All settings, by the sections of ``config.toml``.
-
-    Attributes:
-        storage_emulator: base URL of the storage emulator when the SDKs are pointed at emulators
-            by their environment variables, else None.
-    """
-
-    firebase: Firebase = Firebase()
-    books: Books = Books()
-    limits: Limits = Limits()
-    speech: Speech = Speech()
-    voice: Voice = Voice()
-    watermark: Watermark = Watermark()
-    storage: Storage = Storage()
-    claims: Claims = Claims()
-    daemon: Daemon = Field(default_factory=Daemon)
-    logging: Logging = Logging()
-    storage_emulator: str | None = None
-
-    @property
-    def emulated(self) -> bool:
-        """Whether this works on a local Firebase: throwaway keys are fine there."""
-        return self.storage_emulator is not None
-
-
-_SECTIONS: dict[str, type[_Section]] = {
+_SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
     for name, field in Settings.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 }
 
 

@@ -197,7 +197,7 @@ def _daemon(environment: Mapping[str, str], out: Path) -> Iterator[subprocess.Po
     log_path = out / "daemon.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "narrator_daemon.cli", "run"],
+            [sys.executable, "-m", "narrator_daemon", "run"],
             env=variables,
             stdout=log,
             stderr=log,

@@ -8,8 +8,9 @@ from typing import Literal
 
 from narrator_daemon import book as books
 from narrator_daemon import explain, keys, speech
-from narrator_daemon.config import ConfigError, Settings
+from narrator_daemon.config import ConfigError
 from narrator_daemon.project import LEASES, Project, Unavailable, children, database_errors
+from narrator_daemon.settings import Settings
 from narrator_daemon.storage import AudioStore
 
 #: Ready books whose audio is looked for.

@@ -21,10 +21,10 @@ from narrator_daemon import book as books
 from narrator_daemon import history, logs, marks
 from narrator_daemon.book import ErrorCode, Failure, Outcome, Transition, Verdict
 from narrator_daemon.claims import Claims, Leases, Work, now_ms
-from narrator_daemon.config import Settings
 from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.narration import Mark, Narration, Stopped, Unnarratable, narrate, seed_of
 from narrator_daemon.project import Project, Unavailable
+from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.storage import AudioStore, StoredAudio
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import watermark
-from narrator_daemon.config import WATERMARK_KEY_ENV, ConfigError, Settings
+from narrator_daemon.config import WATERMARK_KEY_ENV, ConfigError
+from narrator_daemon.settings import Settings
 
 #: Marks made with this prove nothing: it is public. For emulators and for trying things out.
 DEMO_KEY = hashlib.sha256(b"narrator-daemon demonstration key, known to everyone").digest()

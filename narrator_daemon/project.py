@@ -28,7 +28,8 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import storage
 from google.oauth2 import service_account
 
-from narrator_daemon.config import ConfigError, Settings, require_project
+from narrator_daemon.config import ConfigError, require_project
+from narrator_daemon.settings import Settings
 
 #: Seconds that one answer of the database may take. The SDK repeats what fails on the way.
 DATABASE_TIMEOUT_SECONDS = 15.0

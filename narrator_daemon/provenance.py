@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 import watermark
 from narrator_daemon import marks
-from narrator_daemon.config import ConfigError, Settings, require_project
+from narrator_daemon.config import ConfigError, require_project
 from narrator_daemon.project import Project
+from narrator_daemon.settings import Settings
 
 MARKS_FILE = "marks.json"
 

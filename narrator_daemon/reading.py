@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from narrator_daemon import book, keys, provenance, speech
-from narrator_daemon.config import Settings
 from narrator_daemon.narration import Mark, narrate, seed_of
+from narrator_daemon.settings import Settings
 
 
 class CannotRead(Exception):

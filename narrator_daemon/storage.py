@@ -23,8 +23,8 @@ from google.api_core import exceptions
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2 import service_account
 
-from narrator_daemon.config import Storage
 from narrator_daemon.project import Project, Refused, Unavailable
+from narrator_daemon.settings import Storage
 
 #: Browsers and caches may keep an object for this long: it never changes under its name.
 CACHE_CONTROL = "public, max-age=31536000, immutable"

@@ -24,7 +24,6 @@ from narrator_daemon import __version__, keys, limiter, logs
 from narrator_daemon import book as books
 from narrator_daemon.book import Verdict
 from narrator_daemon.claims import Claims, Leases, now_ms
-from narrator_daemon.config import Settings
 from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.health import StateFolder
 from narrator_daemon.job import Job, JobContext
@@ -40,6 +39,7 @@ from narrator_daemon.project import (
 )
 from narrator_daemon.reaper import Reaper
 from narrator_daemon.renewal import Renewer
+from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.storage import AudioStore
 from narrator_daemon.subscription import WINDOW, Hint, Subscription

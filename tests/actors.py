@@ -127,7 +127,7 @@ class Daemon:
         }
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "narrator_daemon.cli", "run"],
+                [sys.executable, "-m", "narrator_daemon", "run"],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
@@ -147,7 +147,7 @@ class Daemon:
     def health(self) -> tuple[int, dict[str, Any]]:
         """Exit status and report of ``narrator-daemon health``."""
         answer = subprocess.run(
-            [sys.executable, "-m", "narrator_daemon.cli", "health"],
+            [sys.executable, "-m", "narrator_daemon", "health"],
             env=self.environment,
             capture_output=True,
             text=True,

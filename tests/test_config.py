@@ -7,6 +7,7 @@ import pytest
 
 from narrator_daemon import config, keys
 from narrator_daemon.config import ConfigError
+from narrator_daemon.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,8 +33,8 @@ def test_the_shipped_file_shows_every_key_with_its_default(tmp_path: Path) -> No
         for line in shipped.splitlines()
     )
     shown = tomllib.loads(uncommented)
-    defaults = config.Settings()
-    for section in config.Settings.model_fields:
+    defaults = Settings()
+    for section in Settings.model_fields:
         table = getattr(defaults, section)
         if section == "storage_emulator":
             continue
@@ -121,12 +122,12 @@ def test_a_missing_file_is_refused_and_a_missing_default_is_not(
     with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read"):
         config.load(tmp_path / "nowhere.toml", {})
     monkeypatch.chdir(tmp_path)
-    assert config.load(None, {}) == config.Settings()
+    assert config.load(None, {}) == Settings()
 
 
 def test_a_project_is_required_to_run() -> None:
     with pytest.raises(ConfigError) as refused:
-        config.require_project(config.Settings())
+        config.require_project(Settings())
     for key in ("project_id", "database_url", "storage_bucket"):
         assert f"[firebase] {key}: is not set" in str(refused.value)
 
@@ -148,7 +149,7 @@ class TestKeys:
 
     def test_a_real_project_needs_a_key_of_its_own(self) -> None:
         with pytest.raises(ConfigError, match="narrator-daemon keys new"):
-            keys.require(config.Settings(), {})
+            keys.require(Settings(), {})
 
     @pytest.mark.parametrize(
         "written", ["5ec2e7", "ab" * 32, "not hexadecimal at all, but a secret"]

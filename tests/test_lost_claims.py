@@ -7,7 +7,7 @@ from typing import Any
 
 from narrator_daemon.book import CLAIM, STATUS, Verdict
 from narrator_daemon.claims import Claims, Leases
-from narrator_daemon.config import Settings
+from narrator_daemon.settings import Settings
 
 
 class Node:

@@ -33,7 +33,7 @@ TEXT = "A text of a few words, to be read aloud."
 
 def command(firebase: LocalFirebase, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "narrator_daemon.cli", *words],
+        [sys.executable, "-m", "narrator_daemon", *words],
         env={**os.environ, **firebase.environment(), "NARRATOR_SPEECH__ENGINE": "tone"},
         capture_output=True,
         text=True,
@@ -317,7 +317,7 @@ def test_narrate_and_detect_without_a_firebase(tmp_path: Path) -> None:
     environment = {**os.environ, "NARRATOR_SPEECH__ENGINE": "tone"}
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-m", "narrator_daemon.cli", *words]
+        program = [sys.executable, "-m", "narrator_daemon", *words]
         return subprocess.run(
             program, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=60
         )
@@ -351,7 +351,7 @@ def test_detect_says_that_the_database_is_down_and_not_that_there_is_no_mark(
         "FIREBASE_DATABASE_EMULATOR_HOST": "127.0.0.1:1",
         "STORAGE_EMULATOR_HOST": "http://127.0.0.1:1",
     }
-    program = [sys.executable, "-m", "narrator_daemon.cli", "watermark", "detect", "x.wav"]
+    program = [sys.executable, "-m", "narrator_daemon", "watermark", "detect", "x.wav"]
     done = subprocess.run(
         program, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=60
     )
@@ -395,7 +395,7 @@ def test_the_emulator_command_refuses_what_it_cannot_use(tmp_path: Path) -> None
         ["--data", "rules.json"],
         ["--rules", "rules.json"],
     ):
-        program = [sys.executable, "-m", "narrator_daemon.cli", "emulator", *words]
+        program = [sys.executable, "-m", "narrator_daemon", "emulator", *words]
         ports = ["--database-port", "0", "--storage-port", "0"]
         done = subprocess.run(
             [*program, *ports], capture_output=True, text=True, cwd=tmp_path, timeout=30
@@ -405,7 +405,7 @@ def test_the_emulator_command_refuses_what_it_cannot_use(tmp_path: Path) -> None
 
 
 def test_the_emulator_command_says_where_it_is_and_stops_on_sigterm(tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "narrator_daemon.cli", "emulator"]
+    program = [sys.executable, "-m", "narrator_daemon", "emulator"]
     ports = ["--database-port", "0", "--storage-port", "0"]
     with subprocess.Popen([*program, *ports], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

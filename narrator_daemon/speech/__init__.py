@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from narrator_daemon.config import Settings
+from narrator_daemon.settings import Settings
 
 
 class SpeechError(Exception):

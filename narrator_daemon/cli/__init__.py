@@ -1,0 +1,53 @@
+"""The command line. Each command calls one function.
+
+Heavy libraries are imported by the commands that need them, so that ``health`` answers an exec
+probe at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dotenv import load_dotenv
+
+from narrator_daemon import __version__
+from narrator_daemon.cli import books, local, service, watermarks
+from narrator_daemon.cli.common import fail
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Narrates the books of a Firebase catalogue.",
+)
+for commands in (service.app, local.app, books.app):
+    app.add_typer(commands)
+app.add_typer(watermarks.app, name="watermark")
+app.add_typer(watermarks.keys_app, name="keys")
+
+
+def main() -> None:
+    """Entry point of ``narrator-daemon``."""
+    try:
+        # Variables that are set win over the file's.
+        load_dotenv(Path(".env"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(fail(f".env: cannot be read: {error}").exit_code) from None
+    app()
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass

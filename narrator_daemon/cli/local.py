@@ -1,0 +1,105 @@
+"""Work without a Firebase project: the demonstration, the local Firebase, one text file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from narrator_daemon import config
+from narrator_daemon.cli.common import ConfigOption, fail, load_settings
+from narrator_daemon.config import ConfigError
+
+app = typer.Typer()
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave it running and print the endpoints.")
+    ] = False,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the WAV files go.")] = Path(
+        "demo-output"
+    ),
+) -> None:
+    """Do the whole job against a local Firebase: no key, no GPU, no network."""
+    from narrator_daemon import demo as demonstration
+
+    try:
+        status = demonstration.run(out, keep=keep)
+    except (demonstration.DemoError, ConfigError, ImportError) as error:
+        raise fail(str(error)) from None
+    raise typer.Exit(status)
+
+
+@app.command()
+def emulator(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    database_port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks one.")] = 9000,
+    storage_port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks one.")] = 9199,
+    namespace: Annotated[str, typer.Option(help="Project and namespace.")] = config.DEMO_PROJECT,
+    bucket: Annotated[str, typer.Option(help="Bucket.")] = config.DEMO_BUCKET,
+    rules: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Database rules, JSON.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep data here over restarts.", show_default=False),
+    ] = None,
+) -> None:
+    """Run the local Firebase alone, until told to stop (SIGTERM or Ctrl-C).
+
+    Prints one line of JSON with its endpoints when it is ready.
+    """
+    try:
+        from narrator_daemon.emulator import EmulatorError, InvalidRulesError, serve
+    except ImportError as error:
+        raise fail(str(error)) from None
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{2,62}", namespace):
+        raise fail(
+            f"--namespace: found {namespace!r}; letters a-z, digits and - as in a project id"
+        )
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket) or ".." in bucket:
+        raise fail(
+            f"--bucket: found {bucket!r}; letters a-z, digits, - _ and . as in a bucket name"
+        )
+    if data is not None and data.exists() and not data.is_dir():
+        raise fail(f"--data: {data} is no folder")
+    try:
+        serve(
+            host=host,
+            database_port=database_port,
+            storage_port=storage_port,
+            namespace=namespace,
+            bucket=bucket,
+            rules=rules,
+            data=data,
+        )
+    except (EmulatorError, InvalidRulesError) as error:
+        raise fail(str(error)) from None
+
+
+@app.command()
+def narrate(
+    text_file: Annotated[Path, typer.Argument(metavar="TEXT_FILE", help="UTF-8 text.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.wav", help="Where the audio goes.")],
+    book_id: Annotated[
+        str | None,
+        typer.Option(help="Identity in the watermark; default: the file's name.", metavar="ID"),
+    ] = None,
+    config_file: ConfigOption = None,
+) -> None:
+    """Read a text file aloud into a watermarked WAV, with no Firebase."""
+    from narrator_daemon import reading
+    from narrator_daemon.narration import Unnarratable
+    from narrator_daemon.speech import SpeechError
+
+    settings = load_settings(config_file)
+    try:
+        reading.read_file(settings, text_file, out, book_id or text_file.stem)
+    except Unnarratable as error:
+        raise fail(f"{text_file}: {error} ({error.failure.code.value})") from None
+    except (ConfigError, SpeechError, reading.CannotRead) as error:
+        raise fail(str(error)) from None

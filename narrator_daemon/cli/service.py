@@ -1,0 +1,57 @@
+"""The service itself: running it, and asking how it is."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+from rich.console import Console
+
+from narrator_daemon import logs
+from narrator_daemon.cli.common import ConfigOption, fail, load_settings
+from narrator_daemon.config import ConfigError
+from narrator_daemon.terminal import plain
+
+app = typer.Typer()
+
+
+@app.command()
+def run(config_file: ConfigOption = None) -> None:
+    """Narrate requested books until told to stop (SIGTERM or Ctrl-C)."""
+    from narrator_daemon import speech
+    from narrator_daemon.project import Project
+    from narrator_daemon.worker import Worker
+
+    settings = load_settings(config_file)
+    try:
+        project = Project(settings)
+        status = Worker(settings, speech.create(settings), project).run()
+        project.close()
+    except (ConfigError, speech.SpeechError) as error:
+        raise fail(str(error)) from None
+    raise typer.Exit(status)
+
+
+@app.command()
+def health(config_file: ConfigOption = None) -> None:
+    """Say how the daemon of this machine is: exit 0 healthy, 1 not, 2 no daemon runs."""
+    from narrator_daemon.health import ask
+
+    answer = ask(load_settings(config_file).daemon.state_dir)
+    print(json.dumps(answer.report))
+    raise typer.Exit(answer.exit_code)
+
+
+@app.command()
+def doctor(config_file: ConfigOption = None) -> None:
+    """Find out what is wrong with this set-up: exit 0 nothing, 1 something."""
+    from narrator_daemon.doctor import examine
+
+    failed = False
+    console = Console()
+    colours = {"pass": "green", "warn": "yellow", "fail": "red"}
+    for check in examine(load_settings(config_file)):
+        failed |= check.result == "fail"
+        line = f"{check.result:4}  {check.name}: {logs.redact(check.note)}"
+        console.print(plain(line, colours[check.result]), soft_wrap=True)
+    raise typer.Exit(1 if failed else 0)

@@ -22,6 +22,7 @@ from narrator_daemon.emulator.faults import Fault
 from narrator_daemon.health import StateFolder
 from narrator_daemon.narration import wav_bytes
 from narrator_daemon.project import Project
+from narrator_daemon.settings import Storage
 from narrator_daemon.storage import AudioStore
 from narrator_daemon.sweep import Sweeper
 from narrator_daemon.terminal import plain
@@ -111,7 +112,7 @@ class TestSweep:
         other = Project(config.load(None))
         drafts = Sweeper(
             other,
-            AudioStore(other, config.Storage()),
+            AudioStore(other, Storage()),
             clock=lambda: time.time() + 4000,
         )
         assert drafts.round() == 0

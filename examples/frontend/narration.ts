@@ -1,0 +1,168 @@
+/**
+ * The narration contract, from a frontend's side: ask, watch, cancel, play.
+ *
+ *   const stop = watchNarration(db, "emma", (narration) => render(narration));
+ *   await requestNarration(db, "emma", user.uid);
+ *
+ * Copy this file into your project. It needs `@firebase/database` (or `firebase/database`) alone,
+ * writes three fields of a book and reads the rest.
+ */
+
+import {
+  type Database,
+  type Unsubscribe,
+  onValue,
+  ref,
+  runTransaction,
+  serverTimestamp,
+  update,
+} from "@firebase/database";
+
+/** Where the catalogue is; `[books] path` of the daemon. */
+export const BOOKS = "books";
+
+/** Why a book could not be narrated; the list is closed. */
+export type ErrorCode =
+  | "no_text"
+  | "text_not_string"
+  | "text_too_long"
+  | "too_many_words"
+  | "nothing_speakable"
+  | "engine_error"
+  | "out_of_memory"
+  | "stuck"
+  | "worker_lost"
+  | "internal_error";
+
+export interface NarrationError {
+  /** What went wrong. A newer daemon may know codes that this file does not. */
+  readonly code: ErrorCode | (string & {});
+  /** For an admin to read, in English. */
+  readonly message: string;
+  /** How often it was tried. */
+  readonly attempts: number;
+}
+
+/** A finished narration. A WAV that any browser plays, and that can be sought in. */
+export interface NarrationAudio {
+  /** Where it plays from. Renewed from time to time: the audio behind it stays the same. */
+  readonly url: string;
+  /** Names the audio itself: changes with each take, and not when the URL is renewed. */
+  readonly id: string;
+  readonly seconds: number;
+  readonly madeAt: Date | null;
+  /** SHA-256, in hex, of the text that is read in it; see `isOutdated`. */
+  readonly textHash: string | null;
+}
+
+export type NarrationState = "none" | "requested" | "processing" | "ready" | "failed";
+
+/** What a page shows of a book's narration. */
+export interface Narration {
+  readonly state: NarrationState;
+  /** From 0 to 1 while processing, else 0. */
+  readonly progress: number;
+  /** The newest finished narration, also while another is being made or has failed. */
+  readonly audio: NarrationAudio | null;
+  /** Why it failed; null unless it did. */
+  readonly error: NarrationError | null;
+}
+
+/** Reads the narration out of a book as it is in the database. Takes any value. */
+export function narrationOf(book: unknown): Narration {
+  const field = (name: string) => child(book, name);
+  const status = field("narrativeAudioStatus");
+  const state = STATES.find((known) => known === status) ?? "none";
+  return {
+    state,
+    progress: state === "processing" ? clamp(number(field("narrativeAudioProgress"))) : 0,
+    audio: audioOf(book),
+    error: state === "failed" ? errorOf(field("narrativeAudioError")) : null,
+  };
+}
+
+/** Calls back with a book's narration, now and at each change, until the function it gives is called. */
+export function watchNarration(
+  db: Database,
+  bookId: string,
+  onChange: (narration: Narration) => void,
+  onRefused?: (error: Error) => void,
+): Unsubscribe {
+  return onValue(ref(db, `${BOOKS}/${bookId}`), (now) => onChange(narrationOf(now.val())), onRefused);
+}
+
+/**
+ * "Generate narrative": asks for a narration of the book's text, or for a fresh take of it.
+ *
+ * @param uid the signed-in user, who can ask for so many a minute before having to wait.
+ */
+export async function requestNarration(db: Database, bookId: string, uid?: string): Promise<void> {
+  await update(ref(db, `${BOOKS}/${bookId}`), {
+    narrativeAudioStatus: "requested",
+    narrativeAudioRequestedAt: serverTimestamp(),
+    narrativeAudioRequestedBy: uid ?? null,
+  });
+}
+
+/**
+ * Takes a request back. An earlier narration stays.
+ *
+ * @returns false where it was too late: the narration had been finished, or had failed, by then.
+ */
+export async function cancelNarration(db: Database, bookId: string): Promise<boolean> {
+  const { committed } = await runTransaction(
+    ref(db, `${BOOKS}/${bookId}/narrativeAudioStatus`),
+    // Before the server has been asked the value may be null here: that must not end it.
+    (status) => (status === "ready" || status === "failed" ? undefined : null),
+  );
+  return committed;
+}
+
+/** Whether the text is another than the one that is read in the audio. */
+export async function isOutdated(audio: NarrationAudio, text: string): Promise<boolean> {
+  if (audio.textHash === null) return false;
+  const bytes = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  const hex = Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0"));
+  return hex.join("") !== audio.textHash;
+}
+
+const STATES: readonly NarrationState[] = ["requested", "processing", "ready", "failed"];
+
+function audioOf(book: unknown): NarrationAudio | null {
+  const url = child(book, "narrativeAudioUrl");
+  if (typeof url !== "string" || !/^https?:\/\//.test(url)) return null;
+  const path = child(book, "narrativeAudioPath");
+  const madeAt = number(child(book, "narrativeUpdatedAt"));
+  const textHash = child(book, "narrativeAudioTextHash");
+  return {
+    url,
+    id: typeof path === "string" ? path : url,
+    seconds: number(child(book, "narrativeAudioDuration")),
+    madeAt: madeAt > 0 ? new Date(madeAt) : null,
+    textHash: typeof textHash === "string" ? textHash : null,
+  };
+}
+
+function errorOf(error: unknown): NarrationError {
+  const code = child(error, "code");
+  const message = child(error, "message");
+  return {
+    code: typeof code === "string" ? code : "unknown",
+    message: typeof message === "string" ? message : "The narration failed.",
+    attempts: number(child(error, "attempts")),
+  };
+}
+
+function child(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null
+    ? (value as Record<string, unknown>)[name]
+    : undefined;
+}
+
+function number(value: unknown): number {
+  return typeof value === "number" && Number.isFinite(value) ? value : 0;
+}
+
+function clamp(share: number): number {
+  return Math.min(1, Math.max(0, share));
+}

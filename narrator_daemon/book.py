@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum, StrEnum
-from typing import Any, TypeAlias, TypeGuard
+from enum import Enum
+from typing import Any, TypeAlias
+
+from narrator_daemon.claim import Claim, is_count, is_retry, same, waits_until
+from narrator_daemon.failure import ErrorCode, Failure
 
 #: A JSON object as the database gives it.
 Record: TypeAlias = dict[str, Any]
@@ -47,139 +49,9 @@ FAILED = "failed"
 #: The database replaces this by its own clock, epoch milliseconds, when it is written.
 SERVER_TIMESTAMP: Mapping[str, str] = {".sv": "timestamp"}
 
-#: Longest wait before a retry, in milliseconds. A ``notBefore`` further ahead than twice this was
-#: written by, or is read with, a wrong clock, and is not honoured: no book waits for a clock.
-MAX_BACKOFF_MS = 60_000
-
 #: Give-backs at shutdown that cost no attempt, for one input. Past these each counts, so that a
 #: book which always outlasts the grace period does not go round for ever.
 MAX_GIVE_BACKS = 3
-
-# Tokens become keys of leases and of the history, which not every string can be.
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
-
-
-class ErrorCode(StrEnum):
-    """Why a book failed. The list is closed: frontends may switch on it."""
-
-    NO_TEXT = "no_text"
-    TEXT_NOT_STRING = "text_not_string"
-    TEXT_TOO_LONG = "text_too_long"
-    TOO_MANY_WORDS = "too_many_words"
-    NOTHING_SPEAKABLE = "nothing_speakable"
-    ENGINE_ERROR = "engine_error"
-    OUT_OF_MEMORY = "out_of_memory"
-    STUCK = "stuck"
-    WORKER_LOST = "worker_lost"
-    INTERNAL_ERROR = "internal_error"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """One error as an admin reads it: a code of the closed list and a plain sentence."""
-
-    code: ErrorCode
-    message: str
-
-    def as_record(self) -> Record:
-        """The form in which a claim remembers it: ``{code, message}``."""
-        return {"code": self.code.value, "message": self.message}
-
-    @classmethod
-    def from_record(cls, value: object) -> Failure | None:
-        """The failure a claim remembers, or None where it holds none that can be read."""
-        if not isinstance(value, Mapping):
-            return None
-        code, message = value.get("code"), value.get("message")
-        if not isinstance(message, str) or not isinstance(code, str) or code not in set(ErrorCode):
-            return None
-        return cls(ErrorCode(code), message)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The fence: who works on a book, on which input, for the how-many-th time.
-
-    Attributes:
-        token: the identity of this one claim; None while the book waits for a retry.
-        owner: the worker that made the claim.
-        attempt: how often this input was claimed, from 1.
-        give_backs: how often it was given back at shutdown at no cost.
-        input_hash: of the text, voice and settings as claimed (``input_hash``).
-        take: the take being made, from 1.
-        requested_at: ``narrativeAudioRequestedAt`` as claimed, whatever the frontend put there.
-        at: when, epoch milliseconds, by the owner's clock; for people, decides nothing.
-        not_before: earliest next claim, epoch milliseconds; None for at once.
-        last_error: what ended the attempt before.
-    """
-
-    token: str | None
-    owner: str
-    attempt: int
-    give_backs: int
-    input_hash: str
-    take: int
-    requested_at: Any
-    at: int
-    not_before: int | None = None
-    last_error: Failure | None = None
-
-    def as_record(self) -> Record:
-        """The form stored under ``narrativeAudioClaim``; absent values are left out."""
-        record = {
-            "token": self.token,
-            "owner": self.owner,
-            "attempt": self.attempt,
-            "giveBacks": self.give_backs,
-            "inputHash": self.input_hash,
-            "take": self.take,
-            "requestedAt": self.requested_at,
-            "at": self.at,
-            "notBefore": self.not_before,
-            "lastError": self.last_error.as_record() if self.last_error else None,
-        }
-        return {name: value for name, value in record.items() if value is not None}
-
-    @classmethod
-    def from_record(cls, value: object) -> Claim | None:
-        """The claim in a book, or None where there is none or it has the wrong shape.
-
-        Clients can be kept from writing it by rules, but not every project has them.
-        """
-        if not isinstance(value, Mapping):
-            return None
-        token, owner, digest = value.get("token"), value.get("owner"), value.get("inputHash")
-        attempt, take = value.get("attempt"), value.get("take")
-        give_backs, at = value.get("giveBacks", 0), value.get("at", 0)
-        not_before = value.get("notBefore")
-        if not (
-            (token is None or (isinstance(token, str) and _TOKEN.fullmatch(token)))
-            and isinstance(owner, str)
-            and _TOKEN.fullmatch(owner)
-            and isinstance(digest, str)
-            and _is_count(attempt, 0)
-            and _is_count(take, 1)
-            and _is_count(give_backs, 0)
-            and _is_count(at, 0)
-            and (not_before is None or _is_count(not_before, 0))
-        ):
-            return None
-        return cls(
-            token=token,
-            owner=owner,
-            attempt=attempt,
-            give_backs=give_backs,
-            input_hash=digest,
-            take=take,
-            requested_at=value.get("requestedAt"),
-            at=at,
-            not_before=not_before,
-            last_error=Failure.from_record(value.get("lastError")),
-        )
-
-
-def _is_count(value: object, least: int) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def input_hash(text: object, settings_fingerprint: str) -> str:
@@ -248,25 +120,6 @@ class Transition:
         }
 
 
-def waits_until(claim: Claim | None, now_ms: int) -> int | None:
-    """Epoch milliseconds before which a waiting book is not to be claimed, or None."""
-    if claim is None or claim.not_before is None:
-        return None
-    return claim.not_before if now_ms < claim.not_before <= now_ms + 2 * MAX_BACKOFF_MS else None
-
-
-def is_retry(claim: Claim | None, digest: str, requested_at: object) -> bool:
-    """Whether claiming goes on with the same request for the same input as ``claim``."""
-    return (
-        claim is not None and claim.input_hash == digest and same(claim.requested_at, requested_at)
-    )
-
-
-def same(left: object, right: object) -> bool:
-    """Equality of JSON values: True is not 1."""
-    return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
-
-
 def claim(
     book: object,
     *,
@@ -332,7 +185,7 @@ def claim(
 
 def _published_take(book: Record) -> int:
     take = book.get(TAKE)
-    return take if isinstance(take, int) and _is_count(take, 0) else 0
+    return take if isinstance(take, int) and is_count(take, 0) else 0
 
 
 @dataclass(frozen=True)
@@ -519,7 +372,7 @@ def renew(book: object, *, path: str, url: str, expires_at: int) -> Transition:
     if not isinstance(book, dict):
         return Transition(Verdict.GONE)
     shown = book.get(URL_EXPIRES_AT)
-    if book.get(PATH) != path or not _is_count(shown, 1) or shown >= expires_at:
+    if book.get(PATH) != path or not is_count(shown, 1) or shown >= expires_at:
         return Transition(Verdict.UNCHANGED)  # another narration, or renewed by another replica
     return Transition(Verdict.APPLIED, {**book, URL: url, URL_EXPIRES_AT: expires_at})
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from narrator_daemon import book as books
-from narrator_daemon.book import Claim, Outcome, Record, Transition, Verdict
+from narrator_daemon.book import Outcome, Record, Transition, Verdict
+from narrator_daemon.claim import Claim, waits_until
 from narrator_daemon.project import LEASES, Project, children, database_errors, transact
 from narrator_daemon.settings import Settings
 
@@ -157,7 +158,7 @@ class Claims:
         if announced_at is not None and seen.verdict not in (Verdict.CLAIMED, Verdict.MINE):
             self._leases.delete(book_id, token)
         if seen.verdict is Verdict.LATER and seen.claim is not None:
-            until = books.waits_until(seen.claim, self._now_ms()) or 0
+            until = waits_until(seen.claim, self._now_ms()) or 0
             return Attempted(seen.verdict, wait_seconds=max(0, until - self._now_ms()) / 1000)
         if seen.claim is None or seen.claim.input_hash not in written or announced_at is None:
             return Attempted(seen.verdict)

@@ -19,9 +19,11 @@ from tenacity import (
 
 from narrator_daemon import book as books
 from narrator_daemon import history, logs, marks
-from narrator_daemon.book import ErrorCode, Failure, Outcome, Transition, Verdict
+from narrator_daemon.book import Outcome, Transition, Verdict
+from narrator_daemon.claim import MAX_BACKOFF_MS
 from narrator_daemon.claims import Claims, Leases, Work, now_ms
 from narrator_daemon.dependencies import Dependencies
+from narrator_daemon.failure import ErrorCode, Failure
 from narrator_daemon.narration import Mark, Narration, Stopped, Unnarratable, narrate, seed_of
 from narrator_daemon.project import Project, Unavailable
 from narrator_daemon.settings import Settings
@@ -43,7 +45,7 @@ def backoff_ms(attempt: int, random_unit: float) -> int:
         attempt: the one that failed, from 1.
         random_unit: a number in 0..1.
     """
-    ceiling = min(books.MAX_BACKOFF_MS, 2_000 * 2 ** min(attempt - 1, 10))
+    ceiling = min(MAX_BACKOFF_MS, 2_000 * 2 ** min(attempt - 1, 10))
     return int(ceiling * random_unit)
 
 

@@ -18,7 +18,7 @@ import watermark
 from csm import SAMPLE_RATE
 from csm.mastering import master, pcm16
 from csm.text import NothingToSpeak, latin_share, segment
-from narrator_daemon.book import ErrorCode, Failure
+from narrator_daemon.failure import ErrorCode, Failure
 from narrator_daemon.settings import Limits
 from narrator_daemon.speech import SpeechEngine
 

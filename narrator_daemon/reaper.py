@@ -8,7 +8,8 @@ from typing import Any
 
 from narrator_daemon import book as books
 from narrator_daemon import history, logs
-from narrator_daemon.book import Claim, Verdict
+from narrator_daemon.book import Verdict
+from narrator_daemon.claim import Claim
 from narrator_daemon.claims import Claims, Leases
 from narrator_daemon.leases import LeaseWatch
 from narrator_daemon.project import Contended, Project

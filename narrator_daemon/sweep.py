@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from narrator_daemon import book as books
 from narrator_daemon import logs
-from narrator_daemon.book import Claim
+from narrator_daemon.claim import Claim
 from narrator_daemon.project import LIMITS, WORKERS, Project, children, database_errors
 from narrator_daemon.storage import AudioStore, StoredObject
 

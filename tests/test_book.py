@@ -22,9 +22,6 @@ from narrator_daemon.book import (
     TEXT_HASH,
     URL,
     URL_EXPIRES_AT,
-    Claim,
-    ErrorCode,
-    Failure,
     GiveBack,
     Outcome,
     Publication,
@@ -34,6 +31,8 @@ from narrator_daemon.book import (
     Transition,
     Verdict,
 )
+from narrator_daemon.claim import MAX_BACKOFF_MS, Claim
+from narrator_daemon.failure import ErrorCode, Failure
 
 NOW = 1_750_000_000_000
 HOUR = 3_600_000
@@ -194,7 +193,7 @@ def test_used_up_attempts_fail_the_book_with_what_ended_the_last(
     assert seen.book[PATH] == "old" and seen.book[URL] == "old"
 
 
-@pytest.mark.parametrize("ahead", [HOUR, 2 * books.MAX_BACKOFF_MS + 1, 10**15])
+@pytest.mark.parametrize("ahead", [HOUR, 2 * MAX_BACKOFF_MS + 1, 10**15])
 def test_a_wait_further_ahead_than_any_backoff_was_set_by_a_wrong_clock(ahead: int) -> None:
     assert try_claim(waiting(a_claim(token=None, not_before=NOW + ahead))).claim is not None
 

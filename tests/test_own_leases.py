@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from narrator_daemon.book import Claim, Verdict
+from narrator_daemon.book import Verdict
+from narrator_daemon.claim import Claim
 from narrator_daemon.claims import Leases, Work
 from tests.actors import wait_until
 

@@ -31,14 +31,13 @@ from narrator_daemon.book import (
     REQUESTED_AT,
     STATUS,
     TEXT_HASH,
-    Claim,
-    ErrorCode,
-    Failure,
     Outcome,
     Record,
     Transition,
     Verdict,
 )
+from narrator_daemon.claim import Claim
+from narrator_daemon.failure import ErrorCode, Failure
 from narrator_daemon.leases import LeaseWatch
 
 TEXT = "narrative"

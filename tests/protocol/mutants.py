@@ -12,12 +12,12 @@ from narrator_daemon.book import (
     PROGRESS,
     REQUESTED,
     STATUS,
-    Claim,
     Outcome,
     Record,
     Transition,
     Verdict,
 )
+from narrator_daemon.claim import Claim
 from narrator_daemon.leases import LeaseWatch
 
 

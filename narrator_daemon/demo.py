@@ -94,12 +94,13 @@ def example_books() -> dict[str, dict[str, Any]]:
     raise DemoError(f"the example books are not installed; looked for {places[0]}")
 
 
-def run(out: Path, *, keep: bool) -> int:
+def run(out: Path, *, keep: bool, page: bool) -> int:
     """Run the demo. Returns 0 if every book ended as it should, else 1.
 
     Args:
         out: where the WAV files go; created.
         keep: whether everything stays up afterwards, until a signal.
+        page: whether to leave the books to whoever opens the demo page, until a signal.
 
     Raises:
         DemoError: it cannot be run here.
@@ -109,14 +110,14 @@ def run(out: Path, *, keep: bool) -> int:
     # As Ctrl-C does, so that what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _run(out, keep)
+        return _run(out, keep, page)
     except EmulatorError as error:
         raise DemoError(str(error)) from None
     except OSError as error:
         raise DemoError(f"{out}: cannot be written: {error}") from None
 
 
-def _run(out: Path, keep: bool) -> int:
+def _run(out: Path, keep: bool, page: bool) -> int:
     from narrator_daemon.emulator import LocalFirebase
 
     console = Console()
@@ -134,6 +135,10 @@ def _run(out: Path, keep: bool) -> int:
         shelf = db.reference("books", app=app)
         for book_id, book in books.items():
             shelf.child(book_id).set(book)
+        if page:
+            console.print(f"Open {firebase.page_url} in a browser of this machine.")
+            _keep(console, endpoints, daemon)
+            return 0
         shown = [Shown(book_id, book["title"]) for book_id, book in books.items()]
         pressed_at = time.monotonic()
         for one in shown:

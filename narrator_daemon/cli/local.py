@@ -20,6 +20,9 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave it running and print the endpoints.")
     ] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Serve a page to press the buttons on, and stay up.")
+    ] = False,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the WAV files go.")] = Path(
         "demo-output"
     ),
@@ -28,7 +31,7 @@ def demo(
     from narrator_daemon import demo as demonstration
 
     try:
-        status = demonstration.run(out, keep=keep)
+        status = demonstration.run(out, keep=keep, page=page)
     except (demonstration.DemoError, ConfigError, ImportError) as error:
         raise fail(str(error)) from None
     raise typer.Exit(status)

@@ -21,7 +21,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
         "the local Firebase needs more packages: pip install 'narrator-daemon[emulator]'"
     ) from error
 
-from narrator_daemon.emulator import rest, storage
+from narrator_daemon.emulator import page_files, rest, storage
 from narrator_daemon.emulator.auth import Caller
 from narrator_daemon.emulator.connections import Streams
 from narrator_daemon.emulator.control import Control
@@ -135,6 +135,12 @@ class LocalFirebase:
             raise EmulatorError("the local Firebase is not running; use it as a context manager")
         return self._endpoints
 
+    @property
+    def page_url(self) -> str:
+        """Where the demo page is, for browsers of this machine."""
+        at = self.endpoints
+        return f"http://{at['database_host']}{page_files.PAGE}?ns={at['namespace']}"
+
     def environment(self) -> dict[str, str]:
         """The variables that point the SDKs here."""
         variables = {"FIREBASE_DATABASE_EMULATOR_HOST": self.endpoints["database_host"]}
@@ -247,6 +253,8 @@ class LocalFirebase:
         async def database_handler(request: web.Request) -> web.StreamResponse:
             if request.path.startswith(CONTROL):
                 return await control.handle(request)
+            if request.path.startswith(page_files.PAGE):
+                return page_files.answer(request)
             return await api.handle(request)
 
         database = await self._listen(

@@ -118,16 +118,24 @@ class Project:
         self.catalogue = f"{firebase.database_url}/{settings.books.path}"
         self.storage_emulator = settings.storage_emulator
         self.bucket_name = str(firebase.storage_bucket)
+        options: dict[str, object] = {
+            "projectId": firebase.project_id,
+            "databaseURL": firebase.database_url,
+            "storageBucket": firebase.storage_bucket,
+            "httpTimeout": DATABASE_TIMEOUT_SECONDS,
+        }
+        # With a uid, security rules hold for the daemon too; without, it passes all of them.
+        uid = firebase.database_auth_uid
+        self._auth_override = (
+            {} if uid is None else {"auth_variable_override": f'{{"uid":"{uid}"}}'}
+        )
+        if uid is not None:
+            options["databaseAuthVariableOverride"] = {"uid": uid}
         try:
             credential = _credential(firebase.credentials)
             self.app = firebase_admin.initialize_app(
                 credential,
-                {
-                    "projectId": firebase.project_id,
-                    "databaseURL": firebase.database_url,
-                    "storageBucket": firebase.storage_bucket,
-                    "httpTimeout": DATABASE_TIMEOUT_SECONDS,
-                },
+                options,
                 name=f"narrator-{id(self)}",
             )
             self.credentials = self._open_credentials()
@@ -198,10 +206,12 @@ class Project:
         address = urlsplit(self.app.options.get("databaseURL"))
         base = f"{address.scheme}://{address.netloc}/{path}"
         if self.storage_emulator is not None:
-            return base, dict(parse_qsl(address.query)), {"Authorization": "Bearer owner"}
+            parameters = dict(parse_qsl(address.query)) | self._auth_override
+            return base, parameters, {"Authorization": "Bearer owner"}
         if not self.credentials.valid:
             self.credentials.refresh(google.auth.transport.requests.Request())
-        return base, {}, {"Authorization": f"Bearer {self.credentials.token}"}
+        headers = {"Authorization": f"Bearer {self.credentials.token}"}
+        return base, dict(self._auth_override), headers
 
     def close(self) -> None:
         """Close the connections of both SDKs. Safe to call twice."""

@@ -29,6 +29,7 @@ class Firebase(Section):
     database_url: str | None = None
     storage_bucket: str | None = None
     credentials: Path | None = None
+    database_auth_uid: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = None
 
     @field_validator("database_url")
     @classmethod

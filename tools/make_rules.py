@@ -1,0 +1,258 @@
+"""Write the database's security rules: one source for production and for the local Firebase.
+
+    python tools/make_rules.py            # writes both files
+    python tools/make_rules.py --check    # exits with 1 when one of them is not what this makes
+
+The language of rules has no functions, so that what is said of a dozen fields is said a dozen
+times. It is said once here.
+
+Source of the language: https://firebase.google.com/docs/reference/security/database
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PRODUCTION = ROOT / "deploy/firebase/database.rules.json"
+DEVELOPMENT = ROOT / "narrator_daemon/emulator/default.rules.json"
+
+#: The uid that a daemon with least privilege takes (``firebase.database_auth_uid``).
+DAEMON_UID = "narrator-daemon"
+_DAEMON = f"(auth !== null && auth.uid === '{DAEMON_UID}')"
+
+_STATUS = "narrativeAudioStatus"
+_REQUESTED_AT = "narrativeAudioRequestedAt"
+_REQUESTED_BY = "narrativeAudioRequestedBy"
+_CLAIM = "narrativeAudioClaim"
+_ERROR = "narrativeAudioError"
+_TEXT = "narrative"
+
+#: The daemon's own fields and what each may hold.
+_LEAVES = {
+    "narrativeAudioUrl": "newData.isString()",
+    "narrativeAudioUrlExpiresAt": "newData.isNumber()",
+    "narrativeAudioDuration": "newData.isNumber() && newData.val() > 0",
+    "narrativeUpdatedAt": "newData.isNumber()",
+    "narrativeAudioProgress": "newData.isNumber() && newData.val() >= 0 && newData.val() <= 1",
+    "narrativeAudioPath": "newData.isString()",
+    "narrativeAudioInputHash": "newData.isString() && newData.val().matches(/^[0-9a-f]{64}$/)",
+    "narrativeAudioTextHash": "newData.isString() && newData.val().matches(/^[0-9a-f]{64}$/)",
+    "narrativeAudioTake": "newData.isNumber() && newData.val() >= 1",
+}
+_CLAIM_NEEDS = ["owner", "attempt", "giveBacks", "inputHash", "take", "at"]
+_CLAIM_FIELDS = [
+    *_CLAIM_NEEDS,
+    *("token", "requestedAt", "notBefore", "lastError/code", "lastError/message"),
+]
+_ERROR_FIELDS = ["code", "message", "attempts", "at"]
+#: What a book has when it is "ready". A URL for ever has no expiry.
+_PUBLISHED = [
+    name for name in _LEAVES if name not in ("narrativeAudioUrlExpiresAt", "narrativeAudioProgress")
+]
+
+#: How deep a daemon with least privilege is held to leave the catalogue's own fields as they are.
+_DEPTH = 6
+
+_TOKEN = "/^[A-Za-z0-9_-]{1,100}$/"  # noqa: S105 - what a claim's token looks like
+
+
+def _same(child: str | None = None) -> str:
+    """A value is what it was; objects, which rules cannot compare, are objects still."""
+    new, old = (
+        ("newData", "data")
+        if child is None
+        else (
+            f"newData.child('{child}')",
+            f"data.child('{child}')",
+        )
+    )
+    return f"({new}.val() === {old}.val() || ({new}.hasChildren() && {old}.hasChildren()))"
+
+
+def _kept(child: str) -> str:
+    """Not deleted: .validate is not asked of what is deleted, so its parent must say this."""
+    return f"(newData.hasChild('{child}') || !data.hasChild('{child}'))"
+
+
+def _all(*conditions: str) -> str:
+    return " && ".join(conditions)
+
+
+def _any(*conditions: str) -> str:
+    return "(" + " || ".join(conditions) + ")"
+
+
+def _book_by_daemon() -> str:
+    new, old = f"newData.child('{_STATUS}').val()", f"data.child('{_STATUS}').val()"
+    in_work = _any(*(f"{old} === '{status}'" for status in ("requested", "processing")))
+    outcome = _any(
+        *(f"{new} === '{status}'" for status in ("requested", "processing", "failed", "ready"))
+    )
+    again = f"({old} === 'failed' && {new} === 'requested')"
+    names = json.dumps(_PUBLISHED).replace('"', "'")
+    published = _all(
+        f"newData.hasChildren({names})", *(f"!newData.hasChild('{n}')" for n in (_CLAIM, _ERROR))
+    )
+    return _all(
+        _same(_TEXT),
+        _same(_REQUESTED_BY),
+        _any(_same(_REQUESTED_AT), again),
+        _any(_same(_STATUS), f"({in_work} && {outcome})", again),
+        _any(f"{new} !== 'ready'", f"{old} === 'ready'", f"({published})"),
+    )
+
+
+def _book_by_client() -> str:
+    return _all(*(_kept(name) for name in [*_LEAVES, _CLAIM, _ERROR]))
+
+
+def _record(fields: list[str], required: list[str]) -> dict[str, object]:
+    """An object of the daemon's: for others neither it nor what is in it changes."""
+    names = json.dumps(required).replace('"', "'")
+    complete, odd = f"newData.hasChildren({names})", f"!data.hasChildren({names})"
+    # What others left there in another shape is in nobody's way.
+    by_daemon = f"({complete} || (data.exists() && {odd}))"
+    unchanged = _all("data.hasChildren()", *(_same(name) for name in fields))
+    detail = {".validate": _any(_DAEMON, "data.exists()")}
+    return {
+        ".validate": f"{_DAEMON} ? {by_daemon} : (newData.val() === data.val() || ({unchanged}))",
+        "$part": {**detail, "$detail": detail},
+    }
+
+
+def _other_field() -> dict[str, object]:
+    """The catalogue's own fields: the daemon leaves them alone, to some depth."""
+    kept = {".validate": _any(f"!{_DAEMON}", _same())}
+    below: dict[str, object] = {}
+    for depth in range(_DEPTH, 1, -1):
+        below = {f"$level{depth}": {**kept, **below}}
+    invented = "!$field.beginsWith('narrativeAudio')"
+    return {".validate": _any(f"(!{_DAEMON} && {invented})", _same()), **below}
+
+
+def rules(admin: str) -> dict[str, object]:
+    """The rules as a tree.
+
+    Args:
+        admin: who, beside the daemon, may write books: an expression.
+    """
+    leaves = {
+        name: {".validate": _any(_same(), f"({_DAEMON} && {kind})")}
+        for name, kind in _LEAVES.items()
+    }
+    by_daemon_kept = f"({_DAEMON} && data.exists() && newData.exists())"
+    owner_and_beat = "newData.hasChildren(['owner', 'beat'])"
+    book = {
+        ".write": _any(by_daemon_kept, f"(!{_DAEMON} && {admin})"),
+        ".validate": f"{_DAEMON} ? ({_book_by_daemon()}) : ({_book_by_client()})",
+        _TEXT: {".validate": _any(_same(), "newData.isString()")},
+        _STATUS: {".validate": _any(_same(), _DAEMON, "newData.val() === 'requested'")},
+        _REQUESTED_AT: {".validate": _any(_same(), _DAEMON, "newData.val() === now")},
+        _REQUESTED_BY: {
+            ".validate": _any(_same(), "(auth !== null && newData.val() === auth.uid)")
+        },
+        **leaves,
+        _CLAIM: _record(_CLAIM_FIELDS, _CLAIM_NEEDS),
+        _ERROR: _record(_ERROR_FIELDS, _ERROR_FIELDS),
+        "$field": _other_field(),
+    }
+    return {
+        "rules": {
+            "books": {
+                ".read": True,
+                ".indexOn": [_STATUS, "narrativeAudioUrlExpiresAt"],
+                "$bookId": book,
+            },
+            "narrationLeases": {
+                ".read": _DAEMON,
+                "$bookId": {
+                    "$token": {
+                        ".write": _DAEMON,
+                        ".validate": f"$token.matches({_TOKEN}) && {owner_and_beat}",
+                        "owner": {".validate": "newData.isString()"},
+                        "beat": {".validate": "newData.isNumber()"},
+                        "$other": {".validate": False},
+                    }
+                },
+            },
+            "narrationWorkers": {
+                ".read": _DAEMON,
+                "$worker": {".write": _DAEMON, ".validate": "newData.hasChildren(['at'])"},
+            },
+            "narrationJobs": {
+                ".read": _DAEMON,
+                "$bookId": {
+                    ".write": _DAEMON,
+                    "$token": {".validate": f"$token.matches({_TOKEN}) && newData.hasChildren()"},
+                },
+            },
+            # An index is given to a book once and for ever: marks in files that are out must lead
+            # to the same book.
+            "narrationMarks": {
+                ".read": _DAEMON,
+                "$bookId": {
+                    ".write": f"{_DAEMON} && !data.isNumber() && newData.exists()",
+                    ".validate": "newData.isNumber() && newData.val() >= 1",
+                },
+            },
+            "narrationMarksNext": {
+                ".read": _DAEMON,
+                ".write": f"{_DAEMON} && newData.exists()",
+                ".validate": "newData.isNumber() && "
+                "(!data.isNumber() || newData.val() > data.val())",
+            },
+            "narrationLimits": {
+                ".read": _DAEMON,
+                "$user": {".write": _DAEMON, "$grant": {".validate": "newData.isNumber()"}},
+            },
+        }
+    }
+
+
+_PRODUCTION_HEAD = f"""\
+// Rules of the Realtime Database; README.md beside this file says how to deploy them.
+// Made by tools/make_rules.py. To be made your own in three places:
+//   "books" ".read"              who may read the catalogue: here anybody
+//   "$bookId" ".write"           who may edit it: here users with the claim "admin"
+//   "{DAEMON_UID}"            the uid in firebase.database_auth_uid
+"""
+_DEVELOPMENT_HEAD = """\
+// The rules of a local Firebase that was given none. They are those of deploy/firebase, but anybody
+// may write books. Made by tools/make_rules.py.
+"""
+
+
+def files() -> dict[Path, str]:
+    """Each file and what belongs into it."""
+
+    def text(head: str, admin: str) -> str:
+        return head + json.dumps(rules(admin), indent=2) + "\n"
+
+    signed_in = "auth !== null && auth.token.admin === true"
+    return {
+        PRODUCTION: text(_PRODUCTION_HEAD, signed_in),
+        DEVELOPMENT: text(_DEVELOPMENT_HEAD, "true"),
+    }
+
+
+def main() -> int:
+    """Write or check."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    asked = parser.parse_args()
+    stale = [path for path, text in files().items() if path.read_text() != text]
+    if not asked.check:
+        for path, text in files().items():
+            path.write_text(text)
+    elif stale:
+        print("not what tools/make_rules.py makes:", *stale, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

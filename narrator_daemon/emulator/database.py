@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from narrator_daemon.emulator.auth import Caller
 from narrator_daemon.emulator.query import Indexes, Query
 from narrator_daemon.emulator.rules import Rules
-from narrator_daemon.emulator.stream import PathFeed, QueryFeed, Sink
+from narrator_daemon.emulator.stream import Feed, PathFeed, QueryFeed, Sink
 from narrator_daemon.emulator.tree import Commit, Tree
 from narrator_daemon.emulator.values import (
     PRIORITY,
@@ -87,8 +87,8 @@ class Database:
         return self.indexes.run(path, query)
 
     def feed(
-        self, caller: Caller, path: Path, query: Query | None, sink: Sink
-    ) -> PathFeed | QueryFeed:
+        self, caller: Caller, path: Path, query: Query | None, sink: Sink, *, export: bool = False
+    ) -> Feed:
         """A feed of a path or of a query, to be opened by the caller.
 
         Raises:
@@ -96,11 +96,21 @@ class Database:
             IndexMissingError: the rules name no index for the query.
         """
         if query is None:
-            if not self.may_read(caller, path):
-                raise PermissionDeniedError
-            return PathFeed(self.tree, path, sink)
+            return self.whole_feed(caller, path, None, sink, export=export)
         self._check_query(caller, path, query)
-        return QueryFeed(self.tree, self.indexes, path, query, sink)
+        return QueryFeed(self.tree, self.indexes, path, query, sink, export=export)
+
+    def whole_feed(
+        self, caller: Caller, path: Path, query: Query | None, sink: Sink, *, export: bool = False
+    ) -> Feed:
+        """A feed of a whole path, for a client that applies the query itself.
+
+        Raises:
+            PermissionDeniedError: the rules say no.
+        """
+        if not self.may_read(caller, path, query):
+            raise PermissionDeniedError
+        return PathFeed(self.tree, path, sink, export=export)
 
     def _check_query(self, caller: Caller, path: Path, query: Query) -> None:
         if not self.may_read(caller, path, query):
@@ -132,16 +142,29 @@ class Database:
             PermissionDeniedError: the security rules say no.
         """
         now = self.now()
-        stored: dict[str, Value] = {}
+        writes = self._children(path, raw, now)
+        self._write(caller, path, writes, now, merge=True)
+        return {name: value for name, (_, value) in zip(raw, writes, strict=True)}
+
+    def check_set(self, caller: Caller, path: Path, raw: object) -> None:
+        """Raise what `set` would raise, and store nothing."""
+        now = self.now()
+        self._check_rules(caller, [(path, self._normalised(path, raw, now))], now)
+
+    def check_update(self, caller: Caller, path: Path, raw: Mapping[str, object]) -> None:
+        """Raise what `update` would raise, and store nothing."""
+        now = self.now()
+        self._check_rules(caller, self._children(path, raw, now), now)
+
+    def _children(
+        self, path: Path, raw: Mapping[str, object], now: int
+    ) -> list[tuple[Path, Value]]:
         writes: list[tuple[Path, Value]] = []
         for name, item in raw.items():
-            below = _update_path(name)
-            value = self._normalised((*path, *below), item, now)
-            stored[name] = value
-            writes.append(((*path, *below), value))
+            where = (*path, *_update_path(name))
+            writes.append((where, self._normalised(where, item, now)))
         _check_apart([where for where, _ in writes])
-        self._write(caller, path, writes, now, merge=True)
-        return stored
+        return writes
 
     def _normalised(self, path: Path, raw: object, now: int) -> Value:
         value = normalise(raw, now=now, existing=self.tree.get(path), depth=len(path))
@@ -158,12 +181,15 @@ class Database:
         *,
         merge: bool,
     ) -> None:
-        if not self.rules.may_write(caller, self.tree.root, writes, now):
-            raise PermissionDeniedError
+        self._check_rules(caller, writes, now)
         commit = self.tree.write(location, writes, merge=merge)
         if commit is not None:
             for hear in self.committed:
                 hear(commit)
+
+    def _check_rules(self, caller: Caller, writes: Sequence[tuple[Path, Value]], now: int) -> None:
+        if not self.rules.may_write(caller, self.tree.root, writes, now):
+            raise PermissionDeniedError
 
 
 def _update_path(name: str) -> Path:

@@ -8,13 +8,14 @@ Source: https://firebase.google.com/docs/reference/rest/database#section-streami
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from narrator_daemon.emulator.query import Indexes, Query
 from narrator_daemon.emulator.tree import Change, Commit, Tree, children_changed, starts_with
-from narrator_daemon.emulator.values import Path, Value, coerce_list, render, same, value_at
+from narrator_daemon.emulator.values import Path, Value, render, same, value_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +40,74 @@ def _text(path: Path) -> str:
     return "/" + "/".join(path)
 
 
-class PathFeed:
-    """The events of one path."""
+class Feed(ABC):
+    """What one listener hears.
 
-    def __init__(self, tree: Tree, path: Path, sink: Sink) -> None:
+    Args:
+        tree: what is listened to.
+        path: where.
+        sink: gets the events.
+        export: whether priorities are sent along, as the REST API's ``format=export`` does.
+    """
+
+    def __init__(self, tree: Tree, path: Path, sink: Sink, *, export: bool = False) -> None:
         self._tree = tree
         self._path = path
         self._sink = sink
+        self._export = export
 
-    def open(self) -> None:
-        """Send the value as it is, and every change from now on."""
+    def open(self, *, known: bool = False) -> None:
+        """Send the value as it is, unless it is known, and every change from now on."""
         self._tree.observers.add(self._path, self)
-        self._whole()
+        if known:
+            self._follow()
+        else:
+            self._whole()
 
     def close(self) -> None:
         """Send no more."""
         self._tree.observers.remove(self._path, self)
+
+    @abstractmethod
+    def current(self) -> Value:
+        """The value as it is. Read it before the next write."""
+
+    @abstractmethod
+    def committed(self, commit: Commit) -> None:
+        """Follow a commit."""
+
+    @abstractmethod
+    def _follow(self) -> None:
+        """Take what the tree holds now as what the listener knows."""
+
+    def _whole(self) -> None:
+        self._follow()
+        self._put((), self.current())
+
+    def _put(self, path: Path, value: Value) -> None:
+        self._sink(Event("put", _text(path), render(value, export=self._export)))
+
+    def _send_changes(self, commit: Commit, changes: list[Change]) -> None:
+        """The event of one commit for a listener above what has changed."""
+        base = self._path
+        if not commit.merge or not changes:
+            for change in changes:
+                self._put(change.path[len(base) :], change.new)
+            return
+        at = commit.location if starts_with(commit.location, base) else base
+        data = {
+            "/".join(change.path[len(at) :]): render(change.new, export=self._export)
+            for change in changes
+        }
+        self._sink(Event("patch", _text(at[len(base) :]), data))
+
+
+class PathFeed(Feed):
+    """The events of one path."""
+
+    def current(self) -> Value:
+        """The value of the path. Read it before the next write."""
+        return self._tree.get(self._path)
 
     def committed(self, commit: Commit) -> None:
         """Follow a commit."""
@@ -67,24 +120,14 @@ class PathFeed:
                 return
             if starts_with(change.path, self._path):
                 below.append(change)
-        _send_changes(self._sink, self._path, commit, below)
+        self._send_changes(commit, below)
 
-    def _whole(self) -> None:
-        self._sink(Event("put", "/", render(self._tree.get(self._path))))
-
-
-def _send_changes(sink: Sink, base: Path, commit: Commit, changes: list[Change]) -> None:
-    """The event of one commit for a listener above what has changed."""
-    if not commit.merge or not changes:
-        for change in changes:
-            sink(Event("put", _text(change.path[len(base) :]), render(change.new)))
-        return
-    at = commit.location if starts_with(commit.location, base) else base
-    data = {"/".join(change.path[len(at) :]): render(change.new) for change in changes}
-    sink(Event("patch", _text(at[len(base) :]), data))
+    def _follow(self) -> None:
+        # Every change below is sent, whatever the listener knew before.
+        pass
 
 
-class QueryFeed:
+class QueryFeed(Feed):
     """The events of one filtered query.
 
     A child that comes in is sent whole, a child that goes out is sent as null, what happens to the
@@ -92,22 +135,24 @@ class QueryFeed:
     with a limit it costs the limit too, as one child can push another out.
     """
 
-    def __init__(self, tree: Tree, indexes: Indexes, path: Path, query: Query, sink: Sink) -> None:
-        self._tree = tree
+    def __init__(
+        self,
+        tree: Tree,
+        indexes: Indexes,
+        path: Path,
+        query: Query,
+        sink: Sink,
+        *,
+        export: bool = False,
+    ) -> None:
+        super().__init__(tree, path, sink, export=export)
         self._index = indexes.on(path, query.order)
-        self._path = path
         self._query = query
-        self._sink = sink
         self._members: set[str] = set()
 
-    def open(self) -> None:
-        """Send the children that the query wants, and every change of that from now on."""
-        self._tree.observers.add(self._path, self)
-        self._whole()
-
-    def close(self) -> None:
-        """Send no more."""
-        self._tree.observers.remove(self._path, self)
+    def current(self) -> Value:
+        """The children that the query wants. Read them before the next write."""
+        return {key: self._child(key) for key in self._index.keys(self._query)} or None
 
     def committed(self, commit: Commit) -> None:
         """Follow a commit."""
@@ -118,15 +163,13 @@ class QueryFeed:
         gone, come = self._moves(changed)
         for key in gone:
             self._members.discard(key)
-            self._sink(Event("put", _text((key,)), None))
+            self._put((key,), None)
         for key in come:
             self._members.add(key)
-            self._sink(Event("put", _text((key,)), render(self._child(key))))
+            self._put((key,), self._child(key))
         stayed = {key for key in changed if key in self._members}.difference(come)
         depth = len(self._path)
-        _send_changes(
-            self._sink,
-            self._path,
+        self._send_changes(
             commit,
             [
                 change
@@ -150,11 +193,8 @@ class QueryFeed:
                 (entered if inside else left).append(key)
         return left, entered
 
-    def _whole(self) -> None:
-        keys = list(self._index.keys(self._query))
-        self._members = set(keys)
-        children = {key: render(self._child(key)) for key in keys}
-        self._sink(Event("put", "/", coerce_list(children) if children else None))
+    def _follow(self) -> None:
+        self._members = set(self._index.keys(self._query))
 
     def _child(self, key: str) -> Value:
         return self._tree.get((*self._path, key))

@@ -1,17 +1,26 @@
-"""Segments of speech to one finished narration: trims, joins, pauses, room tone, loudness."""
+"""Segments of speech to one finished narration: trims, joins, pauses, room tone, loudness.
+
+    mastering = Mastering([(samples, pause_seconds), ...])
+    for block in mastering.blocks():
+        out.write(pcm16(block))
+
+However long the narration, one segment is in memory at a time, and for each second of it less than
+a kilobyte of measurements: the segments are read several times, from wherever they are kept.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter1d
-from scipy.signal import fftconvolve, lfilter
+from scipy.signal import lfilter
 
 from csm import SAMPLE_RATE
-from csm.loudness import integrated_loudness, true_peaks
+from csm.limiter import limited
+from csm.loudness import gated_loudness, step_energies, step_samples, true_peaks
 
 #: Integrated loudness by default. Speech with its pauses then has an RMS between the −23 and
 #: −18 dBFS that audiobook shops ask for, with room for its peaks.
@@ -35,13 +44,162 @@ _SOUND_BELOW_LOUD_DB = 45.0
 #: … and above this, measured in frames of 10 ms.
 _SILENCE_DBFS = -65.0
 _FRAME_SECONDS = 0.01
-#: The limiter starts to turn down this long before a peak and lets go as long after it.
-_LOOK_AHEAD_SECONDS = 0.02
 #: Between the ceiling and what the limiter aims at: room for the room tone and for its own curve.
 _LIMITER_MARGIN_DB = 0.1
 #: Limiting lowers the loudness, and raising it again needs more limiting.
 _LEVEL_ROUNDS = 6
 _LEVEL_TOLERANCE_LU = 0.05
+#: Samples of sound, with their peaks, that are remembered from one reading to the next: 5 minutes,
+#: so that short narrations are measured once.
+_REMEMBERED = 300 * SAMPLE_RATE
+#: How much of a sample of room tone the next one holds, and how many are made at once.
+_TONE_POLE = 0.9
+_TONE_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """The sound of a segment on the narration's timeline, in samples."""
+
+    number: int
+    start: int
+    length: int
+    peak: float
+    energies: NDArray[np.float64]
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+class Mastering:
+    """Segments joined to a narration of even loudness, given in blocks.
+
+    Only the silent ends of a segment are trimmed, never a silence inside it. A pause reaches from
+    the end of one segment's sound to the start of the next one's, and holds quiet room tone, which
+    is always the same.
+
+    Args:
+        parts: for each segment its samples, ``[n]`` (float, mono, any n), and the pause after it in
+            seconds; the last one's pause is replaced by the tail. Read from the first to the last
+            by the constructor, some or all again where peaks have to be limited, and again by
+            ``blocks``.
+        rate: samples a second.
+        target_lufs: integrated loudness by BS.1770. It is missed only by silence, by speech that
+            would need more than 30 dB of gain, and by sound so peaky that the ceiling forbids it.
+        ceiling_dbtp: the largest true peak.
+
+    Attributes:
+        length: samples of the whole narration.
+        loudness: its integrated loudness in LUFS, ``-inf`` where there is nothing but silence.
+        spans: first sample and the one after the last of each segment's sound, pads included; of
+            length 0 for a segment that is silent.
+
+    Raises:
+        ValueError: a segment is not one-dimensional or holds NaN or infinity; a pause is negative.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[tuple[NDArray[np.float32], float]],
+        rate: int = SAMPLE_RATE,
+        *,
+        target_lufs: float = TARGET_LUFS,
+        ceiling_dbtp: float = CEILING_DBTP,
+    ) -> None:
+        self._parts = parts
+        self._rate = rate
+        self._ceiling = _gain(ceiling_dbtp - _LIMITER_MARGIN_DB)
+        self._placed: list[_Placed] = []
+        self._remembered: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._room = _REMEMBERED
+        self.spans: list[tuple[int, int]] = []
+        self.length = self._place()
+        self._gain, self.loudness = self._level(target_lufs)
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """The narration from its head to its tail: float32 ``[n]`` of any lengths above 0.
+
+        The same samples each time it is called.
+        """
+        tone = _RoomTone()
+        position = 0
+        for placed in self._placed:
+            yield from tone.blocks(placed.start - position)
+            sound = self._limited(placed, self._gain)
+            yield sound + tone.take(len(sound))
+            position = placed.end
+        yield from tone.blocks(self.length - position)
+
+    def _place(self) -> int:
+        """Measure each segment and give it its place; the length of the whole."""
+        pad = round(PAD_SECONDS * self._rate)
+        position = round(HEAD_SECONDS * self._rate)
+        pause = 2 * pad
+        for number, (samples, pause_seconds) in enumerate(self._parts):
+            _check(samples, pause_seconds, number)
+            sound = _trimmed(samples, self._rate)
+            if len(sound):
+                if self._placed:
+                    # The pads of both neighbours are part of the pause.
+                    position += max(0, pause - 2 * pad)
+                peaks = true_peaks(sound)
+                energies = step_energies(sound, self._rate, position)
+                peak = float(peaks.max())
+                self._placed.append(_Placed(number, position, len(sound), peak, energies))
+                self._remember(number, sound, peaks)
+                pause = 0
+            self.spans.append((position, position + len(sound)))
+            position += len(sound)
+            # A silent segment adds its pause to the one before it only where it is longer.
+            pause = max(pause, round(pause_seconds * self._rate))
+        return position + round(TAIL_SECONDS * self._rate)
+
+    def _remember(
+        self, number: int, sound: NDArray[np.float32], peaks: NDArray[np.float32]
+    ) -> None:
+        if len(sound) <= self._room:
+            self._room -= len(sound)
+            self._remembered[number] = sound, peaks
+
+    def _level(self, target_lufs: float) -> tuple[float, float]:
+        """The gain, as a factor, and the loudness that it gives."""
+        unlimited = self._loudness(1.0, math.inf)
+        if unlimited == -math.inf:
+            return 1.0, unlimited
+        gain = min(target_lufs - unlimited, MOST_GAIN_DB)
+        reached = self._loudness(_gain(gain), self._ceiling)
+        for _ in range(_LEVEL_ROUNDS):
+            missing = target_lufs - reached
+            if abs(missing) < _LEVEL_TOLERANCE_LU or gain + missing > MOST_GAIN_DB:
+                break
+            gain += missing
+            reached = self._loudness(_gain(gain), self._ceiling)
+        return _gain(gain), reached
+
+    def _loudness(self, gain: float, ceiling: float) -> float:
+        """The loudness in LUFS of all with a gain and a ceiling. Only what is limited is read."""
+        step = step_samples(self._rate)
+        total = np.zeros(-(-self.length // step))
+        for placed in self._placed:
+            energies = placed.energies * gain**2
+            if placed.peak * gain > ceiling:
+                sound = self._limited(placed, gain)
+                energies = step_energies(sound, self._rate, placed.start)
+            first = placed.start // step
+            total[first : first + len(energies)] += energies
+        return gated_loudness(total, self.length, self._rate)
+
+    def _limited(self, placed: _Placed, gain: float) -> NDArray[np.float32]:
+        # By itself: what the limiter does to a sound ends within its pads.
+        if placed.number in self._remembered:
+            sound, peaks = self._remembered[placed.number]
+        else:
+            sound, peaks = _trimmed(self._parts[placed.number][0], self._rate), None
+        if placed.peak * gain <= self._ceiling:
+            return sound * np.float32(gain)
+        peaks = true_peaks(sound) if peaks is None else peaks
+        return limited(sound, peaks, gain, self._ceiling, self._rate)
 
 
 def master(
@@ -50,28 +208,12 @@ def master(
     *,
     target_lufs: float = TARGET_LUFS,
 ) -> NDArray[np.float32]:
-    """Join segments to a narration of even loudness.
-
-    Only the silent ends of a segment are trimmed, never a silence inside it. A pause reaches from
-    the end of one segment's sound to the start of the next one's, and holds quiet room tone, which
-    is the same for the same length.
-
-    Args:
-        parts: for each segment its samples, ``[n]`` (float, mono, any n), and the pause after it in
-            seconds; the last one's pause is replaced by the tail.
-        rate: samples a second.
-        target_lufs: integrated loudness by BS.1770. It is missed only by silence, by speech that
-            would need more than 30 dB of gain, and by sound so peaky that −3 dBTP forbids it.
-
-    Returns:
-        float32 ``[n]``: head, segments and pauses, tail; its true peak is at most −3 dBTP.
+    """All blocks of a ``Mastering`` as one array, float32 ``[n]``, for what fits into memory.
 
     Raises:
-        ValueError: a segment is not one-dimensional or holds NaN or infinity; a pause is negative.
+        ValueError: as ``Mastering``.
     """
-    speech = _join(parts, rate)
-    speech = _levelled(speech, rate, target_lufs)
-    return speech + _room_tone(len(speech))
+    return np.concatenate(list(Mastering(parts, rate, target_lufs=target_lufs).blocks()))
 
 
 def pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -84,29 +226,6 @@ def pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
         raise ValueError("the samples hold NaN")
     scaled = np.rint(samples.astype(np.float64) * 32767)
     return np.clip(scaled, -32768, 32767).astype(np.int16)
-
-
-def _join(parts: Sequence[tuple[NDArray[np.float32], float]], rate: int) -> NDArray[np.float32]:
-    pad = round(PAD_SECONDS * rate)
-    placed: list[tuple[int, NDArray[np.float32]]] = []
-    position = round(HEAD_SECONDS * rate)
-    pause = 2 * pad
-    for number, (samples, pause_seconds) in enumerate(parts):
-        _check(samples, pause_seconds, number)
-        sound = _trimmed(samples, rate)
-        if len(sound):
-            if placed:
-                # The pads of both neighbours are part of the pause.
-                position += max(0, pause - 2 * pad)
-            placed.append((position, sound))
-            position += len(sound)
-            pause = 0
-        # A silent segment adds its pause to the one before it only where it is longer.
-        pause = max(pause, round(pause_seconds * rate))
-    joined = np.zeros(position + round(TAIL_SECONDS * rate), dtype=np.float32)
-    for start, sound in placed:
-        joined[start : start + len(sound)] = sound
-    return joined
 
 
 def _check(samples: NDArray[np.float32], pause_seconds: float, number: int) -> None:
@@ -145,52 +264,23 @@ def _trimmed(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     return kept
 
 
-def _levelled(speech: NDArray[np.float32], rate: int, target_lufs: float) -> NDArray[np.float32]:
-    loudness = integrated_loudness(speech, rate)
-    if loudness == -math.inf:
-        return speech
-    peaks = true_peaks(speech)
-    gain = min(target_lufs - loudness, MOST_GAIN_DB)
-    limited = _limited(speech, peaks, _gain(gain), rate)
-    for _ in range(_LEVEL_ROUNDS):
-        missing = target_lufs - integrated_loudness(limited, rate)
-        if abs(missing) < _LEVEL_TOLERANCE_LU or gain + missing > MOST_GAIN_DB:
-            break
-        gain += missing
-        limited = _limited(speech, peaks, _gain(gain), rate)
-    return limited
+class _RoomTone:
+    """Soft noise that falls towards the treble: the same from its start, whenever it is made."""
 
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(1770)
+        self._state = np.zeros(1)
 
-def _limited(
-    samples: NDArray[np.float32], peaks: NDArray[np.float32], gain: float, rate: int
-) -> NDArray[np.float32]:
-    """``gain * samples``, turned down smoothly around each peak above the ceiling, never clipped.
+    def take(self, length: int) -> NDArray[np.float32]:
+        noise = self._random.standard_normal(length, dtype=np.float32)
+        soft, self._state = lfilter([1.0], [1.0, -_TONE_POLE], noise, zi=self._state)
+        # The root mean square of such noise is 1 / sqrt(1 - pole²).
+        level = _gain(ROOM_TONE_DBFS) * math.sqrt(1 - _TONE_POLE**2)
+        return np.asarray(soft * level, dtype=np.float32)
 
-    ``peaks`` are the true peaks of ``samples`` before the gain.
-    """
-    limit = _gain(CEILING_DBTP - _LIMITER_MARGIN_DB) / gain
-    raised = samples * np.float32(gain)
-    reach = round(_LOOK_AHEAD_SECONDS * rate)
-    window = np.hanning(2 * reach + 3)[1:-1]
-    window /= window.sum()
-    over = np.flatnonzero(peaks > limit)
-    # Peaks so near to each other that their curves meet are turned down together.
-    for near in np.split(over, np.flatnonzero(np.diff(over) > 4 * reach) + 1) if len(over) else ():
-        span = slice(max(0, near[0] - 2 * reach), near[-1] + 2 * reach + 1)
-        wanted = limit / np.maximum(peaks[span], limit)
-        held = minimum_filter1d(wanted, 2 * reach + 1, mode="nearest")
-        # Each smoothed value is a mean of held ones that all reach the peak, so none is above
-        # what that peak allows.
-        raised[span] *= fftconvolve(np.pad(held, reach, mode="edge"), window, mode="valid")
-    return raised
-
-
-def _room_tone(length: int) -> NDArray[np.float32]:
-    """Soft noise that falls towards the treble; always the same for the same length."""
-    noise = np.random.default_rng(1770).standard_normal(length, dtype=np.float32)
-    soft = lfilter([1.0], [1.0, -0.9], noise)
-    level = math.sqrt(float(np.mean(soft**2))) if length else 1.0
-    return (soft * (_gain(ROOM_TONE_DBFS) / level)).astype(np.float32)
+    def blocks(self, length: int) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, length, _TONE_BLOCK):
+            yield self.take(min(_TONE_BLOCK, length - start))
 
 
 def _gain(decibels: float) -> float:

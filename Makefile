@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+FRONTEND := examples/frontend
+FRONTEND_READY := $(FRONTEND)/node_modules/.ready
 ARGS ?=
 
-.PHONY: demo test drills lint types setup lock clean
+.PHONY: demo test e2e drills lint types setup lock clean
 
 demo: $(READY)
 	$(BIN)/narrator-daemon demo $(ARGS)
@@ -14,6 +16,17 @@ demo: $(READY)
 # One process a core, and one thread in each: numeric libraries would start as many more.
 test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
+
+# The demo page in a real browser. What the page is built from must give what is packaged.
+e2e: $(READY) $(FRONTEND_READY)
+	sh tools/get_chromium.sh
+	cd $(FRONTEND) && npm run --silent check && node build.mjs $(CURDIR)/$(VENV)/page
+	diff --recursive $(VENV)/page narrator_daemon/emulator/page
+	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
+
+$(FRONTEND_READY): $(FRONTEND)/package-lock.json
+	cd $(FRONTEND) && npm ci --silent
+	touch $@
 
 # The long run of the fault drills: make drills ARGS="--seeds 5"
 drills: $(READY)

@@ -1,9 +1,11 @@
-// Builds the demo page into the Python package, which serves it as it is.
+// Builds the demo page into the Python package, which serves it as it is, or into another folder.
 
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
-const out = new URL("../../narrator_daemon/emulator/page/", import.meta.url);
+const packaged = new URL("../../narrator_daemon/emulator/page/", import.meta.url);
+const out = process.argv[2] ? pathToFileURL(`${process.argv[2]}/`) : packaged;
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 const { metafile } = await build({

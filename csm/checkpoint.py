@@ -1,44 +1,35 @@
-"""Weights from the hub's layout: a hub id or a local folder to a model on a device."""
+"""A checkpoint in the hub's layout to tensors on a device.
+
+The weights are read from the safetensors files directly, one tensor at a time and the largest
+first, so that no more is held than the result: the source is a mapped file that is let go after
+each tensor.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
+import functools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub.constants
 import torch
 import transformers.utils.logging as transformers_logging
-from huggingface_hub import get_token, hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    RemoteEntryNotFoundError,
-    RepositoryNotFoundError,
-)
 from huggingface_hub.utils.tqdm import (
     are_progress_bars_disabled,
     disable_progress_bars,
     enable_progress_bars,
+    tqdm,
 )
 from safetensors import SafetensorError, safe_open
-from transformers import AutoTokenizer, CsmConfig, CsmForConditionalGeneration
+from torch import Tensor
+from transformers import AutoTokenizer, CsmConfig, CsmForConditionalGeneration, MimiModel
 
-from csm import CsmError, OutOfMemory
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-#: Where the weights are listed or lie, unless config.json's ``transformers_weights`` names it.
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+from csm import CsmError, OutOfMemory, hub
+from csm.layout import AUDIO_EMBEDDING, CODEC_PREFIX, DEPTH_EMBEDDING, expected_shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,22 +38,33 @@ class Checkpoint:
 
     Attributes:
         name: the hub id or folder it was asked for by.
-        model: transformers' ``CsmForConditionalGeneration``, in eval mode on ``device``.
+        config: transformers' ``CsmConfig``.
+        tensors: every weight but the codec's, by its name on the hub, in ``dtype`` on ``device``;
+            see ``csm.layout``. The two names of the shared audio embedding give one tensor. Whoever
+            rearranges a weight takes it out of here, so that it is not held twice.
+        codec: transformers' ``MimiModel``, float32, in eval mode, on ``device``.
         tokenizer: the Llama 3.2 tokenizer with CSM's two audio tokens.
         device: where it computes, with its number where there can be several.
         dtype: of backbone and depth decoder; the codec's is always float32.
     """
 
     name: str
-    model: Any
+    config: Any
+    tensors: dict[str, Tensor]
+    codec: Any
     tokenizer: Any
     device: torch.device
     dtype: torch.dtype
 
-
-class _Csm(CsmForConditionalGeneration):  # type: ignore[misc]
-    # The codec alone stays in float32 where the rest is loaded in bfloat16.
-    _keep_in_fp32_modules_strict = frozenset({"codec_model"})
+    @functools.cached_property
+    def model(self) -> Any:
+        """The ``CsmForConditionalGeneration`` of transformers over the same tensors."""
+        codec = {f"{CODEC_PREFIX}{name}": t for name, t in self.codec.state_dict().items()}
+        network = CsmForConditionalGeneration.from_pretrained(
+            None, config=self.config, state_dict={**self.tensors, **codec}, dtype=self.dtype
+        )
+        network.codec_model = self.codec
+        return network.to(self.device).eval()
 
 
 def load_checkpoint(
@@ -91,14 +93,26 @@ def load_checkpoint(
         OutOfMemory: it does not fit.
     """
     place = resolve_device(device)
+    if dtype is None:
+        dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
     with _bars_only_at_a_terminal():
-        folder = _local_folder(model, token)
-        _check_config(folder, model)
-        if dtype is None:
-            dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-        network = _load_model(folder, model, place, dtype)
+        folder = hub.local_folder(model, token)
+        raw_config = hub.read_config(folder, model)
+        files = hub.weight_files(folder, model, raw_config)
+        config = _config(raw_config, model)
         tokenizer = _load_tokenizer(folder, model)
-    return Checkpoint(model, network, tokenizer, place, dtype)
+        try:
+            weights = _Weights(files, model)
+            codec = _load_codec(config, weights, place)
+            tensors = _load_tensors(config, weights, place, dtype)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise _does_not_fit(model, place) from error
+        except RuntimeError as error:
+            # How torch says it of a CPU's memory.
+            if "can't allocate memory" not in str(error):
+                raise
+            raise _does_not_fit(model, place) from error
+    return Checkpoint(model, config, tensors, codec, tokenizer, place, dtype)
 
 
 def resolve_device(device: str) -> torch.device:
@@ -132,202 +146,151 @@ def resolve_device(device: str) -> torch.device:
     return torch.device("cuda", number)
 
 
-def _local_folder(model: str, token: str | None) -> Path:
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    if not _HUB_ID.fullmatch(model):
-        raise CsmError(
-            f"there is no folder {model}, and it is no hub id either (those look like "
-            "sesame/csm-1b): give one of the two as the model"
-        )
-    try:
-        return _hub_folder(model, token, local_only=True)
-    except EntryNotFoundError:
-        pass
-    try:
-        return _hub_folder(model, token, local_only=False)
-    except CsmError:
-        raise
-    except Exception as error:
-        # The hub's client lets some errors of its HTTP library through, and changes that library.
-        raise CsmError(_hub_advice(model, token, error)) from error
-
-
-def _hub_folder(model: str, token: str | None, *, local_only: bool) -> Path:
-    """Get just the files that are needed into the hub's cache and return their folder.
+class _Weights:
+    """The tensors of some safetensors files, of which none is held here.
 
     Raises:
-        EntryNotFoundError: a file is not there: in the cache, if ``local_only``.
+        CsmError: a file cannot be read.
     """
 
-    def get(name: str, revision: str | None = None) -> Path:
-        return Path(
-            hf_hub_download(
-                model, name, revision=revision, token=token, local_files_only=local_only
-            )
-        )
+    def __init__(self, files: list[Path], model: str) -> None:
+        self.model = model
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self._files: dict[str, Path] = {}
+        for file in files:
+            with self._open(file) as opened:
+                for name in opened.keys():  # noqa: SIM118 - it is no mapping
+                    self._files[name] = file
+                    self.shapes[name] = tuple(opened.get_slice(name).get_shape())
 
-    config_file = get("config.json")
-    # All other files of the same commit, even if the repository changes meanwhile.
-    commit = config_file.parent.name
-    for name in TOKENIZER_FILES:
-        get(name, commit)
-    named = _read_json(config_file, model).get("transformers_weights")
-    first, *others = [named] if named else WEIGHT_FILES
-    try:
-        weights = get(first, commit)
-    except EntryNotFoundError as error:
-        # Look on for the other name only where the answer was no, not where there was no answer.
-        unanswered = isinstance(error, LocalEntryNotFoundError) and not local_only
-        if unanswered or not others:
-            raise
-        weights = get(others[0], commit)
-    if weights.name.endswith(".index.json"):
-        for shard in _shards(weights, model):
-            get(shard, commit)
-    return config_file.parent
+    def read(self, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """One tensor, copied out of its file."""
+        # Opened anew for each: the pages of a mapped file count as resident until it is closed.
+        with self._open(self._files[name]) as opened:
+            tensor: Tensor = opened.get_tensor(name)
+            if not tensor.is_floating_point():
+                raise CsmError(
+                    f"{self.model} holds {name} as {tensor.dtype}, as a quantised checkpoint does: "
+                    "give the checkpoint as it was released, in float32 or bfloat16"
+                )
+            return tensor.to(device=device, dtype=dtype, copy=True)
 
-
-def _hub_advice(model: str, token: str | None, error: Exception) -> str:
-    page = f"https://huggingface.co/{model}"
-    known = token or get_token()
-    if isinstance(error, GatedRepoError):
-        if known:
-            return (
-                f"{model} is gated and the token's account has no access to it: accept the terms "
-                f"at {page} with that account, or set HF_TOKEN to a token of one that has, with "
-                "the right to read gated repositories"
-            )
-        return (
-            f"{model} is gated and there is no token: accept the terms at {page}, make a read "
-            "token at https://huggingface.co/settings/tokens and set HF_TOKEN to it"
-        )
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-    if isinstance(error, RepositoryNotFoundError):
-        return (
-            f"the hub knows no model {model}, or hides it from "
-            f"{'this token' if known else 'requests without a token'}, and there is no folder of "
-            "that name here: check the spelling, and HF_TOKEN if it is private"
-        )
-    if status in {401, 403}:
-        return (
-            f"the hub refused the token for {model}: it is wrong, expired or may not read this "
-            "model; make a new read token at https://huggingface.co/settings/tokens and set "
-            "HF_TOKEN to it"
-        )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"the disk is full, {model} could not be saved: free some space or set HF_HOME"
-    if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EROFS}:
-        return (
-            f"{error.filename} may not be written, {model} could not be saved: "
-            "set HF_HOME to a folder that this user may write to"
-        )
-    if isinstance(error, RemoteEntryNotFoundError):
-        return (
-            f"{model} on the hub lacks a file that a CSM checkpoint needs: config.json, "
-            "tokenizer.json, tokenizer_config.json and safetensors weights, as transformers saves "
-            "them"
-        )
-    offline = " (HF_HUB_OFFLINE is set)" if huggingface_hub.constants.HF_HUB_OFFLINE else ""
-    return (
-        f"{model} is not in the local cache and the hub cannot be reached{offline}: check the "
-        "network and proxy settings, or copy the checkpoint here and give its folder as the model"
-    )
+    @contextlib.contextmanager
+    def _open(self, file: Path) -> Iterator[Any]:
+        try:
+            with safe_open(file, framework="pt") as opened:
+                yield opened
+        except (SafetensorError, OSError) as error:
+            raise hub.damaged_file(file, self.model, error) from error
 
 
-def _check_config(folder: Path, model: str) -> None:
-    config_file = folder / "config.json"
-    if not config_file.is_file():
-        raise CsmError(
-            f"the folder {model} holds no config.json: give the folder of a CSM checkpoint as "
-            "transformers saves it (config.json, tokenizer.json, safetensors weights)"
-        )
-    config = _read_json(config_file, model)
-    if config.get("model_type") != "csm":
-        raise CsmError(
-            f"{model} is no CSM checkpoint for transformers: its config.json says model_type "
-            f"{config.get('model_type')!r}, where csm is needed"
-        )
-    for name in TOKENIZER_FILES:
-        if not (folder / name).is_file():
-            raise CsmError(f"{model} holds no {name}: copy the checkpoint's tokenizer there")
-    named = config.get("transformers_weights")
-    found = [name for name in ([named] if named else WEIGHT_FILES) if (folder / name).is_file()]
-    if not found:
-        raise CsmError(
-            f"{model} holds no weights: {named or ' or '.join(WEIGHT_FILES)} is missing from "
-            f"{folder}; copy the checkpoint again"
-        )
-    shards = [found[0]]
-    if found[0].endswith(".index.json"):
-        shards = _shards(folder / found[0], model)
-    for shard in shards:
-        _check_safetensors(folder / shard, model)
+def _load_tensors(
+    config: Any, weights: _Weights, device: torch.device, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    expected = expected_shapes(config)
+    if config.tie_codebooks_embeddings:
+        # Either is enough where they are one.
+        for one, other in (
+            (AUDIO_EMBEDDING, DEPTH_EMBEDDING),
+            (DEPTH_EMBEDDING, AUDIO_EMBEDDING),
+        ):
+            if one in weights.shapes and other not in weights.shapes:
+                del expected[other]
+    _check_shapes(expected, weights)
+    # The largest first: the copy that is on its way is then small when much is held.
+    order = sorted(expected, key=lambda name: -torch.Size(expected[name]).numel())
+    tensors: dict[str, Tensor] = {}
+    for name in tqdm(order, desc="Loading weights", unit="tensor"):  # type: ignore[no-untyped-call]
+        tensors[name] = weights.read(name, device, dtype)
+        if name in (AUDIO_EMBEDDING, DEPTH_EMBEDDING):
+            _share_audio_embedding(tensors)
+    for one, other in ((AUDIO_EMBEDDING, DEPTH_EMBEDDING), (DEPTH_EMBEDDING, AUDIO_EMBEDDING)):
+        if one not in tensors:
+            tensors[one] = tensors[other]
+    return tensors
 
 
-def _read_json(file: Path, model: str) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CsmError(f"{model} is damaged: {file} is no readable JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise CsmError(f"{model} is damaged: {file} holds no JSON object")
-    return content
+def _share_audio_embedding(tensors: dict[str, Tensor]) -> None:
+    """Keep the audio embedding once where the file holds it twice."""
+    one, other = tensors.get(AUDIO_EMBEDDING), tensors.get(DEPTH_EMBEDDING)
+    if one is not None and other is not None and one is not other and torch.equal(one, other):
+        tensors[DEPTH_EMBEDDING] = one
 
 
-def _shards(index_file: Path, model: str) -> list[str]:
-    places = _read_json(index_file, model).get("weight_map")
-    if not isinstance(places, dict) or not all(
-        isinstance(shard, str) and Path(shard).name == shard for shard in places.values()
-    ):
-        raise CsmError(f"{model} is damaged: {index_file} lists no weight files of this folder")
-    return sorted(set(places.values()))
-
-
-def _check_safetensors(file: Path, model: str) -> None:
-    """Read the header, which is checked against the file's length: a truncated file shows here."""
-    try:
-        with safe_open(file, framework="pt"):
-            pass
-    except (SafetensorError, OSError) as error:
-        raise CsmError(
-            f"{model} is incomplete or damaged: {file} cannot be read ({error}); delete it and "
-            "load the checkpoint again, or copy it again"
-        ) from error
-
-
-def _load_model(folder: Path, model: str, device: torch.device, dtype: torch.dtype) -> Any:
-    try:
-        config = CsmConfig.from_pretrained(folder)
-        network, info = _Csm.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-        network = network.to(device).eval()
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemory(
-            f"{model} does not fit into the memory of {device}: free some, "
-            "or set the device to another"
-        ) from error
-    except Exception as error:
-        # Whatever transformers makes of a folder that looked right: shapes, values, names.
-        raise CsmError(
-            f"{model} cannot be loaded ({type(error).__name__}: {str(error)[:300]}); check that "
-            "the folder holds one whole CSM checkpoint as transformers saves it"
-        ) from error
-    # transformers fills what it did not find with random numbers and goes on.
-    missing = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+def _check_shapes(expected: Mapping[str, tuple[int, ...]], weights: _Weights) -> None:
+    missing = sorted(set(expected) - set(weights.shapes))
     if missing:
         raise CsmError(
-            f"{model} lacks {len(missing)} of the weights of a CSM, {missing[0]} for one: "
+            f"{weights.model} lacks {len(missing)} of the weights of a CSM, {missing[0]} for one: "
             "copy the checkpoint again"
         )
-    return network
+    for name, shape in expected.items():
+        if weights.shapes[name] != shape:
+            raise CsmError(
+                f"{weights.model} cannot be loaded: {name} has the shape {weights.shapes[name]} in "
+                f"its file, where config.json says {shape}; copy the checkpoint again, config.json "
+                "and weights from the same place"
+            )
+
+
+def _config(raw: dict[str, Any], model: str) -> Any:
+    # Some versions of transformers write this and others refuse it; it says nothing that
+    # tie_codebooks_embeddings does not.
+    known = {key: value for key, value in raw.items() if key != "tie_word_embeddings"}
+    try:
+        config = CsmConfig.from_dict(known)
+        expected_shapes(config)
+        plain = all(
+            not (part.attention_bias or part.mlp_bias) and part.hidden_act == "silu"
+            for part in (config, config.depth_decoder_config)
+        )
+    except Exception as error:
+        # Whatever transformers makes of a JSON object that says it is a CSM.
+        raise CsmError(
+            f"{model} cannot be loaded: its config.json is not one of a CSM "
+            f"({type(error).__name__}: {str(error)[:300]}); copy it again"
+        ) from error
+    if not plain:
+        raise CsmError(
+            f"{model} cannot be loaded: its config.json asks for biases or for another activation "
+            "than silu, which no released CSM has"
+        )
+    return config
+
+
+def _load_codec(config: Any, weights: _Weights, device: torch.device) -> Any:
+    state = {
+        name.removeprefix(CODEC_PREFIX): weights.read(name, device, torch.float32)
+        for name in weights.shapes
+        if name.startswith(CODEC_PREFIX)
+    }
+    try:
+        # transformers knows how its own names have changed since the files were written.
+        codec, info = MimiModel.from_pretrained(
+            None,
+            config=config.codec_config,
+            state_dict=state,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+        missing = sorted(info["missing_keys"])
+        codec = codec.to(device).eval()
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        # Shapes that are wrong, and whatever else transformers makes of them.
+        raise CsmError(
+            f"the codec of {weights.model} cannot be loaded ({type(error).__name__}: "
+            f"{str(error)[:300]}); check that the folder holds one whole CSM checkpoint as "
+            "transformers saves it"
+        ) from error
+    # transformers fills what it did not find with random numbers and goes on.
+    if missing:
+        raise CsmError(
+            f"{weights.model} lacks {len(missing)} of the weights of its codec, {missing[0]} for "
+            "one: copy the checkpoint again"
+        )
+    return codec
 
 
 def _load_tokenizer(folder: Path, model: str) -> Any:
@@ -346,18 +309,27 @@ def _load_tokenizer(folder: Path, model: str) -> Any:
     return tokenizer
 
 
+def _does_not_fit(model: str, device: torch.device) -> OutOfMemory:
+    return OutOfMemory(
+        f"{model} does not fit into the memory of {device}: free some, or set the device to another"
+    )
+
+
 @contextlib.contextmanager
 def _bars_only_at_a_terminal() -> Iterator[None]:
-    if sys.stderr.isatty():
-        yield
-        return
+    """Silence the libraries: their bars off a terminal, their loading reports always."""
     hub_shown = not are_progress_bars_disabled()
     transformers_shown = transformers_logging.is_progress_bar_enabled()
-    disable_progress_bars()
+    verbosity = transformers_logging.get_verbosity()
+    # Ours is the bar of the weights; transformers' would be that of the codec alone.
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     try:
         yield
     finally:
+        transformers_logging.set_verbosity(verbosity)
         if hub_shown:
             enable_progress_bars()
         if transformers_shown:

@@ -15,10 +15,12 @@ import huggingface_hub.constants
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import CsmConfig, CsmForConditionalGeneration
 
 import csm
 from csm import CsmError, load_checkpoint
 from csm.checkpoint import resolve_device
+from csm.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
 
 HUB_ID = "owner/tiny-csm"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -54,38 +56,43 @@ def test_the_hubs_layout_loads_whole(tiny: Path, capfd: pytest.CaptureFixture[st
     assert checkpoint.name == str(tiny)
     assert checkpoint.device == torch.device("cpu")
     assert checkpoint.dtype == torch.float32
-    loaded = checkpoint.model.state_dict()
-    # The codec's names in files differ from those in memory, by transformers' version.
     saved = {name: w for name, w in all_weights(tiny).items() if "codec_model" not in name}
     assert len(saved) > 30
-    assert all(torch.equal(loaded[name], saved[name]) for name in saved)
-    assert not checkpoint.model.training
+    assert all(torch.equal(checkpoint.tensors[name], saved[name]) for name in saved)
+    assert not checkpoint.codec.training
     # Off a terminal, no progress bars.
     assert capfd.readouterr() == ("", "")
 
 
 def test_the_released_rope_scaling_is_kept(tiny: Path) -> None:
-    model = load_checkpoint(str(tiny), device="cpu").model
+    config = load_checkpoint(str(tiny), device="cpu").config
     expected = {"rope_type": "llama3", "rope_theta": 500_000.0, "factor": 32.0}
-    backbone, depth = model.config.rope_parameters, model.depth_decoder.config.rope_parameters
+    backbone, depth = config.rope_parameters, config.depth_decoder_config.rope_parameters
     assert expected.items() <= backbone.items() and expected.items() <= depth.items()
     assert (backbone["low_freq_factor"], backbone["high_freq_factor"]) == (0.125, 0.5)
     assert (depth["low_freq_factor"], depth["high_freq_factor"]) == (0.001953125, 0.0078125)
-    # The slow half of the frequencies is slowed down by the factor, the fast ones are not.
-    plain = 500_000.0 ** -(torch.arange(0, 16, 2) / 16)
-    ratio = plain / model.backbone_model.rotary_emb.inv_freq
-    assert ratio[0] == pytest.approx(1) and ratio[-1] == pytest.approx(32)
+
+
+def test_names_and_shapes_are_those_of_transformers() -> None:
+    config = CsmConfig()
+    with torch.device("meta"):
+        theirs = CsmForConditionalGeneration(config).state_dict()
+    assert expected_shapes(config) == {
+        name: tuple(weight.shape) for name, weight in theirs.items() if "codec_model" not in name
+    }
 
 
 def test_bfloat16_spares_the_codec(tiny: Path) -> None:
     checkpoint = load_checkpoint(str(tiny), device="cpu", dtype=torch.bfloat16)
     saved = all_weights(tiny)
-    for name, tensor in checkpoint.model.named_parameters():
-        if name.startswith("codec_model"):
-            assert torch.equal(tensor, saved.get(name, tensor))
-            assert tensor.dtype == torch.float32
-        else:
-            assert tensor.dtype == torch.bfloat16
+    assert all(tensor.dtype == torch.bfloat16 for tensor in checkpoint.tensors.values())
+    assert torch.equal(
+        checkpoint.tensors["lm_head.weight"], saved["lm_head.weight"].to(torch.bfloat16)
+    )
+    assert all(tensor.dtype == torch.float32 for tensor in checkpoint.codec.parameters())
+    loaded = {tuple(weight.shape): weight for weight in checkpoint.codec.state_dict().values()}
+    kernel = saved["codec_model.decoder.layers.0.conv.weight"]
+    assert torch.equal(loaded[tuple(kernel.shape)], kernel)
     (take,) = csm.Engine(checkpoint).speak(["Call me."], seed=0, max_seconds=0.5)
     assert len(take.samples) > 0
 
@@ -100,8 +107,52 @@ def test_the_plain_layout_loads_too(sharded: bool, copy: Path) -> None:
     else:
         (copy / INDEX).unlink()
         save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    model = load_checkpoint(str(copy), device="cpu").model
-    assert torch.equal(model.lm_head.weight, weights["lm_head.weight"])
+    tensors = load_checkpoint(str(copy), device="cpu").tensors
+    assert torch.equal(tensors["lm_head.weight"], weights["lm_head.weight"])
+
+
+def in_one_file(folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Replace a checkpoint's weights."""
+    save_file(weights, folder / "all.safetensors", metadata={"format": "pt"})
+    config(transformers_weights="all.safetensors")(folder)
+
+
+@pytest.mark.parametrize(
+    "names", [(AUDIO_EMBEDDING,), (DEPTH_EMBEDDING,), (AUDIO_EMBEDDING, DEPTH_EMBEDDING)]
+)
+def test_the_shared_embedding_is_held_once(names: tuple[str, ...], copy: Path) -> None:
+    """The released files hold it twice, those of later versions once, under either name."""
+    weights = all_weights(copy)
+    shared = weights[DEPTH_EMBEDDING]
+    rest = {name: weight for name, weight in weights.items() if weight is not shared}
+    rest.pop(AUDIO_EMBEDDING, None)
+    in_one_file(copy, {**rest, **{name: shared.clone() for name in names}})
+    tensors = load_checkpoint(str(copy), device="cpu").tensors
+    assert tensors[AUDIO_EMBEDDING] is tensors[DEPTH_EMBEDDING]
+    assert torch.equal(tensors[AUDIO_EMBEDDING], shared)
+
+
+def test_two_embeddings_that_differ_stay_two(copy: Path) -> None:
+    weights = all_weights(copy)
+    weights[AUDIO_EMBEDDING] = weights[DEPTH_EMBEDDING] + 1
+    in_one_file(copy, weights)
+    tensors = load_checkpoint(str(copy), device="cpu").tensors
+    assert torch.equal(tensors[AUDIO_EMBEDDING], tensors[DEPTH_EMBEDDING] + 1)
+
+
+def test_a_config_of_another_version_of_transformers(copy: Path) -> None:
+    for value in (True, False):
+        config(tie_word_embeddings=value)(copy)
+        assert load_checkpoint(str(copy), device="cpu").config.num_codebooks == 32
+
+
+def test_loading_holds_no_more_than_the_result(copy: Path) -> None:
+    """No tensor may stay in a mapped file, which may be replaced or vanish under it."""
+    checkpoint = load_checkpoint(str(copy), device="cpu")
+    for shard in shards(copy):
+        shard.write_bytes(bytes(shard.stat().st_size))
+    assert checkpoint.tensors["lm_head.weight"].abs().sum() > 0
+    assert all(tensor.isfinite().all() for tensor in checkpoint.codec.parameters())
 
 
 def unlink(*names: str) -> Callable[[Path], None]:
@@ -134,6 +185,30 @@ def forget_a_weight(folder: Path) -> None:
     edit(folder / INDEX, lambda index: index["weight_map"].pop("lm_head.weight"))
 
 
+def lose_of_the_codec(folder: Path) -> None:
+    weights = all_weights(folder)
+    del weights["codec_model.downsample.conv.weight"]
+    in_one_file(folder, weights)
+
+
+def misshape_the_codec(folder: Path) -> None:
+    in_one_file(
+        folder, {**all_weights(folder), "codec_model.downsample.conv.weight": torch.ones(3)}
+    )
+
+
+def untie(folder: Path) -> None:
+    weights = all_weights(folder)
+    weights.pop(AUDIO_EMBEDDING, None)
+    in_one_file(folder, weights)
+    config(tie_codebooks_embeddings=False)(folder)
+
+
+def quantise(folder: Path) -> None:
+    weights = all_weights(folder)
+    in_one_file(folder, {**weights, "lm_head.weight": weights["lm_head.weight"].to(torch.int8)})
+
+
 def point_outside(folder: Path) -> None:
     edit(folder / INDEX, lambda index: index["weight_map"].update({"x": "../../secret"}))
 
@@ -146,7 +221,12 @@ def point_outside(folder: Path) -> None:
         (write("config.json", "[]"), "holds no JSON object"),
         (config(model_type="llama"), "is no CSM checkpoint.*model_type 'llama'"),
         (config(hidden_size="wide"), "cannot be loaded"),
-        (config(hidden_size=128), "cannot be loaded|lacks .* of the weights"),
+        (config(hidden_size=128), r"embed_text_tokens.*shape \(\d+, 64\).*config.json says"),
+        (config(attention_bias=True), "asks for biases"),
+        (untie, "lacks 1 of the weights of a CSM, backbone_model.embed_tokens"),
+        (lose_of_the_codec, "lacks 1 of the weights of its codec"),
+        (misshape_the_codec, "the codec of .* cannot be loaded"),
+        (quantise, r"lm_head\.weight as torch\.int8.*quantised"),
         (unlink("tokenizer.json"), r"holds no tokenizer\.json"),
         (unlink("tokenizer_config.json"), r"holds no tokenizer_config\.json"),
         (write("tokenizer.json", "{}"), "tokenizer of .* cannot be loaded"),
@@ -309,7 +389,7 @@ def test_from_the_hub_then_from_the_cache(
     hub.requests.clear()
     monkeypatch.delenv("HF_TOKEN")
     again = load_checkpoint(HUB_ID, device="cpu")
-    assert torch.equal(first.model.lm_head.weight, again.model.lm_head.weight)
+    assert torch.equal(first.tensors["lm_head.weight"], again.tensors["lm_head.weight"])
     assert hub.requests == []
 
 

@@ -32,7 +32,14 @@ pilot, too little to find the place in most clips. The price is the search:
 How sure a hit is, is arithmetic: see :mod:`watermark.statistics`.
 """
 
-from watermark.checking import WEAK_SCORE, Trace, score_along, self_check
+from watermark.checking import (
+    WEAK_SCORE,
+    SelfCheck,
+    Trace,
+    Tracer,
+    score_along,
+    self_check,
+)
 from watermark.detection import (
     DEFAULT_FALSE_POSITIVE,
     MIN_SECONDS,
@@ -62,8 +69,10 @@ __all__ = [
     "Detection",
     "Detector",
     "Embedder",
+    "SelfCheck",
     "Span",
     "Trace",
+    "Tracer",
     "WatermarkKeyError",
     "check_key",
     "detect",

@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from watermark.chunks import Chunk, Chunks
 from watermark.evidence import Evidence, Trail, gather
 from watermark.features import features_of
 from watermark.keys import check_key
 from watermark.pattern import BLOCK_CELLS, CELL_SECONDS, CYCLE_CELLS, pattern_of
 from watermark.payload import CODED_BITS
-from watermark.samples import as_float, check_rate, mono
+from watermark.samples import as_float
 from watermark.scoring import Match, Scorer
 from watermark.search import SURE, Reading, search
 from watermark.spans import Run, Span, runs_of, spans_of
@@ -173,7 +174,8 @@ class Detector:
         *,
         false_positive: float = DEFAULT_FALSE_POSITIVE,
     ) -> None:
-        self._rate = check_rate(rate)
+        self._chunks = Chunks(rate, _CHUNK_SECONDS, _LAST_SECONDS)
+        self._rate = rate
         if not 0 < false_positive < 1:
             raise ValueError(f"false_positive is {false_positive}; it must be between 0 and 1")
         self._limit = false_positive
@@ -182,8 +184,6 @@ class Detector:
             raise ValueError("no key was given; a mark can only be found with its key")
         books = [] if candidates is None else list(candidates)
         self._searches = [_KeySearch(key, books) for key in each]
-        self._waiting: list[NDArray[np.float32]] = []
-        self._held = 0
         self._seconds = 0.0
         self._silent = True
 
@@ -197,39 +197,27 @@ class Detector:
         Raises:
             ValueError: the shape or type is no sound's.
         """
-        samples = as_float(block)
-        samples = samples[:, None] if samples.ndim == 1 else samples
-        if self._waiting and self._waiting[0].shape[1] != samples.shape[1]:
-            raise ValueError(f"a block has {samples.shape[1]} channels, unlike those before")
-        while len(samples):
-            part = samples[: _LAST_SECONDS * self._rate - self._held]
-            self._waiting.append(np.where(np.isfinite(part), part, np.float32(0)))
-            self._held += len(part)
-            samples = samples[len(part) :]
-            if self._held == _LAST_SECONDS * self._rate:
-                self._search(_CHUNK_SECONDS * self._rate)
+        for chunk in self._chunks.feed(block):
+            self._search(chunk)
 
     def finish(self) -> Detection:
         """What was found. The detector is spent then."""
-        if self._held:
-            self._search(self._held)
+        for chunk in self._chunks.finish():
+            self._search(chunk)
         for search_ in self._searches:
             search_.finish()
         return self._verdict()
 
-    def _search(self, count: int) -> None:
-        waiting = np.concatenate(self._waiting)
-        chunk, rest = mono(waiting[:count]), waiting[count:]
-        self._waiting, self._held = ([rest.copy()] if len(rest) else []), len(rest)
-        begin, length = self._seconds, len(chunk) / self._rate
+    def _search(self, chunk: Chunk) -> None:
+        begin, length = self._seconds, len(chunk.samples) / self._rate
         self._seconds += length
-        peak = float(np.abs(chunk).max())
+        peak = float(np.abs(chunk.samples).max())
         if peak < _SILENCE:
             return
         self._silent = False
         if length < MIN_SECONDS:
             return
-        features = features_of(chunk / np.float32(peak), self._rate)
+        features = features_of(chunk.samples / np.float32(peak), self._rate)
         for each in self._searches:
             each.take(search(each.pattern, features, length), begin)
 

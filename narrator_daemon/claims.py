@@ -336,6 +336,11 @@ class Leases:
                 if now - self._beat_at[token] > 0.7 * self._ttl:
                     work.stop(Verdict.FENCED)
 
+    def held(self) -> tuple[int, float | None]:
+        """How many are held, and the monotonic time of the oldest of their last beats, or None."""
+        with self._lock:
+            return len(self._held), min(self._beat_at.values(), default=None)
+
     def drop(self, work: Work) -> None:
         """Stop beating for a claim and delete its lease.
 

@@ -125,11 +125,13 @@ class StreamState:
             ``stopped``.
         event_at: when the last event or keep-alive came, monotonic seconds; None for never.
         error: why it is not live, with what to do.
+        opened: how often it was opened, reconnects and renewals included.
     """
 
     name: Literal["connecting", "live", "waiting", "stopped"] = "stopped"
     event_at: float | None = None
     error: str | None = None
+    opened: int = 0
 
 
 class _Session(requests.Session):
@@ -261,6 +263,7 @@ class Subscription:
                     response.text[:300], response.status_code, self._project.books_path
                 )
             self._response = response
+            self._state = replace(self._state, opened=self._state.opened + 1)
             renew_at = time.monotonic() + RENEWAL_SECONDS
             try:
                 for event in parse_events(_chunks(response)):
@@ -283,7 +286,7 @@ class Subscription:
             )
         if event.name == "auth_revoked":
             raise _Ended("the access token expired or was revoked", again=True)
-        self._state = StreamState("live", time.monotonic())
+        self._state = StreamState("live", time.monotonic(), opened=self._state.opened)
         if event.name in {"put", "patch"}:
             hint = read_hint(event)
             if hint is not None:

@@ -13,44 +13,34 @@ from __future__ import annotations
 
 import random
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from narrator_daemon import __version__, keys, limiter, logs
+from narrator_daemon import __version__, keys, logs
 from narrator_daemon import book as books
-from narrator_daemon.book import Verdict
 from narrator_daemon.claims import Claims, Leases, now_ms
+from narrator_daemon.condition import Condition
 from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.health import StateFolder
 from narrator_daemon.job import Job, JobContext
 from narrator_daemon.leases import LeaseWatch
 from narrator_daemon.loops import Loop
-from narrator_daemon.project import (
-    WORKERS,
-    Contended,
-    Project,
-    Unavailable,
-    children,
-    database_errors,
-)
+from narrator_daemon.picking import Picker
+from narrator_daemon.project import WORKERS, Project, Unavailable, database_errors
 from narrator_daemon.reaper import Reaper
+from narrator_daemon.reconciler import Reconciler
 from narrator_daemon.renewal import Renewer
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.storage import AudioStore
 from narrator_daemon.subscription import WINDOW, Hint, Subscription
 from narrator_daemon.sweep import Sweeper
-from narrator_daemon.waiting import Candidate, Waiting
+from narrator_daemon.waiting import Waiting
 
 #: Seconds between looks at the books in work: cancel, delete and re-request are seen within two.
 _MIND_SECONDS = 1.0
-
-#: Most books that the next one is picked among.
-_MOST_AMONG = 32
 
 #: Seconds between writes of the state that health reads.
 _STATE_SECONDS = 1.0
@@ -58,17 +48,8 @@ _STATE_SECONDS = 1.0
 #: Seconds in which the last answers are sent after the grace period.
 _FAREWELL_SECONDS = 5.0
 
-#: Seconds a book is left alone when the database did not take its claim.
-_REFUSED_PAUSE_SECONDS = 10.0
-
-#: Most waiting books that are read at once, when all of them have to wait.
-_WIDEST_WINDOW = 32 * WINDOW
-
 #: Seconds between sweeps.
 _SWEEP_SECONDS = 3600.0
-
-#: Seconds without a round after which a loop counts as hanging.
-_LOOP_PATIENCE_SECONDS = 300.0
 
 _log = logs.get("worker")
 
@@ -104,14 +85,12 @@ class Worker:
             {"database": self._check_database, "storage": self._store.check}
         )
         self._waiting = Waiting()
-        # The next book is picked among so many of the oldest: more each time that another replica
-        # was faster, fewer with each book won. One that is alone keeps the order.
-        self._among = 1
-        # Until when the requesters that are at their limit wait, by the monotonic clock: one answer
-        # is enough for all that they have asked for.
-        self._limited: dict[str, float] = {}
+        self._picker = Picker(project, settings, self._claims, self._waiting)
         self._reaper = Reaper(
             project, self._claims, self._leases, self._watch, self._id, self._offer_again
+        )
+        self._reconciliation = Reconciler(
+            project, self._waiting, self._reaper, settings.claims.reconcile_seconds
         )
         self._stopping = threading.Event()
         self._hurried = threading.Event()
@@ -131,8 +110,6 @@ class Worker:
         self._sweep_at = time.monotonic() + random.uniform(0.1, 1.0) * _SWEEP_SECONDS  # noqa: S311
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
-        self._window = WINDOW
-        self._reconciled_at: float | None = None
         self._loaded = False
         self._subscription = Subscription(project, self._take_hint)
         report = self._dependencies.report
@@ -161,7 +138,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
-            folder.write(self._state("starting"))
+            folder.write(self._condition("starting").as_record())
             self._log_start()
             loading = threading.Thread(target=self._load, name="loading", daemon=True)
             loading.start()
@@ -226,50 +203,33 @@ class Worker:
                     return True
             # Here, as a database that does not answer holds up the one who beats.
             self._leases.let_go(time.monotonic())
-            folder.write(self._state("unhealthy" if self._problems() else "healthy"))
+            folder.write(self._condition("running").as_record())
         return False
 
-    def _problems(self) -> list[str]:
-        if not self._loaded:
-            return ["the model is being loaded"]
-        down = self._dependencies.down
-        problems = [f"{name}: {logs.redact(why)}" for name, why in down.items()]
-        if stuck := sum(job.stuck for job in self._current()):
-            problems.append(f"the engine is stuck on {stuck} of its books")
-        stream = self._subscription.state
-        if stream.name == "waiting":
-            problems.append(f"stream: {logs.redact(str(stream.error))}")
-        problems += [
-            f"the {loop.name} is {loop.overdue_seconds:.0f} s late"
-            for loop in self._loops
-            if loop.overdue_seconds > _LOOP_PATIENCE_SECONDS
-        ]
-        return problems
-
-    def _state(self, status: str) -> dict[str, Any]:
+    def _condition(self, phase: Literal["starting", "running", "stopping"]) -> Condition:
         now = time.monotonic()
         stream = self._subscription.state
         oldest = self._waiting.oldest()
-        return {
-            "status": status,
-            "problems": self._problems(),
-            "version": __version__,
-            "worker": self._id,
-            "engine": self._engine.name,
-            "device": self._engine.device if self._loaded else None,
-            "gpu_available": _gpu_available(),
-            "models_loaded": self._loaded,
-            "stream": {
-                "state": stream.name,
-                "seconds_since_event": None if stream.event_at is None else now - stream.event_at,
-            },
-            "seconds_since_reconcile": (
-                None if self._reconciled_at is None else now - self._reconciled_at
-            ),
-            "queue_depth": len(self._waiting),
-            "seconds_since_oldest_request": None if oldest is None else (now_ms() - oldest) / 1000,
-            "in_work": len(self._jobs),
-        }
+        leases, beat_at = self._leases.held()
+        reconciled_at = self._reconciliation.read_at
+        return Condition(
+            phase=phase,
+            worker=self._id,
+            engine=self._engine.name,
+            device=self._engine.device if self._loaded else None,
+            loaded=self._loaded,
+            down=self._dependencies.down,
+            stream=stream,
+            since_event=None if stream.event_at is None else now - stream.event_at,
+            late={loop.name: loop.overdue_seconds for loop in self._loops if loop.alive},
+            stuck=sum(job.stuck for job in self._current()),
+            in_work=len(self._jobs),
+            leases=leases,
+            since_beat=None if beat_at is None else now - beat_at,
+            since_reconcile=None if reconciled_at is None else now - reconciled_at,
+            queue_depth=len(self._waiting),
+            oldest_request=None if oldest is None else (now_ms() - oldest) / 1000,
+        )
 
     def _shut_down(self, folder: StateFolder) -> None:
         self._stopping.set()
@@ -280,7 +240,7 @@ class Worker:
         self._claimer.stop(timeout=_FAREWELL_SECONDS)
         while self._jobs and time.monotonic() < deadline and not self._hurried.is_set():
             self._leases.let_go(time.monotonic())
-            folder.write(self._state("stopping"))
+            folder.write(self._condition("stopping").as_record())
             time.sleep(0.05)
         for job in self._current():
             job.give_back_at_boundary()
@@ -318,34 +278,10 @@ class Worker:
         self._claimer.wake()
 
     def _reconcile(self) -> float:
-        """Read what waits and what is in work, as the stream may have missed something.
-
-        The window is a hundred books, in the order of their ids. Where all of them have to wait
-        (for their requester's limit, say), others may stand behind them: it grows until one may be
-        tried or all are seen.
-        """
-        reading = self._waiting.now_reading()
-        with database_errors(self._project.books_path):
-            by_status = self._project.books().order_by_child(books.STATUS)
-            waiting = children(
-                by_status.equal_to(books.REQUESTED).limit_to_first(self._window).get()
-            )
-            by_status = self._project.books().order_by_child(books.STATUS)
-            in_work = children(by_status.equal_to(books.PROCESSING).get())
-        complete = len(waiting) < self._window
-        self._waiting.refresh(waiting, now_ms(), complete=complete, since=reading)
-        all_wait = (
-            not complete
-            and self._window < _WIDEST_WINDOW
-            and self._waiting.free(time.monotonic()) == 0
-        )
-        self._window = 2 * self._window if all_wait else max(WINDOW, self._window // 2)
-        self._reaper.take_in({**waiting, **in_work})
-        self._reconciled_at = time.monotonic()
+        """Read what waits and what is in work, as the stream may have missed something."""
+        pause = self._reconciliation.round()
         self._claimer.wake()
-        if all_wait:
-            return 0.0
-        return self._settings.claims.reconcile_seconds * random.uniform(0.75, 1.25)  # noqa: S311
+        return pause
 
     def _claim_next(self) -> float:
         """Claim the next waiting book if there is room and nothing is down."""
@@ -353,70 +289,15 @@ class Worker:
             return 0.5
         if len(self._jobs) >= self._settings.daemon.books_at_once:
             return 1.0  # woken when a job ends
-        candidate = self._waiting.take(time.monotonic(), self._among)
-        if candidate is None:
+        attempted = self._picker.claim_next()
+        if attempted is None:
             return 1.0 if len(self._waiting) else 10.0  # woken by hints
-        try:
-            self._try(candidate)
-        except Unavailable as error:
-            # One book that cannot be written must not stand before all others.
-            pause = 1.0 if isinstance(error, Contended) else _REFUSED_PAUSE_SECONDS
-            self._waiting.put_back(candidate, time.monotonic() + pause)
-            raise
-        return 0.0
-
-    def _try(self, candidate: Candidate) -> None:
-        wait = self._wait_for_limit(candidate)
-        if wait > 0:
-            self._waiting.put_back(candidate, time.monotonic() + wait)
-            return
-        attempted = self._claims.claim(candidate.book_id)
-        _log.debug("tried", book=candidate.book_id, verdict=attempted.verdict.value)
-        if attempted.verdict is Verdict.LOST:
-            self._among = min(2 * self._among, _MOST_AMONG)
-        elif attempted.work is not None:
-            self._among = max(self._among - 1, 1)
         if attempted.work is not None:
             job = Job(self._context, attempted.work, self._end_job)
             with self._lock:
                 self._jobs[attempted.work.token] = job
             job.start()
-        elif attempted.verdict is Verdict.LATER:
-            self._waiting.put_back(candidate, time.monotonic() + attempted.wait_seconds)
-        elif attempted.verdict is Verdict.LEASED:
-            pause = self._settings.claims.beat_seconds
-            self._waiting.put_back(candidate, time.monotonic() + pause)
-        elif attempted.verdict is Verdict.EXHAUSTED:
-            _log.warning("book_failed", book=candidate.book_id, why="attempts used up")
-
-    def _wait_for_limit(self, candidate: Candidate) -> float:
-        """Seconds that the requester's limit makes a book wait; 0 for none."""
-        limit = self._settings.limits.requests_per_minute
-        if limit == 0:
-            return 0.0
-        if not candidate.known:
-            record = self._claims.read(candidate.book_id)
-            if record is None or record.get(books.STATUS) != books.REQUESTED:
-                return 0.0  # the claim will say why not
-            whole = Waiting()
-            whole.offer(candidate.book_id, record, now_ms())
-            candidate = whole.take(time.monotonic()) or candidate
-        if candidate.requested_by is None or candidate.is_retry:
-            return 0.0
-        uid, now = candidate.requested_by, time.monotonic()
-        if self._limited.get(uid, now) > now:
-            return self._limited[uid] - now
-        wait = limiter.grant(
-            self._project,
-            uid,
-            limiter.grant_name(candidate.book_id, candidate.requested_at, candidate.shown),
-            now_ms=now_ms(),
-            limit=limit,
-        )
-        if wait > 0:
-            still = {other: until for other, until in self._limited.items() if until > now}
-            self._limited = {**still, uid: now + wait / 1000}
-        return wait / 1000
+        return 0.0
 
     def _end_job(self, job: Job) -> None:
         with self._lock:
@@ -500,10 +381,3 @@ def _within(seconds: float, calls: list[Callable[[], None]]) -> None:
     deadline = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def _gpu_available() -> bool:
-    if torch := sys.modules.get("torch"):
-        return bool(torch.cuda.is_available())
-    # Not worth importing torch for: the driver's own device file says the same.
-    return Path("/dev/nvidia0").exists()

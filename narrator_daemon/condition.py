@@ -1,0 +1,126 @@
+"""How the daemon is at one moment: what its main loop sees, and what that means.
+
+One snapshot answers everyone who asks: the state file that ``health`` reads, systemd's watchdog,
+metrics.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from narrator_daemon import __version__, logs
+from narrator_daemon.subscription import StreamState
+
+#: Seconds without a round after which a loop counts as hanging.
+LOOP_PATIENCE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A snapshot. Times are seconds before it was taken, or None for never.
+
+    Attributes:
+        phase: ``starting`` until the first look, ``stopping`` from SIGTERM on.
+        worker: its id.
+        engine: the speech engine's name.
+        device: where it computes; None until it is loaded.
+        loaded: whether it is.
+        down: the dependencies that do not answer, and why.
+        stream: the stream of requested books.
+        since_event: since the stream brought something, keep-alives included.
+        late: for each loop, seconds by which its round is late or has been going on.
+        stuck: books in work that do not get on.
+        in_work: books in work.
+        leases: leases held.
+        since_beat: since the oldest of these was renewed.
+        since_reconcile: since all that waits was read.
+        queue_depth: waiting books that are known here; where there are more than a query brings,
+            those are not among them.
+        oldest_request: since the request of the oldest of these.
+    """
+
+    phase: Literal["starting", "running", "stopping"]
+    worker: str
+    engine: str
+    device: str | None
+    loaded: bool
+    down: dict[str, str]
+    stream: StreamState
+    since_event: float | None
+    late: dict[str, float]
+    stuck: int
+    in_work: int
+    leases: int
+    since_beat: float | None
+    since_reconcile: float | None
+    queue_depth: int
+    oldest_request: float | None
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong, for an operator."""
+        if not self.loaded:
+            return ["the model is being loaded"]
+        problems = [f"{name}: {logs.redact(why)}" for name, why in self.down.items()]
+        if self.stuck:
+            problems.append(f"the engine is stuck on {self.stuck} of its books")
+        if self.stream.name == "waiting":
+            problems.append(f"stream: {logs.redact(str(self.stream.error))}")
+        return problems + [f"the {name} is {self.late[name]:.0f} s late" for name in self._hanging]
+
+    @property
+    def _hanging(self) -> list[str]:
+        return [name for name, seconds in self.late.items() if seconds > LOOP_PATIENCE_SECONDS]
+
+    @property
+    def live(self) -> bool:
+        """Whether it works by itself, whatever it depends on; if not, it must be restarted."""
+        return not self.stuck and not self._hanging
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes books: the model is loaded and the stream is open."""
+        return self.phase == "running" and self.loaded and self.stream.name == "live"
+
+    @property
+    def status(self) -> str:
+        """``starting``, ``healthy``, ``unhealthy`` or ``stopping``."""
+        if self.phase != "running":
+            return self.phase
+        return "unhealthy" if self.problems else "healthy"
+
+    def as_record(self) -> dict[str, Any]:
+        """JSON values, as ``narrator-daemon health`` prints them."""
+        return {
+            "status": self.status,
+            "live": self.live,
+            "ready": self.ready,
+            "problems": self.problems,
+            "version": __version__,
+            "worker": self.worker,
+            "engine": self.engine,
+            "device": self.device,
+            "gpu_available": gpu_available(),
+            "models_loaded": self.loaded,
+            "stream": {
+                "state": self.stream.name,
+                "seconds_since_event": self.since_event,
+                "opened": self.stream.opened,
+            },
+            "seconds_since_reconcile": self.since_reconcile,
+            "queue_depth": self.queue_depth,
+            "seconds_since_oldest_request": self.oldest_request,
+            "in_work": self.in_work,
+            "leases": {"held": self.leases, "seconds_since_beat": self.since_beat},
+        }
+
+
+def gpu_available() -> bool:
+    """Whether this process could use a GPU; does not import torch for the answer."""
+    if torch := sys.modules.get("torch"):
+        return bool(torch.cuda.is_available())
+    # The driver's own device file says the same.
+    return Path("/dev/nvidia0").exists()

@@ -6,9 +6,9 @@ tests. Which one runs is said in config and in the log, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +36,12 @@ class Spoken:
     Attributes:
         index: the segment's place in the list that was submitted, from 0.
         samples: float32 mono at ``csm.SAMPLE_RATE``, within -1..1, shape ``[n]``, n > 0.
+        note: what is known of how it was made, as JSON values: kept with it and shown beside it.
     """
 
     index: int
     samples: NDArray[np.float32]
+    note: dict[str, Any] = field(default_factory=dict)
 
 
 class SpokenStream(Iterator[Spoken], Protocol):
@@ -74,7 +76,9 @@ class SpeechEngine(Protocol):
             SpeechError: it cannot; the message says what to do.
         """
 
-    def speak(self, segments: Sequence[str], *, seed: int) -> SpokenStream:
+    def speak(
+        self, segments: Sequence[str], *, seed: int, skip: Collection[int] = ()
+    ) -> SpokenStream:
         """Speak each segment, giving each one's audio as soon as it is finished, in any order.
 
         The same segments, seed, engine and settings give the same words and, per engine, the same
@@ -84,6 +88,7 @@ class SpeechEngine(Protocol):
         Args:
             segments: speakable text, each at most a few hundred characters.
             seed: any non-negative integer below 2**63.
+            skip: places of segments that need not be spoken; the others sound as if they were.
 
         Raises:
             SpeechError: a segment could not be spoken.

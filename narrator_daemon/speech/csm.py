@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -99,7 +99,9 @@ class CsmSpeech:
             seconds=round(time.monotonic() - started, 1),
         )
 
-    def speak(self, segments: Sequence[str], *, seed: int) -> SpokenStream:
+    def speak(
+        self, segments: Sequence[str], *, seed: int, skip: Collection[int] = ()
+    ) -> SpokenStream:
         """Speak segments; see ``SpeechEngine``.
 
         Raises:
@@ -111,7 +113,8 @@ class CsmSpeech:
             return _Spoken(
                 self._engine.speak(
                     segments, seed=seed, voice=self._voice, max_seconds=self._max_seconds
-                )
+                ),
+                skip,
             )
 
     def close(self) -> None:
@@ -124,12 +127,13 @@ class CsmSpeech:
 class _Spoken(SpokenStream):
     """Takes as the daemon knows them. ``close`` may be called from any thread."""
 
-    def __init__(self, speech: Speech) -> None:
+    def __init__(self, speech: Speech, skip: Collection[int]) -> None:
         self._speech = speech
+        self._skip = skip
 
     def __next__(self) -> Spoken:
         with _as_speech_errors():
-            take = next(self._speech)
+            take = next(take for take in self._speech if take.index not in self._skip)
         return Spoken(take.index, take.samples)
 
     def close(self) -> None:

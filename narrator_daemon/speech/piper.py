@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from hashlib import blake2b
 from importlib import metadata
@@ -82,9 +82,11 @@ class PiperSpeech:
         for _ in self.speak(["Ready."] * self._size, seed=0):
             pass
 
-    def speak(self, segments: Sequence[str], *, seed: int) -> Generator[Spoken, None, None]:
+    def speak(
+        self, segments: Sequence[str], *, seed: int, skip: Collection[int] = ()
+    ) -> Generator[Spoken, None, None]:
         """Speak ``segments``, several at once; see ``SpeechEngine``."""
-        waiting = iter(enumerate(segments))
+        waiting = ((index, text) for index, text in enumerate(segments) if index not in skip)
         running: set[Future[Spoken]] = set()
         try:
             for index, text in islice(waiting, self._size):

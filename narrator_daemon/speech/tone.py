@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -48,11 +48,14 @@ class ToneSpeech:
         """Compute the noise that all segments are cut from (some 50 ms)."""
         self._noise()
 
-    def speak(self, segments: Sequence[str], *, seed: int) -> Generator[Spoken, None, None]:
+    def speak(
+        self, segments: Sequence[str], *, seed: int, skip: Collection[int] = ()
+    ) -> Generator[Spoken, None, None]:
         """Give noise of ``max(2.0, 0.065 * characters)`` seconds for each segment, in order."""
         noise = self._noise()
         for index, text in enumerate(segments):
-            yield Spoken(index, _cut(noise, text, seed))
+            if index not in skip:
+                yield Spoken(index, _cut(noise, text, seed))
 
     def close(self) -> None:
         """Nothing to free but the noise."""

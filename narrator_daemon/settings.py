@@ -103,6 +103,31 @@ class Watermark(Section):
     self_check: bool = True
 
 
+class Mastering(Section):
+    """The sound of the whole narration."""
+
+    loudness_lufs: Annotated[float, Field(ge=-30, le=-14)] = -20.0
+
+
+def _default_cache_dir() -> Path:
+    # systemd sets the first, a login session perhaps the second.
+    if cache := os.environ.get("CACHE_DIRECTORY"):
+        return Path(cache.split(":")[0])
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "narrator-daemon"
+    try:
+        return Path.home() / ".cache" / "narrator-daemon"
+    except RuntimeError:  # a user without a home, as in containers
+        return Path(os.environ.get("TMPDIR", "/tmp")) / f"narrator-daemon-{os.getuid()}"  # noqa: S108
+
+
+class Kept(Section):
+    """Finished segments of narrations that are not published yet."""
+
+    folder: Path = Field(default_factory=_default_cache_dir)
+    max_gigabytes: Annotated[float, Field(ge=0, le=10_000)] = 8.0
+
+
 class Storage(Section):
     """Where the audio goes and how it is reached."""
 
@@ -186,6 +211,8 @@ class Settings(Section):
     speech: Speech = Speech()
     voice: Voice = Voice()
     watermark: Watermark = Watermark()
+    mastering: Mastering = Mastering()
+    kept: Kept = Field(default_factory=Kept)
     storage: Storage = Storage()
     claims: Claims = Claims()
     daemon: Daemon = Field(default_factory=Daemon)

@@ -27,9 +27,9 @@ KINDS = {
     "hang": "do nothing and never answer, until the fault ends",
     "refuse": "close the connection at once",
     "reset_upload": "read `after_bytes` of the body, then reset the connection",
-    "silence": "send nothing on streams, neither events nor keep-alives; what is missed is lost",
+    "silence": "send nothing on streams or WebSockets; what is missed is lost",
 }
-#: What can be done at once to the event streams that are open.
+#: What can be done at once to the event streams and WebSockets that are open.
 STREAM_ACTIONS = ("end_streams", "cancel_streams", "revoke_streams")
 
 
@@ -44,8 +44,10 @@ class Fault:
     Attributes:
         kind: one of `KINDS`.
         service: ``database`` or ``storage``.
-        method: a regular expression for the whole method; an event stream's is ``STREAM``.
-        path: a regular expression looked for in the decoded path, as ``/books/a`` (no ``.json``).
+        method: a regular expression for the whole method; an event stream's is ``STREAM``, a
+            WebSocket's ``WEBSOCKET``.
+        path: a regular expression looked for in the decoded path, as ``/books/a`` (no ``.json``);
+            a WebSocket's is ``/.ws``.
         count: for so many requests; None for any number.
         for_seconds: for so long from now; None until it is cleared.
         fraction: the chance of each matching request, 0..1.
@@ -197,16 +199,19 @@ class Faults:
             return any(
                 active.fault.kind == "silence"
                 and not active.over
-                and active.concerns("database", "STREAM", path)
+                and any(active.concerns("database", m, path) for m in ("STREAM", "WEBSOCKET"))
                 for active in self._active.values()
             )
 
     def end_streams(self, path: str = "") -> int:
-        """End the open streams whose path has a match for a pattern; gives their number."""
+        """End the open streams whose path has a match for a pattern; gives their number.
+
+        A WebSocket is cut when ``/.ws`` or a path that its client listens to has a match.
+        """
         return self._act("end_streams", re.compile(path))
 
     def cancel_streams(self, path: str = "") -> int:
-        """Send them ``cancel`` and end them."""
+        """Send them ``cancel`` and end them; a WebSocket loses the listeners that match."""
         return self._act("cancel_streams", re.compile(path))
 
     def revoke_streams(self, path: str = "") -> int:

@@ -56,9 +56,7 @@ class Gateway:
         path = unquote(request.raw_path.partition("?")[0])
         if path.startswith(CONTROL):
             return await self._handler(request)
-        stream = "text/event-stream" in request.headers.get("Accept", "")
-        method = "STREAM" if stream and request.method == "GET" else request.method
-        hit = self._faults.take(self._service, method, path.removesuffix(".json"))
+        hit = self._faults.take(self._service, _method(request), path.removesuffix(".json"))
         if hit is None:
             return await self._counted(request)
         number, fault = hit
@@ -114,3 +112,14 @@ class Gateway:
             content_type="application/json",
             headers={"Access-Control-Allow-Origin": "*"},
         )
+
+
+def _method(request: web.Request) -> str:
+    """The method, as faults name it."""
+    if request.method != "GET":
+        return request.method
+    if "text/event-stream" in request.headers.get("Accept", ""):
+        return "STREAM"
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        return "WEBSOCKET"
+    return "GET"

@@ -168,6 +168,15 @@ def _parse_order(text: str) -> Order:
         name = None
     if not isinstance(name, str):
         raise InvalidQueryError("orderBy must be a valid JSON encoded path")
+    return parse_order(name)
+
+
+def parse_order(name: str) -> Order:
+    """The order of that name: ``$key``, ``$value``, ``$priority`` or a child's path.
+
+    Raises:
+        InvalidQueryError: it is no path.
+    """
     if name in (KEY, VALUE, PRIORITY):
         return Order(name)
     path = tuple(part for part in name.split("/") if part)

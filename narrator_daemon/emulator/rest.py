@@ -13,14 +13,13 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from narrator_daemon.emulator.auth import Caller, InvalidTokenError, identify
-from narrator_daemon.emulator.connections import StreamConnection, Streams
 from narrator_daemon.emulator.database import Database, IndexMissingError, PermissionDeniedError
+from narrator_daemon.emulator.event_stream import EventStream, EventStreams
+from narrator_daemon.emulator.namespace import names, wrong_namespace
 from narrator_daemon.emulator.query import InvalidQueryError, Query, parse_query
 from narrator_daemon.emulator.rules import InvalidRulesError, Rules
 from narrator_daemon.emulator.traffic import Kind
 from narrator_daemon.emulator.values import (
-    MAX_DEPTH,
-    PRIORITY,
     InvalidDataError,
     InvalidKeyError,
     Path,
@@ -28,7 +27,7 @@ from narrator_daemon.emulator.values import (
     children_of,
     coerce_list,
     etag,
-    is_valid_key,
+    parse_path,
     render,
     to_json,
 )
@@ -75,10 +74,10 @@ class RestApi:
     Args:
         database: what is served.
         namespace: its name, which ``?ns=`` must give if it is there.
-        streams: the open event streams; this adds to them.
+        streams: sends event streams.
     """
 
-    def __init__(self, database: Database, namespace: str, streams: Streams) -> None:
+    def __init__(self, database: Database, namespace: str, streams: EventStreams) -> None:
         self._database = database
         self._namespace = namespace
         self._streams = streams
@@ -109,12 +108,8 @@ class RestApi:
         if method == "OPTIONS":
             return _preflight()
         raw_path = request.raw_path.partition("?")[0]
-        if request.query.get("ns", self._namespace) != self._namespace:
-            raise RestError(
-                404,
-                "Firebase error. Please ensure that you have the URL of your Firebase Realtime "
-                f"Database instance configured correctly: ?ns={self._namespace}",
-            )
+        if not names(self._namespace, request.query.get("ns")):
+            raise RestError(404, wrong_namespace(self._namespace))
         caller = identify(request.headers.get("Authorization"), request.query)
         if raw_path == RULES_PATH:
             return await self._rules(request, method, caller)
@@ -157,10 +152,15 @@ class RestApi:
     async def _stream(
         self, request: web.Request, caller: Caller, path: Path, query: Query | None
     ) -> web.StreamResponse:
-        connection = StreamConnection(
-            "/" + "/".join(path), lambda: self._database.may_read(caller, path, query)
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError
+        stream = EventStream(
+            "/" + "/".join(path),
+            lambda: self._database.may_read(caller, path, query),
+            transport.abort,
         )
-        feed = self._database.feed(caller, path, query, connection.event)
+        feed = self._database.feed(caller, path, query, stream.event)
         response = web.StreamResponse(
             headers={**_CORS, "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
         )
@@ -168,7 +168,7 @@ class RestApi:
         try:
             # The feed hears of commits from here on: nothing is lost between snapshot and events.
             feed.open()
-            await self._streams.serve(connection, response, kind_of(request), caller.expires)
+            await self._streams.serve(stream, response, kind_of(request), caller.expires)
         finally:
             feed.close()
         return response
@@ -275,13 +275,7 @@ def _parse_path(raw_path: str) -> Path:
         text = unquote(raw_path[: -len(".json")], errors="strict")
     except UnicodeDecodeError:
         raise RestError(400, "Invalid path: Invalid token in path") from None
-    path = tuple(part for part in text.split("/") if part)
-    keys = path[:-1] if path and path[-1] == PRIORITY else path
-    if not all(map(is_valid_key, keys)):
-        raise RestError(400, "Invalid path: Invalid token in path")
-    if len(path) > MAX_DEPTH:
-        raise RestError(400, f"Invalid path: path exceeds the maximum depth of {MAX_DEPTH}")
-    return path
+    return parse_path(text)
 
 
 def _refuse_constant(name: str) -> object:

@@ -21,12 +21,13 @@ except ImportError as error:  # pragma: no cover - depends on the installation
         "the local Firebase needs more packages: pip install 'narrator-daemon[emulator]'"
     ) from error
 
-from narrator_daemon.emulator import page_files, rest, storage
+from narrator_daemon.emulator import page_files, rest, storage, websocket
 from narrator_daemon.emulator.auth import Caller
-from narrator_daemon.emulator.connections import Streams
+from narrator_daemon.emulator.connections import Connections
 from narrator_daemon.emulator.control import Control
 from narrator_daemon.emulator.database import Database
 from narrator_daemon.emulator.disk import Journal
+from narrator_daemon.emulator.event_stream import EventStreams
 from narrator_daemon.emulator.faults import Faults
 from narrator_daemon.emulator.gateway import CONTROL, Gateway, Handler
 from narrator_daemon.emulator.gcs_process import start_gcs
@@ -35,6 +36,7 @@ from narrator_daemon.emulator.rules import Rules, default_rules
 from narrator_daemon.emulator.storage import StorageProxy
 from narrator_daemon.emulator.traffic import Kind, Traffic
 from narrator_daemon.emulator.tree import Tree
+from narrator_daemon.emulator.websocket import WebSocketApi
 
 T = TypeVar("T")
 
@@ -110,7 +112,8 @@ class LocalFirebase:
         self._with_storage = storage
         self.traffic = Traffic()
         self.faults = Faults(self._act_on_streams)
-        self._streams = Streams(keep_alive_seconds, self.traffic, self.faults.silenced)
+        self._keep_alive_seconds = keep_alive_seconds
+        self._connections = Connections()
         self._database: Database
         self._endpoints: Endpoints | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -198,15 +201,12 @@ class LocalFirebase:
 
     def _act_on_streams(self, action: str, path: re.Pattern[str]) -> int:
         def act() -> int:
-            found = self._streams.matching(lambda where: path.search(where) is not None)
-            for connection in found:
-                if action == "cancel_streams":
-                    connection.cancel()
-                elif action == "revoke_streams":
-                    connection.revoke()
-                else:
-                    connection.end()
-            return len(found)
+            acts = {
+                "cancel_streams": self._connections.cancel,
+                "revoke_streams": self._connections.revoke,
+                "end_streams": self._connections.drop,
+            }
+            return acts[action](lambda where: path.search(where) is not None)
 
         if threading.current_thread() is self._thread:
             return act()
@@ -228,7 +228,7 @@ class LocalFirebase:
                 raise
             ready.set_exception(error)
         finally:
-            self._streams.end_all()
+            self._connections.end_all()
             for step in reversed(undo):
                 await step()
 
@@ -244,10 +244,10 @@ class LocalFirebase:
 
             undo.append(close_journal)
         self._database = Database(tree, self._rules)
-        self._database.rules_changed.append(self._streams.check_all)
+        self._database.rules_changed.append(self._connections.check_all)
         if journal is not None:
             self._database.committed.append(journal.committed)
-        api = RestApi(self._database, self._namespace, self._streams)
+        sockets, api = self._apis()
         control = Control(self.faults, self.traffic)
 
         async def database_handler(request: web.Request) -> web.StreamResponse:
@@ -255,10 +255,14 @@ class LocalFirebase:
                 return await control.handle(request)
             if request.path.startswith(page_files.PAGE):
                 return page_files.answer(request)
+            if request.path == websocket.PATH:
+                return await sockets.handle(request)
+            if request.path == websocket.LONG_POLLING_PATH:
+                return websocket.back_to_websocket(request)
             return await api.handle(request)
 
         database = await self._listen(
-            "database", database_handler, rest.kind_of, self._ports[0], undo
+            "database", database_handler, _database_kind_of, self._ports[0], undo
         )
         storage_url = await self._open_storage(undo) if self._with_storage else ""
         return Endpoints(
@@ -268,6 +272,20 @@ class LocalFirebase:
             namespace=self._namespace,
             bucket=self._bucket,
         )
+
+    def _apis(self) -> tuple[WebSocketApi, RestApi]:
+        streams = EventStreams(
+            self._connections, self._keep_alive_seconds, self.traffic, self.faults.silenced
+        )
+        sockets = WebSocketApi(
+            self._database,
+            self._namespace,
+            self._connections,
+            self._keep_alive_seconds,
+            self.traffic,
+            self.faults.silenced,
+        )
+        return sockets, RestApi(self._database, self._namespace, streams)
 
     async def _open_storage(self, undo: list[Callable[[], Awaitable[None]]]) -> str:
         proxy: StorageProxy
@@ -315,6 +333,10 @@ class LocalFirebase:
         # An address that listens everywhere is no address to connect to.
         name = "127.0.0.1" if self._host in ("", "0.0.0.0", "::") else self._host  # noqa: S104
         return f"[{name}]:{bound}" if ":" in name else f"{name}:{bound}"
+
+
+def _database_kind_of(request: web.Request) -> Kind:
+    return websocket.KIND if request.path == websocket.PATH else rest.kind_of(request)
 
 
 def _read_rules(rules: Path | Mapping[str, Any] | None) -> Rules:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 #: The kinds that go on until somebody ends them.
-STREAM_KINDS = ("stream", "query-stream")
+STREAM_KINDS = ("stream", "query-stream", "websocket")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +16,10 @@ class Kind:
 
     Attributes:
         service: ``database`` or ``storage``.
-        method: the HTTP method, after an override.
+        method: the HTTP method, after an override, or ``WEBSOCKET``.
         kind: for the database ``value``, ``shallow``, ``query``, ``stream``, ``query-stream``,
-            ``write`` or ``rules``; for storage ``upload``, ``download``, ``object`` or ``list``;
-            ``other`` for what is none of these.
+            ``websocket``, ``write`` or ``rules``; for storage ``upload``, ``download``, ``object``
+            or ``list``; ``other`` for what is none of these.
         place: ``/books`` for that node itself, ``/books/*`` for anything below it.
     """
 

@@ -40,7 +40,7 @@ PRIORITY = ".priority"
 LEAF = ".value"
 
 _FORBIDDEN_IN_KEY = re.compile(r"[.$#\[\]/\x00-\x1f\x7f]")
-_INTEGER_KEY = re.compile(r"-?[0-9]{1,10}\Z")
+_INTEGER_KEY = re.compile(r"-?0*[0-9]{1,10}\Z")
 _LIST_KEY = re.compile(r"(0|[1-9][0-9]{0,9})\Z")
 
 
@@ -68,6 +68,21 @@ def is_valid_key(key: str) -> bool:
         return len(key.encode()) <= MAX_KEY_BYTES
     except UnicodeEncodeError:
         return False
+
+
+def parse_path(text: str) -> Path:
+    """The path in a text with slashes; the last part may be ``.priority``.
+
+    Raises:
+        InvalidDataError: a part of it is no key, or there are too many.
+    """
+    path = tuple(part for part in text.split("/") if part)
+    keys = path[:-1] if path and path[-1] == PRIORITY else path
+    if not all(map(is_valid_key, keys)):
+        raise InvalidDataError("Invalid path: Invalid token in path")
+    if len(path) > MAX_DEPTH:
+        raise InvalidDataError(f"Invalid path: path exceeds the maximum depth of {MAX_DEPTH}")
+    return path
 
 
 def normalise(raw: object, *, now: int, existing: Value = None, depth: int = 0) -> Value:

@@ -33,6 +33,7 @@ How sure a hit is, is arithmetic: see :mod:`watermark.statistics`.
 """
 
 from watermark.checking import (
+    MARKED_SCORE,
     WEAK_SCORE,
     SelfCheck,
     Trace,
@@ -46,6 +47,7 @@ from watermark.detection import (
     PERIOD_SECONDS,
     Detection,
     Detector,
+    Sighting,
     detect,
 )
 from watermark.embedding import DEFAULT_STRENGTH_DB, MAX_STRENGTH_DB, Embedder, embed
@@ -59,6 +61,7 @@ __all__ = [
     "DEFAULT_FALSE_POSITIVE",
     "DEFAULT_STRENGTH_DB",
     "INDEX_LIMIT",
+    "MARKED_SCORE",
     "MAX_RATE",
     "MAX_STRENGTH_DB",
     "MIN_KEY_BYTES",
@@ -70,6 +73,7 @@ __all__ = [
     "Detector",
     "Embedder",
     "SelfCheck",
+    "Sighting",
     "Span",
     "Trace",
     "Tracer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,31 +25,17 @@ WEAK_SCORE = 10.0
 _CHUNK_PIECES, _LAST_PIECES = 25, 33
 #: Where the middle of a cell's eight frames lies, as a share of the cell.
 _CELL_CENTRE = 7 / 16
-#: Score, pilot and second of the narration of a piece without a mark, ``[1, 3]``.
-_NO_MARK = np.array([[0.0, 0.0, np.nan]])
+#: A piece whose data score more for a book holds its mark; by chance one in a thousand does.
+MARKED_SCORE = 3.0
 
 
 class _Judge(ABC):
-    """What judging a stream by one book takes: feed blocks of any size, then finish.
+    """What judging a stream with one key takes."""
 
-    Memory does not grow but for a few bytes a second.
-
-    Args:
-        rate: samples a second, 8,000 to 192,000.
-        key: the secret.
-        book_index: the book.
-
-    Raises:
-        WatermarkKeyError: the key cannot serve.
-        ValueError: another argument is out of range.
-    """
-
-    def __init__(self, rate: int, key: bytes, book_index: int) -> None:
+    def __init__(self, rate: int, key: bytes) -> None:
         self._chunks = Chunks(rate, _CHUNK_PIECES * PIECE_SECONDS, _LAST_PIECES * PIECE_SECONDS)
         self._rate = rate
         self._pattern = pattern_of(check_key(key))
-        self._book_index = book_index
-        self._codeword = self._pattern.codeword(book_index)
 
     def feed(self, block: ArrayLike) -> None:
         """Take samples in.
@@ -72,10 +59,23 @@ class _Judge(ABC):
 
 
 class SelfCheck(_Judge):
-    """Scores a mark that was just embedded, at its known place and pace, in a stream."""
+    """Scores a mark that was just embedded, at its known place and pace, in a stream.
+
+    Feed blocks of any size, then finish. Memory does not grow.
+
+    Args:
+        rate: samples a second, 8,000 to 192,000.
+        key: the secret.
+        book_index: the book.
+
+    Raises:
+        WatermarkKeyError: the key cannot serve.
+        ValueError: another argument is out of range.
+    """
 
     def __init__(self, rate: int, key: bytes, book_index: int) -> None:
-        super().__init__(rate, key, book_index)
+        super().__init__(rate, key)
+        self._codeword = self._pattern.codeword(book_index)
         self._start = self._pattern.start(book_index)
         self._total = self._energy = 0.0
 
@@ -142,22 +142,43 @@ class Trace:
 
 
 class Tracer(_Judge):
-    """Finds where along a stream a book's mark is. It takes as long as detection does."""
+    """Finds where along a stream the marks of books are. It takes as long as detection does.
 
-    def __init__(self, rate: int, key: bytes, book_index: int) -> None:
-        super().__init__(rate, key, book_index)
+    Feed blocks of any size, then finish. Memory grows by a few bytes a second.
+
+    Args:
+        rate: samples a second, 8,000 to 192,000.
+        key: the secret.
+        book_indices: the books.
+
+    Raises:
+        WatermarkKeyError: the key cannot serve.
+        ValueError: another argument is out of range.
+    """
+
+    def __init__(self, rate: int, key: bytes, book_indices: Sequence[int]) -> None:
+        super().__init__(rate, key)
+        self._books = list(book_indices)
+        self._codewords = [self._pattern.codeword(index) for index in self._books]
         self._rows: list[NDArray[np.float64]] = []
 
-    def finish(self) -> Trace:
-        """The trace of all that was fed."""
+    def finish(self) -> list[Trace]:
+        """Each book's trace of all that was fed."""
         self._flush()
-        score, pilot, place = np.concatenate(self._rows or [_NO_MARK]).T
-        seconds = np.asarray((np.arange(len(score)) + 0.5) * PIECE_SECONDS, np.float64)
-        return Trace(seconds, score, pilot, np.where(score > 3, place, np.nan))
+        rows = np.concatenate(self._rows or [self._no_mark(1)])
+        seconds = np.asarray((np.arange(len(rows)) + 0.5) * PIECE_SECONDS, np.float64)
+        return [
+            Trace(seconds, score, pilot, np.where(score > MARKED_SCORE, place, np.nan))
+            for score, pilot, place in rows.transpose(1, 2, 0)
+        ]
+
+    def _no_mark(self, pieces: int) -> NDArray[np.float64]:
+        """Score, pilot and second of the narration, ``[pieces, book, 3]``."""
+        return np.tile([0.0, 0.0, np.nan], (pieces, len(self._books), 1))
 
     def _judge(self, chunk: Chunk) -> None:
         length = len(chunk.samples) / self._rate
-        rows = np.repeat(_NO_MARK, max(1, -int(-length // PIECE_SECONDS)), axis=0)
+        rows = self._no_mark(max(1, -int(-length // PIECE_SECONDS)))
         self._rows.append(rows)
         peak = np.abs(chunk.samples).max()
         if length < PIECE_SECONDS or not peak:
@@ -169,13 +190,18 @@ class Tracer(_Judge):
             for piece in np.unique(at[(at >= 0) & (at < len(rows))]):
                 rows[piece] = self._row(trail.part(at == piece))
 
-    def _row(self, part: Trail) -> tuple[float, float, float]:
-        """Score, pilot and second of the narration of a piece."""
+    def _row(self, part: Trail) -> NDArray[np.float64]:
+        """What a piece says of each book, ``[book, 3]``."""
         evidence = gather(self._pattern, [part])
-        score = float(self._codeword @ evidence.bits / np.sqrt(evidence.energy + 1e-6))
+        bits = evidence.bits / np.sqrt(evidence.energy + 1e-6)
         pilot = float(part.pilot.sum() / np.sqrt(float(part.energy.sum()) + 1e-6))
         middle = int(part.places[len(part.places) // 2])
-        return score, pilot, self._pattern.seconds_into(self._book_index, middle)
+        return np.array(
+            [
+                (float(codeword @ bits), pilot, self._pattern.seconds_into(index, middle))
+                for codeword, index in zip(self._codewords, self._books, strict=True)
+            ]
+        )
 
 
 def score_along(samples: ArrayLike, rate: int, key: bytes, book_index: int) -> Trace:
@@ -191,6 +217,6 @@ def score_along(samples: ArrayLike, rate: int, key: bytes, book_index: int) -> T
         WatermarkKeyError: the key cannot serve.
         ValueError: another argument is out of range.
     """
-    tracer = Tracer(rate, key, book_index)
+    tracer = Tracer(rate, key, [book_index])
     tracer.feed(samples)
-    return tracer.finish()
+    return tracer.finish()[0]

@@ -44,6 +44,27 @@ _SILENCE = 1e-5
 
 
 @dataclass(frozen=True)
+class Sighting:
+    """A book whose mark is in a file.
+
+    Attributes:
+        book_index: which.
+        key_index: whose key of those given.
+        score: of its best match, in standard deviations.
+        false_positive_probability: as in :class:`Detection`.
+        method: ``"candidate"`` or ``"blind"``.
+        spans: where in the file the mark is, by time.
+    """
+
+    book_index: int
+    key_index: int
+    score: float
+    false_positive_probability: float
+    method: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
 class Detection:
     """What a search found.
 
@@ -61,6 +82,7 @@ class Detection:
         pitch: how much higher it sounds at the same tempo.
         seconds: of sound examined.
         spans: where in the file the mark is, by time.
+        others: further books, if the file was made from several, the surest first.
         note: what a person should know: too short, silent, a mark too weak to read; else empty.
     """
 
@@ -76,18 +98,29 @@ class Detection:
     pitch: float
     seconds: float
     spans: tuple[Span, ...]
+    others: tuple[Sighting, ...]
     note: str
+
+
+@dataclass(frozen=True)
+class _Hit:
+    """The best match for a book so far, and where it was."""
+
+    match: Match
+    runs: list[Run]
 
 
 class _KeySearch:
     """What is remembered of one key's search from chunk to chunk."""
 
-    def __init__(self, key: bytes, candidates: Sequence[int]) -> None:
+    def __init__(self, key: bytes, candidates: Sequence[int], limit: float) -> None:
+        self._limit = limit
         self.pattern = pattern_of(check_key(key))
         self.scorer = Scorer(self.pattern, candidates)
         self.readings = 0
+        #: The likeliest match, and of each book that chance alone hardly gives, the best hit.
         self.best: Match | None = None
-        self.best_runs: list[Run] = []
+        self.hits: dict[int, _Hit] = {}
         self.pilot = 0.0
         self.runs: list[Run] = []
         self._total = np.zeros(CODED_BITS, np.float32)
@@ -126,7 +159,11 @@ class _KeySearch:
     def spans(self, book_index: int) -> tuple[Span, ...]:
         """Where a book's mark is; at the least where it was told by."""
         found = spans_of(self.pattern, book_index, self.runs)
-        return found or spans_of(self.pattern, book_index, self.best_runs)
+        return found or spans_of(self.pattern, book_index, self.hits[book_index].runs)
+
+    def probability(self, match: Match, readings: int) -> float:
+        """The false-positive bound of a match among the readings of all keys."""
+        return match.false_positive(readings, len(self.scorer.candidates))
 
     def _consider(
         self, evidence: list[Evidence], trails: list[tuple[Trail, ...]], begin: float
@@ -135,15 +172,17 @@ class _KeySearch:
         for match in self.scorer.matches(evidence):
             if self.best is None or self._rank(match) < self._rank(self.best):
                 self.best = match
-                self.best_runs = [
-                    run
-                    for trail in trails[match.reading]
-                    for run in runs_of(self.pattern, trail, begin)
-                ]
-
-    def probability(self, match: Match, readings: int) -> float:
-        """The false-positive bound of a match among the readings of all keys."""
-        return match.false_positive(readings, len(self.scorer.candidates))
+            known = self.hits.get(match.book_index)
+            if self.probability(match, 1) > self._limit or (
+                known is not None and self._rank(known.match) <= self._rank(match)
+            ):
+                continue
+            runs = [
+                run
+                for trail in trails[match.reading]
+                for run in runs_of(self.pattern, trail, begin)
+            ]
+            self.hits[match.book_index] = _Hit(match, runs)
 
     def _rank(self, match: Match) -> tuple[float, float]:
         return self.probability(match, 1), -match.score
@@ -183,7 +222,7 @@ class Detector:
         if not each:
             raise ValueError("no key was given; a mark can only be found with its key")
         books = [] if candidates is None else list(candidates)
-        self._searches = [_KeySearch(key, books) for key in each]
+        self._searches = [_KeySearch(key, books, false_positive) for key in each]
         self._seconds = 0.0
         self._silent = True
 
@@ -223,34 +262,56 @@ class Detector:
 
     def _verdict(self) -> Detection:
         readings = sum(each.readings for each in self._searches)
-        scored = [(i, each, each.best) for i, each in enumerate(self._searches) if each.best]
-        if not scored:
-            return self._nothing(0.0, 1.0)
-        key_index, search_, best = min(
-            scored, key=lambda item: (item[1].probability(item[2], readings), -item[2].score)
+        sightings = sorted(
+            (
+                self._sighting(key_index, hit.match, readings)
+                for key_index, each in enumerate(self._searches)
+                for hit in each.hits.values()
+            ),
+            key=lambda sighting: (sighting.false_positive_probability, -sighting.score),
         )
-        probability = search_.probability(best, readings)
-        if probability > self._limit:
-            return self._nothing(best.score, probability)
-        spans = search_.spans(best.book_index)
-        longest = max(spans, key=lambda span: span.end - span.begin, default=None)
+        sightings = [each for each in sightings if each.false_positive_probability <= self._limit]
+        if not sightings:
+            return self._nothing(readings)
+        best, *others = sightings
+        longest = max(best.spans, key=lambda span: span.end - span.begin, default=None)
         return Detection(
             found=True,
             book_index=best.book_index,
-            key_index=key_index,
+            key_index=best.key_index,
             score=best.score,
-            false_positive_probability=probability,
-            method="blind" if best.blind else "candidate",
-            offset_seconds=spans[0].offset_seconds if spans else None,
+            false_positive_probability=best.false_positive_probability,
+            method=best.method,
+            offset_seconds=best.spans[0].offset_seconds if best.spans else None,
             speed=longest.speed if longest else 1.0,
             tempo=longest.tempo if longest else 1.0,
             pitch=longest.pitch if longest else 1.0,
             seconds=self._seconds,
-            spans=spans,
+            spans=best.spans,
+            others=tuple(others),
             note="",
         )
 
-    def _nothing(self, score: float, probability: float) -> Detection:
+    def _sighting(self, key_index: int, match: Match, readings: int) -> Sighting:
+        search_ = self._searches[key_index]
+        return Sighting(
+            book_index=match.book_index,
+            key_index=key_index,
+            score=match.score,
+            false_positive_probability=search_.probability(match, readings),
+            method="blind" if match.blind else "candidate",
+            spans=search_.spans(match.book_index),
+        )
+
+    def _nothing(self, readings: int) -> Detection:
+        probability, score = min(
+            (
+                (each.probability(each.best, readings), each.best.score)
+                for each in self._searches
+                if each.best is not None
+            ),
+            default=(1.0, 0.0),
+        )
         pilot = max(each.pilot for each in self._searches)
         if self._seconds < MIN_SECONDS:
             note = f"too short to tell: {self._seconds:.1f} s, at least {MIN_SECONDS:.1f} s needed"
@@ -273,6 +334,7 @@ class Detector:
             pitch=1.0,
             seconds=self._seconds,
             spans=(),
+            others=(),
             note=note,
         )
 

@@ -113,6 +113,7 @@ def test_unmarked_sound_other_keys_and_other_books_are_not_named() -> None:
     assert not detect(MARKED, RATE, OTHER, BOOKS).found
     assert not detect(PLAIN, RATE, KEY).found
     foreign = detect(MARKED, RATE, KEY, range(100_000))
+    assert foreign.others == ()
     assert foreign.book_index == BOOK
     missing = [book for book in BOOKS if book != BOOK]
     assert detect(MARKED, RATE, KEY, missing).book_index in (None, BOOK)
@@ -123,8 +124,10 @@ def test_of_several_keys_the_right_one_is_told() -> None:
     assert (found.book_index, found.key_index) == (BOOK, 1)
 
 
-def test_two_books_joined_are_both_in_the_trace() -> None:
+def test_two_books_mixed_are_both_found_and_joined_both_in_the_trace() -> None:
     second = embed(PLAIN, RATE, KEY, 77)
+    both = detect(MARKED + second, RATE, KEY, BOOKS)
+    assert {both.book_index, *(other.book_index for other in both.others)} == {BOOK, 77}
     joined = np.concatenate([MARKED[: 10 * RATE], second[10 * RATE : 22 * RATE]])
     mine, other = (score_along(joined, RATE, KEY, book) for book in (BOOK, 77))
     early = mine.seconds < 9
@@ -132,9 +135,12 @@ def test_two_books_joined_are_both_in_the_trace() -> None:
     assert mine.score[early].min() > 3 > np.abs(mine.score[late]).max()
     assert other.score[late].min() > 3 > np.abs(other.score[early]).max()
     assert mine.place[early] == pytest.approx(mine.seconds[early], abs=1.5)
-    drawn = ElementTree.fromstring(picture(mine, "a <title> & more"))  # noqa: S314 — our own
+    drawn = ElementTree.fromstring(
+        picture({"a & b": mine, "c": other}, "a <title> & more", ["note"])
+    )  # noqa: S314 — our own
     marked = [each for each in drawn.iter() if each.get("fill") == "#2c7a4b"]
-    assert len(marked) == 2 * int((mine.score > 3).sum())
+    # Its bars, its places and its name.
+    assert len(marked) == 2 * int((mine.score > 3).sum()) + 1
 
 
 def test_spans_tell_what_is_the_books_and_what_is_not() -> None:

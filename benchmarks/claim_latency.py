@@ -11,7 +11,8 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks.common import daemon, frontend, median, percentile, report, status_changes
+from benchmarks.common import daemon, frontend, status_changes
+from benchmarks.reporting import median, percentile, report
 from narrator_daemon.emulator import LocalFirebase
 
 

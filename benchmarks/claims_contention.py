@@ -16,7 +16,8 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.common import daemon, frontend, report, status_changes, wait_until
+from benchmarks.common import daemon, frontend, status_changes, wait_until
+from benchmarks.reporting import report
 from narrator_daemon.emulator import LocalFirebase
 
 

@@ -13,7 +13,8 @@ import sys
 import time
 from collections import Counter
 
-from benchmarks.common import daemon, report
+from benchmarks.common import daemon
+from benchmarks.reporting import report
 from narrator_daemon.emulator import LocalFirebase
 
 BACKLOG = 1_000

@@ -15,7 +15,8 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.common import daemon, frontend, report, status_changes, wait_until
+from benchmarks.common import daemon, frontend, status_changes, wait_until
+from benchmarks.reporting import report
 from narrator_daemon.emulator import LocalFirebase
 
 _BATCH = 100

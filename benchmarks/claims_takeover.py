@@ -21,12 +21,11 @@ from benchmarks.common import (
     daemon,
     daemon_process,
     frontend,
-    median,
-    report,
     status_changes,
     stream_is_live,
     wait_until,
 )
+from benchmarks.reporting import median, report
 from narrator_daemon.emulator import Fault, LocalFirebase
 from narrator_daemon.settings import Claims
 

@@ -1,17 +1,15 @@
-"""What the benchmarks share: a local Firebase, a daemon beside it, and how results are kept."""
+"""What the benchmarks of the daemon share: a daemon beside a local Firebase, and its streams."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,6 @@ from firebase_admin import db
 
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.subscription import parse_events
-
-RESULTS = Path(__file__).parent / "results"
 
 
 @contextmanager
@@ -100,33 +96,3 @@ def status_changes(firebase: LocalFirebase) -> Iterator[tuple[float, str, str]]:
             yield at, keys[0], data["narrativeAudioStatus"]
         elif keys[1:] == ["narrativeAudioStatus"]:
             yield at, keys[0], data
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value that ``share`` of the values do not exceed (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, round(share * len(ordered)) - 1)]
-
-
-def report(name: str, rows: list[dict[str, Any]]) -> None:
-    """Print rows as a table and keep them as JSON."""
-    RESULTS.mkdir(exist_ok=True)
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-    document = {"benchmark": name, "machine": machine, "at": time.time(), "rows": rows}
-    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
-    headings = list(rows[0])
-    widths = [max(len(h), *(len(_shown(row[h])) for row in rows)) for h in headings]
-    print(f"{name} on {machine}")
-    print("  ".join(h.ljust(w) for h, w in zip(headings, widths, strict=True)))
-    for row in rows:
-        cells = [_shown(row[h]).ljust(w) for h, w in zip(headings, widths, strict=True)]
-        print("  ".join(cells))
-
-
-def _shown(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def median(values: Sequence[float]) -> float:
-    """The median."""
-    return float(statistics.median(values))

@@ -13,7 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import daemon, frontend, median, report, status_changes, wait_until
+from benchmarks.common import daemon, frontend, status_changes, wait_until
+from benchmarks.reporting import median, report
 from narrator_daemon.emulator import LocalFirebase
 
 STEPS = ("text", "speech", "mastering", "watermark", "self_check", "upload")

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.common import daemon, report, wait_until
+from benchmarks.common import daemon, wait_until
+from benchmarks.reporting import report
 from narrator_daemon.emulator import LocalFirebase
 
 REQUESTED = 3

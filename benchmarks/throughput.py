@@ -12,7 +12,8 @@ from __future__ import annotations
 import sys
 import threading
 
-from benchmarks.common import daemon, report, status_changes, wait_until
+from benchmarks.common import daemon, status_changes, wait_until
+from benchmarks.reporting import report
 from narrator_daemon.emulator import LocalFirebase
 
 

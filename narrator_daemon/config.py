@@ -26,6 +26,7 @@ DATABASE_EMULATOR = "FIREBASE_DATABASE_EMULATOR_HOST"
 STORAGE_EMULATOR = "STORAGE_EMULATOR_HOST"
 #: Read where it is needed and never stored in settings.
 WATERMARK_KEY_ENV = "NARRATOR_WATERMARK_KEY"
+RETIRED_KEYS_ENV = "NARRATOR_WATERMARK_RETIRED_KEYS"
 
 #: Project and bucket against emulators when none are set.
 DEMO_PROJECT = "demo-books"
@@ -126,7 +127,7 @@ def _settings_in_environment(
     if variables.get("TTS_DEBUG", "").lower() in {"1", "true", "yes", "on"}:
         found.append(("TTS_DEBUG", ("logging", "level"), "debug"))
     for name, value in variables.items():
-        if not name.startswith(ENV_PREFIX) or name == WATERMARK_KEY_ENV:
+        if not name.startswith(ENV_PREFIX) or name in {WATERMARK_KEY_ENV, RETIRED_KEYS_ENV}:
             continue
         section, separator, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
         if not separator:

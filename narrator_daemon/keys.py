@@ -1,15 +1,21 @@
-"""The watermark key: read from its file or the environment; made by ``keys new``."""
+"""The watermark keys: read from their files or the environment; made by ``keys new``.
+
+One key embeds. Keys that were used before stay known to the detector as retired ones, so that a key
+can be changed without losing what it marked.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import secrets
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import watermark
-from narrator_daemon.config import WATERMARK_KEY_ENV, ConfigError
+from narrator_daemon.config import RETIRED_KEYS_ENV, WATERMARK_KEY_ENV, ConfigError
 from narrator_daemon.settings import Settings
 
 #: Marks made with this prove nothing: it is public. For emulators and for trying things out.
@@ -18,8 +24,21 @@ DEMO_KEY = hashlib.sha256(b"narrator-daemon demonstration key, known to everyone
 _NEW_BYTES = 32
 
 
+@dataclass(frozen=True)
+class NamedKey:
+    """A key and what it is called before people.
+
+    Attributes:
+        name: of its file, or of the variable that holds it.
+        key: the secret; never shown.
+    """
+
+    name: str
+    key: bytes = field(repr=False)
+
+
 def load(settings: Settings, environment: Mapping[str, str] = os.environ) -> bytes | None:
-    """The configured key, or None where none is configured.
+    """The key that embeds, or None where none is configured.
 
     Raises:
         ConfigError: it cannot be read or is no key. The message never quotes it.
@@ -27,17 +46,48 @@ def load(settings: Settings, environment: Mapping[str, str] = os.environ) -> byt
     if written := environment.get(WATERMARK_KEY_ENV):
         return _decode(written, WATERMARK_KEY_ENV)
     path = settings.watermark.key_file
-    if path is None:
-        return None
+    return None if path is None else _read(path, "key_file")
+
+
+def load_all(settings: Settings, environment: Mapping[str, str] = os.environ) -> list[NamedKey]:
+    """The keys to look for marks with: the one that embeds, if there is one, then retired ones.
+
+    Each has a name of its own. No key is there twice: each that is tried makes a finding less sure.
+
+    Raises:
+        ConfigError: one cannot be read or is no key. The message never quotes it.
+    """
+    found: list[NamedKey] = []
+    current, path = load(settings, environment), settings.watermark.key_file
+    if current is not None:
+        by_file = path is not None and not environment.get(WATERMARK_KEY_ENV)
+        found.append(NamedKey(str(path) if by_file else WATERMARK_KEY_ENV, current))
+    for number, written in enumerate(environment.get(RETIRED_KEYS_ENV, "").split(), 1):
+        place = f"{RETIRED_KEYS_ENV} ({number})"
+        found.append(NamedKey(place, _decode(written, place)))
+    for retired in settings.watermark.retired_key_files:
+        found.append(NamedKey(str(retired), _read(retired, "retired_key_files")))
+    once = {each.key: each for each in reversed(found)}
+    found = [each for each in found if once[each.key] is each]
+    short = Counter(Path(each.name).name for each in found)
+    return [
+        NamedKey(each.name if short[Path(each.name).name] > 1 else Path(each.name).name, each.key)
+        for each in found
+    ]
+
+
+def _read(path: Path, setting: str) -> bytes:
     try:
         return _decode(path.read_text(encoding="ascii"), str(path))
     except OSError as error:
+        advice = (
+            f"; make one with: narrator-daemon keys new {path}" if setting == "key_file" else ""
+        )
         raise ConfigError(
-            f"[watermark] key_file: {path} cannot be read: {error.strerror}; "
-            f"make one with: narrator-daemon keys new {path}"
+            f"[watermark] {setting}: {path} cannot be read: {error.strerror}{advice}"
         ) from None
     except UnicodeDecodeError:
-        raise ConfigError(f"[watermark] key_file: {path} is not hexadecimal text") from None
+        raise ConfigError(f"[watermark] {setting}: {path} is not hexadecimal text") from None
 
 
 def require(settings: Settings, environment: Mapping[str, str] = os.environ) -> bytes:

@@ -99,8 +99,15 @@ class Watermark(Section):
     """The mark in every narration."""
 
     key_file: Path | None = None
+    retired_key_files: tuple[Path, ...] = ()
     strength_db: Annotated[float, Field(ge=0.5, le=3)] = 1.5
     self_check: bool = True
+
+    @field_validator("retired_key_files", mode="before")
+    @classmethod
+    def _retired_key_files(cls, value: object) -> object:
+        # In the environment a list is written as in PATH.
+        return list(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
 
 class Mastering(Section):
@@ -197,6 +204,13 @@ class Logging(Section):
     format: Literal["auto", "text", "json"] = "auto"
 
 
+class Metrics(Section):
+    """The numbers for Prometheus."""
+
+    port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+
+
 class Settings(Section):
     """All settings, by the sections of ``config.toml``.
 
@@ -217,6 +231,7 @@ class Settings(Section):
     claims: Claims = Claims()
     daemon: Daemon = Field(default_factory=Daemon)
     logging: Logging = Logging()
+    metrics: Metrics = Metrics()
     storage_emulator: str | None = None
 
     @property

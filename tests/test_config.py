@@ -169,3 +169,40 @@ class TestKeys:
         settings = load(tmp_path, '[watermark]\nkey_file = "/nowhere"\n')
         written = bytes(range(16))
         assert keys.require(settings, {"NARRATOR_WATERMARK_KEY": written.hex()}) == written
+
+    def test_retired_keys_are_known_and_do_not_embed(self, tmp_path: Path) -> None:
+        for name in ("new.key", "old/a.key", "older/a.key", "copy.key"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            keys.write_new(tmp_path / name)
+        (tmp_path / "copy.key").write_text((tmp_path / "new.key").read_text())
+        retired = [str(tmp_path / name) for name in ("old/a.key", "older/a.key", "copy.key")]
+        settings = load(
+            tmp_path,
+            f'[watermark]\nkey_file = "{tmp_path / "new.key"}"\nretired_key_files = {retired}\n',
+        )
+        known = keys.load_all(settings, {})
+        assert [each.name for each in known] == ["new.key", *retired[:2]]
+        assert known[0].key == keys.load(settings, {})
+        assert known[0].key.hex() not in repr(known)
+
+        by_environment = load(
+            tmp_path, "", {"NARRATOR_WATERMARK__RETIRED_KEY_FILES": ":".join(retired)}
+        )
+        assert keys.load(by_environment, {}) is None
+        assert [each.key for each in keys.load_all(by_environment, {})] == [
+            *(each.key for each in known[1:]),
+            known[0].key,
+        ]
+
+    def test_retired_keys_may_be_in_the_environment(self, tmp_path: Path) -> None:
+        one, two = bytes(range(16)), bytes(range(20))
+        variables = {
+            "NARRATOR_WATERMARK_KEY": one.hex(),
+            "NARRATOR_WATERMARK_RETIRED_KEYS": f" {two.hex()} {one.hex()}",
+        }
+        known = keys.load_all(load(tmp_path, environment=variables), variables)
+        assert [each.key for each in known] == [one, two]
+        variables["NARRATOR_WATERMARK_RETIRED_KEYS"] += " 5ec2e7"
+        with pytest.raises(ConfigError, match=r"RETIRED_KEYS \(3\)") as refused:
+            keys.load_all(Settings(), variables)
+        assert "5ec2e7" not in str(refused.value)

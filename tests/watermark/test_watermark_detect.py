@@ -135,9 +135,8 @@ def test_two_books_mixed_are_both_found_and_joined_both_in_the_trace() -> None:
     assert mine.score[early].min() > 3 > np.abs(mine.score[late]).max()
     assert other.score[late].min() > 3 > np.abs(other.score[early]).max()
     assert mine.place[early] == pytest.approx(mine.seconds[early], abs=1.5)
-    drawn = ElementTree.fromstring(
-        picture({"a & b": mine, "c": other}, "a <title> & more", ["note"])
-    )  # noqa: S314 — our own
+    document = picture({"a & b": mine, "c": other}, "a <title> & more", ["a note"])
+    drawn = ElementTree.fromstring(document)  # noqa: S314 — our own
     marked = [each for each in drawn.iter() if each.get("fill") == "#2c7a4b"]
     # Its bars, its places and its name.
     assert len(marked) == 2 * int((mine.score > 3).sum()) + 1

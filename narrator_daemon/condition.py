@@ -9,13 +9,16 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from narrator_daemon import __version__, logs
 from narrator_daemon.subscription import StreamState
 
 #: Seconds without a round after which a loop counts as hanging.
 LOOP_PATIENCE_SECONDS = 300.0
+
+
+Phase: TypeAlias = Literal["starting", "running", "stopping"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Condition:
         oldest_request: since the request of the oldest of these.
     """
 
-    phase: Literal["starting", "running", "stopping"]
+    phase: Phase
     worker: str
     engine: str
     device: str | None

@@ -29,6 +29,7 @@ from narrator_daemon.project import Project, Unavailable
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.storage import AudioStore, StoredAudio
+from narrator_daemon.tally import Ending
 
 #: Seconds a book is left alone after a dependency failed it.
 _GIVE_BACK_PAUSE_SECONDS = 3.0
@@ -49,6 +50,15 @@ def backoff_ms(attempt: int, random_unit: float) -> int:
     return int(ceiling * random_unit)
 
 
+def seconds_since(requested_at: object, now_ms: int) -> float | None:
+    """Seconds since a request; None where its time is missing or cannot be one."""
+    if not isinstance(requested_at, int | float) or isinstance(requested_at, bool):
+        return None
+    seconds = (now_ms - requested_at) / 1000
+    # The service's clock may be a little ahead of this machine's.
+    return max(0.0, seconds) if -60 < seconds < 10 * 365 * 86_400 else None
+
+
 @dataclass(frozen=True)
 class JobContext:
     """What every job of a worker works with.
@@ -63,6 +73,7 @@ class JobContext:
         leases: this worker's leases.
         dependencies: told when one fails.
         stopping: set once the worker is shutting down.
+        on_ending: told how each claim ended.
     """
 
     settings: Settings
@@ -74,6 +85,7 @@ class JobContext:
     leases: Leases
     dependencies: Dependencies
     stopping: threading.Event
+    on_ending: Callable[[Ending], None]
 
 
 class Job:
@@ -111,6 +123,14 @@ class Job:
         """Begin."""
         self._log.info("claimed")
         self._thread.start()
+
+    def watch(self, now: float, patience: float) -> None:
+        """Count it as stuck if it has not got anywhere for ``patience`` seconds.
+
+        One that waits for the database to take its outcome is not: the database is known to be
+        down, and a new process would have to wait as well.
+        """
+        self.stuck |= not self._settling and now - self.progress_at >= patience
 
     def give_back_at_boundary(self) -> None:
         """Ask it to stop at the next segment boundary and give its book back."""
@@ -215,7 +235,7 @@ class Job:
             on_progress=self._show_progress,
             stopped=lambda: self.work.stopped is not None,
         )
-        self._facts = narration.facts
+        self._facts = {**narration.facts, "audioSeconds": narration.duration_seconds}
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])
         return narration
 
@@ -260,10 +280,14 @@ class Job:
         if seen.lost_work and stored is not None:
             self._attempt(lambda: context.store.delete(stored.path))
         self._attempt(lambda: context.leases.drop(self.work))
-        ended = _NAMES[type(outcome)] if seen.verdict is Verdict.APPLIED else seen.verdict.value
+        taken = seen.verdict in (Verdict.APPLIED, Verdict.DONE)
+        ended = _NAMES[type(outcome)] if taken else seen.verdict.value
         failure = outcome.failure if isinstance(outcome, books.Rejection | books.Retry) else None
         error = failure.as_record() if failure else None
+        if taken and seen.book is not None and seen.book.get(books.STATUS) == books.FAILED:
+            ended = "failed"  # a retry that was the last
         seconds = round(time.monotonic() - self.work.claimed_at, 3)
+        self._context.on_ending(self._ending(ended, failure, seen))
         level = self._log.info if error is None else self._log.warning
         level(ended, seconds=seconds, **(error or {}))
         if seen.verdict is Verdict.GONE:
@@ -280,6 +304,17 @@ class Job:
         }
         self._attempt(
             lambda: history.record(context.project, self.work.book_id, self.work.token, entry)
+        )
+
+    def _ending(self, ended: str, failure: Failure | None, seen: Transition) -> Ending:
+        published = ended == "published"
+        return Ending(
+            ended,
+            code=failure.code.value if failure else None,
+            seconds_by_step=self._facts.get("secondsByStep", {}),
+            audio_seconds=self._facts["audioSeconds"] if published else 0.0,
+            since_request=seconds_since(self.work.claim.requested_at, now_ms()),
+            lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
         )
 
     def _attempt(self, call: Callable[[], object]) -> None:

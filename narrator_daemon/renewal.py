@@ -29,6 +29,9 @@ class Renewer:
         project: the database.
         store: signs.
         clock: the wall clock, epoch milliseconds.
+
+    Attributes:
+        renewed: how many URLs it has renewed.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Renewer:
         self._project = project
         self._store = store
         self._clock = clock
+        self.renewed = 0
 
     @property
     def pause_seconds(self) -> float:
@@ -90,5 +94,6 @@ class Renewer:
         except Contended:
             return False
         if changed:
+            self.renewed += 1
             _log.info("url_renewed", book=book_id)
         return changed

@@ -95,6 +95,24 @@ class Voice(Section):
         return self
 
 
+class Takes(Section):
+    """Which takes are fit to be heard; the reasons of the thresholds are with ``csm.Thresholds``."""
+
+    most_draws: Annotated[int, Field(ge=1, le=10)] = 3
+    fastest: Annotated[float, Field(ge=0, lt=1)] = 0.6
+    slowest: Annotated[float, Field(gt=1, le=100)] = 1.5
+    longest_silence_seconds: Annotated[float, Field(gt=0, le=160)] = 1.2
+    most_silence: Annotated[float, Field(gt=0, le=1)] = 0.5
+    cut_off_db: Annotated[float, Field(ge=0, le=60)] = 12
+    most_repeated_seconds: Annotated[float, Field(gt=0, le=160)] = 0.7
+    most_held_seconds: Annotated[float, Field(gt=0, le=160)] = 0.9
+    most_clipped: Annotated[float, Field(ge=0, le=1)] = 0.002
+    recognise: bool = False
+    recogniser: Path | None = None
+    most_wrong_words: Annotated[float, Field(ge=0)] = 0.4
+    most_lost_words: Annotated[int, Field(ge=0)] = 6
+
+
 class Watermark(Section):
     """The mark in every narration."""
 
@@ -224,6 +242,7 @@ class Settings(Section):
     limits: Limits = Limits()
     speech: Speech = Speech()
     voice: Voice = Voice()
+    takes: Takes = Takes()
     watermark: Watermark = Watermark()
     mastering: Mastering = Mastering()
     kept: Kept = Field(default_factory=Kept)

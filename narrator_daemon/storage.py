@@ -6,8 +6,9 @@ import base64
 import hashlib
 import io
 import re
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -93,11 +94,21 @@ class AudioStore:
     Args:
         project: the bucket and the credentials that sign.
         settings: names and URLs.
+        clock: the wall clock, epoch seconds.
+
+    Attributes:
+        uploaded_bytes: audio that was uploaded, since the start.
+        upload_retries: how often an upload was tried again.
     """
 
-    def __init__(self, project: Project, settings: Storage) -> None:
+    def __init__(
+        self, project: Project, settings: Storage, clock: Callable[[], float] = time.time
+    ) -> None:
         self._project = project
         self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.uploaded_bytes = self.upload_retries = 0
         # Against an emulator, URLs must lead there too.
         self._endpoint = project.storage_emulator
 
@@ -138,7 +149,7 @@ class AudioStore:
                     if_generation_match=0,
                     checksum="crc32c",
                     timeout=_CONNECT_AND_READ_SECONDS,
-                    retry=DEFAULT_RETRY.with_timeout(GIVE_UP_SECONDS),
+                    retry=self._try_upload,
                 )
             except exceptions.PreconditionFailed:
                 blob.reload(timeout=_CONNECT_AND_READ_SECONDS)
@@ -148,7 +159,19 @@ class AudioStore:
                     ) from None
                 token = (blob.metadata or {}).get(_TOKEN_METADATA, token)
                 url, expires_at = self._url(blob, token)
+        with self._lock:
+            self.uploaded_bytes += len(wav)
         return StoredAudio(path, url, expires_at)
+
+    def _try_upload(self, call: Callable[[], Any]) -> Callable[[], Any]:
+        """What the SDK calls to repeat a request: its own retries, counted."""
+
+        def count(_error: Exception) -> None:
+            with self._lock:
+                self.upload_retries += 1
+
+        repeated: Callable[[], Any] = DEFAULT_RETRY.with_timeout(GIVE_UP_SECONDS)(call, count)
+        return repeated
 
     def _url(self, blob: Any, token: str) -> tuple[str, int | None]:
         name = quote(blob.name, safe="")
@@ -199,7 +222,7 @@ class AudioStore:
             signing |= {"service_account_email": signer, "access_token": credentials.token}
         if self._endpoint:
             signing["api_access_endpoint"] = self._endpoint
-        signed_at = time.time()
+        signed_at = self._clock()
         url = blob.generate_signed_url(version="v4", expiration=lifetime, method="GET", **signing)
         return url, int((signed_at + lifetime.total_seconds()) * 1000)
 

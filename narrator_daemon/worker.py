@@ -16,17 +16,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from narrator_daemon import __version__, keys, logs
 from narrator_daemon import book as books
+from narrator_daemon.book import Verdict
 from narrator_daemon.claims import Claims, Leases, now_ms
-from narrator_daemon.condition import Condition
+from narrator_daemon.condition import Condition, Phase
 from narrator_daemon.dependencies import Dependencies
+from narrator_daemon.failure import ErrorCode
 from narrator_daemon.health import StateFolder
-from narrator_daemon.job import Job, JobContext
+from narrator_daemon.job import Job, JobContext, seconds_since
 from narrator_daemon.leases import LeaseWatch
 from narrator_daemon.loops import Loop
+from narrator_daemon.notify import ServiceManager
 from narrator_daemon.picking import Picker
 from narrator_daemon.project import WORKERS, Project, Unavailable, database_errors
 from narrator_daemon.reaper import Reaper
@@ -37,7 +40,11 @@ from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.storage import AudioStore
 from narrator_daemon.subscription import WINDOW, Hint, Subscription
 from narrator_daemon.sweep import Sweeper
+from narrator_daemon.tally import Ending, Tally
 from narrator_daemon.waiting import Waiting
+
+if TYPE_CHECKING:
+    from narrator_daemon.metrics import Metrics
 
 #: Seconds between looks at the books in work: cancel, delete and re-request are seen within two.
 _MIND_SECONDS = 1.0
@@ -94,6 +101,7 @@ class Worker:
         )
         self._stopping = threading.Event()
         self._hurried = threading.Event()
+        self._tally = Tally()
         self._context = JobContext(
             settings,
             project,
@@ -104,10 +112,13 @@ class Worker:
             self._leases,
             self._dependencies,
             self._stopping,
+            self._count,
         )
         self._sweeper = Sweeper(project, self._store)
         self._renewer = Renewer(project, self._store)
         self._sweep_at = time.monotonic() + random.uniform(0.1, 1.0) * _SWEEP_SECONDS  # noqa: S311
+        self._metrics: Metrics | None = None
+        self._manager = ServiceManager()
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._loaded = False
@@ -138,13 +149,16 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
-            folder.write(self._condition("starting").as_record())
+            self._tell(folder, "starting")
             self._log_start()
+            self._serve_metrics()
             loading = threading.Thread(target=self._load, name="loading", daemon=True)
             loading.start()
             failed = self._supervise(folder, loading)
             self._shut_down(folder)
         finally:
+            if self._metrics is not None:
+                self._metrics.close()
             folder.close()
             self._engine.close()
         _log.info("stopped", worker=self._id)
@@ -203,10 +217,34 @@ class Worker:
                     return True
             # Here, as a database that does not answer holds up the one who beats.
             self._leases.let_go(time.monotonic())
-            folder.write(self._condition("running").as_record())
+            self._tell(folder, "running")
         return False
 
-    def _condition(self, phase: Literal["starting", "running", "stopping"]) -> Condition:
+    def _tell(self, folder: StateFolder, phase: Phase) -> None:
+        """Say how things are to all who watch, from the thread that runs everything."""
+        condition = self._condition(phase)
+        folder.write(condition.as_record())
+        self._manager.tell(condition)
+
+    def _serve_metrics(self) -> None:
+        metrics = self._settings.metrics
+        if metrics.port == 0:
+            return
+        # Not loaded by those who leave it off.
+        from narrator_daemon.metrics import Metrics
+
+        served = Metrics(
+            lambda: self._condition("stopping" if self._stopping.is_set() else "running"),
+            self._settings.daemon.books_at_once,
+            self._engine,
+            self._store,
+            self._renewer,
+        )
+        served.serve(metrics.host, metrics.port)
+        self._metrics = served
+        _log.info("metrics_served", host=metrics.host, port=metrics.port)
+
+    def _condition(self, phase: Phase) -> Condition:
         now = time.monotonic()
         stream = self._subscription.state
         oldest = self._waiting.oldest()
@@ -234,13 +272,14 @@ class Worker:
     def _shut_down(self, folder: StateFolder) -> None:
         self._stopping.set()
         _log.info("stopping", in_work=len(self._jobs))
+        self._tell(folder, "stopping")
         started = time.monotonic()
         deadline = started + self._settings.daemon.grace_seconds
         self._subscription.stop()
         self._claimer.stop(timeout=_FAREWELL_SECONDS)
         while self._jobs and time.monotonic() < deadline and not self._hurried.is_set():
             self._leases.let_go(time.monotonic())
-            folder.write(self._condition("stopping").as_record())
+            self._tell(folder, "stopping")
             time.sleep(0.05)
         for job in self._current():
             job.give_back_at_boundary()
@@ -292,12 +331,22 @@ class Worker:
         attempted = self._picker.claim_next()
         if attempted is None:
             return 1.0 if len(self._waiting) else 10.0  # woken by hints
+        if attempted.verdict is Verdict.EXHAUSTED:
+            self._count(Ending("failed", code=ErrorCode.WORKER_LOST.value))
         if attempted.work is not None:
+            claim = attempted.work.claim
+            if self._metrics is not None and claim.attempt == 1:
+                self._metrics.claimed(seconds_since(claim.requested_at, now_ms()))
             job = Job(self._context, attempted.work, self._end_job)
             with self._lock:
                 self._jobs[attempted.work.token] = job
             job.start()
         return 0.0
+
+    def _count(self, ending: Ending) -> None:
+        self._tally.add(ending)
+        if self._metrics is not None:
+            self._metrics.ended(ending)
 
     def _end_job(self, job: Job) -> None:
         with self._lock:
@@ -312,7 +361,7 @@ class Worker:
         now = time.monotonic()
         jobs = self._current()
         for job in jobs:
-            job.stuck |= now - job.progress_at >= settings.daemon.stuck_seconds
+            job.watch(now, settings.daemon.stuck_seconds)
         alive = [job.work for job in jobs if not job.stuck]
         self._leases.beat(alive)
         self._present(len(jobs))
@@ -329,6 +378,8 @@ class Worker:
             "engine": self._engine.name,
             "device": self._engine.device,
             "inWork": in_work,
+            "atOnce": self._settings.daemon.books_at_once,
+            "lately": self._tally.as_record(),
             "at": dict(books.SERVER_TIMESTAMP),
         }
         with database_errors():

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from csm.takes import Example
 from narrator_daemon.settings import Settings
 
 
@@ -37,11 +38,16 @@ class Spoken:
         index: the segment's place in the list that was submitted, from 0.
         samples: float32 mono at ``csm.SAMPLE_RATE``, within -1..1, shape ``[n]``, n > 0.
         note: what is known of how it was made, as JSON values: kept with it and shown beside it.
+        codes: what the samples were decoded from, int64, ``[frames, codebooks]``, where the engine
+            has such.
+        ended: whether the engine ended it by itself; otherwise it was cut at its cap.
     """
 
     index: int
     samples: NDArray[np.float32]
     note: dict[str, Any] = field(default_factory=dict)
+    codes: ArrayLike | None = None
+    ended: bool = True
 
 
 class SpokenStream(Iterator[Spoken], Protocol):
@@ -63,6 +69,13 @@ class SpeechEngine(Protocol):
         """Where it computes: ``cpu``, ``cuda:0``, …, for the log and for health."""
 
     @property
+    def pace(self) -> float | None:
+        """Seconds that a character takes in this voice, spaces and pauses included.
+
+        None where no words are said, so that takes cannot be judged.
+        """
+
+    @property
     def settings_fingerprint(self) -> str:
         """All that shapes the audio besides text and seed: model, voice, sampling.
 
@@ -77,7 +90,12 @@ class SpeechEngine(Protocol):
         """
 
     def speak(
-        self, segments: Sequence[str], *, seed: int, skip: Collection[int] = ()
+        self,
+        segments: Sequence[str],
+        *,
+        seed: int,
+        skip: Collection[int] = (),
+        example: Example | None = None,
     ) -> SpokenStream:
         """Speak each segment, giving each one's audio as soon as it is finished, in any order.
 
@@ -89,6 +107,8 @@ class SpeechEngine(Protocol):
             segments: speakable text, each at most a few hundred characters.
             seed: any non-negative integer below 2**63.
             skip: places of segments that need not be spoken; the others sound as if they were.
+            example: a segment that this engine has spoken, in whose voice to go on where the
+                settings leave the voice open.
 
         Raises:
             SpeechError: a segment could not be spoken.
@@ -98,11 +118,42 @@ class SpeechEngine(Protocol):
         """Free what the engine holds. Safe to call twice."""
 
 
+@dataclass(frozen=True)
+class Slots:
+    """How full an engine is.
+
+    Attributes:
+        occupied: segments that it is speaking.
+        total: segments that it can speak at once.
+    """
+
+    occupied: int
+    total: int
+
+
+@runtime_checkable
+class HasSlots(Protocol):
+    """An engine that speaks several segments at once and says how many."""
+
+    @property
+    def slots(self) -> Slots:
+        """How full it is now. Answers at once, from any thread, once it is loaded."""
+
+
 def create(settings: Settings) -> SpeechEngine:
     """The engine that the settings choose, not yet loaded.
 
     Only the chosen engine's libraries are imported.
     """
+    engine = _engine(settings)
+    if engine.pace is None:
+        return engine
+    from narrator_daemon.speech.judged import JudgedSpeech
+
+    return JudgedSpeech(engine, settings.takes)
+
+
+def _engine(settings: Settings) -> SpeechEngine:
     if settings.speech.engine == "tone":
         from narrator_daemon.speech.tone import ToneSpeech
 

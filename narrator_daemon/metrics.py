@@ -1,0 +1,232 @@
+"""Numbers for Prometheus: what the daemon has done, and how it is when it is asked.
+
+Off unless ``[metrics] port`` is set. What happens is counted when it happens; what is (queue,
+slots, memory) is read at the scrape, from the same snapshot that ``health`` shows, and asks nothing
+of the network. No label carries a book, a worker or a requester, so the number of series is fixed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import start_http_server as serve_http
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+
+from narrator_daemon import __version__
+from narrator_daemon.condition import Condition
+from narrator_daemon.config import ConfigError
+from narrator_daemon.failure import ErrorCode
+from narrator_daemon.renewal import Renewer
+from narrator_daemon.speech import HasSlots, SpeechEngine
+from narrator_daemon.storage import AudioStore
+from narrator_daemon.tally import Ending
+
+#: Upper bounds of the histograms, in seconds.
+_CLAIM_BUCKETS = (0.05, 0.1, 0.3, 1, 3, 10, 30, 60, 300, 1800, 7200)
+_READY_BUCKETS = (1, 3, 10, 20, 30, 45, 60, 120, 300, 600, 1800, 7200)
+_STEP_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600)
+
+#: Outcomes that every worker has sooner or later: their series begin at 0 and not at the first one.
+_OUTCOMES = ("published", "failed", "retried", "given_back", "fenced", "cancelled", "superseded")
+
+
+class Metrics:
+    """All numbers of one worker.
+
+    Args:
+        condition: gives the worker's condition now.
+        capacity: books it works on at once.
+        engine: asked for its slots, where it has any, and for its device.
+        store: counts what it uploads.
+        renewer: counts the URLs that it renews.
+    """
+
+    def __init__(
+        self,
+        condition: Callable[[], Condition],
+        capacity: int,
+        engine: SpeechEngine,
+        store: AudioStore,
+        renewer: Renewer,
+    ) -> None:
+        self.registry = CollectorRegistry()
+        self._server: WSGIServer | None = None
+        ProcessCollector(registry=self.registry)
+        self._books = Counter(
+            "narrator_books", "Claims that ended, by outcome.", ["outcome"], registry=self.registry
+        )
+        self._failures = Counter(
+            "narrator_failures",
+            "Attempts that went wrong, by error code; most are tried again.",
+            ["code"],
+            registry=self.registry,
+        )
+        for outcome in _OUTCOMES:
+            self._books.labels(outcome)
+        for code in ErrorCode:
+            self._failures.labels(code.value)
+        self._claimed = Histogram(
+            "narrator_claim_latency_seconds",
+            "From the request of a book to its first claim.",
+            buckets=_CLAIM_BUCKETS,
+            registry=self.registry,
+        )
+        self._ready = Histogram(
+            "narrator_request_to_ready_seconds",
+            "From the request of a book to its narration.",
+            buckets=_READY_BUCKETS,
+            registry=self.registry,
+        )
+        self._steps = Histogram(
+            "narrator_step_seconds",
+            "What the steps of a narration take.",
+            ["step"],
+            buckets=_STEP_BUCKETS,
+            registry=self.registry,
+        )
+        self._audio = Counter(
+            "narrator_audio_seconds", "Audio that was published.", registry=self.registry
+        )
+        self._leases_lost = Counter(
+            "narrator_lease_losses",
+            "Claims lost because their lease was not renewed in time.",
+            registry=self.registry,
+        )
+        self.registry.register(_Now(condition, capacity, engine, store, renewer))
+
+    def claimed(self, since_request: float | None) -> None:
+        """Count a first claim, so many seconds after its request where that has a time."""
+        if since_request is not None:
+            self._claimed.observe(since_request)
+
+    def ended(self, ending: Ending) -> None:
+        """Count a claim that ended."""
+        self._books.labels(ending.outcome).inc()
+        if ending.code is not None:
+            self._failures.labels(ending.code).inc()
+        for step, seconds in ending.seconds_by_step.items():
+            self._steps.labels(step).observe(seconds)
+        if ending.outcome == "published":
+            self._audio.inc(ending.audio_seconds)
+            if ending.since_request is not None:
+                self._ready.observe(ending.since_request)
+        if ending.lease_lost:
+            self._leases_lost.inc()
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer scrapes at ``http://host:port/metrics`` from a thread of its own.
+
+        Raises:
+            ConfigError: the address cannot be listened on.
+        """
+        try:
+            self._server, _ = serve_http(port, addr=host, registry=self.registry)
+        except OSError as error:
+            raise ConfigError(
+                f"[metrics] port: {port} on {host} cannot be listened on: "
+                f"{error.strerror or error}; give each daemon of a machine a port of its own, or 0 "
+                "for none"
+            ) from None
+
+    def close(self) -> None:
+        """Answer no more. Safe to call twice."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+class _Now(Collector):
+    """What is read at the moment of a scrape."""
+
+    def __init__(
+        self,
+        condition: Callable[[], Condition],
+        capacity: int,
+        engine: SpeechEngine,
+        store: AudioStore,
+        renewer: Renewer,
+    ) -> None:
+        self._condition = condition
+        self._capacity = capacity
+        self._engine = engine
+        self._store = store
+        self._renewer = renewer
+
+    def collect(self) -> Iterator[Any]:
+        now = self._condition()
+        build = {"version": __version__, "engine": now.engine}
+        yield InfoMetricFamily("narrator_build", "Which program this is.", value=build)
+        for name, text, value in (
+            ("narrator_healthy", "1 while nothing is wrong.", now.status == "healthy"),
+            ("narrator_ready", "1 while it takes books: model loaded, stream open.", now.ready),
+            ("narrator_live", "0 once it must be restarted.", now.live),
+            ("narrator_queue_depth", "Waiting books known to this worker.", now.queue_depth),
+            (
+                "narrator_oldest_request_age_seconds",
+                "Since the oldest waiting request; 0 where none waits.",
+                max(0.0, now.oldest_request or 0.0),
+            ),
+            ("narrator_books_in_work", "Books claimed and not ended.", now.in_work),
+            ("narrator_books_at_once", "Most books in work at once.", self._capacity),
+            ("narrator_books_stuck", "Books in work that do not get on.", now.stuck),
+            ("narrator_leases_held", "Leases that are renewed.", now.leases),
+            ("narrator_stream_up", "1 while the stream is open.", now.stream.name == "live"),
+        ):
+            yield GaugeMetricFamily(name, text, value=float(value))
+        up = GaugeMetricFamily(
+            "narrator_dependency_up", "0 while it does not answer.", labels=["dependency"]
+        )
+        for dependency in ("database", "storage"):
+            up.add_metric([dependency], float(dependency not in now.down))
+        yield up
+        for name, text, count in (
+            (
+                "narrator_stream_reconnects",
+                "Times the stream was opened anew, renewals included.",
+                max(0, now.stream.opened - 1),
+            ),
+            ("narrator_upload_bytes", "Audio bytes uploaded.", self._store.uploaded_bytes),
+            ("narrator_upload_retries", "Uploads tried again.", self._store.upload_retries),
+            ("narrator_url_renewals", "URLs signed anew.", self._renewer.renewed),
+        ):
+            yield CounterMetricFamily(name, text, value=float(count))
+        if now.loaded and isinstance(self._engine, HasSlots):
+            slots = self._engine.slots
+            yield GaugeMetricFamily(
+                "narrator_engine_slots", "Segments spoken at once, at most.", value=slots.total
+            )
+            yield GaugeMetricFamily(
+                "narrator_engine_slots_occupied", "Segments being spoken.", value=slots.occupied
+            )
+        yield from _gpu(now.device)
+
+
+def _gpu(device: str | None) -> Iterator[GaugeMetricFamily]:
+    """Memory and use of the GPU that the engine runs on; nothing on a CPU."""
+    torch = sys.modules.get("torch")
+    if torch is None or device is None or not device.startswith("cuda"):
+        return
+    free, total = torch.cuda.mem_get_info(device)
+    for name, text, value in (
+        ("narrator_gpu_memory_bytes", "Memory of the GPU.", total),
+        ("narrator_gpu_memory_used_bytes", "Memory in use, by anyone.", total - free),
+        (
+            "narrator_gpu_memory_reserved_bytes",
+            "Memory held by this process's allocator.",
+            torch.cuda.memory_reserved(device),
+        ),
+    ):
+        yield GaugeMetricFamily(name, text, value=float(value))
+    try:
+        busy = torch.cuda.utilization(device) / 100
+    except (ImportError, RuntimeError):
+        return  # NVIDIA's management library for Python is not installed
+    yield GaugeMetricFamily(
+        "narrator_gpu_utilization_ratio", "Share of time in which a kernel ran.", value=busy
+    )

@@ -1,0 +1,86 @@
+"""What a worker has done lately: the rates that it shows under ``/narrationWorkers``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: What a rate is taken over, in seconds.
+WINDOW_SECONDS = 3600.0
+
+#: Seconds that are counted together, so that a busy worker remembers no more than an idle one.
+_STEP_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one claim ended, in numbers.
+
+    Attributes:
+        outcome: ``published``, ``failed``, ``retried``, ``given_back``, or why nothing was written
+            (the value of the verdict).
+        code: of the error, where there was one.
+        seconds_by_step: what each step took, as far as it came.
+        audio_seconds: of the narration that was published; 0 for none.
+        since_request: seconds from the request to the end; None where the request has no time.
+        lease_lost: whether the claim was lost because its lease was not renewed in time.
+    """
+
+    outcome: str
+    code: str | None = None
+    seconds_by_step: Mapping[str, float] = field(default_factory=dict)
+    audio_seconds: float = 0.0
+    since_request: float | None = None
+    lease_lost: bool = False
+
+
+@dataclass
+class _Step:
+    begins: float
+    books: int = 0
+    failed: int = 0
+    audio_seconds: float = 0.0
+
+
+class Tally:
+    """Counts over the last hour, or since the start. Safe to use from several threads.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._lock = threading.Lock()
+        self._steps: list[_Step] = []
+
+    def add(self, ending: Ending) -> None:
+        """Count one claim that ended."""
+        with self._lock:
+            now = self._clock()
+            if not self._steps or now - self._steps[-1].begins >= _STEP_SECONDS:
+                self._forget(now)
+                self._steps.append(_Step(now))
+            step = self._steps[-1]
+            step.books += ending.outcome == "published"
+            step.failed += ending.outcome == "failed"
+            step.audio_seconds += ending.audio_seconds
+
+    def _forget(self, now: float) -> None:
+        self._steps = [step for step in self._steps if now - step.begins < WINDOW_SECONDS]
+
+    def as_record(self) -> dict[str, Any]:
+        """``{seconds, books, failed, audioSeconds}``: how long it counted, and what."""
+        with self._lock:
+            now = self._clock()
+            self._forget(now)
+            return {
+                "seconds": round(min(WINDOW_SECONDS, now - self._started), 1),
+                "books": sum(step.books for step in self._steps),
+                "failed": sum(step.failed for step in self._steps),
+                "audioSeconds": round(sum(step.audio_seconds for step in self._steps), 1),
+            }

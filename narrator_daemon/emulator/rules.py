@@ -26,6 +26,7 @@ from narrator_daemon.emulator.values import Path, Value
 
 # Rules files may hold // and /* */ comments; strings, which may hold such marks too, come first.
 _COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_LOOKS_AT_DATA = re.compile(r"\b(root|data)\b")
 _RULE_KINDS = (".read", ".write", ".validate")
 
 
@@ -59,6 +60,7 @@ class Rules:
 
     Attributes:
         source: that text.
+        reads_depend_on_data: whether a write can change who may read what.
 
     Raises:
         InvalidRulesError: it cannot be used.
@@ -74,6 +76,7 @@ class Rules:
         if not isinstance(parsed, dict) or set(parsed) != {"rules"}:
             raise InvalidRulesError("Rules must be an object with the one key 'rules'.")
         self._root = _parse(parsed["rules"], (), ())
+        self.reads_depend_on_data = _reads_depend_on_data(parsed["rules"])
 
     def has_index(self, path: Path, name: str) -> bool:
         """Whether queries of the children of ``path`` by ``name`` have an index."""
@@ -242,6 +245,15 @@ def _parse(raw: object, path: Path, wildcards: tuple[str, ...]) -> _Room:
         else:
             room.below[key] = _parse(item, (*path, key), wildcards)
     return room
+
+
+def _reads_depend_on_data(raw: dict[str, Any]) -> bool:
+    return any(
+        _LOOKS_AT_DATA.search(item) is not None
+        if key == ".read" and isinstance(item, str)
+        else isinstance(item, dict) and _reads_depend_on_data(item)
+        for key, item in raw.items()
+    )
 
 
 def _compile(item: object, where: str, wildcards: tuple[str, ...]) -> Compiled:

@@ -35,7 +35,7 @@ from narrator_daemon.emulator.rest import MAX_WRITE_BYTES, RestApi
 from narrator_daemon.emulator.rules import Rules, default_rules
 from narrator_daemon.emulator.storage import StorageProxy
 from narrator_daemon.emulator.traffic import Kind, Traffic
-from narrator_daemon.emulator.tree import Tree
+from narrator_daemon.emulator.tree import Commit, Tree
 from narrator_daemon.emulator.websocket import WebSocketApi
 
 T = TypeVar("T")
@@ -245,6 +245,7 @@ class LocalFirebase:
             undo.append(close_journal)
         self._database = Database(tree, self._rules)
         self._database.rules_changed.append(self._connections.check_all)
+        self._database.committed.append(self._check_listeners)
         if journal is not None:
             self._database.committed.append(journal.committed)
         sockets, api = self._apis()
@@ -272,6 +273,10 @@ class LocalFirebase:
             namespace=self._namespace,
             bucket=self._bucket,
         )
+
+    def _check_listeners(self, _: Commit) -> None:
+        if self._database.rules.reads_depend_on_data:
+            self._connections.check_all()
 
     def _apis(self) -> tuple[WebSocketApi, RestApi]:
         streams = EventStreams(

@@ -10,26 +10,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers.utils.logging as transformers_logging
-from huggingface_hub.utils.tqdm import (
-    are_progress_bars_disabled,
-    disable_progress_bars,
-    enable_progress_bars,
-    tqdm,
-)
+from huggingface_hub.utils.tqdm import tqdm
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import AutoTokenizer, CsmConfig, CsmForConditionalGeneration, MimiModel
 
 from csm import CsmError, OutOfMemory, hub
 from csm.layout import AUDIO_EMBEDDING, CODEC_PREFIX, DEPTH_EMBEDDING, expected_shapes
+from csm.quiet import quiet_libraries
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +89,7 @@ def load_checkpoint(
     place = resolve_device(device)
     if dtype is None:
         dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-    with _bars_only_at_a_terminal():
+    with quiet_libraries():
         folder = hub.local_folder(model, token)
         raw_config = hub.read_config(folder, model)
         files = hub.weight_files(folder, model, raw_config)
@@ -313,24 +307,3 @@ def _does_not_fit(model: str, device: torch.device) -> OutOfMemory:
     return OutOfMemory(
         f"{model} does not fit into the memory of {device}: free some, or set the device to another"
     )
-
-
-@contextlib.contextmanager
-def _bars_only_at_a_terminal() -> Iterator[None]:
-    """Silence the libraries: their bars off a terminal, their loading reports always."""
-    hub_shown = not are_progress_bars_disabled()
-    transformers_shown = transformers_logging.is_progress_bar_enabled()
-    verbosity = transformers_logging.get_verbosity()
-    # Ours is the bar of the weights; transformers' would be that of the codec alone.
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    if not sys.stderr.isatty():
-        disable_progress_bars()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if hub_shown:
-            enable_progress_bars()
-        if transformers_shown:
-            transformers_logging.enable_progress_bar()

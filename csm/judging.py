@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from csm import SAMPLE_RATE, measures
 from csm.wording import divergence
 
+#: Seconds a character of English takes when it is narrated, spaces included.
+PACE = 0.07
 #: Frames of codes a second (Mimi).
 _FRAME_RATE = 12.5
 #: Seconds beside the pace that a segment may be longer or shorter by: its pauses and its rounding.

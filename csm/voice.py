@@ -15,6 +15,8 @@ from torch import Tensor
 
 from csm import SAMPLE_RATE, CsmError
 
+#: Seconds of sound in a frame of codes (Mimi).
+FRAME_SECONDS = 0.08
 #: Seconds. Shorter holds too little of a voice; 10 to 20 are best.
 SHORTEST_CLIP = 1.0
 #: Seconds. Longer leaves too little of the model's 2,048 positions (163 s) to the segments.
@@ -34,6 +36,11 @@ class Voice:
 
     text: str
     codes: Tensor
+
+    @property
+    def pace(self) -> float:
+        """Seconds that a character takes in this voice, spaces and pauses included."""
+        return len(self.codes) * FRAME_SECONDS / max(1, len(self.text))
 
 
 def fingerprint(reference: Path, transcript: str) -> str:

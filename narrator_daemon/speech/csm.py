@@ -7,10 +7,15 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import torch
+
 import csm
 from csm.checkpoint import load_checkpoint, resolve_device
 from csm.engine import Engine, Speech
+from csm.judging import PACE
 from csm.sampling import Sampling
+from csm.takes import Example
 from csm.voice import Voice, fingerprint
 from narrator_daemon import logs
 from narrator_daemon.speech import SpeechError, Spoken, SpokenStream
@@ -60,6 +65,11 @@ class CsmSpeech:
             return str(self._engine.device if self._engine else resolve_device(self._asked_device))
 
     @property
+    def pace(self) -> float:
+        """That of the voice's recording; without one, what is usual in narration."""
+        return self._voice.pace if self._voice else PACE
+
+    @property
     def settings_fingerprint(self) -> str:
         """Model, voice, sampling and cap. The device is not part, so that replicas may differ."""
         voice = "own"
@@ -100,7 +110,12 @@ class CsmSpeech:
         )
 
     def speak(
-        self, segments: Sequence[str], *, seed: int, skip: Collection[int] = ()
+        self,
+        segments: Sequence[str],
+        *,
+        seed: int,
+        skip: Collection[int] = (),
+        example: Example | None = None,
     ) -> SpokenStream:
         """Speak segments; see ``SpeechEngine``.
 
@@ -112,7 +127,10 @@ class CsmSpeech:
         with _as_speech_errors():
             return _Spoken(
                 self._engine.speak(
-                    segments, seed=seed, voice=self._voice, max_seconds=self._max_seconds
+                    segments,
+                    seed=seed,
+                    voice=self._voice or _voice_of(example),
+                    max_seconds=self._max_seconds,
                 ),
                 skip,
             )
@@ -134,10 +152,16 @@ class _Spoken(SpokenStream):
     def __next__(self) -> Spoken:
         with _as_speech_errors():
             take = next(take for take in self._speech if take.index not in self._skip)
-        return Spoken(take.index, take.samples)
+        return Spoken(take.index, take.samples, codes=np.asarray(take.codes), ended=take.ended)
 
     def close(self) -> None:
         self._speech.close()
+
+
+def _voice_of(example: Example | None) -> Voice | None:
+    if example is None:
+        return None
+    return Voice(example.text, torch.as_tensor(np.asarray(example.take.codes)))
 
 
 @contextmanager

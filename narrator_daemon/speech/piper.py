@@ -21,9 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from csm.takes import Example
 from narrator_daemon.speech import SpeechError, Spoken
 
 VOICE = "en_US-joe-medium"
+#: Seconds that it takes for a character, by measurement.
+PACE = 0.053
 #: Processes at most; each computes on one core.
 MOST_PROCESSES = 2
 #: Seconds a process may take to start, and to speak one segment.
@@ -51,6 +54,7 @@ class PiperSpeech:
 
     name = "piper"
     device = "cpu"
+    pace = PACE
 
     def __init__(self, *, processes: int | None = None) -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -83,7 +87,12 @@ class PiperSpeech:
             pass
 
     def speak(
-        self, segments: Sequence[str], *, seed: int, skip: Collection[int] = ()
+        self,
+        segments: Sequence[str],
+        *,
+        seed: int,
+        skip: Collection[int] = (),
+        example: Example | None = None,
     ) -> Generator[Spoken, None, None]:
         """Speak ``segments``, several at once; see ``SpeechEngine``."""
         waiting = ((index, text) for index, text in enumerate(segments) if index not in skip)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csm import SAMPLE_RATE
+from csm.takes import Example
 from narrator_daemon.speech import Spoken
 
 #: The shortest segment and the length of longer ones, in seconds.
@@ -38,6 +39,7 @@ class ToneSpeech:
 
     name = "tone"
     device = "cpu"
+    pace = None
     settings_fingerprint = "tone 1"
 
     def __init__(self) -> None:
@@ -49,7 +51,12 @@ class ToneSpeech:
         self._noise()
 
     def speak(
-        self, segments: Sequence[str], *, seed: int, skip: Collection[int] = ()
+        self,
+        segments: Sequence[str],
+        *,
+        seed: int,
+        skip: Collection[int] = (),
+        example: Example | None = None,
     ) -> Generator[Spoken, None, None]:
         """Give noise of ``max(2.0, 0.065 * characters)`` seconds for each segment, in order."""
         noise = self._noise()

@@ -37,7 +37,7 @@ FRAME_SIZE = 16_384
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 _FRAME_COUNT = re.compile(r"[0-9]{1,6}\Z")
-_REQUEST_NUMBER = re.compile(r'"r":([0-9]{1,15})')
+_REQUEST_NUMBER = re.compile(r'"r":\s*([0-9]{1,15})')
 # Names that a query's bounds give for "before all keys" and "after all keys".
 _FIRST_KEY, _LAST_KEY = "[MIN_NAME]", "[MAX_NAME]"
 _QUERY_FIELDS = {"sp", "sn", "sin", "ep", "en", "ein", "l", "vf", "i"}

@@ -15,12 +15,14 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from narrator_daemon import logs
 from narrator_daemon.config import ConfigError
 
 HEALTHY, UNHEALTHY, NO_DAEMON = 0, 1, 2
+
+Probe: TypeAlias = Literal["healthy", "ready", "live"]
 
 #: Age of the state, in seconds, past which the daemon counts as hanging.
 STALE_SECONDS = 15.0
@@ -115,8 +117,15 @@ class Health:
     report: dict[str, Any]
 
 
-def ask(folder: Path) -> Health:
-    """Ask the daemon that runs in a state folder how it is."""
+def ask(folder: Path, probe: Probe = "healthy") -> Health:
+    """Ask the daemon that runs in a state folder how it is.
+
+    Args:
+        folder: its state folder.
+        probe: what counts as a good answer. ``healthy``: nothing is wrong. ``ready``: it takes
+            books; the model is loaded and the stream is open. ``live``: it works by itself, though
+            Firebase be down or the model still loading; one that is not must be restarted.
+    """
     if not _is_locked(folder):
         report = {"status": "not running", "state_dir": str(folder)}
         return Health(NO_DAEMON, report)
@@ -126,9 +135,10 @@ def ask(folder: Path) -> Health:
     except (OSError, ValueError, KeyError):
         return Health(UNHEALTHY, {"status": "starting", "state_dir": str(folder)})
     if age > STALE_SECONDS:
-        state["status"] = "hanging"
+        state |= {"status": "hanging", "live": False, "ready": False}
         state["problems"] = [f"the main loop has not run for {age:.0f} s"]
-    return Health(HEALTHY if state.get("status") == "healthy" else UNHEALTHY, state)
+    well = state.get("status") == "healthy" if probe == "healthy" else state.get(probe) is True
+    return Health(HEALTHY if well else UNHEALTHY, state)
 
 
 def _is_locked(folder: Path) -> bool:

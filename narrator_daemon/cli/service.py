@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +12,9 @@ from narrator_daemon import logs
 from narrator_daemon.cli.common import ConfigOption, fail, load_settings
 from narrator_daemon.config import ConfigError
 from narrator_daemon.terminal import plain
+
+if TYPE_CHECKING:
+    from narrator_daemon.health import Probe
 
 app = typer.Typer()
 
@@ -33,11 +37,23 @@ def run(config_file: ConfigOption = None) -> None:
 
 
 @app.command()
-def health(config_file: ConfigOption = None) -> None:
+def health(
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Ask whether it takes books: model loaded, stream open.")
+    ] = False,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Ask whether it works by itself, though Firebase be down."),
+    ] = False,
+    config_file: ConfigOption = None,
+) -> None:
     """Say how the daemon of this machine is: exit 0 healthy, 1 not, 2 no daemon runs."""
     from narrator_daemon.health import ask
 
-    answer = ask(load_settings(config_file).daemon.state_dir)
+    if ready and live:
+        raise fail("Ask --ready or --live, not both.")
+    probe: Probe = "ready" if ready else "live" if live else "healthy"
+    answer = ask(load_settings(config_file).daemon.state_dir, probe)
     print(json.dumps(answer.report))
     raise typer.Exit(answer.exit_code)
 

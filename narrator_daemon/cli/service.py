@@ -71,3 +71,33 @@ def doctor(config_file: ConfigOption = None) -> None:
         line = f"{check.result:4}  {check.name}: {logs.redact(check.note)}"
         console.print(plain(line, colours[check.result]), soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again and again, until told to stop.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=1, max=3600, metavar="SECONDS", help="Between two looks.")
+    ] = 5.0,
+    config_file: ConfigOption = None,
+) -> None:
+    """Show the whole fleet: what waits, what is in work, who works, what failed."""
+    from narrator_daemon import status_table
+    from narrator_daemon.project import Unavailable
+    from narrator_daemon.status import readings
+
+    settings = load_settings(config_file)
+    fleets = readings(settings, every if watch else None)
+    try:
+        if as_json:
+            for fleet in fleets:
+                print(json.dumps(fleet.as_record()), flush=True)
+        else:
+            status_table.show(fleets)
+    except KeyboardInterrupt:
+        pass
+    except (ConfigError, Unavailable) as error:
+        raise fail(str(error)) from None

@@ -1,0 +1,259 @@
+"""The whole fleet as the database shows it: what waits, what is in work, who works, what failed.
+
+Reads are bounded, however large the catalogue: a hundred waiting books, a hundred in work and some
+that failed, each by the index of the status, and the workers' own entries.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from narrator_daemon import book as books
+from narrator_daemon.claim import Claim
+from narrator_daemon.claims import now_ms
+from narrator_daemon.project import WORKERS, Project, Unavailable, children, database_errors
+from narrator_daemon.settings import Settings
+from narrator_daemon.subscription import WINDOW
+
+#: Failed books that are looked at for the latest failures, and failures that are shown.
+_FAILED_READ, _FAILURES_SHOWN = 50, 10
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What waits.
+
+    Attributes:
+        depth: how many books.
+        more: whether there are more than that, which were not read.
+        oldest_seconds: since the oldest request that was read and has a time, or None.
+    """
+
+    depth: int
+    more: bool
+    oldest_seconds: float | None
+
+
+@dataclass(frozen=True)
+class InWork:
+    """A book that is being narrated.
+
+    Attributes:
+        book_id: which.
+        progress: 0..1, or None.
+        owner: the worker that claimed it; None where nobody holds a claim.
+        attempt: which, from 1, or None.
+        seconds: since the claim, by the owner's clock, or None.
+    """
+
+    book_id: str
+    progress: float | None
+    owner: str | None
+    attempt: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class WorkerSeen:
+    """A worker by its own last word.
+
+    Attributes:
+        worker_id: which.
+        beat_seconds: since it was written, or None where it has no time.
+        alive: whether that is less than a lease's time to live.
+        version: of the program.
+        engine: who reads.
+        device: where it computes.
+        in_work: books in work.
+        at_once: most of them.
+        books_per_hour: narrations published, over the last hour or since its start.
+        failed_per_hour: books that failed for good.
+        audio_rate: seconds of audio published a second.
+    """
+
+    worker_id: str
+    beat_seconds: float | None
+    alive: bool
+    version: str
+    engine: str
+    device: str
+    in_work: int
+    at_once: int
+    books_per_hour: float
+    failed_per_hour: float
+    audio_rate: float
+
+
+@dataclass(frozen=True)
+class FailureSeen:
+    """A book that has failed: what its admin reads."""
+
+    book_id: str
+    code: str
+    message: str
+    attempts: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All of it at one moment.
+
+    Attributes:
+        queue: what waits.
+        in_work: oldest claim first.
+        workers: by id; those that were not seen for a day are forgotten.
+        failures: latest first.
+        more_failures: whether not all failed books were looked at.
+    """
+
+    queue: Queue
+    in_work: list[InWork]
+    workers: list[WorkerSeen]
+    failures: list[FailureSeen]
+    more_failures: bool
+
+    @property
+    def books_per_hour(self) -> float:
+        """Of all workers that are alive."""
+        return sum(worker.books_per_hour for worker in self.workers if worker.alive)
+
+    @property
+    def audio_rate(self) -> float:
+        """Seconds of audio a second, of all workers that are alive."""
+        return sum(worker.audio_rate for worker in self.workers if worker.alive)
+
+    def as_record(self) -> dict[str, Any]:
+        """JSON values."""
+        rates = {"books_per_hour": self.books_per_hour, "audio_rate": self.audio_rate}
+        return {**asdict(self), **rates}
+
+
+def read(project: Project, lease_ttl: float, at_ms: int) -> Fleet:
+    """Read the fleet.
+
+    Args:
+        project: the database.
+        lease_ttl: seconds after which a worker that says nothing is taken for dead.
+        at_ms: now, epoch milliseconds.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    waiting = _with_status(project, books.REQUESTED, WINDOW)
+    in_work = _with_status(project, books.PROCESSING, WINDOW)
+    failed = _with_status(project, books.FAILED, _FAILED_READ)
+    with database_errors():
+        workers = children(project.reference(WORKERS).get())
+    requests = [_since(record.get(books.REQUESTED_AT), at_ms) for record in waiting.values()]
+    ages = [age for age in requests if age is not None]
+    seen = [_in_work(book_id, record, at_ms) for book_id, record in in_work.items()]
+    failures = [_failure(book_id, record, at_ms) for book_id, record in failed.items()]
+    return Fleet(
+        Queue(len(waiting), len(waiting) >= WINDOW, max(ages, default=None)),
+        sorted(seen, key=lambda one: -(one.seconds or 0)),
+        [
+            _worker(worker_id, entry, lease_ttl, at_ms)
+            for worker_id, entry in sorted(workers.items())
+            if isinstance(entry, dict)
+        ],
+        sorted(failures, key=lambda one: one.seconds or 0)[:_FAILURES_SHOWN],
+        len(failed) >= _FAILED_READ,
+    )
+
+
+def _with_status(project: Project, status: str, most: int) -> dict[str, dict[str, Any]]:
+    with database_errors(project.books_path):
+        by_status = project.books().order_by_child(books.STATUS)
+        found = children(by_status.equal_to(status).limit_to_first(most).get())
+    return {book_id: record for book_id, record in found.items() if isinstance(record, dict)}
+
+
+def _in_work(book_id: str, record: books.Record, at_ms: int) -> InWork:
+    claim = Claim.from_record(record.get(books.CLAIM))
+    held = claim if claim is not None and claim.token is not None else None
+    return InWork(
+        book_id,
+        _number(record.get(books.PROGRESS)),
+        held.owner if held else None,
+        held.attempt if held else None,
+        _since(held.at, at_ms) if held else None,
+    )
+
+
+def _worker(worker_id: str, entry: books.Record, lease_ttl: float, at_ms: int) -> WorkerSeen:
+    lately = children(entry.get("lately"))
+    seconds = max(_number(lately.get("seconds")) or 0.0, 1.0)
+    counted = {
+        name: (_number(lately.get(name)) or 0.0) / seconds
+        for name in ("books", "failed", "audioSeconds")
+    }
+    beat_seconds = _since(entry.get("at"), at_ms)
+    return WorkerSeen(
+        worker_id,
+        beat_seconds,
+        beat_seconds is not None and beat_seconds < lease_ttl,
+        str(entry.get("version", "")),
+        str(entry.get("engine", "")),
+        str(entry.get("device", "")),
+        int(_number(entry.get("inWork")) or 0),
+        int(_number(entry.get("atOnce")) or 0),
+        books_per_hour=round(3600 * counted["books"], 1),
+        failed_per_hour=round(3600 * counted["failed"], 1),
+        audio_rate=round(counted["audioSeconds"], 2),
+    )
+
+
+def _failure(book_id: str, record: books.Record, at_ms: int) -> FailureSeen:
+    error = children(record.get(books.ERROR))
+    attempts = _number(error.get("attempts"))
+    return FailureSeen(
+        book_id,
+        str(error.get("code", "")),
+        str(error.get("message", "")),
+        None if attempts is None else int(attempts),
+        _since(error.get("at"), at_ms),
+    )
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
+        return float(value)
+    return None
+
+
+def _since(at: object, at_ms: int) -> float | None:
+    """Seconds since a time of the database, which may be a little ahead of this machine's."""
+    moment = _number(at)
+    return None if moment is None or moment <= 0 else round(max(0.0, (at_ms - moment) / 1000), 1)
+
+
+def readings(settings: Settings, every: float | None) -> Iterator[Fleet]:
+    """Read the fleet once, or again and again.
+
+    Args:
+        settings: the project.
+        every: seconds between two readings; None for one.
+
+    Raises:
+        ConfigError: the settings name no project.
+        Unavailable: the database did not answer the first time; later ones are tried again.
+    """
+    project = Project(settings)
+    seen = False
+    try:
+        while True:
+            try:
+                yield read(project, settings.claims.lease_ttl_seconds, now_ms())
+                seen = True
+            except Unavailable:
+                if not seen:
+                    raise
+            if every is None:
+                return
+            time.sleep(every)
+    finally:
+        project.close()

@@ -1,0 +1,110 @@
+"""The fleet's status as people read it on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from narrator_daemon.status import Fleet
+from narrator_daemon.terminal import plain
+
+
+def render(fleet: Fleet) -> RenderableType:
+    """The queue in a line, and a table each for books in work, workers and failures."""
+    return Group(_queue(fleet), _in_work(fleet), _workers(fleet), _failures(fleet))
+
+
+def show(fleets: Iterable[Fleet]) -> None:
+    """Show readings of the fleet as they come, each in the place of the one before."""
+    with Live(console=Console(), auto_refresh=False, vertical_overflow="visible") as live:
+        for fleet in fleets:
+            live.update(render(fleet), refresh=True)
+
+
+def span(seconds: float | None) -> str:
+    """A length of time at a glance: ``8 s``, ``3 min``, ``2 h 5 min``, ``4 d 3 h``."""
+    if seconds is None:
+        return "?"
+    minutes = int(seconds // 60)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def _queue(fleet: Fleet) -> Text:
+    queue = fleet.queue
+    if not queue.depth:
+        waiting = "Nothing waits"
+    else:
+        count = f"{queue.depth} or more" if queue.more else f"{queue.depth}"
+        oldest = (
+            "" if queue.oldest_seconds is None else f", the oldest {span(queue.oldest_seconds)}"
+        )
+        waiting = f"{count} waiting{oldest}"
+    rates = f"{fleet.books_per_hour:.1f} books an hour, {fleet.audio_rate:.1f} s of audio a second"
+    return Text(f"{waiting}; {rates}")
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left", expand=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _in_work(fleet: Fleet) -> RenderableType:
+    if not fleet.in_work:
+        return Text("No book is in work.")
+    table = _table("In work", "Book", "Progress", "Worker", "Attempt", "For")
+    for one in fleet.in_work:
+        table.add_row(
+            plain(one.book_id),
+            "" if one.progress is None else f"{one.progress:.0%}",
+            plain(one.owner or "nobody"),
+            "" if one.attempt is None else str(one.attempt),
+            span(one.seconds),
+        )
+    return table
+
+
+def _workers(fleet: Fleet) -> RenderableType:
+    if not fleet.workers:
+        return Text("No worker has been seen for a day.", style="yellow")
+    headings = ("Worker", "Last beat", "Version", "Reads", "Books", "Books/h", "Failed/h", "Audio")
+    table = _table("Workers", *headings)
+    for one in fleet.workers:
+        table.add_row(
+            plain(one.worker_id),
+            Text(span(one.beat_seconds), style="" if one.alive else "red"),
+            plain(one.version),
+            plain(f"{one.engine} on {one.device}"),
+            f"{one.in_work} of {one.at_once}",
+            f"{one.books_per_hour:.1f}",
+            f"{one.failed_per_hour:.1f}",
+            f"{one.audio_rate:.2f} s/s",
+        )
+    return table
+
+
+def _failures(fleet: Fleet) -> RenderableType:
+    if not fleet.failures:
+        return Text("No book has failed.")
+    title = "Latest failures" + (" among those looked at" if fleet.more_failures else "")
+    table = _table(title, "Book", "Code", "Message", "Attempts", "Ago")
+    for one in fleet.failures:
+        table.add_row(
+            plain(one.book_id),
+            plain(one.code),
+            plain(one.message),
+            "" if one.attempts is None else str(one.attempts),
+            span(one.seconds),
+        )
+    return table

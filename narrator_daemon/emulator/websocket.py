@@ -56,12 +56,15 @@ parent["pLPCommand{callback}"]("close");
 class _Connection:
     """One client."""
 
-    def __init__(self, database: Database, session_id: str, abort: Callable[[], None]) -> None:
-        self.session_id = session_id
+    def __init__(
+        self, database: Database, silenced: Callable[[str], bool], abort: Callable[[], None]
+    ) -> None:
+        self.session_id = secrets.token_urlsafe(24)
         self.session = Session(database, self._send_data, self._signed_in)
         self.outbox = Outbox(abort)
         self.close_code = WSCloseCode.GOING_AWAY
         self.close_reason = "the server stops"
+        self._silenced = silenced
         self._abort = abort
         self._answering = False
         self._expiry: asyncio.TimerHandle | None = None
@@ -95,7 +98,9 @@ class _Connection:
         self.send({"t": "c", "d": {"t": "h", "d": greeting}})
 
     def send(self, message: Mapping[str, object]) -> None:
-        """Queue a message."""
+        """Queue a message, unless a fault keeps the connection silent."""
+        if self._silenced(PATH):
+            return
         self.outbox.put(to_json(message), asked_for=self._answering)
 
     def _send_data(self, body: Mapping[str, object]) -> None:
@@ -211,7 +216,7 @@ class WebSocketApi:
         if last is not None:
             last.drop()
             self._close(last)
-        connection = _Connection(self._database, secrets.token_urlsafe(24), transport.abort)
+        connection = _Connection(self._database, self._silenced, transport.abort)
         self._by_session[connection.session_id] = connection
         self._connections.add(connection)
         connection.greet(request.host, self._database.now())
@@ -264,8 +269,6 @@ class WebSocketApi:
         try:
             with contextlib.suppress(ConnectionError):
                 while (message := await connection.outbox.next()) is not None:
-                    if self._silenced(PATH):
-                        continue
                     for frame in frames(message):
                         await socket.send_frame(frame, WSMsgType.TEXT)
                     self._traffic.add(KIND, sent=len(message))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,11 +12,18 @@ from narrator_daemon.cli.common import ConfigOption, fail, load_settings
 from narrator_daemon.config import ConfigError
 from narrator_daemon.terminal import plain
 
+if TYPE_CHECKING:
+    from narrator_daemon.explain import Story
+
 app = typer.Typer()
 
 
 @app.command()
-def explain(book_id: str, config_file: ConfigOption = None) -> None:
+def explain(
+    book_id: str,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    config_file: ConfigOption = None,
+) -> None:
     """Tell one book's story: exit 0 all fits, 1 something does not, 2 no such book."""
     from narrator_daemon import explain as explaining
     from narrator_daemon.project import Unavailable
@@ -28,14 +35,31 @@ def explain(book_id: str, config_file: ConfigOption = None) -> None:
         raise fail(str(error)) from None
     if story is None:
         raise fail(f"There is no book {book_id!r}.")
-    console = Console()
-    for name, value in story.fields.items():
-        console.print(plain(f"{name:>12}  {value}"), soft_wrap=True)
-    for entry in story.attempts:
-        console.print(plain(json.dumps(entry, ensure_ascii=False)), soft_wrap=True)
-    for problem in story.problems:
-        console.print(plain(problem, "red"), soft_wrap=True)
+    if as_json:
+        print(json.dumps(story.as_record()))
+    else:
+        _print_story(story)
     raise typer.Exit(1 if story.problems else 0)
+
+
+def _print_story(story: Story) -> None:
+    from narrator_daemon.explain import when
+
+    console = Console()
+
+    def say(text: str, style: str = "") -> None:
+        console.print(plain(text, style), soft_wrap=True)
+
+    for name, value in story.fields.items():
+        say(f"{name:>12}  {value}")
+    say("")
+    for moment in story.timeline:
+        say(f"{'?' if moment.at is None else when(moment.at):25}  {moment.what}")
+    tokens = {moment.facts["token"]: None for moment in story.timeline if "token" in moment.facts}
+    if tokens:
+        say(f"\nIn the log: book={story.book_id} token={' or '.join(tokens)}")
+    for problem in story.problems:
+        say(problem, "red")
 
 
 @app.command()

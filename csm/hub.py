@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
-from huggingface_hub import get_token, hf_hub_download
+from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -54,6 +54,29 @@ def local_folder(model: str, token: str | None) -> Path:
     except Exception as error:
         # The hub's client lets some errors of its HTTP library through, and changes that library.
         raise CsmError(_hub_advice(model, token, error)) from error
+
+
+def find(model: str, token: str | None) -> Path | None:
+    """The checkpoint's folder if it is on this disk; None where the hub would give it.
+
+    Nothing is downloaded.
+
+    Raises:
+        CsmError: it is nowhere, or the hub would refuse it; the message says what to do.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir() or not _HUB_ID.fullmatch(model):
+        return local_folder(model, token)
+    try:
+        return _hub_folder(model, token, local_only=True)
+    except EntryNotFoundError:
+        pass
+    try:
+        get_hf_file_metadata(hf_hub_url(model, "config.json"), token=token, timeout=10)
+    except Exception as error:
+        # As above.
+        raise CsmError(_hub_advice(model, token, error)) from error
+    return None
 
 
 def _hub_folder(model: str, token: str | None, *, local_only: bool) -> Path:

@@ -94,7 +94,7 @@ def load_checkpoint(
         raw_config = hub.read_config(folder, model)
         files = hub.weight_files(folder, model, raw_config)
         config = _config(raw_config, model)
-        tokenizer = _load_tokenizer(folder, model)
+        tokenizer = _load_tokenizer(folder, model, config)
         try:
             weights = _Weights(files, model)
             codec = _load_codec(config, weights, place)
@@ -287,9 +287,9 @@ def _load_codec(config: Any, weights: _Weights, device: torch.device) -> Any:
     return codec
 
 
-def _load_tokenizer(folder: Path, model: str) -> Any:
+def _load_tokenizer(folder: Path, model: str, config: Any) -> Any:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True)
     except Exception as error:
         raise CsmError(
             f"the tokenizer of {model} cannot be loaded ({type(error).__name__}): "

@@ -1,0 +1,75 @@
+"""transformers' own CSM over the same weights, for the benchmarks to compare with."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import CsmForConditionalGeneration
+
+from csm.checkpoint import Checkpoint
+from csm.layout import CODEC_PREFIX
+from csm.quiet import quiet_libraries
+
+
+def peer(checkpoint: Checkpoint) -> Any:
+    """A ``CsmForConditionalGeneration`` that shares the checkpoint's tensors and codec."""
+    codec = {CODEC_PREFIX + name: w for name, w in checkpoint.codec.state_dict().items()}
+    with quiet_libraries():
+        model = CsmForConditionalGeneration.from_pretrained(
+            None,
+            config=checkpoint.config,
+            state_dict={**checkpoint.tensors, **codec},
+            dtype=checkpoint.dtype,
+        )
+    model.codec_model = checkpoint.codec
+    model = model.to(checkpoint.device).eval()
+    # As the released generation_config.json says.
+    released = {"do_sample": True, "top_k": 50, "temperature": 0.9}
+    model.generation_config.update(**released)
+    model.depth_decoder.generation_config.update(**released)
+    return model
+
+
+@torch.inference_mode()
+def generate(
+    model: Any, prompt: Tensor, frames: int, *, greedy: bool = False, **options: Any
+) -> tuple[Tensor, list[float]]:
+    """Let transformers generate.
+
+    Args:
+        model: from ``peer``.
+        prompt: text ids, ``[batch, tokens]``.
+        frames: how many; random weights do not end by themselves.
+        greedy: take the likeliest codes.
+        options: for ``generate``.
+
+    Returns:
+        Codes, ``[batch, frames, codebooks]``, and the seconds between frames, without the prompt's.
+    """
+    times: list[float] = []
+
+    def note(*_: object) -> None:
+        if prompt.is_cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter())
+
+    # Called once a frame, as the backbone starts on it.
+    hook = model.backbone_model.register_forward_pre_hook(note)
+    if greedy:
+        options |= {"do_sample": False, "depth_decoder_do_sample": False}
+    try:
+        with quiet_libraries():
+            codes = model.generate(
+                input_ids=prompt,
+                attention_mask=torch.ones_like(prompt),
+                max_new_tokens=frames,
+                **options,
+            )
+        note()
+    finally:
+        hook.remove()
+    # The first interval holds the prompt.
+    return codes, [b - a for a, b in zip(times[1:-1], times[2:], strict=True)]

@@ -172,11 +172,11 @@ def test_offline_and_back(
     start_daemon().wait_ready()
     frontend.add("emma", "A short text.", title="Emma")
     card = catalogue.card("Emma").wait_for("none")
-    catalogue.page.evaluate("window.dispatchEvent(new Event('offline'))")
+    catalogue.page.context.set_offline(True)
     expect(catalogue.page.locator("#connection")).to_have_text("Offline")
     card.press("Generate narrative").wait_for("requested")
     assert frontend.status("emma") is None
-    catalogue.page.evaluate("window.dispatchEvent(new Event('online'))")
+    catalogue.page.context.set_offline(False)
     catalogue.wait_live()
     card.wait_for("ready")
 

@@ -131,7 +131,7 @@ function summarise(): void {
   const states = [...cards.values()].map((card) => card.narration.state);
   const count = (...which: string[]) => states.filter((state) => which.includes(state)).length;
   const busy = count("requested", "processing");
-  const parts = [`${states.length} books`, `${count("ready")} ready`];
+  const parts = [states.length === 1 ? "1 book" : `${states.length} books`, `${count("ready")} ready`];
   if (busy) parts.push(`${busy} in work`);
   if (count("failed")) parts.push(`${count("failed")} failed`);
   const text = parts.join(", ");

@@ -8,7 +8,7 @@ FRONTEND := examples/frontend
 FRONTEND_READY := $(FRONTEND)/node_modules/.ready
 ARGS ?=
 
-.PHONY: demo test e2e drills lint types setup lock clean
+.PHONY: demo test e2e drills rules lint types setup lock clean
 
 demo: $(READY)
 	$(BIN)/narrator-daemon demo $(ARGS)
@@ -31,6 +31,11 @@ $(FRONTEND_READY): $(FRONTEND)/package-lock.json
 # The long run of the fault drills: make drills ARGS="--seeds 5"
 drills: $(READY)
 	$(BIN)/python -m tests.drills.run $(ARGS)
+
+# The database rules in a second engine, npm's targaryen, with the writes of a real daemon.
+rules: $(READY)
+	cd deploy/firebase && npm ci --silent
+	$(BIN)/python -m tests.deploy.targaryen
 
 lint: $(READY)
 	$(BIN)/ruff check .

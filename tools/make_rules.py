@@ -117,10 +117,11 @@ def _record(fields: list[str], required: list[str]) -> dict[str, object]:
     # What others left there in another shape is in nobody's way.
     by_daemon = f"({complete} || (data.exists() && {odd}))"
     unchanged = _all("data.hasChildren()", *(_same(name) for name in fields))
-    detail = {".validate": _any(_DAEMON, "data.exists()")}
+    known = {".validate": _any(_DAEMON, "data.exists()")}
+    nested = any("/" in name for name in fields)
     return {
         ".validate": f"{_DAEMON} ? {by_daemon} : (newData.val() === data.val() || ({unchanged}))",
-        "$part": {**detail, "$detail": detail},
+        "$part": {**known, **({"$detail": known} if nested else {})},
     }
 
 

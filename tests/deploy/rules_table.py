@@ -1,0 +1,407 @@
+"""What clients may and may not do under the rules of deploy/firebase, as data.
+
+Evaluated by the local Firebase's engine in ``test_deploy_rules.py``, and by targaryen's, too, with
+``make rules``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from narrator_daemon.emulator.auth import Caller
+from narrator_daemon.emulator.rules import Rules
+
+NOW = 1_800_000_000_000
+
+ADMIN = {"uid": "ada", "token": {"admin": True}}
+READER = {"uid": "rob", "token": {}}
+DAEMON = {"uid": "narrator-daemon"}
+NOBODY = None
+
+HASH = "a" * 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request and whether the rules must allow it.
+
+    Attributes:
+        name: for people.
+        auth: the rules' variable of that name.
+        data: the database before.
+        writes: absolute paths and what is written there, all at once; or
+        read: the path that is read.
+    """
+
+    name: str
+    auth: dict[str, Any] | None
+    data: Any
+    allowed: bool
+    writes: dict[str, Any] | None = None
+    read: str | None = None
+    now: int = NOW
+
+    def as_json(self) -> dict[str, Any]:
+        """For targaryen."""
+        what = {"read": self.read} if self.writes is None else {"writes": self.writes}
+        return {"auth": self.auth, "now": self.now, "data": self.data, **what}
+
+    def passes(self, rules: Rules) -> bool:
+        """Whether the local Firebase's engine allows it."""
+        caller = Caller(auth=self.auth)
+        if self.writes is None:
+            return rules.may_read(caller, self.data, _path(self.read or ""), self.now)
+        writes = [(_path(path), value) for path, value in self.writes.items()]
+        return rules.may_write(caller, self.data, writes, self.now)
+
+
+def _path(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split("/") if part)
+
+
+CLAIM = {
+    "token": "t1",
+    "owner": "w1",
+    "attempt": 1,
+    "giveBacks": 0,
+    "inputHash": HASH,
+    "take": 1,
+    "requestedAt": 5,
+    "at": 6,
+    "lastError": {"code": "engine_error", "message": "m"},
+}
+PLAIN = {
+    "title": "Emma",
+    "authors": {"austen": {"name": "Jane", "born": {"year": 1775}}},
+    "narrative": "Emma Woodhouse, handsome, clever",
+}
+REQUESTED = {**PLAIN, "narrativeAudioStatus": "requested", "narrativeAudioRequestedAt": 5}
+PROCESSING = {
+    **REQUESTED,
+    "narrativeAudioStatus": "processing",
+    "narrativeAudioProgress": 0.5,
+    "narrativeAudioClaim": CLAIM,
+}
+READY = {
+    **PLAIN,
+    "narrativeAudioStatus": "ready",
+    "narrativeAudioRequestedAt": 5,
+    "narrativeAudioRequestedBy": "ada",
+    "narrativeAudioUrl": "https://example.org/a.wav",
+    "narrativeAudioUrlExpiresAt": NOW + 1,
+    "narrativeAudioDuration": 2.5,
+    "narrativeUpdatedAt": 7,
+    "narrativeAudioPath": "narrations/b/t1.wav",
+    "narrativeAudioInputHash": HASH,
+    "narrativeAudioTextHash": HASH,
+    "narrativeAudioTake": 1,
+}
+ERROR = {"code": "engine_error", "message": "m", "attempts": 5, "at": 8}
+FAILED = {**PLAIN, "narrativeAudioStatus": "failed", "narrativeAudioError": ERROR}
+BOOKS = {"plain": PLAIN, "asked": REQUESTED, "work": PROCESSING, "ready": READY, "failed": FAILED}
+CLOSED = {
+    "narrationLeases": {"work": {"t1": {"owner": "w1", "beat": 3}}},
+    "narrationWorkers": {"w1": {"at": 4}},
+    "narrationJobs": {"ready": {"t0": {"outcome": "ready"}}},
+    "narrationMarks": {"ready": 7},
+    "narrationMarksNext": 8,
+    "narrationLimits": {"0f": {"1e": 9}},
+}
+DATABASE = {"books": BOOKS, **CLOSED, "elsewhere": {"x": 1}}
+
+
+def _write(
+    allowed: bool, name: str, auth: dict[str, Any] | None, writes: dict[str, Any]
+) -> Request:
+    return Request(name, auth, DATABASE, allowed, writes=writes)
+
+
+def _without(book: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in book.items() if key not in names}
+
+
+def _admin_may() -> list[Request]:
+    generate = {
+        "books/{}/narrativeAudioStatus": "requested",
+        "books/{}/narrativeAudioRequestedAt": NOW,
+        "books/{}/narrativeAudioRequestedBy": "ada",
+    }
+    requests = [
+        _write(True, f"generate: {book}", ADMIN, {k.format(book): v for k, v in generate.items()})
+        for book in [*BOOKS, "new"]
+    ]
+    requests += [
+        _write(True, f"cancel: {book}", ADMIN, {f"books/{book}/narrativeAudioStatus": None})
+        for book in BOOKS
+    ]
+    requests += [_write(True, f"delete: {book}", ADMIN, {f"books/{book}": None}) for book in BOOKS]
+    requests += [
+        _write(True, f"edit: {book}", ADMIN, {f"books/{book}/narrative": "edited"})
+        for book in BOOKS
+    ]
+    requests += [
+        _write(
+            True,
+            f"overwrite, daemon's fields kept: {book}",
+            ADMIN,
+            {f"books/{book}": {**record, "title": "Other", "authors": None}},
+        )
+        for book, record in BOOKS.items()
+    ]
+    return [
+        *requests,
+        _write(True, "add a book", ADMIN, {"books/new": PLAIN}),
+        _write(
+            True,
+            "add a requested book",
+            ADMIN,
+            {"books/new": {**PLAIN, "narrativeAudioStatus": "requested"}},
+        ),
+        _write(True, "status alone", ADMIN, {"books/plain/narrativeAudioStatus": "requested"}),
+    ]
+
+
+def _client_must_not() -> list[Request]:
+    requests = []
+    for field, value in READY.items():
+        if field in (*PLAIN, "narrativeAudioRequestedAt", "narrativeAudioRequestedBy"):
+            continue
+        forged = "x" if isinstance(value, str) else 0.75
+        where = f"books/ready/{field}"
+        requests.append(_write(False, f"forge {field}", ADMIN, {where: forged}))
+        requests.append(_write(False, f"forge {field} as an object", ADMIN, {where: {"x": 1}}))
+        requests.append(_write(False, f"new book with {field}", ADMIN, {f"books/n/{field}": value}))
+        if field != "narrativeAudioStatus":
+            requests.append(_write(False, f"delete {field}", ADMIN, {where: None}))
+            kept = _without(READY, field)
+            requests.append(
+                _write(False, f"overwrite without {field}", ADMIN, {"books/ready": kept})
+            )
+    for part, value in CLAIM.items():
+        where = f"books/work/narrativeAudioClaim/{part}"
+        requests.append(_write(False, f"forge claim/{part}", ADMIN, {where: "x"}))
+        requests.append(_write(False, f"delete claim/{part}", ADMIN, {where: None}))
+        whole = {**CLAIM, part: 99 if isinstance(value, int) else "x"}
+        requests.append(
+            _write(False, f"forge claim, {part}", ADMIN, {"books/work/narrativeAudioClaim": whole})
+        )
+    for part in ERROR:
+        where = f"books/failed/narrativeAudioError/{part}"
+        requests.append(_write(False, f"forge error/{part}", ADMIN, {where: "x"}))
+        requests.append(_write(False, f"delete error/{part}", ADMIN, {where: None}))
+    single = {
+        "status processing": {"books/asked/narrativeAudioStatus": "processing"},
+        "status failed": {"books/asked/narrativeAudioStatus": "failed"},
+        "status of no meaning": {"books/asked/narrativeAudioStatus": "done"},
+        "status an object": {"books/asked/narrativeAudioStatus": {"x": 1}},
+        "status true": {"books/asked/narrativeAudioStatus": True},
+        "requested in the past": {"books/asked/narrativeAudioRequestedAt": NOW - 1},
+        "requested in the future": {"books/asked/narrativeAudioRequestedAt": NOW + 1},
+        "requested at a text": {"books/asked/narrativeAudioRequestedAt": "now"},
+        "requested by another": {"books/asked/narrativeAudioRequestedBy": "eve"},
+        "text a number": {"books/plain/narrative": 5},
+        "text a list": {"books/plain/narrative": {"0": "a"}},
+        "progress": {"books/work/narrativeAudioProgress": 1},
+        "delete progress": {"books/work/narrativeAudioProgress": None},
+        "delete claim": {"books/work/narrativeAudioClaim": None},
+        "claim a text": {"books/work/narrativeAudioClaim": "mine"},
+        "own claim": {"books/plain/narrativeAudioClaim": CLAIM},
+        "add to claim": {"books/work/narrativeAudioClaim/extra": 1},
+        "add to the claim's error": {"books/work/narrativeAudioClaim/lastError/extra": 1},
+        "change the claim's error": {"books/work/narrativeAudioClaim/lastError/code": "x"},
+        "delete error": {"books/failed/narrativeAudioError": None},
+        "own error": {"books/plain/narrativeAudioError": ERROR},
+        "add to error": {"books/failed/narrativeAudioError/extra": 1},
+        "unknown daemon's field": {"books/plain/narrativeAudioFree": 1},
+        "publish": {"books/asked": READY},
+        "one forged of many": {"books/plain/title": "T", "books/ready/narrativeAudioUrl": "x"},
+        "all books": {"books": None},
+        "all there is": {"/": None},
+        "elsewhere": {"elsewhere/x": 2},
+        "another daemon's path": {"narrationOther/x": 2},
+    }
+    requests += [_write(False, name, ADMIN, writes) for name, writes in single.items()]
+    closed = {
+        "narrationLeases/work/t1": {"owner": "w2", "beat": 4},
+        "narrationLeases/work/t1/beat": 4,
+        "narrationLeases/other": {"t": {"owner": "w", "beat": 1}},
+        "narrationWorkers/w1": {"at": 5},
+        "narrationJobs/ready/t0": {"outcome": "x"},
+        "narrationMarks/ready": 9,
+        "narrationMarks/new": 9,
+        "narrationMarksNext": 9,
+        "narrationLimits/0f": None,
+        "narrationLimits/0f/1e": 1,
+    }
+    for who in (ADMIN, READER, NOBODY):
+        name = "nobody" if who is None else who["uid"]
+        for path, value in closed.items():
+            requests.append(_write(False, f"{name}: {path}", who, {path: value}))
+            requests.append(_write(False, f"{name}: delete {path}", who, {path: None}))
+        requests += [
+            Request(f"{name} reads {path}", who, DATABASE, False, read=path)
+            for path in ["/", *CLOSED, "narrationLeases/work", "narrationMarks/ready", "elsewhere"]
+        ]
+    for who, name in ((READER, "no admin"), (NOBODY, "nobody"), ({"uid": "x"}, "no token")):
+        requests += [
+            _write(
+                False, f"{name}: generate", who, {"books/plain/narrativeAudioStatus": "requested"}
+            ),
+            _write(False, f"{name}: cancel", who, {"books/asked/narrativeAudioStatus": None}),
+            _write(False, f"{name}: edit", who, {"books/plain/title": "x"}),
+            _write(False, f"{name}: delete", who, {"books/plain": None}),
+        ]
+    return requests
+
+
+def _daemon_must_not() -> list[Request]:
+    claimed = {
+        **REQUESTED,
+        "narrativeAudioStatus": "processing",
+        "narrativeAudioProgress": 0,
+        "narrativeAudioClaim": CLAIM,
+    }
+    deep = {**claimed, "authors": {"austen": {"name": "Jane", "born": {"year": 1776}}}}
+    single = {
+        "bring back a deleted book": {"books/gone/narrativeAudioProgress": 0.5},
+        "bring back a deleted book whole": {"books/gone": READY},
+        "delete a book": {"books/plain": None},
+        "delete all books": {"books": None},
+        "another title": {"books/asked": {**claimed, "title": "x"}},
+        "another author's year": {"books/asked": deep},
+        "add a field": {"books/asked": {**claimed, "price": 1}},
+        "a field of no meaning": {"books/asked": {**claimed, "narrativeAudioFree": 1}},
+        "another text": {"books/asked": {**claimed, "narrative": "x"}},
+        "no text": {"books/asked": _without(claimed, "narrative")},
+        "requested by another": {"books/ready": {**READY, "narrativeAudioRequestedBy": "eve"}},
+        "no requester": {"books/ready": _without(READY, "narrativeAudioRequestedBy")},
+        "another time of request": {"books/asked": {**claimed, "narrativeAudioRequestedAt": 6}},
+        "claim what nobody asked for": {"books/plain/narrativeAudioStatus": "processing"},
+        "ask by itself": {"books/plain/narrativeAudioStatus": "requested"},
+        "cancel": {"books/asked/narrativeAudioStatus": None},
+        "a status of no meaning": {"books/asked/narrativeAudioStatus": "done"},
+        "ready from failed": {"books/failed": {**READY, "narrativeAudioStatus": "ready"}},
+        "ready without a URL": {"books/work": _without(READY, "narrativeAudioUrl")},
+        "ready with its claim": {"books/work": {**READY, "narrativeAudioClaim": CLAIM}},
+        "a progress of 2": {"books/work/narrativeAudioProgress": 2},
+        "a duration of 0": {"books/ready/narrativeAudioDuration": 0},
+        "a hash that is none": {"books/ready/narrativeAudioTextHash": "x"},
+        "a claim without an owner": {
+            "books/asked": {**claimed, "narrativeAudioClaim": _without(CLAIM, "owner")}
+        },
+        "an error without a code": {
+            "books/work": {
+                **_without(PROCESSING, "narrativeAudioClaim", "narrativeAudioProgress"),
+                "narrativeAudioStatus": "failed",
+                "narrativeAudioError": _without(ERROR, "code"),
+            }
+        },
+        "another index for a book": {"narrationMarks/ready": 9},
+        "forget an index": {"narrationMarks/ready": None},
+        "an index of text": {"narrationMarks/new": "x"},
+        "indices again from 1": {"narrationMarksNext": 1},
+        "forget the next index": {"narrationMarksNext": None},
+        "a lease without a beat": {"narrationLeases/work/t1": {"owner": "w1"}},
+        "a lease with more": {"narrationLeases/work/t1/more": 1},
+        "a lease of a bad token": {"narrationLeases/work/t 1": {"owner": "w1", "beat": 1}},
+        "a worker without a time": {"narrationWorkers/w2": {"x": 1}},
+        "a limit of text": {"narrationLimits/0f/1e": "x"},
+        "elsewhere": {"elsewhere/x": 2},
+        "all there is": {"/": None},
+    }
+    return [_write(False, f"daemon: {name}", DAEMON, writes) for name, writes in single.items()]
+
+
+def _odd_books() -> list[Request]:
+    """A book of a shape that nobody foresaw must not stop the daemon."""
+    odd = {
+        **PLAIN,
+        "narrative": {"0": "a", "1": "b"},
+        "narrativeAudioStatus": "requested",
+        "narrativeAudioRequestedAt": {"when": "now"},
+        "narrativeAudioRequestedBy": {"who": "me"},
+        "narrativeAudioUrl": {"x": 1},
+        "narrativeAudioClaim": {"x": {"y": 1}},
+        "narrativeAudioFree": {"z": 1},
+    }
+    failed = {
+        **_without(odd, "narrativeAudioClaim"),
+        "narrativeAudioStatus": "failed",
+        "narrativeUpdatedAt": NOW,
+        "narrativeAudioError": ERROR,
+    }
+    cancelled = {**PLAIN, "narrativeAudioProgress": 0.5, "narrativeAudioClaim": CLAIM}
+    database = {"books": {"odd": odd, "cancelled": cancelled}}
+    processing = {**odd, "narrativeAudioStatus": "processing", "narrativeAudioProgress": 0}
+
+    def write(name: str, value: Any, who: dict[str, Any] = DAEMON, book: str = "odd") -> Request:
+        return Request(f"odd: {name}", who, database, True, writes={f"books/{book}": value})
+
+    return [
+        write("claimed", {**processing, "narrativeAudioClaim": CLAIM}),
+        write("failed", failed),
+        write("its claim kept", {**odd, "narrativeAudioUrlExpiresAt": 1}),
+        write("dropped when cancelled", PLAIN, book="cancelled"),
+        Request(
+            "odd: cancelled by an admin",
+            ADMIN,
+            database,
+            True,
+            writes={"books/odd/narrativeAudioStatus": None},
+        ),
+    ]
+
+
+def _reads() -> list[Request]:
+    return [
+        *(
+            Request(f"reads a book as {who}", who, DATABASE, True, read="books/ready")
+            for who in (ADMIN, READER, NOBODY, DAEMON)
+        ),
+        *(
+            Request(f"daemon reads {path}", DAEMON, DATABASE, True, read=path)
+            for path in ["books", *CLOSED]
+        ),
+        *(
+            Request(f"daemon reads {path}", DAEMON, DATABASE, False, read=path)
+            for path in ["/", "elsewhere"]
+        ),
+    ]
+
+
+def table() -> list[Request]:
+    """All that is written by hand."""
+    everything = [*_admin_may(), *_client_must_not(), *_daemon_must_not(), *_odd_books(), *_reads()]
+    # As JSON has it: nulls written out do not exist.
+    return json_round(everything)
+
+
+def json_round(requests: list[Request]) -> list[Request]:
+    """Requests whose values are as the database would have them."""
+    return [
+        Request(
+            r.name,
+            r.auth,
+            json.loads(json.dumps(r.data)),
+            r.allowed,
+            _pruned(r.writes),
+            r.read,
+            r.now,
+        )
+        for r in requests
+    ]
+
+
+def _pruned(writes: dict[str, Any] | None) -> dict[str, Any] | None:
+    if writes is None:
+        return None
+
+    def prune(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        kept = {key: prune(child) for key, child in value.items()}
+        return {key: child for key, child in kept.items() if child is not None} or None
+
+    return {path: prune(value) for path, value in writes.items()}

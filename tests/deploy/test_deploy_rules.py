@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from firebase_admin.exceptions import FirebaseError
+
+from narrator_daemon import config
+from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.rules import Rules
+from narrator_daemon.project import Project
+from tests.deploy.recording import ROOT, RULES, record
+from tests.deploy.rules_table import Request, table
+
+
+@pytest.fixture(scope="module")
+def rules() -> Rules:
+    return Rules(RULES.read_text())
+
+
+def test_both_files_are_what_their_source_makes() -> None:
+    check = [sys.executable, ROOT / "tools/make_rules.py", "--check"]
+    assert subprocess.run(check, capture_output=True, text=True).stderr == ""
+
+
+def test_the_table_holds(rules: Rules) -> None:
+    rows = table()
+    assert [row.name for row in rows if row.passes(rules) != row.allowed] == []
+    assert not [name for name, count in Counter(row.name for row in rows).items() if count > 1]
+    assert sum(row.allowed for row in rows) > 40 and sum(not row.allowed for row in rows) > 200
+
+
+def _conditions(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, item in tree.items():
+        if isinstance(item, dict):
+            yield from _conditions(item, (*path, key))
+        elif key in (".read", ".write", ".validate") and item is not True:
+            yield (*path, key)
+
+
+def test_each_condition_is_needed_by_a_row() -> None:
+    """With any one of them always true, something passes that must not."""
+    text = "\n".join(x for x in RULES.read_text().splitlines() if not x.startswith("//"))
+    refused = [row for row in table() if not row.allowed]
+    unneeded = []
+    for place in _conditions(json.loads(text)):
+        tree = json.loads(text)
+        room = tree
+        for key in place[:-1]:
+            room = room[key]
+        room[place[-1]] = True
+        loose = Rules(json.dumps(tree))
+        if not any(row.passes(loose) for row in refused):
+            unneeded.append("/".join(place))
+    assert unneeded == []
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
+    return record(tmp_path_factory.mktemp("recorded"))
+
+
+def test_a_daemon_with_least_privilege_does_all_its_work(recorded: list[Request]) -> None:
+    assert [request.name for request in recorded if not request.allowed] == []
+    assert {request.auth and request.auth["uid"] for request in recorded} == {"narrator-daemon"}
+    written = {path.split("/")[0] for request in recorded for path in request.writes or ()}
+    assert written == {
+        "books",
+        "narrationLeases",
+        "narrationWorkers",
+        "narrationJobs",
+        "narrationMarks",
+        "narrationMarksNext",
+        "narrationLimits",
+    }
+    statuses = {
+        value.get("narrativeAudioStatus")
+        for request in recorded
+        for path, value in (request.writes or {}).items()
+        if path.startswith("books/") and isinstance(value, dict)
+    }
+    assert statuses == {"requested", "processing", "ready", "failed", None}
+
+
+def test_a_fenced_daemon_is_kept_out_of_the_rest() -> None:
+    with LocalFirebase(rules=RULES) as firebase:
+        firebase.load("/books/emma", {"title": "Emma", "narrative": "Emma Woodhouse"})
+        variables = firebase.environment() | {
+            "NARRATOR_FIREBASE__DATABASE_AUTH_UID": "narrator-daemon"
+        }
+        with mock.patch.dict(os.environ, variables):
+            project = Project(config.load(None))
+            for keys, value in (
+                (("books", "emma", "title"), "Other"),
+                (("books", "emma"), None),
+                (("books", "ghost"), {"narrativeAudioProgress": 1}),
+                (("users", "ada"), {"admin": True}),
+            ):
+                node = project.reference(*keys)
+                with pytest.raises(FirebaseError) as refused:
+                    node.delete() if value is None else node.set(value)
+                assert refused.value.http_response.status_code == 401
+            assert project.reference("books", "emma", "title").get() == "Emma"
+            project.close()
+
+
+@pytest.mark.parametrize("uid", ["a b", 'x","admin":true,"y":"', "", "x" * 101])
+def test_a_uid_that_cannot_be_one_is_refused(uid: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"[firebase]\ndatabase_auth_uid = {json.dumps(uid)}\n")
+    with pytest.raises(config.ConfigError, match="database_auth_uid"):
+        config.load(file, {})

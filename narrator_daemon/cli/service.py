@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,18 +60,26 @@ def health(
 
 
 @app.command()
-def doctor(config_file: ConfigOption = None) -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    config_file: ConfigOption = None,
+) -> None:
     """Find out what is wrong with this set-up: exit 0 nothing, 1 something."""
-    from narrator_daemon.doctor import examine
+    from narrator_daemon.doctor import Check, examine
 
-    failed = False
+    # What the looks say is in the report.
+    logs.configure("error", "auto")
+    checks: list[Check] = []
     console = Console()
     colours = {"pass": "green", "warn": "yellow", "fail": "red"}
-    for check in examine(load_settings(config_file)):
-        failed |= check.result == "fail"
-        line = f"{check.result:4}  {check.name}: {logs.redact(check.note)}"
-        console.print(plain(line, colours[check.result]), soft_wrap=True)
-    raise typer.Exit(1 if failed else 0)
+    for check in examine(config_file):
+        checks.append(check)
+        if not as_json:
+            line = f"{check.result:4}  {check.name}: {check.note}"
+            console.print(plain(line, colours[check.result]), soft_wrap=True)
+    if as_json:
+        print(json.dumps([asdict(check) for check in checks]))
+    raise typer.Exit(1 if any(check.result == "fail" for check in checks) else 0)
 
 
 @app.command()

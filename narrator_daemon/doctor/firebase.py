@@ -1,0 +1,228 @@
+"""What the Firebase project must have: credentials, database and its rules, bucket and URLs."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from uuid import uuid4
+
+import firebase_admin
+import google.auth.exceptions
+import google.auth.transport.requests
+import requests
+from firebase_admin import db, exceptions
+
+from narrator_daemon import book as books
+from narrator_daemon import explain
+from narrator_daemon.config import ConfigError
+from narrator_daemon.doctor.check import Check, Found, check, failed, passed, warned
+from narrator_daemon.doctor.machine import open_to_others
+from narrator_daemon.project import (
+    LEASES,
+    WORKERS,
+    Project,
+    Unavailable,
+    children,
+    database_errors,
+)
+from narrator_daemon.settings import Settings
+from narrator_daemon.storage import AudioStore
+
+#: Ready books whose audio is looked for.
+_READY_BOOKS = 50
+
+#: Seconds between the clocks that are worth a word, and that do harm: waits before retries and the
+#: life of URLs are reckoned by this machine's, and signatures are refused 15 minutes off.
+_CLOCK_WARN, _CLOCK_FAIL = 5.0, 60.0
+
+_NEED_A_PROJECT = ("database", "rules", "clock", "bucket", "URLs", "audio of ready books")
+
+#: Who a client may be that no rule knows: nobody, and somebody who is signed in.
+_CLIENTS = (("anyone, not signed in,", None), ("any signed-in user", {"uid": "narrator-doctor"}))
+
+
+def examine(settings: Settings, clock: Callable[[], float] = time.time) -> Iterator[Check]:
+    """Credentials, database, rules, clock, bucket, URLs, and the audio of ready books.
+
+    Args:
+        settings: the project.
+        clock: the wall clock, epoch seconds.
+    """
+    opened: list[Project] = []
+
+    def credentials() -> Found:
+        project = Project(settings)
+        opened.append(project)
+        return _credentials(settings, project)
+
+    yield check("credentials", credentials)
+    if not opened:
+        for name in _NEED_A_PROJECT:
+            yield Check(name, "fail", "not looked at: mend the credentials first")
+        return
+    project = opened[0]
+    store = AudioStore(project, settings.storage)
+    try:
+        yield check("database", lambda: _database(project))
+        yield check("rules", lambda: _rules(project))
+        yield check("clock", lambda: _clock(project, clock))
+        yield check("bucket", lambda: _bucket(project, store))
+        yield check("URLs", lambda: _urls(settings, store))
+        odd: dict[str, list[str]] = {}
+        yield check("audio of ready books", lambda: _ready_books(project, store, odd))
+        for book_id, problems in odd.items():
+            yield Check(f"book {book_id}", "warn", "; ".join(problems))
+    finally:
+        project.close()
+
+
+def _credentials(settings: Settings, project: Project) -> Found:
+    if settings.emulated:
+        return passed("none are needed: this is an emulator")
+    path = settings.firebase.credentials
+    credentials = project.credentials
+    try:
+        credentials.refresh(google.auth.transport.requests.Request())
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise ConfigError(
+            f"no access token can be had ({error}): check the network, that the service account "
+            "exists, and that its key was not deleted"
+        ) from None
+    who = getattr(credentials, "service_account_email", None) or "a person's login"
+    shown = f"{who}, {'ambient' if path is None else f'from {path}'}"
+    if path is None:
+        return passed(shown)
+    if note := open_to_others(path):
+        return warned(f"{shown}, but {note}")
+    owner = json.loads(path.read_text(encoding="utf-8")).get("project_id")
+    if owner not in (None, settings.firebase.project_id):
+        return warned(
+            f"{shown}: it belongs to the project {owner}, and firebase.project_id is "
+            f"{settings.firebase.project_id}"
+        )
+    return passed(shown)
+
+
+def _database(project: Project) -> Found:
+    with database_errors(project.books_path):
+        by_status = project.books().order_by_child(books.STATUS)
+        by_status.equal_to(books.REQUESTED).limit_to_first(1).get()
+        by_expiry = project.books().order_by_child(books.URL_EXPIRES_AT)
+        by_expiry.start_at(1).limit_to_first(1).get()
+        project.reference(LEASES).get(shallow=True)
+    return passed(f"{project.books_path} answers, with its indices")
+
+
+def _rules(project: Project) -> Found:
+    """Try to write as a client what only the daemon may write, where no book and no worker is."""
+    name = f"narrator-doctor-{uuid4().hex}"
+    book = f"{project.books_path}/{name}/{books.URL}"
+    places = {f"/{WORKERS}/{name}/at": 0, book: "https://example.com"}
+    wrote = [
+        f"{who} may write {path.rpartition('/')[0] if WORKERS in path else books.URL}"
+        for who, identity in _CLIENTS
+        for path, value in places.items()
+        if _can_write(project, identity, path, value)
+    ]
+    if wrote:
+        return failed(
+            f"{'; '.join(wrote)}: clients could claim books and change what plays. Deploy rules "
+            "that close the daemon's fields and nodes, as in deploy/firebase"
+        )
+    return passed(
+        f"clients, signed in or not, are refused /{WORKERS} and a book's {books.URL} (tried with "
+        "names that nobody has)"
+    )
+
+
+def _can_write(project: Project, identity: dict[str, str] | None, path: str, value: object) -> bool:
+    """Whether a client's write is taken; if so, it is undone."""
+    options = {
+        "databaseURL": project.app.options.get("databaseURL"),
+        "databaseAuthVariableOverride": identity,
+        "httpTimeout": 10.0,
+    }
+    client = firebase_admin.initialize_app(
+        project.app.credential, options, name=f"doctor-{uuid4().hex}"
+    )
+    try:
+        reference = db.reference(path, app=client)
+        with database_errors(project.books_path):
+            try:
+                reference.set(value)
+            except (exceptions.UnauthenticatedError, exceptions.PermissionDeniedError):
+                return False
+            reference.delete()
+        return True
+    finally:
+        firebase_admin.delete_app(client)
+
+
+def _clock(project: Project, clock: Callable[[], float]) -> Found:
+    url, parameters, headers = project.stream_request()
+    first = {**parameters, "orderBy": '"$key"', "limitToFirst": "1"}
+    asked_at = clock()
+    try:
+        answer = requests.get(url, params=first, headers=headers, timeout=10)
+    except requests.RequestException as error:
+        raise Unavailable("database", f"the database does not answer: {error}") from error
+    here = (asked_at + clock()) / 2
+    try:
+        # The header has whole seconds.
+        there = parsedate_to_datetime(answer.headers["Date"]).timestamp() + 0.5
+    except (KeyError, ValueError):
+        return warned("the database's answer does not say what time it is")
+    off = here - there
+    shown = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the database's"
+    advice = "set it by the network's time (timedatectl set-ntp true)"
+    if abs(off) >= _CLOCK_FAIL:
+        return failed(f"this machine's clock is {shown}: {advice}")
+    if abs(off) >= _CLOCK_WARN:
+        return warned(f"this machine's clock is {shown}: {advice}")
+    return passed("agrees with the database's")
+
+
+def _bucket(project: Project, store: AudioStore) -> Found:
+    store.check()
+    return passed(f"{project.bucket_name} takes objects and lets them be deleted")
+
+
+def _urls(settings: Settings, store: AudioStore) -> Found:
+    """Upload as a narration is uploaded, play it by its URL, delete it."""
+    path = store.path("narrator-doctor", uuid4().hex)
+    stored = store.upload(path, io.BytesIO(), 0, book_id="narrator-doctor")
+    try:
+        answer = requests.get(stored.url, timeout=10)
+    except requests.RequestException as error:
+        # The message would quote the URL.
+        return failed(f"a URL that was made cannot be reached ({type(error).__name__})")
+    finally:
+        store.delete(path)
+    kind = settings.storage.url
+    if answer.status_code != 200:
+        return failed(f"a {kind} URL answers {answer.status_code}: {_URL_ADVICE[kind]}")
+    if kind == "signed":
+        return passed(f"signed URLs play, for {store.signed_seconds / 3600:g} h")
+    return passed(f"{kind} URLs play")
+
+
+_URL_ADVICE = {
+    "signed": "let the signing service account read the bucket's objects",
+    "download-token": "add Firebase to the bucket in the console's Storage page",
+    "public": "give allUsers the role 'Storage Object Viewer' on the bucket, or use signed URLs",
+}
+
+
+def _ready_books(project: Project, store: AudioStore, odd: dict[str, list[str]]) -> Found:
+    with database_errors(project.books_path):
+        by_status = project.books().order_by_child(books.STATUS)
+        ready = children(by_status.equal_to(books.READY).limit_to_last(_READY_BOOKS).get())
+    for book_id, record in ready.items():
+        if isinstance(record, dict) and (problems := explain.find_problems(record, set(), store)):
+            odd[book_id] = problems
+    if odd:
+        return warned(f"{len(odd)} of {len(ready)} looked at are not all there")
+    return passed(f"{len(ready)} looked at, all there")

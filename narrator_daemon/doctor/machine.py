@@ -1,0 +1,164 @@
+"""What this machine must have: the key, the state folder, room on the disk, and what reads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from narrator_daemon import health, keys, speech
+from narrator_daemon.doctor.check import (
+    LONG_LIMIT_SECONDS,
+    Check,
+    Found,
+    check,
+    failed,
+    passed,
+    warned,
+)
+from narrator_daemon.settings import Settings
+
+#: Free bytes that the state and the audio on its way take at most, and that a checkpoint takes.
+_LEAST_FREE, _CHECKPOINT_BYTES = 200_000_000, 8_000_000_000
+
+#: Free GPU memory under which CSM does not start: weights in bfloat16, codec, CUDA's own needs.
+#: Computed from the released checkpoint's sizes.
+_LEAST_GPU_BYTES = 5_000_000_000
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Key, state folder, disk, and what the chosen engine needs."""
+    yield check("watermark key", lambda: _key(settings))
+    yield check("state folder", lambda: _state_folder(settings.daemon.state_dir))
+    yield check("disk", lambda: _disk(settings))
+    if settings.speech.engine != "csm":
+        yield check("speech", lambda: _engine(settings), LONG_LIMIT_SECONDS)
+        return
+    yield check("GPU", lambda: _gpu(settings), LONG_LIMIT_SECONDS)
+    yield check("checkpoint", lambda: _checkpoint(settings), LONG_LIMIT_SECONDS)
+    yield check("voice", lambda: _voice(settings), LONG_LIMIT_SECONDS)
+
+
+def _key(settings: Settings) -> Found:
+    if keys.require(settings) == keys.DEMO_KEY:
+        return warned(
+            "the public one, with which marks prove nothing; fine for an emulator. Make one of "
+            "your own with: narrator-daemon keys new watermark.key"
+        )
+    path = settings.watermark.key_file
+    if path is not None and path.is_file() and (note := open_to_others(path)):
+        return warned(f"one of your own, but {note}")
+    return passed("one of your own")
+
+
+def open_to_others(path: Path) -> str | None:
+    """What to do about a secret file that others on this machine can read, or None."""
+    mode = path.stat().st_mode
+    if not mode & 0o077:
+        return None
+    return f"{path} has mode {stat.S_IMODE(mode):o}: chmod 600 it, so that nobody else can read it"
+
+
+def _state_folder(folder: Path) -> Found:
+    asked = health.ask(folder)
+    if asked.exit_code != health.NO_DAEMON:
+        problems = "; ".join(asked.report.get("problems", []))
+        note = f"a daemon runs in {folder} and is {asked.report.get('status')}"
+        return warned(f"{note}: {problems}") if problems else passed(note)
+    health.StateFolder(folder).close()
+    return passed(f"{folder} can be used; no daemon runs in it")
+
+
+def _disk(settings: Settings) -> Found:
+    folder = settings.daemon.state_dir
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < _LEAST_FREE:
+        return failed(f"{_gigabytes(free)} free under {folder}: free some space")
+    return passed(f"{_gigabytes(free)} free under {folder}")
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"
+
+
+def _engine(settings: Settings) -> Found:
+    engine = speech.create(settings)
+    try:
+        engine.load()
+        return passed(f"{engine.name} on {engine.device}")
+    finally:
+        engine.close()
+
+
+def _gpu(settings: Settings) -> Found:
+    import torch
+
+    from csm import CsmError
+    from csm.checkpoint import resolve_device
+
+    try:
+        device = resolve_device(settings.speech.device)
+    except CsmError as error:
+        return failed(str(error))
+    if device.type == "cpu":
+        return warned(
+            "none is used: CSM reads many times slower than it plays on a CPU. See whether "
+            "nvidia-smi lists a GPU and whether speech.device is auto or cuda"
+        )
+    driver = Path("/proc/driver/nvidia/version")
+    version = driver.read_text().splitlines()[0].split("  ") if driver.is_file() else []
+    name = torch.cuda.get_device_name(device)
+    shown = f"{device} is a {name}, CUDA {torch.version.cuda}"
+    shown += f", driver {version[1].strip()}" if len(version) > 1 else ""
+    free, total = torch.cuda.mem_get_info(device)
+    shown += f", {_gigabytes(free)} of {_gigabytes(total)} free"
+    if free >= _LEAST_GPU_BYTES:
+        return passed(shown)
+    if health.ask(settings.daemon.state_dir).exit_code != health.NO_DAEMON:
+        return passed(f"{shown} beside the daemon that runs")
+    note = f"{shown}; {_gigabytes(_LEAST_GPU_BYTES)} are needed: see with nvidia-smi who holds it"
+    return failed(note)
+
+
+def _checkpoint(settings: Settings) -> Found:
+    from csm import CsmError, hub
+
+    model = settings.speech.model
+    try:
+        folder = hub.find(model, None)
+        if folder is not None:
+            hub.weight_files(folder, model, hub.read_config(folder, model))
+            return passed(f"{model} is whole, in {folder}")
+    except CsmError as error:
+        return failed(str(error))
+    cache = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    while not cache.exists():
+        cache = cache.parent
+    free = shutil.disk_usage(cache).free
+    if free < _CHECKPOINT_BYTES:
+        return failed(
+            f"{model} must be downloaded, and {_gigabytes(free)} are free under {cache}: free "
+            f"{_gigabytes(_CHECKPOINT_BYTES)} or set HF_HOME to another disk"
+        )
+    return warned(f"{model} is not here yet; the hub gives it, and the first start downloads it")
+
+
+def _voice(settings: Settings) -> Found:
+    voice = settings.voice
+    if voice.reference is None or voice.transcript is None:
+        return warned(
+            "none is set: each narration finds a voice of its own. Set voice.reference and "
+            "voice.transcript for one voice in all of them"
+        )
+    from csm import SAMPLE_RATE, CsmError
+    from csm.voice import read_clip
+
+    try:
+        clip = read_clip(voice.reference, voice.transcript)
+    except CsmError as error:
+        return failed(str(error))
+    return passed(f"{voice.reference}, {len(clip) / SAMPLE_RATE:.1f} s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -72,4 +73,4 @@ def generate(
     finally:
         hook.remove()
     # The first interval holds the prompt.
-    return codes, [b - a for a, b in zip(times[1:-1], times[2:], strict=True)]
+    return codes, [b - a for a, b in itertools.pairwise(times[1:])]

@@ -1,0 +1,94 @@
+"""How much memory a checkpoint and its slots take, and how much of it each frame reads.
+
+Computed from the configuration alone, so that it can be said of a machine before it is bought.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+
+from csm import codec
+from csm.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
+
+#: Parameters of the released Mimi, which are held in float32.
+CODEC_PARAMETERS = 96_200_000
+#: What a GPU's driver, its libraries and their captured graphs hold beside tensors. An allowance,
+#: to be replaced by what ``narrator-daemon bench`` measures on a card.
+GPU_OVERHEAD = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes that an engine holds.
+
+    Attributes:
+        weights: backbone, depth decoder, embeddings, heads and codec.
+        slot: each slot, with room for as many positions as the model has.
+        workspace: what comes and goes: audio being decoded, and on a GPU ``GPU_OVERHEAD``.
+    """
+
+    weights: int
+    slot: int
+    workspace: int
+
+    def total(self, slots: int) -> int:
+        """All of it, for so many slots."""
+        return self.weights + self.workspace + slots * self.slot
+
+    def slots_within(self, memory: int) -> int:
+        """How many slots fit into so many bytes; 0 where not even one does."""
+        return max(0, (memory - self.weights - self.workspace) // self.slot)
+
+
+def sizes(config: Any, dtype: torch.dtype, device: torch.device) -> Sizes:
+    """What a checkpoint takes.
+
+    Args:
+        config: transformers' ``CsmConfig``.
+        dtype: of backbone and depth decoder.
+        device: only its type is looked at.
+    """
+    shapes = expected_shapes(config)
+    depth = config.depth_decoder_config
+    values = sum(prod(shape) for name, shape in shapes.items() if name != DEPTH_EMBEDDING)
+    # The depth decoder's embedding is held as its input projection leaves it.
+    values += (depth.num_codebooks - 1) * depth.vocab_size * depth.hidden_size
+    history = config.max_position_embeddings * config.num_codebooks * 2
+    workspace = codec.FRAMES_AT_ONCE * codec.BYTES_A_FRAME
+    return Sizes(
+        weights=values * dtype.itemsize + CODEC_PARAMETERS * 4,
+        slot=config.max_position_embeddings * _cache_values(config) * dtype.itemsize
+        + depth.num_codebooks * _cache_values(depth) * dtype.itemsize
+        + history,
+        workspace=workspace + (GPU_OVERHEAD if device.type == "cuda" else 0),
+    )
+
+
+def bytes_a_frame(config: Any, dtype: torch.dtype, *, slots: int, context: int) -> int:
+    """The least that one frame of all slots must read from memory.
+
+    Every weight that is used, once for each step that waits for the one before: the depth decoder's
+    layers once for each codebook but the first. And each slot's keys and values.
+
+    Args:
+        config: transformers' ``CsmConfig``.
+        dtype: of weights and caches.
+        slots: how many are in work.
+        context: positions that each of them has behind it, on average.
+    """
+    weights = 0
+    for name, shape in expected_shapes(config).items():
+        if "embed_t" in name or name == AUDIO_EMBEDDING:
+            continue  # A row of these is looked up.
+        steps = config.num_codebooks - 1 if name.startswith("depth_decoder.model.layers.") else 1
+        weights += prod(shape) * steps
+    return (weights + slots * context * _cache_values(config)) * dtype.itemsize
+
+
+def _cache_values(config: Any) -> int:
+    """Keys and values of one position."""
+    return int(2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim)

@@ -40,7 +40,12 @@ def daemon_process(
     firebase: LocalFirebase, folder: Path, **settings: object
 ) -> subprocess.Popen[bytes]:
     """A daemon as above that is just being started, for those who do more to it than stop it."""
-    chosen = {"SPEECH__ENGINE": "tone", "DAEMON__STATE_DIR": folder / "state", **settings}
+    chosen = {
+        "SPEECH__ENGINE": "tone",
+        "DAEMON__STATE_DIR": folder / "state",
+        "KEPT__FOLDER": folder / "kept",
+        **settings,
+    }
     environment = {
         **os.environ,
         **firebase.environment(),

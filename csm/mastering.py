@@ -11,8 +11,9 @@ a kilobyte of measurements: the segments are read several times, from wherever t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,16 @@ _TONE_POLE = 0.9
 _TONE_BLOCK = 1 << 16
 
 
+class Parts(Protocol):
+    """Segments and the pause after each: a list, or what reads them from where they are kept."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, number: int, /) -> tuple[NDArray[np.float32], float]:
+        """Samples, ``[n]`` (float, mono, any n), and the pause after them in seconds."""
+
+
 @dataclass(frozen=True)
 class _Placed:
     """The sound of a segment on the narration's timeline, in samples."""
@@ -80,10 +91,9 @@ class Mastering:
     is always the same.
 
     Args:
-        parts: for each segment its samples, ``[n]`` (float, mono, any n), and the pause after it in
-            seconds; the last one's pause is replaced by the tail. Read from the first to the last
-            by the constructor, some or all again where peaks have to be limited, and again by
-            ``blocks``.
+        parts: the segments; the last one's pause is replaced by the tail. Read from the first to
+            the last by the constructor, some or all again where peaks have to be limited, and again
+            by ``blocks``.
         rate: samples a second.
         target_lufs: integrated loudness by BS.1770. It is missed only by silence, by speech that
             would need more than 30 dB of gain, and by sound so peaky that the ceiling forbids it.
@@ -101,7 +111,7 @@ class Mastering:
 
     def __init__(
         self,
-        parts: Sequence[tuple[NDArray[np.float32], float]],
+        parts: Parts,
         rate: int = SAMPLE_RATE,
         *,
         target_lufs: float = TARGET_LUFS,
@@ -136,7 +146,8 @@ class Mastering:
         pad = round(PAD_SECONDS * self._rate)
         position = round(HEAD_SECONDS * self._rate)
         pause = 2 * pad
-        for number, (samples, pause_seconds) in enumerate(self._parts):
+        for number in range(len(self._parts)):
+            samples, pause_seconds = self._parts[number]
             _check(samples, pause_seconds, number)
             sound = _trimmed(samples, self._rate)
             if len(sound):
@@ -203,7 +214,7 @@ class Mastering:
 
 
 def master(
-    parts: Sequence[tuple[NDArray[np.float32], float]],
+    parts: Parts,
     rate: int = SAMPLE_RATE,
     *,
     target_lufs: float = TARGET_LUFS,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from tenacity import (
     Retrying,
@@ -24,7 +25,17 @@ from narrator_daemon.claim import MAX_BACKOFF_MS
 from narrator_daemon.claims import Claims, Leases, Work, now_ms
 from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.failure import ErrorCode, Failure
-from narrator_daemon.narration import Mark, Narration, Stopped, Unnarratable, narrate, seed_of
+from narrator_daemon.kept import KeptSegments
+from narrator_daemon.narration import (
+    Mark,
+    Narration,
+    Stopped,
+    Unnarratable,
+    kept_name,
+    narrate,
+    seed_of,
+)
+from narrator_daemon.progress import Progress
 from narrator_daemon.project import Project, Unavailable
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
@@ -33,6 +44,9 @@ from narrator_daemon.tally import Ending
 
 #: Seconds a book is left alone after a dependency failed it.
 _GIVE_BACK_PAUSE_SECONDS = 3.0
+
+#: Seconds between lines in the log that say how far a long narration is.
+_LOG_PROGRESS_SECONDS = 60.0
 
 _log = logs.get("job")
 
@@ -74,6 +88,7 @@ class JobContext:
         dependencies: told when one fails.
         stopping: set once the worker is shutting down.
         on_ending: told how each claim ended.
+        kept: the finished segments of narrations that are not published yet.
     """
 
     settings: Settings
@@ -86,6 +101,7 @@ class JobContext:
     dependencies: Dependencies
     stopping: threading.Event
     on_ending: Callable[[Ending], None]
+    kept: KeptSegments
 
 
 class Job:
@@ -101,15 +117,18 @@ class Job:
         work: the claim.
         progress_at: when it last got anywhere, monotonic seconds.
         stuck: whether its lease is left to die, as it has not got anywhere for too long.
+        progress: how far its narration is, once it has begun.
     """
 
     def __init__(self, context: JobContext, work: Work, on_end: Callable[[Job], None]) -> None:
         self.work = work
         self.progress_at = time.monotonic()
         self.stuck = False
+        self.progress: Progress | None = None
         self._context = context
         self._on_end = on_end
-        self._shown_at = time.monotonic()
+        self._shown_at = self._logged_at = time.monotonic()
+        self._kept_name: str | None = None
         self._facts: dict[str, Any] = {}
         self._stored: StoredAudio | None = None
         self._lock = threading.Lock()
@@ -177,10 +196,9 @@ class Job:
         """The outcome of this attempt; whatever goes wrong becomes one."""
         context = self._context
         try:
-            narration = self._narrate()
-            if self.work.stopped is not None:
-                raise Stopped
-            self._stored = self._upload(narration)
+            with context.kept.scratch() as wav:
+                narration = self._narrate(wav)
+                self._stored = self._upload(wav, narration)
             return books.Publication(
                 url=self._stored.url,
                 url_expires_at=self._stored.url_expires_at,
@@ -199,10 +217,12 @@ class Job:
         except Unavailable as error:
             context.dependencies.report(error)
             return books.GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
-        except Exception:
+        except Exception as error:
             self._log.exception("narration_failed")
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            met = "a full disk" if full else "an internal error"
             failure = Failure(
-                ErrorCode.INTERNAL_ERROR, "The narrator met an internal error; its log says more."
+                ErrorCode.INTERNAL_ERROR, f"The narrator met {met}; its log says more."
             )
         return self._retry(failure)
 
@@ -218,7 +238,7 @@ class Job:
         wait = backoff_ms(self.work.claim.attempt, random.random())  # noqa: S311
         return books.Retry(failure, now_ms() + wait, self._context.settings.claims.max_attempts)
 
-    def _narrate(self) -> Narration:
+    def _narrate(self, wav: BinaryIO) -> Narration:
         context, settings = self._context, self._context.settings
         mark = Mark(
             context.key,
@@ -226,12 +246,17 @@ class Job:
             settings.watermark.strength_db,
             settings.watermark.self_check,
         )
+        seed = seed_of(self.work.claim.input_hash, self.work.claim.take)
+        self._kept_name = kept_name(context.engine, seed)
         narration = narrate(
             context.claims.text(self.work.book),
+            wav,
             engine=context.engine,
             limits=settings.limits,
-            seed=seed_of(self.work.claim.input_hash, self.work.claim.take),
+            seed=seed,
             mark=mark,
+            kept=context.kept,
+            loudness_lufs=settings.mastering.loudness_lufs,
             on_progress=self._show_progress,
             stopped=lambda: self.work.stopped is not None,
         )
@@ -239,24 +264,41 @@ class Job:
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])
         return narration
 
-    def _upload(self, narration: Narration) -> StoredAudio:
+    def _upload(self, wav: BinaryIO, narration: Narration) -> StoredAudio:
         store = self._context.store
         started = time.monotonic()
         path = store.path(self.work.book_id, self.work.token)
-        stored = store.upload(path, narration.wav, book_id=self.work.book_id)
+        wav.seek(0)
+        stored = store.upload(
+            path, wav, narration.size, book_id=self.work.book_id, on_read=self._get_anywhere
+        )
         seconds = round(time.monotonic() - started, 3)
         self._facts["secondsByStep"]["upload"] = seconds
-        self._log.info("uploaded", bytes=len(narration.wav), seconds=seconds)
+        self._log.info("uploaded", bytes=narration.size, seconds=seconds)
         return stored
 
-    def _show_progress(self, fraction: float) -> None:
+    def _get_anywhere(self) -> None:
+        """Take in that something was done, unless nobody wants it any more."""
+        if self.work.stopped is not None:
+            raise Stopped
         self.progress_at = time.monotonic()
-        if self.work.stopped is None:
-            self.stuck = False
+        self.stuck = False
+
+    def _show_progress(self, progress: Progress) -> None:
+        self._get_anywhere()
+        self.progress = progress
+        if self.progress_at - self._logged_at >= _LOG_PROGRESS_SECONDS:
+            self._logged_at = self.progress_at
+            left = progress.seconds_left
+            self._log.info(
+                "narrating",
+                step=progress.step,
+                share=round(progress.share, 3),
+                seconds_left=None if left is None else round(left),
+            )
         if self.progress_at - self._shown_at >= 1.0:
             self._shown_at = self.progress_at
-            # What follows speech is short; the last tenth is left for it.
-            self._attempt(lambda: self._context.claims.show_progress(self.work, 0.9 * fraction))
+            self._attempt(lambda: self._context.claims.show_progress(self.work, progress.share))
 
     def _settle(self, outcome: Outcome, *, once: bool = False) -> None:
         """Write the outcome, trying until the database answers, or once, and tidy up."""
@@ -280,6 +322,7 @@ class Job:
         if seen.lost_work and stored is not None:
             self._attempt(lambda: context.store.delete(stored.path))
         self._attempt(lambda: context.leases.drop(self.work))
+        self._forget_segments(outcome, seen.verdict)
         taken = seen.verdict in (Verdict.APPLIED, Verdict.DONE)
         ended = _NAMES[type(outcome)] if taken else seen.verdict.value
         failure = outcome.failure if isinstance(outcome, books.Rejection | books.Retry) else None
@@ -316,6 +359,13 @@ class Job:
             since_request=seconds_since(self.work.claim.requested_at, now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
         )
+
+    def _forget_segments(self, outcome: Outcome, verdict: Verdict) -> None:
+        """Remove the kept segments once nobody will go on from them."""
+        settled = verdict in (Verdict.APPLIED, Verdict.DONE)
+        over = settled and isinstance(outcome, books.Publication | books.Rejection)
+        if self._kept_name and (over or verdict in (Verdict.GONE, Verdict.SUPERSEDED)):
+            self._context.kept.remove(self._kept_name)
 
     def _attempt(self, call: Callable[[], object]) -> None:
         """Do what is good to have done and nothing depends on."""

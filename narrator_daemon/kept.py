@@ -29,6 +29,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from csm import SAMPLE_RATE
 from narrator_daemon import logs
 from narrator_daemon.settings import Kept
 
@@ -168,7 +169,7 @@ class SegmentFile:
             OSError: the disk is full or fails.
         """
         written = json.dumps(note, separators=(",", ":")).encode()
-        sound = memoryview(np.ascontiguousarray(samples, dtype="<f4")).cast("B")
+        sound = np.ascontiguousarray(samples, dtype="<f4").view(np.uint8).data
         checksum = zlib.crc32(sound, zlib.crc32(written, zlib.crc32(self._keys[index])))
         header = _HEADER.pack(
             _MAGIC, index, self._keys[index], len(written), len(samples), checksum
@@ -189,9 +190,17 @@ class SegmentFile:
         """
         position, count = self._places[index]
         sound = np.empty(count, dtype="<f4")
-        if _read_into(self._file, memoryview(sound).cast("B"), position) < 4 * count:
+        if _read_into(self._file, sound.view(np.uint8).data, position) < 4 * count:
             raise OSError("the file of finished segments was cut short by someone else")
         return sound.astype(np.float32, copy=False)
+
+    def seconds(self, index: int) -> float:
+        """How long a segment is.
+
+        Raises:
+            KeyError: it is not there.
+        """
+        return self._places[index][1] / SAMPLE_RATE
 
     def note(self, index: int) -> dict[str, Any]:
         """What was kept with a segment.

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as Bar
 
 from narrator_daemon import book, keys, provenance, speech
-from narrator_daemon.narration import Mark, narrate, seed_of
+from narrator_daemon.kept import KeptSegments
+from narrator_daemon.narration import Mark, Narration, fingerprint, kept_name, narrate, seed_of
+from narrator_daemon.progress import Progress
 from narrator_daemon.settings import Settings
+from narrator_daemon.speech import SpeechEngine
+
+#: Seconds between lines about the progress where there is no terminal.
+_LINE_SECONDS = 30.0
+
+_STEPS = {"speech": "Reading aloud", "finishing": "Mastering and writing"}
 
 
 class CannotRead(Exception):
@@ -18,6 +33,8 @@ class CannotRead(Exception):
 
 def read_file(settings: Settings, text_file: Path, out: Path, book_id: str) -> None:
     """Narrate a text file.
+
+    Interrupted and begun again, it goes on after the segments that were finished.
 
     Args:
         settings: engine, voice, limits, watermark.
@@ -46,34 +63,114 @@ def read_file(settings: Settings, text_file: Path, out: Path, book_id: str) -> N
         console.print("No watermark key is configured: marked with the public one.", style="yellow")
         key = keys.DEMO_KEY
     engine = speech.create(settings)
+    started = time.monotonic()
     try:
-        with Progress(console=console, transient=True) as progress:
-            task = progress.add_task(f"Loading {engine.name}", total=None)
+        with _Display(console) as display:
+            display.say(f"Loading {engine.name}")
             engine.load()
-            progress.update(task, description="Reading aloud", total=1.0, completed=0.0)
             mark = Mark(
                 key,
                 provenance.local_index(out.parent, book_id),
                 settings.watermark.strength_db,
                 settings.watermark.self_check,
             )
-            fingerprint = f"{engine.name} {engine.settings_fingerprint}"
-            narration = narrate(
-                text,
-                engine=engine,
-                limits=settings.limits,
-                seed=seed_of(book.input_hash(text, fingerprint), 1),
-                mark=mark,
-                on_progress=lambda share: progress.update(task, completed=share),
-            )
-        out.write_bytes(narration.wav)
+            with _written_whole(out) as wav:
+                narration = _narrate(settings, engine, text, mark, wav, display)
     except OSError as error:
         raise CannotRead(f"{out}: cannot be written: {error.strerror}") from None
     finally:
         engine.close()
     facts = narration.facts
+    earlier = f" ({facts['segmentsKept']} of them before)" if facts["segmentsKept"] else ""
     console.print(
         f"{out}: {narration.duration_seconds:.1f} s of audio, {facts['words']} words, "
-        f"{sum(facts['secondsByStep'].values()):.1f} s taken",
+        f"{facts['segments']} segments{earlier}, {time.monotonic() - started:.1f} s taken",
         highlight=False,
     )
+
+
+def _narrate(
+    settings: Settings,
+    engine: SpeechEngine,
+    text: str,
+    mark: Mark,
+    wav: BinaryIO,
+    display: _Display,
+) -> Narration:
+    kept = KeptSegments(settings.kept)
+    seed = seed_of(book.input_hash(text, fingerprint(engine, settings)), 1)
+    narration = narrate(
+        text,
+        wav,
+        engine=engine,
+        limits=settings.limits,
+        seed=seed,
+        mark=mark,
+        kept=kept,
+        loudness_lufs=settings.mastering.loudness_lufs,
+        on_progress=display.show,
+    )
+    kept.remove(kept_name(engine, seed))
+    return narration
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that stands under its name once it is complete, and leaves nothing else."""
+    if path.exists() and not path.is_file():  # a pipe or a device
+        with path.open("wb") as file:
+            yield file
+        return
+    new = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with new.open("w+b") as file:
+            yield file
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+class _Display:
+    """A bar at a terminal; elsewhere a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None, left="")
+        self._said_at = time.monotonic()
+
+    def __enter__(self) -> _Display:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def say(self, what: str) -> None:
+        """Show what is being done, for how long is not known."""
+        self._bar.update(self._task, description=what)
+
+    def show(self, progress: Progress) -> None:
+        """Show how far it is."""
+        step, left = _STEPS[progress.step], _left(progress)
+        self._bar.update(
+            self._task, description=step, total=1.0, completed=progress.share, left=left
+        )
+        if not self._console.is_terminal and time.monotonic() - self._said_at >= _LINE_SECONDS:
+            self._said_at = time.monotonic()
+            line = ", ".join(part for part in (f"{step}: {progress.share:.0%}", left) if part)
+            self._console.print(line, highlight=False)
+
+
+def _left(progress: Progress) -> str:
+    if progress.seconds_left is None:
+        return ""
+    return f"{timedelta(seconds=round(progress.seconds_left))} left"

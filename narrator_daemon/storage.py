@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import re
 import threading
 import time
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -35,6 +34,9 @@ KEYLESS_LIFETIME = timedelta(hours=12)
 
 #: How long an upload or a deletion is tried before storage counts as unavailable, in seconds.
 GIVE_UP_SECONDS = 60.0
+
+#: Bytes of an upload that are in memory at a time, and sent again when a request fails.
+_CHUNK_BYTES = 8 << 20
 
 _CONNECT_AND_READ_SECONDS = (5.0, 30.0)
 _TOKEN_METADATA = "firebaseStorageDownloadTokens"  # noqa: S105 - the name, not a token
@@ -116,18 +118,33 @@ class AudioStore:
         """The object name of one claim's audio."""
         return self._settings.object_name.format(book=slug(book_id), token=token)
 
-    def upload(self, path: str, wav: bytes, *, book_id: str) -> StoredAudio:
+    def upload(
+        self,
+        path: str,
+        wav: BinaryIO,
+        size: int,
+        *,
+        book_id: str,
+        on_read: Callable[[], None] = lambda: None,
+    ) -> StoredAudio:
         """Upload a narration under a name that must be new, and give its URL.
 
-        Repeated on failures that pass; each try is safe, because the object may not exist yet and
-        its checksum is verified. An object that is there already with the same checksum is our own
-        whose answer was lost.
+        What is longer than a few minutes goes up in chunks. Requests are repeated on failures that
+        pass; each is safe, because the object may not exist yet and its checksum is verified. An
+        object that is there already with the same checksum is our own whose answer was lost.
+
+        Args:
+            path: the object's name.
+            wav: a file, read from its start.
+            size: its length in bytes.
+            book_id: the book.
+            on_read: called before each part that is read; what it raises ends the upload.
 
         Raises:
             Unavailable: storage did not take it within ``GIVE_UP_SECONDS``.
             Refused: the bucket is missing or may not be written.
         """
-        blob = self._project.bucket.blob(path)
+        blob = self._project.bucket.blob(path, chunk_size=_CHUNK_BYTES)
         blob.cache_control = CACHE_CONTROL
         blob.metadata = {
             "bookId": _metadata_text(book_id),
@@ -143,8 +160,8 @@ class AudioStore:
             url, expires_at = self._url(blob, token)
             try:
                 blob.upload_from_file(
-                    io.BytesIO(wav),
-                    size=len(wav),
+                    _Watched(wav, on_read),
+                    size=size,
                     content_type="audio/wav",
                     if_generation_match=0,
                     checksum="crc32c",
@@ -153,14 +170,14 @@ class AudioStore:
                 )
             except exceptions.PreconditionFailed:
                 blob.reload(timeout=_CONNECT_AND_READ_SECONDS)
-                if blob.crc32c != _crc32c(wav):
+                if blob.crc32c != _crc32c(wav, on_read):
                     raise Refused(
                         "storage", f"{path} exists with other contents; object names must be new"
                     ) from None
                 token = (blob.metadata or {}).get(_TOKEN_METADATA, token)
                 url, expires_at = self._url(blob, token)
         with self._lock:
-            self.uploaded_bytes += len(wav)
+            self.uploaded_bytes += size
         return StoredAudio(path, url, expires_at)
 
     def _try_upload(self, call: Callable[[], Any]) -> Callable[[], Any]:
@@ -339,8 +356,31 @@ def _metadata_text(text: str) -> str:
     return quote(text, safe=" !#$&'()*+,/:;=?@[]~", errors="surrogatepass")
 
 
-def _crc32c(data: bytes) -> str:
-    return base64.b64encode(google_crc32c.Checksum(data).digest()).decode("ascii")
+def _crc32c(file: BinaryIO, on_read: Callable[[], None]) -> str:
+    checksum = google_crc32c.Checksum()
+    file.seek(0)
+    while part := file.read(_CHUNK_BYTES):
+        on_read()
+        checksum.update(part)
+    return base64.b64encode(checksum.digest()).decode("ascii")
+
+
+class _Watched:
+    """A file as the SDK reads it."""
+
+    def __init__(self, file: BinaryIO, on_read: Callable[[], None]) -> None:
+        self._file = file
+        self._on_read = on_read
+
+    def read(self, size: int = -1) -> bytes:
+        self._on_read()
+        return self._file.read(size)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        return self._file.seek(position, whence)
 
 
 @contextmanager

@@ -27,8 +27,10 @@ from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.failure import ErrorCode
 from narrator_daemon.health import StateFolder
 from narrator_daemon.job import Job, JobContext, seconds_since
+from narrator_daemon.kept import KeptSegments
 from narrator_daemon.leases import LeaseWatch
 from narrator_daemon.loops import Loop
+from narrator_daemon.narration import fingerprint
 from narrator_daemon.notify import ServiceManager
 from narrator_daemon.picking import Picker
 from narrator_daemon.project import WORKERS, Project, Unavailable, database_errors
@@ -80,11 +82,10 @@ class Worker:
             settings.claims.lease_ttl_seconds, longest_gap=3 * settings.claims.beat_seconds
         )
         self._leases = Leases(project, self._id, settings.claims.lease_ttl_seconds)
-        fingerprint = f"{engine.name} {engine.settings_fingerprint}"
         self._claims = Claims(
             project,
             settings,
-            fingerprint,
+            fingerprint(engine, settings),
             lambda book_id, token: self._watch.dead((book_id, token)),
             self._leases,
         )
@@ -113,6 +114,7 @@ class Worker:
             self._dependencies,
             self._stopping,
             self._count,
+            kept=KeptSegments(settings.kept),
         )
         self._sweeper = Sweeper(project, self._store)
         self._renewer = Renewer(project, self._store)

@@ -115,6 +115,7 @@ class Daemon:
         chosen = {
             "SPEECH__ENGINE": "tone",
             "DAEMON__STATE_DIR": folder / "state",
+            "KEPT__FOLDER": folder / "kept",
             "DAEMON__GRACE_SECONDS": 5,
             "LOGGING__FORMAT": "json",
             **settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def test_twenty_five_refusals_delete_nothing_and_the_next_try_goes_on(
     work = claims.claim("b").work
     assert work is not None
     store = AudioStore(project, settings.storage)
-    stored = store.upload(store.path("b", work.token), b"RIFF", book_id="b")
+    stored = store.upload(store.path("b", work.token), io.BytesIO(b"RIFF"), 4, book_id="b")
     fields = (stored.url, stored.url_expires_at, 1.0, stored.path, "hash")
     with pytest.raises(Contended):
         claims.settle(work, BusyPublication(*fields, touch=touch))

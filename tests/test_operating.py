@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -20,12 +21,12 @@ from narrator_daemon.book import Verdict, renew
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.faults import Fault
 from narrator_daemon.health import StateFolder
-from narrator_daemon.narration import wav_bytes
 from narrator_daemon.project import Project
 from narrator_daemon.settings import Storage
 from narrator_daemon.storage import AudioStore
 from narrator_daemon.sweep import Sweeper
 from narrator_daemon.terminal import plain
+from narrator_daemon.wav import WavWriter
 from tests.actors import Daemon, Frontend, wait_until
 
 Start = Callable[..., Daemon]
@@ -70,7 +71,7 @@ class TestSweep:
             for number, name in enumerate(["ready", "old take", "claimed", "deleted", "50%25?"])
         }
         for book_id, path in ids.items():
-            store.upload(path, b"RIFF", book_id=book_id)
+            store.upload(path, io.BytesIO(b"RIFF"), 4, book_id=book_id)
         frontend.add("ready", TEXT, narrativeAudioPath=ids["ready"])
         frontend.add("old take", TEXT, narrativeAudioPath="narrations/another.wav")
         frontend.add("50%25?", TEXT, narrativeAudioPath=ids["50%25?"])
@@ -83,7 +84,7 @@ class TestSweep:
     def test_what_is_young_stays(self, sweeper: tuple[Sweeper, AudioStore]) -> None:
         sweep, store = sweeper
         path = store.path("deleted", "0" * 32)
-        store.upload(path, b"RIFF", book_id="deleted")
+        store.upload(path, io.BytesIO(b"RIFF"), 4, book_id="deleted")
         young = Sweeper(sweep._project, store)
         assert young.round() == 0
         assert paths(store) == {path}
@@ -107,7 +108,7 @@ class TestSweep:
     ) -> None:
         _, store = sweeper
         path = store.path("b", "0" * 32)
-        store.upload(path, b"RIFF", book_id="b")
+        store.upload(path, io.BytesIO(b"RIFF"), 4, book_id="b")
         monkeypatch.setenv("NARRATOR_BOOKS__PATH", "drafts")
         other = Project(config.load(None))
         drafts = Sweeper(
@@ -187,7 +188,7 @@ class TestRenewal:
         expires = {"narrativeAudioUrl": "old", "narrativeAudioUrlExpiresAt": 1_000}
         for number in range(3):
             path = store.path(f"b{number}", f"{number:032x}")
-            store.upload(path, b"RIFF", book_id=f"b{number}")
+            store.upload(path, io.BytesIO(b"RIFF"), 4, book_id=f"b{number}")
             frontend.add(f"b{number}", TEXT, narrativeAudioPath=path, **expires)
         frontend.add("thief", TEXT, narrativeAudioPath=store.path("b0", "0" * 32), **expires)
         frontend.add("lost", TEXT, narrativeAudioPath=store.path("lost", "1" * 32), **expires)
@@ -233,7 +234,7 @@ class TestExplainAndDoctor:
     ) -> None:
         _, store = sweeper
         path = store.path("b", "0" * 32)
-        store.upload(path, b"RIFF", book_id="b")
+        store.upload(path, io.BytesIO(b"RIFF"), 4, book_id="b")
         frontend.add("b", TEXT, narrativeAudioStatus="ready", narrativeAudioPath=path)
         well = command(firebase, tmp_path, "explain", "b")
         assert (well.returncode, path in well.stdout) == (0, True)
@@ -369,7 +370,10 @@ def test_a_marks_file_that_cannot_be_is_refused(tmp_path: Path, content: str) ->
 
 
 def write_wav(path: Path) -> None:
-    path.write_bytes(wav_bytes(np.zeros(24_000, dtype=np.int16)))
+    with path.open("wb") as file:
+        wav = WavWriter(file, 24_000)
+        wav.write(np.zeros(24_000, dtype=np.int16))
+        wav.close()
 
 
 def test_foreign_text_is_shown_and_does_nothing() -> None:

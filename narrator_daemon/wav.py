@@ -1,0 +1,40 @@
+"""WAV files: RIFF, PCM 16-bit, mono, 24 kHz, written as the samples come."""
+
+from __future__ import annotations
+
+import wave
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csm import SAMPLE_RATE
+
+#: Bytes before the samples.
+HEADER_BYTES = 44
+#: The most samples that a file can hold: RIFF counts bytes with 32 bits. 24.8 hours.
+MOST_SAMPLES = ((1 << 32) - HEADER_BYTES) // 2
+
+
+class WavWriter:
+    """Writes a file whose length is known from the start, so that nothing is written twice.
+
+    Args:
+        file: where to; it is left open.
+        length: samples that will come, at most ``MOST_SAMPLES``.
+    """
+
+    def __init__(self, file: BinaryIO, length: int) -> None:
+        self._out = wave.Wave_write(file)
+        self._out.setnchannels(1)
+        self._out.setsampwidth(2)
+        self._out.setframerate(SAMPLE_RATE)
+        self._out.setnframes(length)
+
+    def write(self, samples: NDArray[np.int16]) -> None:
+        """Add samples, ``[n]``."""
+        self._out.writeframesraw(samples.astype("<i2", copy=False).data)
+
+    def close(self) -> None:
+        """Complete the file."""
+        self._out.close()

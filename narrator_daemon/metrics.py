@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client import start_http_server as serve_http
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
@@ -54,6 +60,8 @@ class Metrics:
         store: AudioStore,
         renewer: Renewer,
     ) -> None:
+        # One more series for each, which no rule here uses.
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         self._server: WSGIServer | None = None
         ProcessCollector(registry=self.registry)

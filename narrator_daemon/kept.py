@@ -93,7 +93,8 @@ class KeptSegments:
             else:
                 if found is not None:
                     return SegmentFile(found, texts)
-        return SegmentFile(os.dup(self.scratch().fileno()), texts)
+        with self.scratch() as file:
+            return SegmentFile(os.dup(file.fileno()), texts)
 
     def remove(self, name: str) -> None:
         """Forget a narration: it is published, or nobody wants it any more."""

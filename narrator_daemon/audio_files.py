@@ -7,15 +7,17 @@ sound and no playlists, and is held to limits of time, memory and length.
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import selectors
 import shutil
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -132,12 +134,27 @@ def _checked(audio: AudioFile) -> AudioFile:
 def _read(opened: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
     while True:
         try:
-            block = opened.read(opened.samplerate, dtype="float32", always_2d=True)
+            with _hushed() if opened.format == "MP3" else nullcontext():
+                block = opened.read(opened.samplerate, dtype="float32", always_2d=True)
         except (soundfile.SoundFileError, RuntimeError) as error:
             raise _Broken(_reason(error)) from None
         if not len(block):
             return
         yield block
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Without standard error: libsndfile's MP3 decoder writes there what only its makers need."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 — a device
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

@@ -282,9 +282,12 @@ def _check_watermarks(shown: list[Shown], known: dict[int, str]) -> None:
     for one in shown:
         if one.file is None:
             continue
-        finding = provenance.find(one.file, keys.DEMO_KEY, known)
-        found = f"{finding.book_id}, chance of error {finding.chance_of_error}"
-        one.watermark = found if finding.book_id else "none found"
+        finding = provenance.find(one.file, [keys.PUBLIC], known)
+        one.watermark = (
+            f"{source.name}, chance of error {source.chance_of_error}"
+            if (source := next(iter(finding.sources), None))
+            else "none found"
+        )
         one.right = one.right and finding.book_id == one.book_id
 
 

@@ -37,6 +37,10 @@ class NamedKey:
     key: bytes = field(repr=False)
 
 
+#: The same, as the detector is given it.
+PUBLIC = NamedKey("the public key", DEMO_KEY)
+
+
 def load(settings: Settings, environment: Mapping[str, str] = os.environ) -> bytes | None:
     """The key that embeds, or None where none is configured.
 

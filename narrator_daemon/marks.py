@@ -41,11 +41,9 @@ def allot(project: Project, book_id: str) -> int:
     Raises:
         Unavailable: the database did not answer.
     """
-    node = project.reference(MARKS, book_id)
-    with database_errors():
-        known = node.get()
-    if is_index(known):
-        return int(known)
+    known = index_of(project, book_id)
+    if known is not None:
+        return known
     drawn = _draw(project)
     kept = drawn
 
@@ -54,8 +52,19 @@ def allot(project: Project, book_id: str) -> int:
         kept = int(seen) if is_index(seen) else drawn
         return None if is_index(seen) else drawn
 
-    transact(node, update)
+    transact(project.reference(MARKS, book_id), update)
     return kept
+
+
+def index_of(project: Project, book_id: str) -> int | None:
+    """The book's index, or None where it has none yet.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    with database_errors():
+        known = project.reference(MARKS, book_id).get()
+    return int(known) if is_index(known) else None
 
 
 def _draw(project: Project) -> int:

@@ -1,4 +1,4 @@
-"""From an audio file to the book it was made from: reading files, local marks, detection.
+"""From an audio file to the book it was made from: the tables of marks, and detection.
 
 Files that were marked outside a database have their index ↔ book table in a ``marks.json`` beside
 them: ``{"books": {bookId: index}}``. Elsewhere ``/narrationMarks`` holds it.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +19,17 @@ from numpy.typing import NDArray
 
 import watermark
 from narrator_daemon import marks
+from narrator_daemon.audio_files import open_audio
 from narrator_daemon.config import ConfigError, require_project
-from narrator_daemon.project import Project
+from narrator_daemon.keys import NamedKey
+from narrator_daemon.project import Project, is_key
 from narrator_daemon.settings import Settings
 
 MARKS_FILE = "marks.json"
 
 
-class Unreadable(Exception):
-    """An audio file cannot be read; the message names it and says why."""
-
-
-def read_audio(path: Path) -> tuple[NDArray[np.float32], int]:
-    """Samples, shape ``[n]`` or ``[n, channels]`` within -1..1, and their rate in Hz.
-
-    Raises:
-        Unreadable: it is not there or of no format that libsndfile reads (WAV, FLAC, Ogg, Opus,
-            MP3, AIFF and others).
-    """
-    import soundfile
-
-    if not path.is_file():
-        raise Unreadable(f"{path}: is not a file")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32")
-    except (soundfile.SoundFileError, RuntimeError, ValueError, MemoryError) as error:
-        raise Unreadable(f"{path}: cannot be read as audio ({error})") from None
-    return np.asarray(samples, dtype=np.float32), int(rate)
+class NoSuchMark(Exception):
+    """A book has no watermark index; the message says where was looked."""
 
 
 def read_marks(folder: Path) -> dict[int, str]:
@@ -103,15 +89,103 @@ def known_marks(settings: Settings, folder: Path) -> dict[int, str]:
     local = read_marks(folder)
     if local:
         return local
+    with _database(settings) as project:
+        return {} if project is None else marks.read_all(project)
+
+
+def index_of(settings: Settings, folder: Path, book_id: str) -> int:
+    """A book's index, from a local ``marks.json``, else from the database.
+
+    Raises:
+        NoSuchMark: it has none.
+        ConfigError: the local file cannot be used.
+        Unavailable: the database did not answer.
+    """
+    for index, known_id in read_marks(folder).items():
+        if known_id == book_id:
+            return index
+    place = str(folder / MARKS_FILE)
+    with _database(settings) as project:
+        if project is not None:
+            place += " or in the database"
+            allotted = marks.index_of(project, book_id) if is_key(book_id) else None
+            if allotted is not None:
+                return allotted
+        else:
+            place += ", and no database is configured"
+    raise NoSuchMark(
+        f"The book {book_id!r} has no watermark index in {place}: it was never marked."
+    )
+
+
+def allotted_index(settings: Settings, folder: Path, book_id: str) -> int:
+    """A book's index, a new one if it has none yet, from where :func:`known_marks` will find it.
+
+    Raises:
+        NoSuchMark: the database cannot hold a book of such an id.
+        ConfigError: the local file cannot be used.
+        Unavailable: the database did not answer.
+    """
+    if not read_marks(folder):
+        with _database(settings) as project:
+            if project is not None:
+                if not is_key(book_id):
+                    raise NoSuchMark(f"{book_id!r} cannot be the id of a book in the database.")
+                return marks.allot(project, book_id)
+    return local_index(folder, book_id)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Project | None]:
     try:
         require_project(settings)
     except ConfigError:
-        return {}
+        yield None
+        return
     project = Project(settings)
     try:
-        return marks.read_all(project)
+        yield project
     finally:
         project.close()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A book whose mark is in a file.
+
+    Attributes:
+        book_id: whose; None where the index is not known.
+        key_name: what the key is called that it was made with.
+        sighting: all that the detector says.
+    """
+
+    book_id: str | None
+    key_name: str
+    sighting: watermark.Sighting
+
+    @property
+    def name(self) -> str:
+        """The book for people."""
+        return self.book_id or f"index {self.sighting.book_index}, not known"
+
+    @property
+    def chance_of_error(self) -> str:
+        """The probability of a false hit in the search that was done, for people."""
+        probability = self.sighting.false_positive_probability
+        return f"{probability:.0e}" if probability > 1e-99 else "below 1e-99"
+
+    def as_record(self) -> dict[str, Any]:
+        """JSON values."""
+        sighting = self.sighting
+        return {
+            "book": self.book_id,
+            "index": sighting.book_index,
+            "key": self.key_name,
+            "score": round(float(sighting.score), 2),
+            "falsePositiveProbability": float(sighting.false_positive_probability),
+            "method": sighting.method,
+            "spans": [asdict(span) for span in sighting.spans],
+        }
 
 
 @dataclass(frozen=True)
@@ -120,47 +194,75 @@ class Finding:
 
     Attributes:
         path: the file.
-        book_id: the book it was made from; None where no mark was found, or its index is not known.
         detection: all that the detector says.
+        sources: the books it was made from, the surest first.
+        note: what a person should know: too short, silent, damaged; else empty.
     """
 
     path: Path
-    book_id: str | None
     detection: watermark.Detection
+    sources: tuple[Source, ...]
+    note: str
 
     @property
-    def chance_of_error(self) -> str:
-        """The probability of a false hit in the search that was done, for people."""
-        probability = self.detection.false_positive_probability
-        return f"{probability:.0e}" if probability > 1e-99 else "below 1e-99"
+    def book_id(self) -> str | None:
+        """The likeliest book; None where no mark was found, or its index is not known."""
+        return self.sources[0].book_id if self.sources else None
+
+    def of_book(self, index: int) -> Source | None:
+        """What says that a book is in it."""
+        return next((each for each in self.sources if each.sighting.book_index == index), None)
 
     def as_record(self) -> dict[str, Any]:
         """JSON values."""
         found = self.detection
+        best = self.sources[0].as_record() if self.sources else {}
         return {
             "file": str(self.path),
             "found": found.found,
             "book": self.book_id,
             "index": found.book_index,
+            "key": best.get("key"),
             "score": round(float(found.score), 2),
             "falsePositiveProbability": float(found.false_positive_probability),
             "method": found.method,
-            "note": found.note,
+            "seconds": round(found.seconds, 3),
+            "offsetSeconds": found.offset_seconds,
+            "speed": found.speed,
+            "tempo": found.tempo,
+            "pitch": found.pitch,
+            "spans": best.get("spans", []),
+            "others": [source.as_record() for source in self.sources[1:]],
+            "note": self.note,
         }
 
 
-def find(path: Path, key: bytes, known: dict[int, str]) -> Finding:
-    """Search a file for the mark of any book.
+def find(path: Path, keys: Sequence[NamedKey], known: Mapping[int, str]) -> Finding:
+    """Search a file for the marks of any books, in bounded memory.
 
     Args:
         path: the file.
-        key: the secret key.
+        keys: to try; each makes what is found a little less sure.
         known: index → book; an empty one searches without candidates.
 
     Raises:
         Unreadable: the file cannot be read.
     """
-    samples, rate = read_audio(path)
-    detection = watermark.detect(samples, rate, key, sorted(known) or None)
-    index = detection.book_index if detection.found else None
-    return Finding(path, None if index is None else known.get(index), detection)
+    with open_audio(path) as audio:
+        detector = watermark.Detector(
+            audio.rate, [each.key for each in keys], sorted(known) or None
+        )
+        for block in audio.blocks():
+            detector.feed(at_most_two(block))
+    detection = detector.finish()
+    sources = tuple(
+        Source(known.get(each.book_index), keys[each.key_index].name, each)
+        for each in detection.sightings
+    )
+    note = "; ".join(filter(None, [detection.note, audio.damage]))
+    return Finding(path, detection, sources, note)
+
+
+def at_most_two(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A block of many channels as their mean, so that they need no more memory than two."""
+    return block if block.shape[1] <= 2 else block.mean(axis=1, keepdims=True)

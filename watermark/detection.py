@@ -82,7 +82,8 @@ class Detection:
         pitch: how much higher it sounds at the same tempo.
         seconds: of sound examined.
         spans: where in the file the mark is, by time.
-        others: further books, if the file was made from several, the surest first.
+        sightings: of every book that was identified, the surest first; several where the file was
+            made from several.
         note: what a person should know: too short, silent, a mark too weak to read; else empty.
     """
 
@@ -98,7 +99,7 @@ class Detection:
     pitch: float
     seconds: float
     spans: tuple[Span, ...]
-    others: tuple[Sighting, ...]
+    sightings: tuple[Sighting, ...]
     note: str
 
 
@@ -273,7 +274,7 @@ class Detector:
         sightings = [each for each in sightings if each.false_positive_probability <= self._limit]
         if not sightings:
             return self._nothing(readings)
-        best, *others = sightings
+        best = sightings[0]
         longest = max(best.spans, key=lambda span: span.end - span.begin, default=None)
         return Detection(
             found=True,
@@ -288,7 +289,7 @@ class Detector:
             pitch=longest.pitch if longest else 1.0,
             seconds=self._seconds,
             spans=best.spans,
-            others=tuple(others),
+            sightings=tuple(sightings),
             note="",
         )
 
@@ -334,7 +335,7 @@ class Detector:
             pitch=1.0,
             seconds=self._seconds,
             spans=(),
-            others=(),
+            sightings=(),
             note=note,
         )
 

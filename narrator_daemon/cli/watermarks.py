@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,7 @@ from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:
     from narrator_daemon import provenance
+    from narrator_daemon.keys import NamedKey
 
 app = typer.Typer(no_args_is_help=True, help="Find and make watermarks.")
 keys_app = typer.Typer(no_args_is_help=True, help="Watermark keys.")
@@ -34,52 +37,164 @@ def detect(
     Books are looked up in the marks.json beside a file, else in the database if one is configured.
     """
     from narrator_daemon import provenance
-    from narrator_daemon.project import Unavailable
 
     settings = load_settings(config_file)
-    key = _key_or_public(settings)
-    findings = []
-    for file in files:
-        try:
-            known = provenance.known_marks(settings, file.parent)
-            findings.append(provenance.find(file, key, known))
-        except (provenance.Unreadable, ConfigError, Unavailable) as error:
-            raise fail(str(error)) from None
+    with _told():
+        keys = _keys_or_public(settings)
+        findings = [
+            provenance.find(file, keys, provenance.known_marks(settings, file.parent))
+            for file in files
+        ]
     if as_json:
         print(json.dumps([finding.as_record() for finding in findings]))
     else:
-        _print_findings(findings)
-    raise typer.Exit(0 if all(finding.detection.found for finding in findings) else 1)
+        _print_findings(findings, several_keys=len(keys) > 1)
+    raise typer.Exit(0 if all(finding.sources for finding in findings) else 1)
 
 
-def _key_or_public(settings: Settings) -> bytes:
-    from narrator_daemon import keys
+@app.command()
+def verify(
+    book_id: Annotated[str, typer.Argument(metavar="BOOK_ID")],
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    config_file: ConfigOption = None,
+) -> None:
+    """Say whether a file was made from a book: exit 0 it was, 1 not so far as can be told, 2 error.
+
+    With one book in question less sound, and worse, is enough than for a search among all.
+    """
+    from narrator_daemon import provenance
+
+    settings = load_settings(config_file)
+    with _told():
+        keys = _keys_or_public(settings)
+        index = provenance.index_of(settings, file.parent, book_id)
+        finding = provenance.find(file, keys, {index: book_id})
+    source = finding.of_book(index)
+    if source is None:
+        others = ", ".join(each.name for each in finding.sources)
+        why = f" It bears the mark of another book: {others}." if others else ""
+        note = f" ({finding.note})" if finding.note else ""
+        print(plain(f"{file}: no mark of {book_id} found{note}.{why}"))
+        raise typer.Exit(1)
+    print(
+        plain(
+            f"{file}: made from {book_id}, score {source.sighting.score:.1f}, "
+            f"chance of error {source.chance_of_error}, key {source.key_name}"
+        )
+    )
+
+
+@app.command()
+def report(
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help=".svg or .html; default: FILE.svg here."),
+    ] = None,
+    config_file: ConfigOption = None,
+) -> None:
+    """Draw where along a file which book's mark is: exit 0 found, 1 not, 2 unreadable."""
+    from narrator_daemon import provenance, report
+
+    settings = load_settings(config_file)
+    out = out or Path(f"{file.name}.svg")
+    if out.suffix.lower() not in {".svg", ".html"}:
+        raise fail(f"{out}: must end in .svg or .html")
+    with _told():
+        keys = _keys_or_public(settings)
+        known = provenance.known_marks(settings, file.parent)
+        finding = report.write_report(file, keys, known, out)
+    print(plain(f"{file}: {report.verdict(finding)}"))
+    for line in report.explained(finding):
+        print(plain(f"  {line}"))
+    raise typer.Exit(0 if finding.sources else 1)
+
+
+@app.command()
+def embed(
+    source: Annotated[Path, typer.Argument(metavar="IN")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help=".wav or .flac")],
+    book_id: Annotated[
+        str | None,
+        typer.Option("--book", metavar="ID", help="Its index is looked up, or allotted."),
+    ] = None,
+    index: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Instead of a book.")
+    ] = None,
+    config_file: ConfigOption = None,
+) -> None:
+    """Mark an audio file with the identity of a book."""
+    from narrator_daemon import keys, marking, provenance
+    from watermark import WEAK_SCORE
+
+    settings = load_settings(config_file)
+    if (book_id is None) == (index is None):
+        raise fail("Name either --book ID or --index N.")
+    with _told():
+        key = keys.load(settings) or _public().key
+        marking.check_target(source, target)
+        if book_id is not None:
+            index = provenance.allotted_index(settings, target.parent, book_id)
+        marked = marking.embed_file(source, target, key, index or 0, settings.watermark.strength_db)
+    name = f"index {index}" if book_id is None else f"{book_id} (index {index})"
+    print(plain(f"{target}: marked as {name}, {marked.seconds:.1f} s, score {marked.score:.1f}"))
+    if marked.score < WEAK_SCORE:
+        note = "It is too short or too quiet for its mark to be found in a recompressed copy."
+        Console(stderr=True).print(note, style="yellow")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever is wrong with files, marks, keys or the database is said, and the command ends."""
+    from narrator_daemon.audio_files import Unreadable
+    from narrator_daemon.marking import CannotMark
+    from narrator_daemon.project import Unavailable
+    from narrator_daemon.provenance import NoSuchMark
 
     try:
-        key = keys.load(settings)
-    except ConfigError as error:
+        yield
+    except (Unreadable, CannotMark, NoSuchMark, ConfigError, Unavailable) as error:
         raise fail(str(error)) from None
-    if key is None:
-        note = "No watermark key is configured: using the public one, which proves nothing."
-        Console(stderr=True).print(note, style="yellow")
-    return key or keys.DEMO_KEY
+    except OSError as error:
+        raise fail(f"{error.filename or 'files'}: {error.strerror}") from None
 
 
-def _print_findings(findings: list[provenance.Finding]) -> None:
+def _keys_or_public(settings: Settings) -> list[NamedKey]:
+    from narrator_daemon import keys
+
+    return keys.load_all(settings) or [_public()]
+
+
+def _public() -> NamedKey:
+    from narrator_daemon import keys
+
+    note = "No watermark key is configured: using the public one, which proves nothing."
+    Console(stderr=True).print(note, style="yellow")
+    return keys.PUBLIC
+
+
+def _print_findings(findings: list[provenance.Finding], *, several_keys: bool) -> None:
     table = Table()
-    for heading in ("File", "Verdict", "Book", "Score", "Chance of error", "Note"):
+    headings = ["File", "Verdict", "Book", "Score", "Chance of error", "Note"]
+    if several_keys:
+        headings.insert(3, "Key")
+    for heading in headings:
         table.add_column(heading, overflow="fold")
     for finding in findings:
-        found = finding.detection
-        book = finding.book_id or (f"index {found.book_index}, not known" if found.found else "")
-        table.add_row(
+        best = finding.sources[0] if finding.sources else None
+        others = ", ".join(source.name for source in finding.sources[1:])
+        note = f"also in it: {others}" if others else ""
+        cells = [
             plain(finding.path),
-            "marked" if found.found else "no mark found",
-            plain(book),
-            f"{found.score:.1f}",
-            finding.chance_of_error if found.found else "",
-            plain(found.note),
-        )
+            plain("marked" if best else "no mark found"),
+            plain(best.name if best else ""),
+            plain(f"{finding.detection.score:.1f}"),
+            plain(best.chance_of_error if best else ""),
+            plain("; ".join(filter(None, [finding.note, note]))),
+        ]
+        if several_keys:
+            cells.insert(3, plain(best.key_name if best else ""))
+        table.add_row(*cells)
     Console().print(table)
 
 

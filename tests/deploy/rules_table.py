@@ -75,6 +75,7 @@ CLAIM = {
 PLAIN = {
     "title": "Emma",
     "authors": {"austen": {"name": "Jane", "born": {"year": 1775}}},
+    "shelf": {"a": {"b": {"c": {"d": {"e": 1}}}}},
     "narrative": "Emma Woodhouse, handsome, clever",
 }
 REQUESTED = {**PLAIN, "narrativeAudioStatus": "requested", "narrativeAudioRequestedAt": 5}
@@ -311,6 +312,8 @@ def _daemon_must_not() -> list[Request]:
         "elsewhere": {"elsewhere/x": 2},
         "all there is": {"/": None},
     }
+    for path in ("a", "a/b", "a/b/c", "a/b/c/d", "a/b/c/d/e"):
+        single[f"another shelf/{path}"] = {f"books/plain/shelf/{path}": "x"}
     return [_write(False, f"daemon: {name}", DAEMON, writes) for name, writes in single.items()]
 
 

@@ -6,9 +6,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FRONTEND := examples/frontend
 FRONTEND_READY := $(FRONTEND)/node_modules/.ready
+SDK_TESTS := tests/frontend
+SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
 ARGS ?=
 
-.PHONY: demo test e2e drills rules lint types setup lock clean
+.PHONY: demo test e2e frontend drills rules lint types setup lock clean
 
 demo: $(READY)
 	$(BIN)/narrator-daemon demo $(ARGS)
@@ -23,6 +25,14 @@ e2e: $(READY) $(FRONTEND_READY)
 	cd $(FRONTEND) && npm run --silent check && node build.mjs $(CURDIR)/$(VENV)/page
 	diff --recursive $(VENV)/page narrator_daemon/emulator/page
 	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
+
+# The Firebase JavaScript SDK against the local Firebase. Needs Node.js 20 or newer and npm.
+frontend: $(READY) $(SDK_TESTS_READY)
+	cd $(SDK_TESTS) && npm test --silent
+
+$(SDK_TESTS_READY): $(SDK_TESTS)/package-lock.json
+	cd $(SDK_TESTS) && npm ci --silent
+	touch $@
 
 $(FRONTEND_READY): $(FRONTEND)/package-lock.json
 	cd $(FRONTEND) && npm ci --silent

@@ -49,6 +49,8 @@ class _Listener:
         self.query = query
         self.raw_query = raw_query
         self.tag = tag
+        #: What its data is sent with.
+        self.data_tag = tag
         self.feed: Feed
 
     @property
@@ -160,7 +162,9 @@ class Session:
         try:
             feed = self._database.feed(self.caller, path, query, sink, export=True)
         except IndexMissingError:
-            # As the service does: the client gets everything, a warning, and filters for itself.
+            # As the service does: the client gets everything, a warning, and filters for itself,
+            # which it does with data that has no tag.
+            listener.data_tag = None
             feed = self._database.whole_feed(self.caller, path, query, sink, export=True)
             answer["w"] = ["no_index"]
         before = self._listeners.pop((path, tag), None)
@@ -184,8 +188,8 @@ class Session:
             "p": "/".join(listener.path) + event.path.rstrip("/"),
             "d": event.data,
         }
-        if listener.tag is not None:
-            body["t"] = listener.tag
+        if listener.data_tag is not None:
+            body["t"] = listener.data_tag
         self._send({"a": "d" if event.name == "put" else "m", "b": body})
 
     def _may_listen(self, listener: _Listener) -> bool:

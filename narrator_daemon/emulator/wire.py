@@ -164,7 +164,7 @@ def parse_query(raw: object) -> Query | None:
     unknown = sorted(raw.keys() - _QUERY_FIELDS)
     if unknown:
         raise InvalidQueryError(f"a query has no field {unknown[0]!r}")
-    order = _order(raw.get("i", PRIORITY))
+    order = _order(raw.get("i", ".priority"))
     low = _bound(order, raw, "s")
     high = _bound(order, raw, "e")
     first, last = _limits(raw)

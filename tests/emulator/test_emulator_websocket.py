@@ -212,7 +212,7 @@ def test_a_query_without_index_sends_everything_and_a_warning(
     async def dialogue(client: Client) -> None:
         assert await client.ask("q", p="/books", q=query, t=1, h="") == ("ok", {"w": ["no_index"]})
         both = {"a": {"title": "x"}, "b": {"title": "y"}}
-        assert client.pushes == [("d", {"p": "books", "d": both, "t": 1})]
+        assert client.pushes == [("d", {"p": "books", "d": both})]
         status, reason = await client.ask("g", p="/books", q=query)
         assert status == "failed"
         assert '".indexOn": "title"' in reason

@@ -90,7 +90,7 @@ class Draw(Protocol):
     """Whatever speaks."""
 
     def __call__(
-        self, segments: Sequence[str], seed: int, skip: Collection[int], example: Example | None
+        self, segments: Sequence[str], seed: int, skip: Collection[int], example: Example | None, /
     ) -> Stream:
         """Speak segments in any order, each once. Called from several threads at once.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import watermark
-from csm import SAMPLE_RATE
+from csm import SAMPLE_RATE, takes
 from csm.mastering import CEILING_DBTP, TARGET_LUFS, Mastering, pcm16
 from csm.text import NothingToSpeak, Segment, latin_share, segment
 from narrator_daemon.failure import ErrorCode, Failure
@@ -89,7 +89,7 @@ class Narration:
         duration_seconds: from its samples.
         parts: what was spoken, in order.
         facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
-            them an earlier attempt had spoken), secondsByStep,
+            them an earlier attempt had spoken), takes (``csm.takes.report``), secondsByStep,
             latinShare (0..1 of the letters; the voices know no other script), watermarkScore (None
             where it was not checked).
     """
@@ -237,6 +237,7 @@ def narrate(
             "segments": len(segments),
             "segmentsKept": before,
             "latinShare": round(latin_share(readable), 2),
+            "takes": takes.report(notes),
             "secondsByStep": {step: round(value, 3) for step, value in clock.seconds.items()},
             "watermarkScore": None if score is None else round(float(score), 2),
         },

@@ -145,12 +145,9 @@ def create(settings: Settings) -> SpeechEngine:
 
     Only the chosen engine's libraries are imported.
     """
-    engine = _engine(settings)
-    if engine.pace is None:
-        return engine
-    from narrator_daemon.speech.judged import JudgedSpeech
+    from narrator_daemon.speech.judged import judged
 
-    return JudgedSpeech(engine, settings.takes)
+    return judged(_engine(settings), settings.takes)
 
 
 def _engine(settings: Settings) -> SpeechEngine:

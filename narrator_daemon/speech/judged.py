@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Generator, Sequence
+from typing import cast
 
 from csm import CsmError, takes
 from csm.recognise import Recogniser
 from narrator_daemon import logs
 from narrator_daemon.settings import Takes
-from narrator_daemon.speech import SpeechEngine, SpeechError, Spoken, SpokenStream
+from narrator_daemon.speech import (
+    HasSlots,
+    Slots,
+    SpeechEngine,
+    SpeechError,
+    Spoken,
+    SpokenStream,
+)
 
 _log = logs.get("speech")
 
@@ -100,6 +108,24 @@ class JudgedSpeech:
     def close(self) -> None:
         """Close the engine."""
         self._engine.close()
+
+
+class JudgedSlots(JudgedSpeech):
+    """The same over an engine that says how full it is."""
+
+    @property
+    def slots(self) -> Slots:
+        """The engine's."""
+        return cast(HasSlots, self._engine).slots
+
+
+def judged(engine: SpeechEngine, settings: Takes) -> SpeechEngine:
+    """The engine with its takes judged; itself where it says no words that could be judged."""
+    if engine.pace is None:
+        return engine
+    # Of the class, as an engine that is not loaded need not know its slots yet.
+    wrapper = JudgedSlots if hasattr(type(engine), "slots") else JudgedSpeech
+    return wrapper(engine, settings)
 
 
 def _thresholds(settings: Takes) -> takes.Thresholds:

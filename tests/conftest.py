@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,8 +28,9 @@ def start_daemon(firebase: LocalFirebase, tmp_path: Path) -> Iterator[Callable[.
     """Starts daemons against the local Firebase; what still runs at the end is killed."""
     started: list[Daemon] = []
 
-    def start(**settings: object) -> Daemon:
-        daemon = Daemon(firebase.environment(), tmp_path / f"daemon-{len(started)}", settings)
+    def start(program: Sequence[str] = ("-m", "narrator_daemon"), **settings: object) -> Daemon:
+        folder = tmp_path / f"daemon-{len(started)}"
+        daemon = Daemon(firebase.environment(), folder, settings, program)
         started.append(daemon)
         return daemon
 

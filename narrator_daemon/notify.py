@@ -35,7 +35,7 @@ class ServiceManager:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._said_ready = False
+        self._said_ready = self._said_stopping = False
         self._status = ""
         self._failing = False
 
@@ -50,7 +50,9 @@ class ServiceManager:
             lines.append("READY=1")
             self._said_ready = True
         if condition.phase == "stopping":
-            lines.append("STOPPING=1")
+            if not self._said_stopping:
+                lines.append("STOPPING=1")
+            self._said_stopping = True
         elif condition.live:
             lines.append("WATCHDOG=1")
             if not self._said_ready:

@@ -1,0 +1,109 @@
+"""The exec probes: what each exit status means, and how long an answer takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from narrator_daemon.condition import Condition
+from narrator_daemon.health import HEALTHY, NO_DAEMON, UNHEALTHY, StateFolder, ask
+from narrator_daemon.subscription import StreamState
+from tests.test_metrics import condition
+
+DOWN = StreamState("waiting", error="the database does not answer")
+
+
+@pytest.mark.parametrize(
+    ("seen", "healthy", "ready", "live"),
+    [
+        pytest.param(condition(), HEALTHY, HEALTHY, HEALTHY, id="all is well"),
+        pytest.param(
+            condition(stream=DOWN, down={"database": "no answer"}),
+            UNHEALTHY,
+            UNHEALTHY,
+            HEALTHY,
+            id="Firebase is down",
+        ),
+        pytest.param(
+            condition(down={"storage": "403"}), UNHEALTHY, HEALTHY, HEALTHY, id="no bucket"
+        ),
+        pytest.param(
+            condition(loaded=False, stream=StreamState()),
+            UNHEALTHY,
+            UNHEALTHY,
+            HEALTHY,
+            id="the model is being loaded",
+        ),
+        pytest.param(
+            condition(phase="starting", loaded=False, stream=StreamState()),
+            UNHEALTHY,
+            UNHEALTHY,
+            HEALTHY,
+            id="just started",
+        ),
+        pytest.param(condition(stuck=1), UNHEALTHY, HEALTHY, UNHEALTHY, id="the engine hangs"),
+        pytest.param(
+            condition(late={"heart": 301.0}), UNHEALTHY, HEALTHY, UNHEALTHY, id="a loop hangs"
+        ),
+        pytest.param(condition(phase="stopping"), UNHEALTHY, UNHEALTHY, HEALTHY, id="it stops"),
+    ],
+)
+def test_what_each_probe_says(
+    tmp_path: Path, seen: Condition, healthy: int, ready: int, live: int
+) -> None:
+    folder = StateFolder(tmp_path / "state")
+    folder.write(seen.as_record())
+    asked = [ask(tmp_path / "state", probe).exit_code for probe in ("healthy", "ready", "live")]
+    assert asked == [healthy, ready, live]
+    folder.close()
+    gone = [ask(tmp_path / "state", probe).exit_code for probe in ("healthy", "ready", "live")]
+    assert gone == [NO_DAEMON] * 3
+
+
+def test_a_state_that_grows_old_is_neither_ready_nor_live(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state")
+    folder.write(condition().as_record())
+    path = tmp_path / "state" / "state.json"
+    old: dict[str, Any] = json.loads(path.read_text())
+    path.write_text(json.dumps({**old, "writtenAt": old["writtenAt"] - 60}))
+    for probe in ("healthy", "ready", "live"):
+        assert ask(tmp_path / "state", probe).exit_code == UNHEALTHY
+    assert ask(tmp_path / "state").report["status"] == "hanging"
+    folder.close()
+
+
+def test_the_command_answers_a_probe_in_time_and_loads_nothing_heavy(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state")
+    folder.write(condition().as_record())
+    program = (
+        "import sys; from narrator_daemon.cli import app;"
+        "sys.argv = ['narrator-daemon', 'health', '--live'];\n"
+        "try:\n    app()\nexcept SystemExit as ended:\n    code = ended.code\n"
+        "heavy = {'torch', 'numpy', 'firebase_admin', 'google.cloud.storage', 'requests',"
+        " 'prometheus_client'} & set(sys.modules);"
+        "sys.exit(repr(heavy) if heavy else code)"
+    )
+    environment = {**os.environ, "NARRATOR_DAEMON__STATE_DIR": str(tmp_path / "state")}
+    before = os.times()
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True
+    )
+    after = os.times()
+    assert (done.returncode, done.stderr) == (0, b"")
+    # Two seconds are allowed; a machine that is four times too busy leaves half a second of work.
+    spent = after.children_user + after.children_system
+    assert spent - before.children_user - before.children_system < 1.5
+    both = subprocess.run(
+        [sys.executable, "-m", "narrator_daemon", "health", "--live", "--ready"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert both.returncode == 2
+    folder.close()

@@ -1,0 +1,148 @@
+"""Metrics and the alert rules that are made of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from narrator_daemon.condition import Condition
+from narrator_daemon.metrics import Metrics
+from narrator_daemon.speech import Slots
+from narrator_daemon.subscription import StreamState
+from narrator_daemon.tally import Ending, Tally
+
+ALERTS = Path(__file__).parent.parent / "deploy" / "prometheus" / "alerts.yml"
+#: Made where there is a GPU only.
+GPU = {
+    "narrator_gpu_memory_bytes",
+    "narrator_gpu_memory_used_bytes",
+    "narrator_gpu_memory_reserved_bytes",
+    "narrator_gpu_utilization_ratio",
+}
+
+
+class _Engine:
+    """An engine as far as metrics ask it."""
+
+    name, device = "csm", "cpu"
+    slots = Slots(occupied=3, total=8)
+
+
+class _Counts:
+    """A store and a renewer, as far as metrics ask them."""
+
+    uploaded_bytes, upload_retries, renewed = 1000, 2, 5
+
+
+def condition(**known: Any) -> Condition:
+    fields: dict[str, Any] = {
+        "phase": "running",
+        "worker": "w",
+        "engine": "csm",
+        "device": "cpu",
+        "loaded": True,
+        "down": {},
+        "stream": StreamState("live", opened=3),
+        "since_event": 1.0,
+        "late": {"heart": 0.0},
+        "stuck": 0,
+        "in_work": 1,
+        "leases": 1,
+        "since_beat": 1.0,
+        "since_reconcile": 1.0,
+        "queue_depth": 4,
+        "oldest_request": 12.5,
+    }
+    return Condition(**{**fields, **known})
+
+
+def metrics(seen: Condition) -> Metrics:
+    counts: Any = _Counts()
+    engine: Any = _Engine()
+    return Metrics(lambda: seen, 2, engine, counts, counts)
+
+
+def value(made: Metrics, name: str, **labels: str) -> float | None:
+    return made.registry.get_sample_value(name, labels)
+
+
+def test_slots_and_counters_are_read_when_they_are_asked_for() -> None:
+    made = metrics(condition())
+    assert value(made, "narrator_engine_slots") == 8
+    assert value(made, "narrator_engine_slots_occupied") == 3
+    assert value(made, "narrator_stream_reconnects_total") == 2
+    assert value(made, "narrator_upload_retries_total") == 2
+    assert value(made, "narrator_url_renewals_total") == 5
+    assert value(made, "narrator_oldest_request_age_seconds") == 12.5
+
+
+def test_what_is_wrong_can_be_told_apart() -> None:
+    down = metrics(condition(down={"storage": "403"}, stuck=1))
+    assert value(down, "narrator_healthy") == 0
+    assert value(down, "narrator_live") == 0
+    assert value(down, "narrator_ready") == 1
+    assert value(down, "narrator_dependency_up", dependency="storage") == 0
+    assert value(down, "narrator_dependency_up", dependency="database") == 1
+
+
+def test_a_lost_lease_counts_once_and_gives_no_audio() -> None:
+    made = metrics(condition())
+    made.ended(Ending("fenced", lease_lost=True, since_request=3.0))
+    assert value(made, "narrator_lease_losses_total") == 1
+    assert value(made, "narrator_books_total", outcome="fenced") == 1
+    assert value(made, "narrator_audio_seconds_total") == 0
+    assert value(made, "narrator_request_to_ready_seconds_count") == 0
+
+
+def rules() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_every_alert_can_be_parsed_and_uses_metrics_that_there_are(rule: dict[str, Any]) -> None:
+    promql_parser.parse(rule["expr"])
+    made = metrics(condition())
+    made.ended(Ending("published", seconds_by_step={"speech": 1.0}))
+    known = {sample.name for family in made.registry.collect() for sample in family.samples} | GPU
+    used = set(re.findall(r"\bnarrator_\w+", rule["expr"]))
+    assert used
+    assert used <= known
+    named = set(re.findall(r"\bnarrator_\w+", rule["annotations"]["description"]))
+    assert named <= known | {family.name for family in made.registry.collect()} | {
+        "narrator_books_total"
+    }
+    assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+    assert rule["labels"]["severity"] in {"warning", "critical"}
+
+
+def test_names_are_of_the_ecosystem() -> None:
+    made = metrics(condition())
+    for family in made.registry.collect():
+        assert family.documentation.endswith(".") or family.name.startswith("process_")
+        assert re.fullmatch(r"(narrator|process)_[a-z_]+", family.name)
+        if family.type == "counter":
+            assert all(sample.name.endswith("_total") for sample in family.samples)
+
+
+def test_rates_are_of_the_last_hour() -> None:
+    now = 0.0
+    tally = Tally(clock=lambda: now)
+    tally.add(Ending("published", audio_seconds=30.0))
+    now = 600.0
+    tally.add(Ending("failed", code="no_text"))
+    tally.add(Ending("given_back"))
+    assert tally.as_record() == {"seconds": 600, "books": 1, "failed": 1, "audioSeconds": 30.0}
+    now = 3700.0
+    assert tally.as_record() == {"seconds": 3600, "books": 0, "failed": 1, "audioSeconds": 0}
+    for second in range(3700, 11_000):
+        now = float(second)
+        tally.add(Ending("published", audio_seconds=1.0))
+    assert tally.as_record()["books"] == pytest.approx(3600, abs=60)
+    assert len(tally._steps) <= 61

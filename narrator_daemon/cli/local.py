@@ -51,13 +51,36 @@ def emulator(
         Path | None,
         typer.Option(metavar="FOLDER", help="Keep data here over restarts.", show_default=False),
     ] = None,
+    import_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="Begin with this export of a database (JSON) in place of what there is.",
+            show_default=False,
+        ),
+    ] = None,
+    export_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--export-on-exit",
+            metavar="FILE",
+            help="Export the database in the end.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run the local Firebase alone, until told to stop (SIGTERM or Ctrl-C).
 
     Prints one line of JSON with its endpoints when it is ready.
     """
     try:
-        from narrator_daemon.emulator import EmulatorError, InvalidRulesError, serve
+        from narrator_daemon.emulator import (
+            DamagedDataError,
+            EmulatorError,
+            InvalidRulesError,
+            serve,
+        )
     except ImportError as error:
         raise fail(str(error)) from None
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{2,62}", namespace):
@@ -79,8 +102,10 @@ def emulator(
             bucket=bucket,
             rules=rules,
             data=data,
+            import_from=import_from,
+            export_to=export_to,
         )
-    except (EmulatorError, InvalidRulesError) as error:
+    except (DamagedDataError, EmulatorError, InvalidRulesError) as error:
         raise fail(str(error)) from None
 
 

@@ -13,12 +13,14 @@ only unless told otherwise, since the owner's credential is no secret: ``Bearer 
 """
 
 from narrator_daemon.emulator.auth import client_token
+from narrator_daemon.emulator.disk import DamagedDataError
 from narrator_daemon.emulator.faults import Fault, Faults, InvalidFaultError
 from narrator_daemon.emulator.rules import InvalidRulesError
 from narrator_daemon.emulator.server import EmulatorError, Endpoints, LocalFirebase, serve
 from narrator_daemon.emulator.traffic import Traffic
 
 __all__ = [
+    "DamagedDataError",
     "EmulatorError",
     "Endpoints",
     "Fault",

@@ -26,7 +26,7 @@ from narrator_daemon.emulator.auth import Caller
 from narrator_daemon.emulator.connections import Connections
 from narrator_daemon.emulator.control import Control
 from narrator_daemon.emulator.database import Database
-from narrator_daemon.emulator.disk import Journal
+from narrator_daemon.emulator.disk import Journal, import_file, write_export
 from narrator_daemon.emulator.event_stream import EventStreams
 from narrator_daemon.emulator.faults import Faults
 from narrator_daemon.emulator.gateway import CONTROL, Gateway, Handler
@@ -164,6 +164,25 @@ class LocalFirebase:
             self._database.set(Caller(admin=True), parts, value)
 
         self._run(load())
+
+    def export(self, file: Path) -> None:
+        """Write the whole database as its own JSON, priorities included; also once it is stopped.
+
+        Raises:
+            EmulatorError: the file cannot be written.
+        """
+
+        async def whole() -> None:
+            write_export(file, self._database.tree.root)
+
+        try:
+            if self._endpoints is None:
+                # Its loop has ended: nobody else is at the tree.
+                asyncio.run(whole())
+            else:
+                self._run(whole())
+        except OSError as error:
+            raise EmulatorError(f"cannot export to {file}: {error.strerror}") from error
 
     def start(self) -> LocalFirebase:
         """Start listening.
@@ -365,20 +384,33 @@ def serve(
     bucket: str = "demo-books.appspot.com",
     rules: Path | None = None,
     data: Path | None = None,
+    import_from: Path | None = None,
+    export_to: Path | None = None,
 ) -> None:
     """Run a local Firebase until SIGTERM or SIGINT; the arguments are `LocalFirebase`'s.
+
+    Beyond those, ``import_from`` is an export of a database that takes the place of what there is,
+    and ``export_to`` is where an export is written in the end.
 
     Prints one line of JSON, the `Endpoints`, on standard output when it is ready. To be called on
     the main thread.
 
     Raises:
-        EmulatorError: it cannot start.
+        EmulatorError: it cannot start, or not export.
+        DamagedDataError: what is to be imported is no database.
     """
+    imported = None if import_from is None else import_file(import_from)
+    if export_to is not None and (export_to.is_dir() or not export_to.parent.is_dir()):
+        raise EmulatorError(f"cannot export to {export_to}: not a file in a folder that exists")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with LocalFirebase(
         host, database_port, storage_port, namespace, bucket, rules=rules, data=data
     ) as firebase:
+        if import_from is not None:
+            firebase.load("/", imported)
         print(json.dumps(firebase.endpoints), flush=True, file=sys.stdout)
         stop.wait()
+    if export_to is not None:
+        firebase.export(export_to)

@@ -90,8 +90,9 @@ class Narration:
         parts: what was spoken, in order.
         facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
             them an earlier attempt had spoken), takes (``csm.takes.report``), secondsByStep,
-            latinShare (0..1 of the letters; the voices know no other script), watermarkScore (None
-            where it was not checked).
+            latinShare (0..1 of the letters; the voices know no other script), watermarkScore and
+            watermarkWeak, whether it is too low for a recompressed copy to be told (both None where
+            it was not checked).
     """
 
     size: int
@@ -240,6 +241,7 @@ def narrate(
             "takes": takes.report(notes),
             "secondsByStep": {step: round(value, 3) for step, value in clock.seconds.items()},
             "watermarkScore": None if score is None else round(float(score), 2),
+            "watermarkWeak": None if score is None else score < watermark.WEAK_SCORE,
         },
     )
 

@@ -91,8 +91,8 @@ class Narration:
         facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
             them an earlier attempt had spoken), takes (``csm.takes.report``), secondsByStep,
             latinShare (0..1 of the letters; the voices know no other script), watermarkScore and
-            watermarkWeak, whether it is too low for a recompressed copy to be told (both None where
-            it was not checked).
+            watermarkWeak, whether it is too low, or the file too short, for a recompressed copy to
+            be told (both None where it was not checked).
     """
 
     size: int
@@ -241,7 +241,7 @@ def narrate(
             "takes": takes.report(notes),
             "secondsByStep": {step: round(value, 3) for step, value in clock.seconds.items()},
             "watermarkScore": None if score is None else round(float(score), 2),
-            "watermarkWeak": None if score is None else score < watermark.WEAK_SCORE,
+            "watermarkWeak": None if score is None else _is_weak(score, mastering.length),
         },
     )
 
@@ -342,6 +342,10 @@ def _write(
         return None
     with clock.step("self_check"):
         return check.finish()
+
+
+def _is_weak(score: float, length: int) -> bool:
+    return score < watermark.WEAK_SCORE or length < watermark.MIN_SECONDS * SAMPLE_RATE
 
 
 class _Clock:

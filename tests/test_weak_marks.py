@@ -61,7 +61,6 @@ def test_the_score_is_that_of_the_file(tmp_path: Path) -> None:
 
 def test_a_mark_too_weak_is_recorded_and_the_book_is_narrated(tmp_path: Path) -> None:
     narration, samples = narrated(Short(), tmp_path, text="Hi.")
-    assert narration.facts["watermarkScore"] < watermark.WEAK_SCORE
     assert narration.facts["watermarkWeak"] is True
     assert len(samples) == round(narration.duration_seconds * SAMPLE_RATE) > 0
 

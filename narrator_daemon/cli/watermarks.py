@@ -125,7 +125,7 @@ def embed(
 ) -> None:
     """Mark an audio file with the identity of a book."""
     from narrator_daemon import keys, marking, provenance
-    from watermark import WEAK_SCORE
+    from watermark import MIN_SECONDS, WEAK_SCORE
 
     settings = load_settings(config_file)
     if (book_id is None) == (index is None):
@@ -138,7 +138,7 @@ def embed(
         marked = marking.embed_file(source, target, key, index or 0, settings.watermark.strength_db)
     name = f"index {index}" if book_id is None else f"{book_id} (index {index})"
     print(plain(f"{target}: marked as {name}, {marked.seconds:.1f} s, score {marked.score:.1f}"))
-    if marked.score < WEAK_SCORE:
+    if marked.score < WEAK_SCORE or marked.seconds < MIN_SECONDS:
         note = "It is too short or too quiet for its mark to be found in a recompressed copy."
         Console(stderr=True).print(note, style="yellow")
 

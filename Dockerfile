@@ -4,11 +4,14 @@
 #   docker run --gpus all -v models:/models -v ./config.toml:/etc/narrator/config.toml:ro \
 #     -v ./secrets:/run/secrets:ro -e HF_TOKEN narrator-daemon
 
-FROM nvidia/cuda:13.0.1-runtime-ubuntu24.04
+# What it stands on; without a GPU, such as for the local Firebase: BASE=ubuntu:24.04.
+ARG BASE=nvidia/cuda:13.0.1-runtime-ubuntu24.04
+FROM ${BASE}
 
 LABEL org.opencontainers.image.title="narrator-daemon" \
       org.opencontainers.image.description="Narrates the books of a Firebase catalogue" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
 
 # Versions of system packages follow the base image's release, which is pinned above.
 # hadolint ignore=DL3008
@@ -25,9 +28,11 @@ WORKDIR /app
 # for, so that nothing of the development tools comes along; torch brings its CUDA libraries.
 COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY examples examples
+# "[emulator]" for the local Firebase, "[emulator,preview]" for a voice with it.
+ARG EXTRAS=""
 RUN mkdir narrator_daemon csm watermark \
     && touch narrator_daemon/__init__.py csm/__init__.py watermark/__init__.py \
-    && pip install --no-cache-dir --constraint requirements.lock .
+    && pip install --no-cache-dir --constraint requirements.lock ".${EXTRAS}"
 
 COPY narrator_daemon narrator_daemon
 COPY csm csm
@@ -35,15 +40,16 @@ COPY watermark watermark
 RUN pip install --no-cache-dir --no-deps --force-reinstall .
 
 RUN useradd --system --uid 10001 --create-home narrator \
-    && install -d -o narrator -g narrator /models /run/narrator-daemon /etc/narrator
+    && install -d -o narrator -g narrator /models /data /run/narrator-daemon /etc/narrator
 USER 10001
 WORKDIR /etc/narrator
 ENV HF_HOME=/models \
     NARRATOR_DAEMON__STATE_DIR=/run/narrator-daemon \
     PYTHONUNBUFFERED=1
 
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10m --retries=3 \
-    CMD ["narrator-daemon", "health"]
+# Whether it is worth restarting. The model of the first start takes its time to come.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=45m --retries=3 \
+    CMD ["narrator-daemon", "health", "--live"]
 
 # SIGTERM is what it stops on; allow it more time than daemon.grace_seconds.
 STOPSIGNAL SIGTERM

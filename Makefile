@@ -10,7 +10,7 @@ SDK_TESTS := tests/frontend
 SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
 ARGS ?=
 
-.PHONY: demo test e2e frontend drills rules lint types setup lock clean
+.PHONY: demo test e2e frontend drills rules deploy-check licences audit lint types setup lock clean
 
 demo: $(READY)
 	$(BIN)/narrator-daemon demo $(ARGS)
@@ -46,6 +46,19 @@ drills: $(READY)
 rules: $(READY)
 	cd deploy/firebase && npm ci --silent
 	$(BIN)/python -m tests.deploy.targaryen
+
+# The units and the manifests, by systemd-analyze and kubectl, which must be there.
+deploy-check: $(READY)
+	$(BIN)/python -m tests.deploy.check
+
+# LICENCES.md: what the dependencies are under. Fails on a licence that nobody has looked at.
+licences: $(READY)
+	$(BIN)/python tools/licences.py --write
+
+# Known vulnerabilities of what the lock names. Asks a service on the network.
+audit: $(READY)
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -306,6 +306,7 @@ def _daemon_must_not() -> list[Request]:
         "forget the next index": {"narrationMarksNext": None},
         "a lease without a beat": {"narrationLeases/work/t1": {"owner": "w1"}},
         "a lease with more": {"narrationLeases/work/t1/more": 1},
+        "a lease owned by a number": {"narrationLeases/work/t1": {"owner": 1, "beat": 4}},
         "a lease of a bad token": {"narrationLeases/work/t 1": {"owner": "w1", "beat": 1}},
         "a worker without a time": {"narrationWorkers/w2": {"x": 1}},
         "a limit of text": {"narrationLimits/0f/1e": "x"},

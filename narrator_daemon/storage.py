@@ -20,6 +20,7 @@ import google.auth.transport.requests
 import google_crc32c
 import requests
 from google.api_core import exceptions
+from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2 import service_account
 
@@ -159,15 +160,7 @@ class AudioStore:
             # First, so that what cannot be signed leaves no object behind.
             url, expires_at = self._url(blob, token)
             try:
-                blob.upload_from_file(
-                    _Watched(wav, on_read),
-                    size=size,
-                    content_type="audio/wav",
-                    if_generation_match=0,
-                    checksum="crc32c",
-                    timeout=_CONNECT_AND_READ_SECONDS,
-                    retry=self._try_upload,
-                )
+                self._send(blob, wav, size, on_read)
             except exceptions.PreconditionFailed:
                 blob.reload(timeout=_CONNECT_AND_READ_SECONDS)
                 if blob.crc32c != _crc32c(wav, on_read):
@@ -179,6 +172,28 @@ class AudioStore:
         with self._lock:
             self.uploaded_bytes += size
         return StoredAudio(path, url, expires_at)
+
+    def _send(self, blob: Any, wav: BinaryIO, size: int, on_read: Callable[[], None]) -> None:
+        for last in (False, True):
+            try:
+                blob.upload_from_file(
+                    _Watched(wav, on_read),
+                    size=size,
+                    content_type="audio/wav",
+                    if_generation_match=0,
+                    checksum="crc32c",
+                    timeout=_CONNECT_AND_READ_SECONDS,
+                    retry=self._try_upload,
+                )
+            except DataCorruption as error:
+                # The SDK has deleted what arrived wrong, so that the name is free again.
+                if last:
+                    raise Unavailable(
+                        "storage", "storage twice kept other bytes than were sent"
+                    ) from error
+                wav.seek(0)
+            else:
+                return
 
     def _try_upload(self, call: Callable[[], Any]) -> Callable[[], Any]:
         """What the SDK calls to repeat a request: its own retries, counted."""

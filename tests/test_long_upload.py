@@ -1,0 +1,128 @@
+"""Audio that goes up in several chunks, past what can go wrong on the way."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from narrator_daemon import config
+from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.faults import Fault
+from narrator_daemon.project import Project, Refused, Unavailable
+from narrator_daemon.storage import AudioStore
+
+# Two chunks and a half.
+AUDIO = np.random.default_rng(1).bytes(20 << 20)
+
+
+@pytest.fixture(scope="module")
+def firebase() -> Iterator[LocalFirebase]:
+    with LocalFirebase() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def project(firebase: LocalFirebase) -> Iterator[Project]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in firebase.environment().items():
+            patch.setenv(name, value)
+        project = Project(config.load(None))
+        yield project
+        project.close()
+
+
+@pytest.fixture
+def store(project: Project, firebase: LocalFirebase) -> Iterator[AudioStore]:
+    yield AudioStore(project, config.Settings().storage)
+    firebase.faults.clear()
+
+
+class Counted(io.BytesIO):
+    """A file that counts what is read of it, and how much at a time."""
+
+    total = most = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        part = super().read(size)
+        self.total += len(part)
+        self.most = max(self.most, len(part))
+        return part
+
+
+def uploaded(store: AudioStore, project: Project, token: str) -> Counted:
+    file = Counted(AUDIO)
+    path = store.path("b", token)
+    stored = store.upload(path, file, len(AUDIO), book_id="b")
+    assert stored.path == path
+    assert project.bucket.blob(path).download_as_bytes() == AUDIO
+    return file
+
+
+def test_chunks_are_read_one_at_a_time(store: AudioStore, project: Project) -> None:
+    file = uploaded(store, project, "0" * 32)
+    assert file.total == len(AUDIO)
+    assert file.most <= 8 << 20
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", "storage", method="PUT", count=2),
+        Fault("reset_upload", "storage", method="PUT", count=2, after_bytes=1 << 20),
+        Fault("drop_answer", "storage", method="POST", count=1),
+    ],
+    ids=lambda fault: f"{fault.method} {fault.kind}",
+)
+def test_what_passes_costs_a_chunk_and_not_the_upload(
+    store: AudioStore, project: Project, firebase: LocalFirebase, fault: Fault
+) -> None:
+    number = firebase.faults.add(fault)
+    file = uploaded(store, project, f"{number:032x}")
+    assert firebase.faults.hits(number) == fault.count
+    assert file.total < 2 * len(AUDIO)
+
+
+def test_what_arrived_wrong_is_noticed_and_sent_again(
+    store: AudioStore, project: Project, firebase: LocalFirebase
+) -> None:
+    # Cloud Storage ignores a chunk that it has; the local one, sent one twice, adds it twice.
+    number = firebase.faults.add(Fault("drop_answer", "storage", method="PUT", count=1))
+    file = uploaded(store, project, "d" * 32)
+    assert firebase.faults.hits(number) == 1
+    assert file.total == 2 * len(AUDIO)
+
+    firebase.faults.add(Fault("drop_answer", "storage", method="PUT", fraction=0.5))
+    path = store.path("b", "c" * 32)
+    with pytest.raises(Unavailable, match="other bytes than were sent"):
+        store.upload(path, io.BytesIO(AUDIO), len(AUDIO), book_id="b")
+    assert not store.exists(path)
+
+
+def test_another_object_of_that_name_is_never_overwritten(
+    store: AudioStore, project: Project
+) -> None:
+    path = store.path("b", "e" * 32)
+    project.bucket.blob(path).upload_from_string(b"another's")
+    with pytest.raises(Refused, match="exists with other contents"):
+        store.upload(path, io.BytesIO(AUDIO), len(AUDIO), book_id="b")
+    assert project.bucket.blob(path).download_as_bytes() == b"another's"
+
+
+def test_an_upload_that_is_not_wanted_any_more_leaves_nothing(
+    store: AudioStore, project: Project
+) -> None:
+    reads = 0
+
+    def stop() -> None:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            raise InterruptedError
+
+    path = store.path("b", "f" * 32)
+    with pytest.raises(InterruptedError):
+        store.upload(path, io.BytesIO(AUDIO), len(AUDIO), book_id="b", on_read=stop)
+    assert not store.exists(path)

@@ -1,0 +1,330 @@
+"""The doctor on set-ups that are broken in one way each: it names what is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import wave
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import requests
+
+from narrator_daemon import keys
+from narrator_daemon.doctor import examine
+from narrator_daemon.doctor.check import Check, check, passed
+from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.faults import Fault
+from tests.actors import Frontend
+
+BOOKS_INDEX = {".indexOn": ["narrativeAudioStatus", "narrativeAudioUrlExpiresAt"]}
+MACHINE = {"configuration", "watermark key", "state folder", "disk"}
+FIREBASE = {
+    "credentials",
+    "database",
+    "rules",
+    "clock",
+    "bucket",
+    "URLs",
+    "audio of ready books",
+}
+KEY = "0123456789abcdef" * 4
+READS = {"tone": {"speech"}, "csm": {"GPU", "checkpoint", "voice"}}
+
+
+@dataclass
+class Patient:
+    """A set-up that works, to be spoiled."""
+
+    firebase: LocalFirebase
+    folder: Path
+    patch: pytest.MonkeyPatch
+    ahead: float = 0.0
+
+    def set(self, **settings: object) -> None:
+        for name, value in settings.items():
+            self.patch.setenv(f"NARRATOR_{name}", str(value))
+
+    def rules(self, rules: dict[str, Any]) -> None:
+        host = self.firebase.endpoints["database_host"]
+        answer = requests.put(
+            f"http://{host}/.settings/rules.json?ns=demo-books",
+            json={"rules": rules},
+            headers={"Authorization": "Bearer owner"},
+            timeout=5,
+        )
+        answer.raise_for_status()
+
+    def fault(self, kind: str, **how: Any) -> None:
+        self.firebase.faults.add(Fault(kind, **how))
+
+    def real_project(self, credentials: str | None) -> None:
+        """A project that is no emulator's, with a key file that holds this."""
+        for name in self.firebase.environment():
+            self.patch.delenv(name)
+        self.set(
+            FIREBASE__PROJECT_ID="p",
+            FIREBASE__DATABASE_URL="https://p.firebaseio.com",
+            FIREBASE__STORAGE_BUCKET="b",
+            FIREBASE__CREDENTIALS=self.folder / "account.json",
+        )
+        if credentials is not None:
+            (self.folder / "account.json").write_text(credentials)
+
+    def key(self, content: str, mode: int = 0o600) -> None:
+        path = self.folder / "watermark.key"
+        path.write_text(content)
+        path.chmod(mode)
+        self.set(WATERMARK__KEY_FILE=path)
+
+    def csm(self, **settings: object) -> None:
+        self.set(**{"SPEECH__ENGINE": "csm", "SPEECH__MODEL": self.folder, **settings})
+
+    def recording(self, seconds: float) -> Path:
+        path = self.folder / "voice.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(8000)
+            file.writeframes(b"\x00\x20\x00\xe0" * round(4000 * seconds))
+        return path
+
+    def checkpoint(self, weights: bytes) -> None:
+        (self.folder / "config.json").write_text(json.dumps({"model_type": "csm"}))
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            (self.folder / name).write_text("{}")
+        (self.folder / "model.safetensors").write_bytes(weights)
+
+    def examine(self) -> dict[str, Check]:
+        found = examine(None, clock=lambda: time.time() + self.ahead)
+        return {one.name: one for one in found}
+
+
+@pytest.fixture(scope="module")
+def shared_firebase() -> Iterator[LocalFirebase]:
+    with LocalFirebase() as firebase:
+        yield firebase
+
+
+@pytest.fixture
+def patient(
+    shared_firebase: LocalFirebase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Patient]:
+    for name, value in shared_firebase.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    made = Patient(shared_firebase, tmp_path, monkeypatch)
+    made.set(SPEECH__ENGINE="tone", DAEMON__STATE_DIR=tmp_path / "state")
+    host = shared_firebase.endpoints["database_host"]
+    address = f"http://{host}/.settings/rules.json?ns=demo-books"
+    owner = {"Authorization": "Bearer owner"}
+    rules = requests.get(address, headers=owner, timeout=5).content
+    yield made
+    shared_firebase.faults.clear()
+    requests.put(address, data=rules, headers=owner, timeout=5).raise_for_status()
+
+
+class Case(NamedTuple):
+    """One way to be broken, the check that must name it, its result, and words of its note."""
+
+    spoil: Callable[[Patient], object]
+    name: str
+    result: str
+    words: str
+
+
+def full_disk(patient: Patient) -> None:
+    usage = shutil.disk_usage(patient.folder)._replace(free=1000)
+    patient.patch.setattr(shutil, "disk_usage", lambda _: usage)
+
+
+def open_state_folder(patient: Patient) -> None:
+    (patient.folder / "state").mkdir()
+    (patient.folder / "state").chmod(0o777)
+
+
+BROKEN = {
+    "a key of the configuration that there is not": Case(
+        lambda p: (p.folder / "config.toml").write_text("[speech]\nvoice = 'x'\n"),
+        "configuration",
+        "fail",
+        "config.toml: [speech] voice: no such key",
+    ),
+    "no watermark key for a real project": Case(
+        lambda p: p.real_project("{}"), "watermark key", "fail", "keys new watermark.key"
+    ),
+    "a watermark key that is none": Case(
+        lambda p: p.key("secret words"), "watermark key", "fail", "not hexadecimal"
+    ),
+    "a watermark key that all can read": Case(
+        lambda p: p.key(KEY, 0o644), "watermark key", "warn", "chmod 600"
+    ),
+    "a state folder that all can write to": Case(
+        open_state_folder, "state folder", "fail", "nobody else can write to"
+    ),
+    "a full disk": Case(full_disk, "disk", "fail", "free some space"),
+    "a key file that is not there": Case(
+        lambda p: p.real_project(None), "credentials", "fail", "account.json is not a file"
+    ),
+    "a key file that is spoiled": Case(
+        lambda p: p.real_project('{"type": "service_account", "private_key": "-----BEGIN'),
+        "credentials",
+        "fail",
+        "account.json cannot be used",
+    ),
+    "an account that the database refuses": Case(
+        lambda p: p.fault("status", status=401), "database", "fail", "Database Admin"
+    ),
+    "rules without the indices": Case(
+        lambda p: p.rules({"books": {".read": True}}), "database", "fail", '".indexOn"'
+    ),
+    "rules that are open to all": Case(
+        lambda p: p.rules({".read": True, ".write": True, "books": BOOKS_INDEX}),
+        "rules",
+        "fail",
+        "anyone, not signed in, may write /narrationWorkers",
+    ),
+    "rules that are open to whoever signs in": Case(
+        lambda p: p.rules({".write": "auth != null", "books": BOOKS_INDEX}),
+        "rules",
+        "fail",
+        "any signed-in user may write narrativeAudioUrl",
+    ),
+    "a clock that is a minute and a half ahead": Case(
+        lambda p: setattr(p, "ahead", 90.0), "clock", "fail", "ahead of the database's"
+    ),
+    "a clock that is a little behind": Case(
+        lambda p: setattr(p, "ahead", -20.0), "clock", "warn", "behind the database's"
+    ),
+    "a bucket that there is not": Case(
+        lambda p: p.set(FIREBASE__STORAGE_BUCKET="no-such-bucket"),
+        "bucket",
+        "fail",
+        "there is no bucket 'no-such-bucket'",
+    ),
+    "a bucket that takes nothing": Case(
+        lambda p: p.fault("status", service="storage", status=403, method="POST|PUT"),
+        "bucket",
+        "fail",
+        "Storage Object Admin",
+    ),
+    "URLs that are refused": Case(
+        lambda p: p.fault("status", service="storage", status=403, method="GET"),
+        "URLs",
+        "fail",
+        "a signed URL answers 403",
+    ),
+    "a GPU that there is not": Case(
+        lambda p: p.csm(SPEECH__DEVICE="cuda:99"), "GPU", "fail", "cuda:99 was asked for"
+    ),
+    "no GPU at all": Case(lambda p: p.csm(SPEECH__DEVICE="cpu"), "GPU", "warn", "nvidia-smi"),
+    "a checkpoint that there is not": Case(
+        lambda p: p.csm(SPEECH__MODEL="/no/such/folder"), "checkpoint", "fail", "there is no folder"
+    ),
+    "a checkpoint that was cut short": Case(
+        lambda p: (p.checkpoint(b"\xff" * 20), p.csm()), "checkpoint", "fail", "damaged"
+    ),
+    "a voice that there is not": Case(
+        lambda p: p.csm(VOICE__REFERENCE="none.wav", VOICE__TRANSCRIPT="Words."),
+        "voice",
+        "fail",
+        "there is no voice recording at none.wav",
+    ),
+    "a voice that is too long": Case(
+        lambda p: p.csm(VOICE__REFERENCE=p.recording(40), VOICE__TRANSCRIPT="Words."),
+        "voice",
+        "fail",
+        "40.0 s long",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN.values(), ids=BROKEN)
+def test_what_is_broken_is_named_and_hides_nothing_else(patient: Patient, case: Case) -> None:
+    case.spoil(patient)
+    found = patient.examine()
+    named = found[case.name]
+    assert (named.result, case.words in named.note) == (case.result, True), named
+    if case.name == "configuration":
+        return
+    reads = READS["csm" if "GPU" in found else "tone"]
+    assert MACHINE | reads | FIREBASE == found.keys()
+    shown = json.dumps([one.note for one in found.values()])
+    for secret in (KEY, "secret words", "BEGIN", "X-Goog-Signature="):
+        assert secret not in shown
+
+
+def test_a_set_up_that_works(patient: Patient) -> None:
+    patient.key(KEY)
+    found = patient.examine()
+    assert {one.result for one in found.values()} == {"pass"}, found
+
+
+def test_the_public_key_is_warned_of(patient: Patient) -> None:
+    assert patient.examine()["watermark key"].result == "warn"
+    patient.key(keys.DEMO_KEY.hex())
+    assert patient.examine()["watermark key"].result == "warn"
+
+
+def test_looking_leaves_nothing_behind(patient: Patient) -> None:
+    patient.rules({".read": True, ".write": True, "books": BOOKS_INDEX})
+    assert patient.examine()["rules"].result == "fail"
+    host = patient.firebase.endpoints["database_host"]
+    left = requests.get(
+        f"http://{host}/.json?ns=demo-books", headers={"Authorization": "Bearer owner"}, timeout=5
+    )
+    assert left.json() is None
+    endpoints = patient.firebase.endpoints
+    listed = requests.get(
+        f"{endpoints['storage_url']}/storage/v1/b/{endpoints['bucket']}/o", timeout=5
+    )
+    assert not listed.json().get("items")
+
+
+def test_a_ready_book_whose_audio_is_gone(patient: Patient) -> None:
+    with Frontend(patient.firebase.endpoints) as frontend:
+        frontend.add("b", "x", narrativeAudioStatus="ready", narrativeAudioPath="narrations/b.wav")
+        found = patient.examine()
+        frontend.delete("b")
+    assert found["audio of ready books"].result == "warn"
+    assert "no object narrations/b.wav" in found["book b"].note
+
+
+def test_a_check_that_hangs_or_breaks_is_only_its_own_failure() -> None:
+    for_ever = threading.Event()
+    started = time.monotonic()
+    hung = check("slow", lambda: passed(str(for_ever.wait())), limit_seconds=0.2)
+    assert time.monotonic() - started < 5
+    assert (hung.result, hung.note) == ("fail", "no answer for 0.2 s")
+    for_ever.set()
+
+    def broken() -> Any:
+        raise KeyError("hf_abcdefghijklmnop")
+
+    seen = check("odd", broken)
+    assert seen.result == "fail"
+    assert "KeyError" in seen.note
+    assert "abcdefghijklmnop" not in seen.note
+
+
+def test_the_command_prints_lines_or_json(patient: Patient) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-m", "narrator_daemon", "doctor", *words]
+        return subprocess.run(program, capture_output=True, text=True, timeout=60)
+
+    patient.fault("status", status=401)
+    lines = run()
+    assert (lines.returncode, lines.stderr) == (1, "")
+    assert "fail  database: " in lines.stdout
+    assert "pass  speech: tone on cpu" in lines.stdout
+    patient.firebase.faults.clear()
+    told = run("--json")
+    assert told.returncode == 0
+    assert {"name": "speech", "result": "pass", "note": "tone on cpu"} in json.loads(told.stdout)

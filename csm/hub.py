@@ -79,6 +79,31 @@ def find(model: str, token: str | None) -> Path | None:
     return None
 
 
+def local_file(model: str, name: str, token: str | None) -> Path:
+    """One more file of a checkpoint, such as a recording; downloads it where that is needed.
+
+    Raises:
+        CsmError: the checkpoint has no such file, or it cannot be had; the message says what to do.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / name).is_file():
+            raise CsmError(
+                f"the checkpoint in {model} has no {name}: copy it there from the model's page on "
+                "the hub, or do without it"
+            )
+        return folder / name
+    try:
+        return Path(hf_hub_download(model, name, token=token))
+    except RemoteEntryNotFoundError as error:
+        raise CsmError(
+            f"{model} on the hub has no {name}: take a model that has it, or do without it"
+        ) from error
+    except Exception as error:
+        # As above.
+        raise CsmError(_hub_advice(model, token, error)) from error
+
+
 def _hub_folder(model: str, token: str | None, *, local_only: bool) -> Path:
     """Get just the files that are needed into the hub's cache and return their folder.
 

@@ -53,18 +53,18 @@ class Thresholds:
 
     Attributes:
         fastest: least share of the expected seconds. People vary by a quarter, and the preview
-            voice stays above 0.8; below this, words are missing.
-        slowest: most times the expected seconds. The preview voice stays below 1.3; a take that
+            voice stays above 0.76; below this, words are missing.
+        slowest: most times the expected seconds. The preview voice stays below 1.4; a take that
             goes on after its text is over does not.
         longest_silence_seconds: most silence between two sounds. A reader's pause at a full stop
-            is half a second, the preview voice's longest 0.54.
+            is half a second, the preview voice's longest 0.66.
         most_silence: most share of silence between first and last sound; the preview voice's
             largest is 0.33.
         cut_off_db: how far the last 30 ms lie below the loud parts, at least. The end of a word
             is 25 dB and more below; the preview voice's ends are 73.
         most_repeated_seconds: most sound that comes again without the text saying so; below this,
             different words that sound alike are met.
-        most_held_seconds: most time of one unchanging sound; the preview voice's longest is 0.45.
+        most_held_seconds: most time of one unchanging sound; the preview voice's longest is 0.36.
         most_clipped: most share of samples on flat tops. The preview voice has none, speech that is
             6 dB too loud 0.005 and more.
         most_wrong_words: most word error rate, where a recogniser listens. The packaged one hears

@@ -48,12 +48,14 @@ class Pauses:
     """Where a segment sounds and where it is silent.
 
     Attributes:
+        start_seconds: where the first sound is.
         sound_seconds: from the first sound to the last; 0 for silence.
         longest_seconds: the longest silence between two sounds.
         share: of the time from the first sound to the last, what is silent, 0..1.
         end_db: level of the last 30 ms below the loud parts, in dB; near 0 where speech is cut off.
     """
 
+    start_seconds: float
     sound_seconds: float
     longest_seconds: float
     share: float
@@ -67,11 +69,12 @@ def pauses(samples: NDArray[np.float32], rate: int) -> Pauses:
     sounds = level > max(loud * _ratio(-_SOUND_BELOW_LOUD_DB), _ratio(_SILENCE_DBFS))
     places = np.flatnonzero(sounds)
     if not len(places):
-        return Pauses(0.0, 0.0, 0.0, -math.inf)
+        return Pauses(0.0, 0.0, 0.0, 0.0, -math.inf)
     inside = sounds[places[0] : places[-1] + 1]
     gaps = np.diff(places) - 1
     end = float(np.sqrt(np.mean(np.square(samples[-round(0.03 * rate) :]))))
     return Pauses(
+        start_seconds=int(places[0]) * FRAME_SECONDS,
         sound_seconds=len(inside) * FRAME_SECONDS,
         longest_seconds=float(gaps.max(initial=0)) * FRAME_SECONDS,
         share=1 - float(inside.mean()),
@@ -150,7 +153,8 @@ def _by_lag(pairs: NDArray[Any]) -> NDArray[Any]:
 
 def _window_sums(values: Any, window: int) -> Any:
     """Sums over each ``window`` neighbours along the last axis."""
-    total = np.cumsum(values, axis=-1, dtype=np.int32 if values.dtype == np.bool_ else np.float64)
+    kind = np.int32 if values.dtype == np.bool_ else np.float64
+    total: Any = np.cumsum(values, axis=-1, dtype=kind)
     total = np.concatenate([np.zeros((*total.shape[:-1], 1), total.dtype), total], axis=-1)
     return total[..., window:] - total[..., :-window]
 

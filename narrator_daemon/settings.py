@@ -87,11 +87,24 @@ class Voice(Section):
 
     reference: Path | None = None
     transcript: str | None = None
+    prompt: (
+        Literal[
+            "conversational_a",
+            "conversational_b",
+            "read_speech_a",
+            "read_speech_b",
+            "read_speech_c",
+            "read_speech_d",
+        ]
+        | None
+    ) = None
 
     @model_validator(mode="after")
     def _both(self) -> Voice:
         if (self.reference is None) != (self.transcript is None):
             raise ValueError("reference and transcript must be set together, or neither")
+        if self.prompt is not None and self.reference is not None:
+            raise ValueError("prompt is instead of reference and transcript: set one voice only")
         return self
 
 

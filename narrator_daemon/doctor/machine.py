@@ -149,6 +149,8 @@ def _checkpoint(settings: Settings) -> Found:
 
 def _voice(settings: Settings) -> Found:
     voice = settings.voice
+    if voice.prompt is not None:
+        return passed(f"{voice.prompt}, of the model's own")
     if voice.reference is None or voice.transcript is None:
         return warned(
             "none is set: each narration finds a voice of its own. Set voice.reference and "

@@ -166,5 +166,6 @@ def _engine(settings: Settings) -> SpeechEngine:
         device=settings.speech.device,
         voice_reference=settings.voice.reference,
         voice_transcript=settings.voice.transcript,
+        voice_prompt=settings.voice.prompt,
         max_segment_seconds=settings.limits.max_segment_seconds,
     )

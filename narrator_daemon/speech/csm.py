@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import csm
+from csm import hub_voices
 from csm.checkpoint import load_checkpoint, resolve_device
 from csm.engine import Engine, Speech
 from csm.judging import PACE
@@ -29,9 +30,10 @@ class CsmSpeech:
     Args:
         model: hub id or folder of the checkpoint.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        voice_reference: recording of the voice, 1 to 30 s; None gives each narration a voice of
-            its own.
+        voice_reference: recording of the voice, 1 to 31 s.
         voice_transcript: the words said in the recording.
+        voice_prompt: one of the model's own voices instead; with neither, each narration gets a
+            voice of its own.
         max_segment_seconds: no segment's audio is longer.
         token: for a gated model; None takes ``HF_TOKEN`` or the hub's stored login.
     """
@@ -45,6 +47,7 @@ class CsmSpeech:
         device: str = "auto",
         voice_reference: Path | None = None,
         voice_transcript: str | None = None,
+        voice_prompt: str | None = None,
         max_segment_seconds: float = 60.0,
         token: str | None = None,
     ) -> None:
@@ -52,6 +55,7 @@ class CsmSpeech:
         self._asked_device = device
         self._reference = voice_reference
         self._transcript = voice_transcript or ""
+        self._prompt = voice_prompt
         self._max_seconds = max_segment_seconds
         self._token = token
         self._sampling = Sampling()
@@ -72,7 +76,7 @@ class CsmSpeech:
     @property
     def settings_fingerprint(self) -> str:
         """Model, voice, sampling and cap. The device is not part, so that replicas may differ."""
-        voice = "own"
+        voice = self._prompt or "own"
         if self._reference is not None:
             with _as_speech_errors():
                 voice = fingerprint(self._reference, self._transcript)
@@ -93,8 +97,7 @@ class CsmSpeech:
             engine = Engine(checkpoint, self._sampling)
             try:
                 _log.info("speech_warming_up", engine=self.name, dtype=str(checkpoint.dtype))
-                if self._reference is not None:
-                    self._voice = engine.make_voice(self._reference, self._transcript)
+                self._voice = self._make_voice(engine)
                 engine.warm_up()
             except BaseException:
                 engine.close()
@@ -105,9 +108,18 @@ class CsmSpeech:
             engine=self.name,
             model=self._model,
             device=self.device,
-            voice="reference" if self._voice else "one of its own for each narration",
+            voice=self._prompt
+            or ("reference" if self._voice else "one of its own for each narration"),
             seconds=round(time.monotonic() - started, 1),
         )
+
+    def _make_voice(self, engine: Engine) -> Voice | None:
+        if self._prompt is not None:
+            recording = hub_voices.recording(self._prompt, self._model, token=self._token)
+            return engine.make_voice(recording, hub_voices.TRANSCRIPTS[self._prompt])
+        if self._reference is not None:
+            return engine.make_voice(self._reference, self._transcript)
+        return None
 
     def speak(
         self,

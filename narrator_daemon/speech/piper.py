@@ -26,7 +26,7 @@ from narrator_daemon.speech import SpeechError, Spoken
 
 VOICE = "en_US-joe-medium"
 #: Seconds that it takes for a character, by measurement.
-PACE = 0.063
+PACE = 0.061
 #: Processes at most; each computes on one core.
 MOST_PROCESSES = 2
 #: Seconds a process may take to start, and to speak one segment.

@@ -55,10 +55,12 @@ deploy-check: $(READY)
 licences: $(READY)
 	$(BIN)/python tools/licences.py --write
 
-# Known vulnerabilities of what the lock names. Asks a service on the network.
+# Known vulnerabilities of what the lock names. Asks PyPI's advisories over the network, and fails
+# where a package could not be looked up.
 audit: $(READY)
-	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
+	$(BIN)/python -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet pip-audit
+	$(VENV)/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -19,7 +19,6 @@ import requests
 from narrator_daemon import config, provenance
 from narrator_daemon.book import Verdict, renew
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.faults import Fault
 from narrator_daemon.health import StateFolder
 from narrator_daemon.project import Project
 from narrator_daemon.settings import Storage
@@ -222,64 +221,6 @@ def test_only_the_narration_that_was_signed_gets_the_url(change: dict, verdict: 
             "narrativeAudioUrlExpiresAt": 2_000,
         }
     assert renew(None, path="p", url="new", expires_at=2_000).verdict is Verdict.GONE
-
-
-class TestExplainAndDoctor:
-    def test_a_ready_book_whose_object_is_gone(
-        self,
-        firebase: LocalFirebase,
-        frontend: Frontend,
-        sweeper: tuple[Sweeper, AudioStore],
-        tmp_path: Path,
-    ) -> None:
-        _, store = sweeper
-        path = store.path("b", "0" * 32)
-        store.upload(path, io.BytesIO(b"RIFF"), 4, book_id="b")
-        frontend.add("b", TEXT, narrativeAudioStatus="ready", narrativeAudioPath=path)
-        well = command(firebase, tmp_path, "explain", "b")
-        assert (well.returncode, path in well.stdout) == (0, True)
-        assert "pass  audio of ready books: 1" in command(firebase, tmp_path, "doctor").stdout
-        store.delete(path)
-        odd = command(firebase, tmp_path, "explain", "b")
-        assert odd.returncode == 1
-        assert f"no object {path}" in odd.stdout
-        assert "Ask for it again" in odd.stdout
-        examined = command(firebase, tmp_path, "doctor")
-        assert "warn  book b: it is ready, but" in examined.stdout
-
-    def test_the_story_of_a_book(
-        self, firebase: LocalFirebase, frontend: Frontend, start_daemon: Start, tmp_path: Path
-    ) -> None:
-        start_daemon().wait_ready()
-        frontend.add_requested("b", TEXT, uid="admin")
-        frontend.wait_for("b", "ready")
-        wait_until(lambda: frontend.node("narrationJobs", "b").get(), "its history")
-        told = command(firebase, tmp_path, "explain", "b")
-        assert told.returncode == 0, told.stderr
-        for part in ("status  ready", "requested by  admin", '"outcome": "published"'):
-            assert part in told.stdout
-        assert "X-Goog-Signature" not in told.stdout
-        assert command(firebase, tmp_path, "explain", "none").returncode == 2
-        assert command(firebase, tmp_path, "explain", "a/b").returncode == 2
-
-    def test_books_in_work_that_nobody_works_on(
-        self, firebase: LocalFirebase, frontend: Frontend, tmp_path: Path
-    ) -> None:
-        frontend.add("b", TEXT, narrativeAudioStatus="processing", narrativeAudioClaim="odd")
-        told = command(firebase, tmp_path, "explain", "b")
-        assert told.returncode == 1
-        assert "nobody holds a claim" in told.stdout
-        assert "no daemon writes" in told.stdout
-
-    def test_what_is_broken_is_named(self, firebase: LocalFirebase, tmp_path: Path) -> None:
-        assert command(firebase, tmp_path, "doctor").returncode == 0
-        firebase.faults.add(Fault("status", status=401, path="^/"))
-        firebase.faults.add(Fault("status", service="storage", status=403, method="POST|PUT"))
-        done = command(firebase, tmp_path, "doctor")
-        assert done.returncode == 1
-        assert "fail  database: " in done.stdout
-        assert "fail  bucket: " in done.stdout
-        assert "pass  speech: tone on cpu" in done.stdout
 
 
 def test_a_requester_s_limit_makes_wait_and_holds_nobody_else_up(

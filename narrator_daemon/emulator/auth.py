@@ -68,7 +68,7 @@ def identify(authorization: str | None, parameters: Mapping[str, str]) -> Caller
         return caller
     try:
         auth = json.loads(override)
-    except ValueError:
+    except (ValueError, RecursionError):
         auth = False
     return with_override(caller, auth)
 
@@ -112,7 +112,7 @@ def read_token(token: str) -> Caller:
         # The SDKs' `mockUserToken` is issued in 1970 and meant to last.
         lasts = "exp" not in claims or claims.get("iat") == 0
         expires = None if lasts else float(claims["exp"])
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise InvalidTokenError("Could not parse auth token.") from None
     if expires is not None and expires <= time.time():
         raise ExpiredTokenError("Auth token is expired")

@@ -99,7 +99,7 @@ class EventStreams:
         connections: where the open ones are kept.
         keep_alive_seconds: how long a stream may be silent.
         traffic: where bytes are counted.
-        silenced: whether a fault keeps a stream of that path silent.
+        silenced: whether a fault keeps a method and path silent.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class EventStreams:
         connections: Connections,
         keep_alive_seconds: float,
         traffic: Traffic,
-        silenced: Callable[[str], bool],
+        silenced: Callable[[str, str], bool],
     ) -> None:
         self._connections = connections
         self._keep_alive_seconds = keep_alive_seconds
@@ -139,7 +139,7 @@ class EventStreams:
         try:
             with contextlib.suppress(ConnectionError):
                 while (chunk := await stream.next(self._keep_alive_seconds)) is not None:
-                    if not self._silenced(stream.path):
+                    if not self._silenced("STREAM", stream.path):
                         await response.write(chunk)
                         self._traffic.add(kind, sent=len(chunk))
                 await response.write_eof()

@@ -193,13 +193,13 @@ class Faults:
                     return number, active.fault
         return None
 
-    def silenced(self, path: str) -> bool:
-        """Whether a stream of that path is to send nothing now."""
+    def silenced(self, method: str, path: str) -> bool:
+        """Whether a ``STREAM`` or ``WEBSOCKET`` of that path is to send nothing now."""
         with self._lock:
             return any(
                 active.fault.kind == "silence"
                 and not active.over
-                and any(active.concerns("database", m, path) for m in ("STREAM", "WEBSOCKET"))
+                and active.concerns("database", method, path)
                 for active in self._active.values()
             )
 

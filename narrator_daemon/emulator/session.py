@@ -185,7 +185,7 @@ class Session:
             self._revoke(listener)
             return
         body: dict[str, object] = {
-            "p": "/".join(listener.path) + event.path.rstrip("/"),
+            "p": ("/".join(listener.path) + event.path).strip("/"),
             "d": event.data,
         }
         if listener.data_tag is not None:

@@ -262,10 +262,15 @@ def coerce_list(children: dict[str, object]) -> dict[str, object] | list[object]
 
 
 def to_json(value: object, *, pretty: bool = False) -> bytes:
-    """A rendered value as the bytes that go over the wire."""
+    """A rendered value as the bytes that go over the wire.
+
+    What a client has sent and hears again, a query or a token, may hold lone surrogates, which have
+    no UTF-8; stored values don't.
+    """
     if pretty:
-        return json.dumps(value, indent=2, ensure_ascii=False).encode()
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+        return json.dumps(value, indent=2, ensure_ascii=False).encode(errors="replace")
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="replace")
 
 
 def etag(value: Value) -> str:

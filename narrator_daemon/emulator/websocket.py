@@ -57,7 +57,7 @@ class _Connection:
     """One client."""
 
     def __init__(
-        self, database: Database, silenced: Callable[[str], bool], abort: Callable[[], None]
+        self, database: Database, silenced: Callable[[str, str], bool], abort: Callable[[], None]
     ) -> None:
         self.session_id = secrets.token_urlsafe(24)
         self.session = Session(database, self._send_data, self._signed_in)
@@ -99,7 +99,7 @@ class _Connection:
 
     def send(self, message: Mapping[str, object]) -> None:
         """Queue a message, unless a fault keeps the connection silent."""
-        if self._silenced(PATH):
+        if self._silenced("WEBSOCKET", PATH):
             return
         self.outbox.put(to_json(message), asked_for=self._answering)
 
@@ -168,7 +168,7 @@ class WebSocketApi:
         connections: where the open ones are kept.
         keep_alive_seconds: how often a silent client is asked for a sign of life.
         traffic: where connections and bytes are counted.
-        silenced: whether a fault keeps connections of a path silent.
+        silenced: whether a fault keeps a method and path silent.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class WebSocketApi:
         connections: Connections,
         keep_alive_seconds: float,
         traffic: Traffic,
-        silenced: Callable[[str], bool],
+        silenced: Callable[[str, str], bool],
     ) -> None:
         self._database = database
         self._namespace = namespace

@@ -163,7 +163,7 @@ def parse_query(raw: object) -> Query | None:
         raise InvalidQueryError("a query is an object")
     unknown = sorted(raw.keys() - _QUERY_FIELDS)
     if unknown:
-        raise InvalidQueryError(f"a query has no field {unknown[0]!r}")
+        raise InvalidQueryError(f"a query has no field {unknown[0]!r:.80}")
     order = _order(raw.get("i", ".priority"))
     low = _bound(order, raw, "s")
     high = _bound(order, raw, "e")

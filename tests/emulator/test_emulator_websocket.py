@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,10 +14,18 @@ from typing import Any
 import aiohttp
 import pytest
 import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from narrator_daemon.emulator import Fault, LocalFirebase, client_token, outbox, wire
+from narrator_daemon.emulator.database import Database
+from narrator_daemon.emulator.rules import Rules
+from narrator_daemon.emulator.session import Session
+from narrator_daemon.emulator.tree import Tree
+from narrator_daemon.emulator.values import to_json
 
 OWNER = {"Authorization": "Bearer owner"}
+OPEN = {"rules": {".read": True, ".write": True}}
 WAIT = 10.0
 
 
@@ -643,7 +652,7 @@ def test_a_client_that_asks_for_much_at_once_gets_it(
 
 
 def test_writes_survive_a_restart_and_an_end_writes_what_was_left(tmp_path: Path) -> None:
-    with LocalFirebase(storage=False, rules={"rules": {".write": True}}, data=tmp_path) as firebase:
+    with LocalFirebase(storage=False, rules=OPEN, data=tmp_path) as firebase:
 
         async def leave(client: Client) -> None:
             await client.ask("p", p="/a", d={"b": 1})
@@ -664,3 +673,95 @@ def test_long_polling_is_sent_back_to_the_websocket(rest: Any) -> None:
     for hostile in ("alert(1)", "", '"]'):
         params = {"start": "t", "cb": hostile}
         assert requests.get(url, params=params, timeout=5).status_code == 404
+
+
+def test_a_client_that_gives_no_sign_of_life_has_gone() -> None:
+    with LocalFirebase(storage=False, rules=OPEN, keep_alive_seconds=0.1) as firebase:
+        url = f"http://{firebase.endpoints['database_host']}"
+
+        async def run() -> None:
+            async with aiohttp.ClientSession() as session:
+                client = Client(await session.ws_connect(f"{url}/.ws?v=5", autoping=False))
+                await client.receive()
+                assert await client.ask("o", p="/gone", d=True) == ("ok", "")
+
+                def gone() -> bool:
+                    return bool(requests.get(f"{url}/gone.json", timeout=5).json())
+
+                await asyncio.to_thread(eventually, gone)
+                client.socket._response.close()
+
+        asyncio.run(run())
+
+
+def test_texts_without_utf8_come_back_replaced(firebase: LocalFirebase, rest: Any) -> None:
+    query = {"sp": "\ud800", "l": 1, "vf": "l"}
+
+    async def dialogue(client: Client) -> None:
+        status, data = await client.ask("auth", cred=client_token("ann", name="\ud800"))
+        assert (status, data["auth"]["token"]["name"]) == ("ok", "?")
+        await client.ask("q", p="/a", q=query, t=1, h="")
+        await asyncio.to_thread(set_rules, rest, {".read": False})
+        assert await client.push() == ("c", {"p": "a", "q": [{**query, "sp": "?"}]})
+
+    talk(firebase, dialogue)
+
+
+@pytest.mark.parametrize("claims", ['{"sub":"a","exp":1' + "0" * 400 + "}", "[" * 5000])
+def test_a_hostile_token(firebase: LocalFirebase, claims: str) -> None:
+    token = f"e30.{base64.urlsafe_b64encode(claims.encode()).decode()}."
+
+    async def dialogue(client: Client) -> None:
+        assert await client.ask("auth", cred=token) == (
+            "invalid_token",
+            "Could not parse auth token.",
+        )
+
+    talk(firebase, dialogue)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+_QUERY = st.dictionaries(
+    st.sampled_from(["sp", "sn", "sin", "ep", "en", "ein", "l", "vf", "i"]),
+    st.sampled_from([".key", ".value", "a/b", "l", "r", 1, 0, True, False, None, "k"]) | _JSON,
+)
+_BODY = st.fixed_dictionaries(
+    {},
+    optional={
+        "p": st.sampled_from(["/", "/a", "/a/b", "/a/.priority"]) | _JSON,
+        "d": st.dictionaries(st.sampled_from(["a", "a/b", ".priority", ".value", ".sv"]), _JSON)
+        | _JSON,
+        "q": _QUERY | _JSON,
+        "t": st.integers() | _JSON,
+        "h": st.sampled_from([""]) | _JSON,
+        "cred": st.sampled_from(["owner", "a.e30."]) | _JSON,
+        "authvar": _JSON,
+    },
+)
+_ACTION = st.sampled_from(["q", "n", "g", "p", "m", "o", "om", "oc", "auth", "gauth", "unauth"])
+
+
+@given(st.lists(st.tuples(_ACTION, _BODY), max_size=12))
+@settings(max_examples=80, deadline=None)
+def test_whatever_comes_in_is_answered_once(requests: list[tuple[str, Any]]) -> None:
+    sent: list[Any] = []
+    rules = Rules('{"rules": {".read": "data.child(\'a\').val() !== 1", ".write": true}}')
+    session = Session(Database(Tree(), rules), sent.append, lambda _: None)
+    for number, (action, body) in enumerate(requests):
+        text = json.dumps({"t": "d", "d": {"r": number, "a": action, "b": body}}, allow_nan=True)
+        try:
+            request = wire.parse_message(text)
+        except wire.ProtocolError:
+            assert "NaN" in text or "Infinity" in text
+            continue
+        assert isinstance(request, wire.Request)
+        session.receive(request)
+        assert [message["r"] for message in sent if "r" in message] == [number]
+        for message in sent:
+            to_json(message).decode()
+        sent.clear()
+    session.close()

@@ -22,6 +22,7 @@ from tests.actors import Frontend
 from tests.drills.fleet import Fleet, fleet
 from tests.drills.observer import Observer
 from tests.drills.plan import BEAT_SECONDS, TTL_SECONDS, Action, Plan
+from tests.drills.secrets import Secrets
 
 MAX_ATTEMPTS = 5
 
@@ -32,6 +33,8 @@ _SETTINGS = {
     "CLAIMS__MAX_ATTEMPTS": MAX_ATTEMPTS,
     "DAEMON__GRACE_SECONDS": 1.5,
     "WATERMARK__SELF_CHECK": "false",
+    # All that can be logged is searched for secrets.
+    "LOGGING__LEVEL": "debug",
     # The limiter takes part, but holds nobody up for a minute.
     "LIMITS__REQUESTS_PER_MINUTE": 5000,
 }
@@ -76,11 +79,13 @@ class Result:
             "books_lost": kinds["lost"],
             "duplicates": kinds["duplicate"] + kinds["duplicate take"],
             "ghosts": kinds["ghost"],
+            "secrets": kinds["secret"],
             "other": sum(kinds.values())
             - kinds["lost"]
             - kinds["duplicate"]
             - kinds["duplicate take"]
-            - kinds["ghost"],
+            - kinds["ghost"]
+            - kinds["secret"],
         }
 
     def __str__(self) -> str:
@@ -96,11 +101,14 @@ def run(plan: Plan, folder: Path, patience: float = 120.0) -> Result:
         patience: seconds after the plan's end in which every book must have its outcome.
     """
     result = Result(plan)
+    kept = Secrets()
     with (
         LocalFirebase(keep_alive_seconds=1.0) as firebase,
         Observer(firebase.endpoints["database_host"], MAX_ATTEMPTS) as observer,
         Frontend(firebase.endpoints) as frontend,
-        fleet(firebase.environment(), folder, _SETTINGS, plan.daemons) as daemons,
+        fleet(
+            firebase.environment() | kept.environment, folder, _SETTINGS, plan.daemons
+        ) as daemons,
     ):
         slow = firebase.faults.add(_SLOW_UPLOADS)
         started = time.monotonic()
@@ -116,6 +124,7 @@ def run(plan: Plan, folder: Path, patience: float = 120.0) -> Result:
         result.violations += daemons.bad_ends()
         result.violations += _judge_claims(observer, daemons, network, result.counts)
         result.violations += observer.violations
+        result.violations += kept.told(daemons.logs(), frontend.node().get())
         with _sweeper(firebase) as (sweeper, store):
             result.counts["swept"] = _sweep(sweeper)
             result.violations += _judge_objects(store, observer.books())

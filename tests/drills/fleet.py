@@ -110,6 +110,15 @@ class Fleet:
             one["event"] == event for life in self.lives.values() for one in life.daemon.events
         )
 
+    def logs(self) -> dict[str, str]:
+        """What each daemon wrote, and the state it left."""
+        told = {name: life.daemon.log for name, life in self.lives.items()}
+        for name, life in self.lives.items():
+            state = life.daemon.folder / "state" / "state.json"
+            if state.exists():
+                told[f"{name}, its state"] = state.read_text()
+        return told
+
     def kill_all(self) -> None:
         """Leave no process behind."""
         for life in self.lives.values():

@@ -5,8 +5,8 @@
 
 Columns: narrations published; books failed, and of those for lost workers; claims, those given
 back, those lost to other replicas, and of those for no reason of the plan's (a replica that was too
-slow to beat); objects swept; then what must be 0. Exits with 1 when a seed was not survived; the
-logs of its daemons are kept, and their folder named.
+slow to beat); objects swept; then what must be 0, such as secrets told in logs or database. Exits
+with 1 when a seed was not survived; the logs of its daemons are kept, and their folder named.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> int:
         if asked.json is not None:
             asked.json.write_text(json.dumps(rows, indent=2) + "\n")
     survived = sum(
-        not any(row[kind] for kind in ("books_lost", "duplicates", "ghosts", "other"))
+        not any(row[kind] for kind in ("books_lost", "duplicates", "ghosts", "secrets", "other"))
         for row in rows
     )
     print(f"{survived} of {len(rows)} seeds survived")

@@ -6,14 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from narrator_daemon.condition import Condition
+from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.faults import Fault
 from narrator_daemon.health import HEALTHY, NO_DAEMON, UNHEALTHY, StateFolder, ask
 from narrator_daemon.subscription import StreamState
+from tests.actors import Daemon, Frontend, wait_until
 from tests.test_metrics import condition
 
 DOWN = StreamState("waiting", error="the database does not answer")
@@ -107,3 +112,22 @@ def test_the_command_answers_a_probe_in_time_and_loads_nothing_heavy(tmp_path: P
     )
     assert both.returncode == 2
     folder.close()
+
+
+def test_a_book_whose_outcome_the_database_does_not_take_is_not_a_hanging_engine(
+    firebase: LocalFirebase, frontend: Frontend, start_daemon: Callable[..., Daemon]
+) -> None:
+    daemon = start_daemon(DAEMON__STUCK_SECONDS=2, DAEMON__BOOKS_AT_ONCE=1).wait_ready()
+    firebase.faults.add(Fault("slow", service="storage", method="POST|PUT", seconds=1))
+    frontend.add_requested("b", "A text of a few words, to be read aloud.")
+    frontend.wait_for("b", "processing")
+    down = firebase.faults.add(Fault("status", status=503, method="PUT", path="^/books/b$"))
+    wait_until(lambda: "dependency_down" in daemon.log, "the outcome to be refused")
+    refused_at = time.monotonic()
+    while time.monotonic() - refused_at < 4:
+        assert ask(daemon.folder / "state", "live").exit_code == HEALTHY
+        assert daemon.process.poll() is None
+        time.sleep(0.2)
+    firebase.faults.clear(down)
+    frontend.wait_for("b", "ready", 30)
+    assert "engine_stuck" not in daemon.log

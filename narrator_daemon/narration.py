@@ -25,7 +25,7 @@ from narrator_daemon.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
 
 #: Of the whole narration, what is done once all is spoken, once it is measured, and once the file
 #: is written; the rest is for whoever takes it to its place.
-_SPEECH_SHARE, _MEASURED_SHARE, _WRITTEN_SHARE = 0.9, 0.93, 0.98
+_SPEECH_SHARE, _MEASURED_SHARE, _WRITTEN_SHARE = 0.9, 0.94, 0.98
 
 #: What the watermark adds, at 1 dB of strength: to the loudness in LU (it grows with the square),
 #: and to the highest peaks in dB. Measured on the preview voice and on noise, limited and not, at

@@ -166,7 +166,7 @@ class _Display:
         )
         if not self._console.is_terminal and time.monotonic() - self._said_at >= _LINE_SECONDS:
             self._said_at = time.monotonic()
-            line = ", ".join(part for part in (f"{step}: {progress.share:.0%}", left) if part)
+            line = ", ".join(part for part in (f"{step}: {progress.share:.1%}", left) if part)
             self._console.print(line, highlight=False)
 
 

@@ -9,9 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from csm import SAMPLE_RATE
-from csm.loudness import integrated_loudness, k_weighting, true_peak_decibels
-from csm.mastering import master, pcm16
+from csm import SAMPLE_RATE, mastering
+from csm.limiter import limited
+from csm.loudness import (
+    gated_loudness,
+    integrated_loudness,
+    k_weighting,
+    step_energies,
+    step_samples,
+    true_peak_decibels,
+    true_peaks,
+)
+from csm.mastering import Mastering, master, pcm16
 
 Samples = NDArray[np.float32]
 HEAD, TAIL, PAD = 0.5, 1.0, 0.06
@@ -182,6 +191,87 @@ def test_any_speech_keeps_the_promises(
     assert true_peak_decibels(finished) <= -3
     if max(lengths) >= SAMPLE_RATE:
         assert abs(integrated_loudness(finished, SAMPLE_RATE) - target) <= 0.5
+
+
+# In a stream: a segment at a time is as good as the whole file at once
+
+
+class OnDisk:
+    """Segments that are made anew at each reading, as if read from a file."""
+
+    def __init__(self, parts: list[tuple[Samples, float]]) -> None:
+        self._parts = parts
+        self.readings = 0
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, number: int, /) -> tuple[Samples, float]:
+        self.readings += 1
+        samples, pause = self._parts[number]
+        return samples.copy(), pause
+
+
+def peaky(seed: int) -> Samples:
+    samples = speech(2, seed, level=0.05)
+    samples[9000:9048] += sine(SAMPLE_RATE / 4, 0.002, 0.9, phase=math.pi / 4)
+    return samples
+
+
+def test_what_is_not_remembered_is_read_again_to_the_same_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = [(peaky(1), 0.35), (speech(1, 2), 0.9), (silence(1), 0.2), (peaky(3), 0.0)]
+    whole = master(parts)
+    monkeypatch.setattr(mastering, "_REMEMBERED", 0)
+    source = OnDisk(parts)
+    streamed = Mastering(source)
+    blocks = list(streamed.blocks())
+    assert np.array_equal(np.concatenate(blocks), whole)
+    assert np.array_equal(np.concatenate(list(streamed.blocks())), whole)
+    assert source.readings > 2 * len(parts)
+    assert max(map(len, blocks)) < 3 * SAMPLE_RATE
+
+
+def test_what_it_says_of_the_whole_is_so() -> None:
+    streamed = Mastering([(peaky(1), 0.35), (silence(1), 0.0), (speech(2, 2), 0.0)])
+    whole = np.concatenate(list(streamed.blocks()))
+    assert streamed.length == len(whole)
+    assert streamed.loudness == pytest.approx(integrated_loudness(whole, SAMPLE_RATE), abs=0.005)
+    (first, start), (nothing, nowhere), (second, end) = streamed.spans
+    assert nothing == nowhere == start
+    assert first == HEAD * SAMPLE_RATE
+    assert second - start == pytest.approx((0.35 - 2 * PAD) * SAMPLE_RATE, abs=1)
+    assert end == len(whole) - TAIL * SAMPLE_RATE
+
+
+@settings(deadline=None, max_examples=30)
+@given(gaps=st.lists(st.integers(0, 20_000), min_size=1, max_size=4), seed=st.integers(0, 9))
+def test_sounds_apart_measure_as_they_do_together(gaps: list[int], seed: int) -> None:
+    pad = silence(PAD)
+    total = np.zeros(0)
+    whole = silence(0.1)
+    for number, gap in enumerate(gaps):
+        sound = np.concatenate((pad, speech(0.7, seed + number), pad))
+        start = len(whole) + gap
+        whole = np.concatenate((whole, silence(gap / SAMPLE_RATE), sound))
+        energies = step_energies(sound, SAMPLE_RATE, start)
+        first = start // step_samples(SAMPLE_RATE)
+        total = np.pad(total, (0, first + len(energies) - len(total)))
+        total[first:] += energies
+    together = integrated_loudness(whole, SAMPLE_RATE)
+    assert gated_loudness(total, len(whole), SAMPLE_RATE) == pytest.approx(together, abs=1e-4)
+
+
+def test_the_limiter_does_to_sounds_apart_what_it_does_to_them_together() -> None:
+    sounds = [np.concatenate((silence(PAD), peaky(seed), silence(PAD))) for seed in (1, 2, 3)]
+    # A peak right after the pad, where its curve reaches furthest towards the edge.
+    sounds[1][round(PAD * SAMPLE_RATE)] = 0.9
+    whole = np.concatenate(sounds)
+    together = limited(whole, true_peaks(whole), 2.0, 0.5, SAMPLE_RATE)
+    apart = [limited(sound, true_peaks(sound), 2.0, 0.5, SAMPLE_RATE) for sound in sounds]
+    assert np.abs(np.concatenate(apart) - together).max() < 1e-6
+    assert np.abs(together).max() <= 0.5
 
 
 # Odd input

@@ -634,21 +634,31 @@ def test_a_client_that_does_not_read_is_cut_off(
     asyncio.run(run())
 
 
-def test_a_client_that_asks_for_much_at_once_gets_it(
+def test_a_client_that_asks_for_much_at_once_gets_it_as_it_reads(
     firebase: LocalFirebase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "MAX_UNREAD_BYTES", 10_000)
-    firebase.load("/t", "x" * 300_000)
+    firebase.load("/t", "x" * 500_000)
+    request = '{"t":"d","d":{"r":%d,"a":"g","b":{"p":"/t","q":{}}}}'
+    count = 60
 
-    async def dialogue(client: Client) -> None:
-        for number in range(1, 21):
-            request = {"t": "d", "d": {"r": number, "a": "g", "b": {"p": "/t", "q": {}}}}
-            await client.socket.send_str(json.dumps(request))
-        for number in range(1, 21):
-            status, value = await client.answer(number)
-            assert (status, len(value)) == ("ok", 300_000)
+    async def run() -> None:
+        async with connect(firebase) as client, connect(firebase) as other:
+            transport = client.socket._response.connection.transport
+            transport.pause_reading()
+            firebase.traffic.reset()
+            for number in range(1, count + 1):
+                await client.socket.send_str(request % number)
+            for _ in range(20):
+                assert (await other.ask("g", p="/t", q={}))[0] == "ok"
+            # Most requests wait until the answers before them have been read.
+            assert firebase.traffic.total("bytes_received") < 50 * (20 + count // 2)
+            transport.resume_reading()
+            for number in range(1, count + 1):
+                status, value = await client.answer(number)
+                assert (status, len(value)) == ("ok", 500_000)
 
-    talk(firebase, dialogue)
+    asyncio.run(run())
 
 
 def test_writes_survive_a_restart_and_an_end_writes_what_was_left(tmp_path: Path) -> None:

@@ -77,9 +77,7 @@ def load_checkpoint(
     Args:
         model: a hub id such as ``sesame/csm-1b``, or a folder.
         device: ``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
-        dtype: of backbone and depth decoder; None is bfloat16 on a GPU, as the weights were trained
-            in it and it halves what a frame reads, and float32 on a CPU, as most CPUs have no
-            bfloat16 arithmetic and emulate it.
+        dtype: of backbone and depth decoder; None is ``usual_dtype``.
         token: for a gated repository; None takes ``HF_TOKEN`` or the stored login.
 
     Raises:
@@ -87,8 +85,7 @@ def load_checkpoint(
         OutOfMemory: it does not fit.
     """
     place = resolve_device(device)
-    if dtype is None:
-        dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+    dtype = dtype or usual_dtype(place)
     with quiet_libraries():
         folder = hub.local_folder(model, token)
         raw_config = hub.read_config(folder, model)
@@ -107,6 +104,14 @@ def load_checkpoint(
                 raise
             raise _does_not_fit(model, place) from error
     return Checkpoint(model, config, tensors, codec, tokenizer, place, dtype)
+
+
+def usual_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on a GPU, as the weights were trained in it and it halves what a frame reads.
+
+    float32 on a CPU, as most CPUs have no bfloat16 arithmetic and emulate it.
+    """
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 def resolve_device(device: str) -> torch.device:

@@ -5,8 +5,11 @@ Computed from the configuration alone, so that it can be said of a machine befor
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +19,13 @@ from csm.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
 
 #: Parameters of the released Mimi, which are held in float32.
 CODEC_PARAMETERS = 96_200_000
+#: What decoding a group of segments takes while it lasts.
+DECODING = codec.FRAMES_AT_ONCE * codec.BYTES_A_FRAME
 #: What a GPU's driver, its libraries and their captured graphs hold beside tensors. An allowance,
 #: to be replaced by what ``narrator-daemon bench`` measures on a card.
 GPU_OVERHEAD = 2 * 2**30
+#: Where a container's own limits are, control groups version 2.
+CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,12 @@ def sizes(config: Any, dtype: torch.dtype, device: torch.device) -> Sizes:
     # The depth decoder's embedding is held as its input projection leaves it.
     values += (depth.num_codebooks - 1) * depth.vocab_size * depth.hidden_size
     history = config.max_position_embeddings * config.num_codebooks * 2
-    workspace = codec.FRAMES_AT_ONCE * codec.BYTES_A_FRAME
     return Sizes(
         weights=values * dtype.itemsize + CODEC_PARAMETERS * 4,
         slot=config.max_position_embeddings * _cache_values(config) * dtype.itemsize
         + depth.num_codebooks * _cache_values(depth) * dtype.itemsize
         + history,
-        workspace=workspace + (GPU_OVERHEAD if device.type == "cuda" else 0),
+        workspace=DECODING + (GPU_OVERHEAD if device.type == "cuda" else 0),
     )
 
 
@@ -87,6 +93,31 @@ def bytes_a_frame(config: Any, dtype: torch.dtype, *, slots: int, context: int) 
         steps = config.num_codebooks - 1 if name.startswith("depth_decoder.model.layers.") else 1
         weights += prod(shape) * steps
     return (weights + slots * context * _cache_values(config)) * dtype.itemsize
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free there: of a GPU, or of this machine and of what its container may use."""
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        machine = int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+    except (OSError, StopIteration):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(machine * 1024, _free_in_container())
+
+
+def _free_in_container() -> int:
+    """What control group version 2 leaves to this container; very much where there is none."""
+    group = CONTROL_GROUP
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        used = int((group / "memory.current").read_text())
+        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return int(limit) - used + int(cached["inactive_file"])
+    except (OSError, ValueError, KeyError):
+        return sys.maxsize
 
 
 def _cache_values(config: Any) -> int:

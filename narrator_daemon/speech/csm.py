@@ -65,7 +65,7 @@ class CsmSpeech:
     @property
     def device(self) -> str:
         """Where it computes."""
-        with _as_speech_errors():
+        with as_speech_errors():
             return str(self._engine.device if self._engine else resolve_device(self._asked_device))
 
     @property
@@ -78,7 +78,7 @@ class CsmSpeech:
         """Model, voice, sampling and cap. The device is not part, so that replicas may differ."""
         voice = self._prompt or "own"
         if self._reference is not None:
-            with _as_speech_errors():
+            with as_speech_errors():
                 voice = fingerprint(self._reference, self._transcript)
         return f"csm:{self._model}:{voice}:{self._sampling}:{self._max_seconds:g}s"
 
@@ -92,7 +92,7 @@ class CsmSpeech:
             return
         started = time.monotonic()
         _log.info("speech_loading", engine=self.name, model=self._model, device=self.device)
-        with _as_speech_errors():
+        with as_speech_errors():
             checkpoint = load_checkpoint(self._model, device=self._asked_device, token=self._token)
             engine = Engine(checkpoint, self._sampling)
             try:
@@ -136,7 +136,7 @@ class CsmSpeech:
         """
         if self._engine is None:
             raise SpeechError("engine_error", "the speech engine csm is not loaded")
-        with _as_speech_errors():
+        with as_speech_errors():
             return _Spoken(
                 self._engine.speak(
                     segments,
@@ -162,7 +162,7 @@ class _Spoken(SpokenStream):
         self._skip = skip
 
     def __next__(self) -> Spoken:
-        with _as_speech_errors():
+        with as_speech_errors():
             take = next(take for take in self._speech if take.index not in self._skip)
         return Spoken(take.index, take.samples, codes=np.asarray(take.codes), ended=take.ended)
 
@@ -177,7 +177,8 @@ def _voice_of(example: Example | None) -> Voice | None:
 
 
 @contextmanager
-def _as_speech_errors() -> Iterator[None]:
+def as_speech_errors() -> Iterator[None]:
+    """Turn what ``csm`` raises into what the daemon knows."""
     try:
         yield
     except csm.OutOfMemory as error:

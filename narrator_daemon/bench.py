@@ -1,0 +1,73 @@
+"""``narrator-daemon bench``: how fast this machine speaks, and how many slots suit it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from csm import bench, checkpoint, random_weights
+from csm.bench import Found
+from narrator_daemon.settings import Settings
+from narrator_daemon.speech.csm import as_speech_errors
+from narrator_daemon.terminal import plain
+
+#: Numbers of slots that are tried unless told otherwise.
+ON_GPU = (1, 8, 32, 64)
+ON_CPU = (1, 4, 8)
+
+
+def run(settings: Settings, counts: Sequence[int], *, seconds: float, random: bool) -> Found:
+    """Measure with the configured checkpoint, or with random weights of the released size.
+
+    Args:
+        settings: ``speech.model`` and ``speech.device`` are what counts.
+        counts: numbers of slots to try; none: a usual few.
+        seconds: how long each is timed.
+        random: make weights, so that none need be there.
+
+    Raises:
+        SpeechError: the checkpoint cannot be had, or does not fit.
+    """
+    with as_speech_errors():
+        device = checkpoint.resolve_device(settings.speech.device)
+        if random:
+            loaded = random_weights.random_checkpoint(
+                random_weights.released_config(),
+                device=device,
+                dtype=checkpoint.usual_dtype(device),
+            )
+        else:
+            loaded = checkpoint.load_checkpoint(settings.speech.model, device=str(device))
+        counts = counts or (ON_GPU if device.type == "cuda" else ON_CPU)
+        return bench.measure(loaded, counts, seconds=seconds)
+
+
+def table(found: Found) -> Table:
+    """What was found, for a terminal."""
+    title = (
+        f"{found.checkpoint}, {found.dtype}, on {found.device}, "
+        f"memory {found.bandwidth_gb_s:.3g} GB/s"
+    )
+    result = Table(title=plain(title))
+    for heading in (
+        "slots",
+        "ms a frame",
+        "audio s/s",
+        "of the memory's speed",
+        "memory, GiB",
+        "a slot, MiB",
+    ):
+        result.add_column(heading, justify="right")
+    for row in found.rows:
+        result.add_row(
+            str(row.slots),
+            f"{row.ms_a_frame:.3g}",
+            f"{row.audio_seconds_a_second:.3g}",
+            f"{row.floor_share:.0%}",
+            f"{row.peak_memory_gib:.1f}",
+            f"{row.slot_memory_mib:.0f}",
+        )
+    for count in found.left_out:
+        result.add_row(str(count), "does not fit", "", "", "", "")
+    return result

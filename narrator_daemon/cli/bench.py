@@ -1,0 +1,46 @@
+"""How fast this machine speaks."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from narrator_daemon.cli.common import ConfigOption, fail, load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+def bench(
+    slots: Annotated[
+        str, typer.Option(help="Numbers of slots to try, such as 1,8,32.", show_default=False)
+    ] = "",
+    seconds: Annotated[float, typer.Option(min=0.1, max=600, help="How long each is timed.")] = 5.0,
+    random: Annotated[
+        bool, typer.Option("--random", help="Random weights at full size: none need be there.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    config_file: ConfigOption = None,
+) -> None:
+    """Measure how fast csm speaks on this machine, and suggest speech.slots."""
+    counts = [int(word) if word.isdecimal() else 0 for word in slots.split(",") if slots]
+    if not all(1 <= count <= 512 for count in counts):
+        raise fail(f"--slots: found {slots!r}; must be numbers from 1 to 512 with commas between")
+    settings = load_settings(config_file)
+    from narrator_daemon import bench as benchmark
+    from narrator_daemon.speech import SpeechError
+
+    console = Console()
+    try:
+        with Console(stderr=True).status("loading and measuring …"):
+            found = benchmark.run(settings, counts, seconds=seconds, random=random)
+    except SpeechError as error:
+        raise fail(str(error)) from None
+    if as_json:
+        typer.echo(json.dumps(found.as_dict()))
+        return
+    console.print(benchmark.table(found))
+    console.print(f"suggested: speech.slots = {found.suggested_slots}")

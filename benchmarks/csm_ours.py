@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from csm.checkpoint import Checkpoint
 from csm.model import Model, Slots, buckets
 from csm.prompt import build_prompt, text_ids
+from csm.random_weights import released_config
 from csm.sampling import Sampler, Sampling
 
 #: transformers' own rules, and the likeliest code each time.
@@ -59,3 +61,15 @@ def forget_reserved(checkpoint: Checkpoint) -> None:
     codes: Any = checkpoint.config.codec_config.codebook_size
     checkpoint.tensors["lm_head.weight"][codes:] = 0
     checkpoint.tensors["depth_decoder.codebooks_head.weight"][:, :, codes:] = 0
+
+
+def toy_config() -> Any:
+    """The released config at hidden width 64, with all its layers."""
+    config = copy.deepcopy(released_config())
+    depth = config.depth_decoder_config
+    narrow = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+    config.update({**narrow, "num_attention_heads": 4, "num_key_value_heads": 2})
+    depth.update({**narrow, "num_attention_heads": 4, "num_key_value_heads": 2})
+    depth.update({"backbone_hidden_size": 64})
+    config.update({"text_vocab_size": 512})
+    return config

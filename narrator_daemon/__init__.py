@@ -4,6 +4,11 @@ The frontend sets ``/books/{id}/narrativeAudioStatus`` to ``requested``; the dae
 reads its text aloud, watermarks the audio, uploads a WAV and writes URL, duration and status back.
 """
 
-from importlib.metadata import version
 
-__version__ = version("narrator-daemon")
+def __getattr__(name: str) -> str:
+    # Looked up when it is asked for: that takes longer than a whole health probe.
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("narrator-daemon")

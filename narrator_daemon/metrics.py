@@ -61,7 +61,7 @@ class Metrics:
         renewer: Renewer,
     ) -> None:
         # One more series for each, which no rule here uses.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._server: WSGIServer | None = None
         ProcessCollector(registry=self.registry)

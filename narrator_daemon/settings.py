@@ -15,6 +15,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from narrator_daemon.state_dir import default as default_state_dir
+
 
 class Section(BaseModel):
     """Keys of one section. Unknown keys are refused."""
@@ -207,15 +209,6 @@ def _default_worker_id() -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:60] + f"-{os.getpid()}"
 
 
-def _default_state_dir() -> Path:
-    # systemd sets the first, a login session the second.
-    if runtime := os.environ.get("RUNTIME_DIRECTORY"):
-        return Path(runtime.split(":")[0])
-    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(runtime) / "narrator-daemon"
-    return Path(os.environ.get("TMPDIR", "/tmp")) / f"narrator-daemon-{os.getuid()}"  # noqa: S108
-
-
 class Daemon(Section):
     """The process itself."""
 
@@ -225,7 +218,7 @@ class Daemon(Section):
     books_at_once: Annotated[int, Field(ge=1, le=64)] = 2
     grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
     stuck_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300
-    state_dir: Path = Field(default_factory=_default_state_dir)
+    state_dir: Path = Field(default_factory=default_state_dir)
 
 
 class Logging(Section):

@@ -25,7 +25,6 @@ from narrator_daemon.claims import Claims, Leases, now_ms
 from narrator_daemon.condition import Condition, Phase
 from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.failure import ErrorCode
-from narrator_daemon.health import StateFolder
 from narrator_daemon.job import Job, JobContext, seconds_since
 from narrator_daemon.kept import KeptSegments
 from narrator_daemon.leases import LeaseWatch
@@ -39,6 +38,7 @@ from narrator_daemon.reconciler import Reconciler
 from narrator_daemon.renewal import Renewer
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
+from narrator_daemon.state_folder import StateFolder
 from narrator_daemon.storage import AudioStore
 from narrator_daemon.subscription import WINDOW, Hint, Subscription
 from narrator_daemon.sweep import Sweeper

@@ -19,9 +19,9 @@ import requests
 from narrator_daemon import config, provenance
 from narrator_daemon.book import Verdict, renew
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.health import StateFolder
 from narrator_daemon.project import Project
 from narrator_daemon.settings import Storage
+from narrator_daemon.state_folder import StateFolder
 from narrator_daemon.storage import AudioStore
 from narrator_daemon.sweep import Sweeper
 from narrator_daemon.terminal import plain

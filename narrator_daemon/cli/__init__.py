@@ -29,7 +29,7 @@ app.add_typer(watermarks.keys_app, name="keys")
 
 
 def main() -> None:
-    """Entry point of ``narrator-daemon``."""
+    """Run the command that the process was started with."""
     try:
         # Variables that are set win over the file's.
         load_dotenv(Path(".env"))

@@ -19,6 +19,7 @@ from narrator_daemon.doctor.check import (
     warned,
 )
 from narrator_daemon.settings import Settings
+from narrator_daemon.state_folder import StateFolder
 
 #: Free bytes that the state and the audio on its way take at most, and that a checkpoint takes.
 _LEAST_FREE, _CHECKPOINT_BYTES = 200_000_000, 8_000_000_000
@@ -67,7 +68,7 @@ def _state_folder(folder: Path) -> Found:
         problems = "; ".join(asked.report.get("problems", []))
         note = f"a daemon runs in {folder} and is {asked.report.get('status')}"
         return warned(f"{note}: {problems}") if problems else passed(note)
-    health.StateFolder(folder).close()
+    StateFolder(folder).close()
     return passed(f"{folder} can be used; no daemon runs in it")
 
 

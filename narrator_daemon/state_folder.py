@@ -1,0 +1,85 @@
+"""The state folder as the daemon keeps it: one daemon a folder, and its state every second."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from narrator_daemon import logs
+from narrator_daemon.config import ConfigError
+from narrator_daemon.health import clock, try_lock
+
+_log = logs.get("state_folder")
+
+
+class StateFolder:
+    """The daemon's side: one daemon a folder.
+
+    Args:
+        folder: created if it is not there, readable by its owner only.
+
+    Raises:
+        ConfigError: the folder cannot be used or another daemon runs in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._failing = False
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_owner(folder)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"[daemon] state_dir: {folder} cannot be used: {error.strerror}"
+            ) from None
+        # A probe that looks at the same moment holds the lock for an instant.
+        patience = time.monotonic() + 0.5
+        while not try_lock(self._lock):
+            if time.monotonic() > patience:
+                os.close(self._lock)
+                raise ConfigError(
+                    f"[daemon] state_dir: another daemon runs in {folder}; give each one its own"
+                )
+            time.sleep(0.02)
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace the state, stamped with the time.
+
+        A folder that is full or gone is logged and costs no book: health finds the state old.
+        """
+        document = json.dumps({**state, "pid": os.getpid(), "writtenAt": clock()})
+        new = self._folder / "state.json.new"
+        try:
+            new.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with os.fdopen(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
+                file.write(document)
+            new.replace(self._folder / "state.json")
+        except OSError as error:
+            if not self._failing:
+                _log.error("state_not_written", folder=str(self._folder), why=error.strerror)
+            self._failing = True
+        else:
+            self._failing = False
+
+    def close(self) -> None:
+        """Remove the state and let go of the folder."""
+        with suppress(OSError):
+            (self._folder / "state.json").unlink(missing_ok=True)
+        os.close(self._lock)
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuse a folder that another user could have prepared or can change."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise ConfigError(
+            f"[daemon] state_dir: {folder} must be a folder that belongs to this user and that "
+            "nobody else can write to"
+        )

@@ -120,7 +120,10 @@ def true_peaks(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         low, high = max(0, start - _MARGIN), min(len(samples), start + _BLOCK + _MARGIN)
         fine = np.abs(resample_poly(samples[low:high], OVERSAMPLING, 1))
         end = min(len(samples), start + _BLOCK)
-        coarse = fine.reshape(-1, OVERSAMPLING).max(axis=1)
+        # A maximum along so short an axis takes three times as long.
+        coarse = fine[::OVERSAMPLING].copy()
+        for phase in range(1, OVERSAMPLING):
+            np.maximum(coarse, fine[phase::OVERSAMPLING], out=coarse)
         peaks[start:end] = coarse[start - low : end - low]
     return peaks
 

@@ -162,7 +162,7 @@ def bandwidth(device: torch.device) -> float:
     fastest = 0.0
     for work, moved in ((source.sum, size), (lambda: target.copy_(source), 2 * size)):
         for _ in range(4):
-            fastest = max(fastest, moved / _seconds(work, device))
+            fastest = max(fastest, moved / seconds_of(work, device))
     return fastest
 
 
@@ -193,7 +193,7 @@ def _row(checkpoint: Checkpoint, model: Model, count: int, seconds: float, speed
     second = statistics.median(taken)
     frames = round(SEGMENT_SECONDS / FRAME_SECONDS)
     codes = [torch.zeros(frames, model.codebooks, dtype=torch.int64, device=device)] * count
-    decoding = _seconds(lambda: codec.decode_batch(checkpoint.codec, codes), device) / frames
+    decoding = seconds_of(lambda: codec.decode_batch(checkpoint.codec, codes), device) / frames
     # On a GPU the two go on side by side; a CPU has no more arithmetic to give.
     whole = max(second, decoding) if gpu else second + decoding
     floor = bytes_a_frame(config, model.dtype, slots=count, context=context) / speed
@@ -240,13 +240,14 @@ def _timed(
     while True:
         begin()
         for _ in range(most):
-            yield _seconds(frame, device)
+            yield seconds_of(frame, device)
             count += 1
             if count >= LEAST_FRAMES and time.monotonic() - started > seconds:
                 return
 
 
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """How long work on a device takes; on a GPU by its own clock."""
     if device.type == "cuda":
         begun = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         ended = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]

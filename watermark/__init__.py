@@ -22,12 +22,13 @@ How it works, from the outside in:
 Against averaging: marks whose pattern repeats every few seconds can be estimated from a long file
 by folding it, and a pilot shared by all books by adding books up. Here the pattern runs on for four
 hours before it repeats and every book starts at a place of its own in it. A file of an hour holds
-no cell twice; ten hours of one book leave 75 % of the mark to one who takes back all he learns; a
+no cell twice; ten hours of one book leave 75 % of the mark to one who takes back all he learns. A
 hundred books of an hour tell nothing of the data, whose signs differ from book to book, but hold
-each pilot sign 25 times, so that an attacker who can also align them is left with 17 % of the
-pilot, too little to find the place in most clips. The price is the search:
-172,032 places for every hypothesis instead of 48. It is paid with a matrix product per frequency
-(0.3 s of CPU for all hypotheses over 20 s of sound) and about two deviations of the pilot's score.
+each pilot sign 25 times, so that an attacker who can also align them leaves 17 % of the pilot, too
+little to find the place in most clips; a thorough search finds it by the data alone
+(:mod:`watermark.thorough`). The price is the search: 172,032 places for every hypothesis instead of
+48. It is paid with a matrix product per frequency (0.3 s of CPU for all hypotheses over 20 s of
+sound) and about two deviations of the pilot's score.
 
 How sure a hit is, is arithmetic: see :mod:`watermark.statistics`.
 """

@@ -167,7 +167,7 @@ def acquire(
         )
         for score, query, place in sorted(peaks, reverse=True)
     )
-    return _distinct(found, keep)
+    return distinct(found, keep)
 
 
 def acquire_unchanged(
@@ -208,7 +208,7 @@ def acquire_unchanged(
         )
         for flat in sorted(best.tolist(), key=lambda flat: -total.flat[flat])
     )
-    return _distinct(found, keep)
+    return distinct(found, keep)
 
 
 def _correlate(pattern: Pattern, queries: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -218,8 +218,8 @@ def _correlate(pattern: Pattern, queries: NDArray[np.float32]) -> NDArray[np.flo
     return np.asarray(scipy.fft.irfft(product, n=_TRANSFORM, axis=0)[:_STEP], np.float32)
 
 
-def _distinct(found: Iterable[Line], keep: int) -> list[Line]:
-    """The first few lines of which no two tell the same."""
+def distinct(found: Iterable[Line], keep: int) -> list[Line]:
+    """The first so many lines of which no two are neighbours of one peak."""
     lines: list[Line] = []
     for line in found:
         if not any(_same(line, other) for other in lines):

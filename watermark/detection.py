@@ -4,12 +4,13 @@ Sound is taken a minute at a time. Its features are read once; each stretch of t
 looked up in the key's cycle under every hypothesis of changed speed, tempo and pitch; the likeliest
 lines are followed through the minute; and the data cells along each line, along the best mosaic of
 lines (sound that was cut and joined) and over all minutes together are scored, against every
-candidate book and by blind decoding.
+candidate book and by blind decoding. A thorough search goes on where that leads to nothing; see
+:mod:`watermark.thorough`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ from watermark.samples import as_float
 from watermark.scoring import Match, Scorer
 from watermark.search import SURE, Reading, search
 from watermark.spans import Run, Span, runs_of, spans_of
+from watermark.thorough import LookUp, search_by_data
 
 #: The time in which a mark says all it has to say once, seconds. See :data:`MIN_SECONDS`.
 PERIOD_SECONDS = BLOCK_CELLS * CELL_SECONDS
@@ -105,22 +107,48 @@ class Detection:
 
 @dataclass(frozen=True)
 class _Hit:
-    """The best match for a book so far, and where it was."""
+    """A match, where it was, and whether its place was found by the data instead of the pilot."""
 
     match: Match
     runs: list[Run]
+    by_data: bool
+
+
+@dataclass(frozen=True)
+class _Tries:
+    """How many readings were scored where the pilot said, and how many places tried by the data.
+
+    A search that may go both ways allows each half of its false positives.
+    """
+
+    by_pilot: int
+    by_data: int
+    ways: int
+
+    def bound(self, hit: _Hit, candidates: int) -> float:
+        """The false-positive bound of a hit."""
+        tries = self.by_data if hit.by_data else self.by_pilot
+        return hit.match.false_positive(tries * self.ways, candidates)
+
+
+#: For telling which of two hits is the likelier before all tries are known.
+_FEW = _Tries(1, CYCLE_CELLS, 1)
 
 
 class _KeySearch:
-    """What is remembered of one key's search from chunk to chunk."""
+    """What is remembered of one key's search from chunk to chunk.
+
+    Attributes:
+        best: the likeliest hit.
+        hits: that of each book that chance alone hardly gives.
+    """
 
     def __init__(self, key: bytes, candidates: Sequence[int], limit: float) -> None:
         self._limit = limit
         self.pattern = pattern_of(check_key(key))
         self.scorer = Scorer(self.pattern, candidates)
-        self.readings = 0
-        #: The likeliest match, and of each book that chance alone hardly gives, the best hit.
-        self.best: Match | None = None
+        self.readings = self.places = 0
+        self.best: _Hit | None = None
         self.hits: dict[int, _Hit] = {}
         self.pilot = 0.0
         self.runs: list[Run] = []
@@ -134,6 +162,7 @@ class _KeySearch:
         if not readings:
             return
         evidence = [gather(self.pattern, reading.trails) for reading in readings]
+        self.readings += len(readings)
         self._consider(evidence, [reading.trails for reading in readings], begin)
         best = readings[0]
         self.pilot = max(
@@ -152,9 +181,19 @@ class _KeySearch:
         self._energy += added.energy
         self._added += 1
 
+    def take_by_data(self, lookups: Iterable[LookUp], begin: float) -> None:
+        """Score what is found in a chunk without the pilot, until that is a mark."""
+        for lookup in lookups:
+            self.places += lookup.places
+            evidence = [gather(self.pattern, [trail]) for trail in lookup.trails]
+            self._consider(evidence, [(trail,) for trail in lookup.trails], begin, by_data=True)
+            if self.hits:
+                return
+
     def finish(self) -> None:
         """Score all chunks together, if there was more than one."""
         if self._added > 1:
+            self.readings += 1
             self._consider([Evidence(self._total, self._energy)], [()], 0.0)
 
     def spans(self, book_index: int) -> tuple[Span, ...]:
@@ -162,31 +201,33 @@ class _KeySearch:
         found = spans_of(self.pattern, book_index, self.runs)
         return found or spans_of(self.pattern, book_index, self.hits[book_index].runs)
 
-    def probability(self, match: Match, readings: int) -> float:
-        """The false-positive bound of a match among the readings of all keys."""
-        return match.false_positive(readings, len(self.scorer.candidates))
+    def probability(self, hit: _Hit, tries: _Tries) -> float:
+        """The false-positive bound of a hit among all tries, those with other keys too."""
+        return tries.bound(hit, len(self.scorer.candidates))
 
     def _consider(
-        self, evidence: list[Evidence], trails: list[tuple[Trail, ...]], begin: float
+        self,
+        evidence: list[Evidence],
+        trails: list[tuple[Trail, ...]],
+        begin: float,
+        *,
+        by_data: bool = False,
     ) -> None:
-        self.readings += len(evidence)
         for match in self.scorer.matches(evidence):
-            if self.best is None or self._rank(match) < self._rank(self.best):
-                self.best = match
+            hit = _Hit(match, [], by_data)
+            if self.best is None or self._rank(hit) < self._rank(self.best):
+                self.best = hit
             known = self.hits.get(match.book_index)
-            if self.probability(match, 1) > self._limit or (
-                known is not None and self._rank(known.match) <= self._rank(match)
+            if self.probability(hit, _FEW) > self._limit or (
+                known is not None and self._rank(known) <= self._rank(hit)
             ):
                 continue
-            runs = [
-                run
-                for trail in trails[match.reading]
-                for run in runs_of(self.pattern, trail, begin)
-            ]
-            self.hits[match.book_index] = _Hit(match, runs)
+            for trail in trails[match.reading]:
+                hit.runs.extend(runs_of(self.pattern, trail, begin))
+            self.hits[match.book_index] = hit
 
-    def _rank(self, match: Match) -> tuple[float, float]:
-        return self.probability(match, 1), -match.score
+    def _rank(self, hit: _Hit) -> tuple[float, float]:
+        return self.probability(hit, _FEW), -hit.match.score
 
 
 class Detector:
@@ -200,6 +241,8 @@ class Detector:
         candidates: the book indices there are, if they are known. They are found with less sound
             than a blind search needs.
         false_positive: the probability of a false hit allowed to the whole search.
+        thorough: where the pilot leads to nothing, look for the place by the data, in case that
+            the pilot was attacked. It takes a quarter of the sound's length.
 
     Raises:
         WatermarkKeyError: a key cannot serve.
@@ -213,12 +256,14 @@ class Detector:
         candidates: Sequence[int] | None = None,
         *,
         false_positive: float = DEFAULT_FALSE_POSITIVE,
+        thorough: bool = False,
     ) -> None:
         self._chunks = Chunks(rate, _CHUNK_SECONDS, _LAST_SECONDS)
         self._rate = rate
         if not 0 < false_positive < 1:
             raise ValueError(f"false_positive is {false_positive}; it must be between 0 and 1")
         self._limit = false_positive
+        self._thorough = thorough
         each = [keys] if isinstance(keys, bytes) else list(keys)
         if not each:
             raise ValueError("no key was given; a mark can only be found with its key")
@@ -260,12 +305,19 @@ class Detector:
         features = features_of(chunk.samples / np.float32(peak), self._rate)
         for each in self._searches:
             each.take(search(each.pattern, features, length), begin)
+        if self._thorough and not any(each.hits for each in self._searches):
+            for each in self._searches:
+                each.take_by_data(search_by_data(each.pattern, features, length), begin)
 
     def _verdict(self) -> Detection:
-        readings = sum(each.readings for each in self._searches)
+        tries = _Tries(
+            sum(each.readings for each in self._searches),
+            sum(each.places for each in self._searches),
+            2 if self._thorough else 1,
+        )
         sightings = sorted(
             (
-                self._sighting(key_index, hit.match, readings)
+                self._sighting(key_index, hit, tries)
                 for key_index, each in enumerate(self._searches)
                 for hit in each.hits.values()
             ),
@@ -273,7 +325,7 @@ class Detector:
         )
         sightings = [each for each in sightings if each.false_positive_probability <= self._limit]
         if not sightings:
-            return self._nothing(readings)
+            return self._nothing(tries)
         best = sightings[0]
         longest = max(best.spans, key=lambda span: span.end - span.begin, default=None)
         return Detection(
@@ -293,21 +345,21 @@ class Detector:
             note="",
         )
 
-    def _sighting(self, key_index: int, match: Match, readings: int) -> Sighting:
-        search_ = self._searches[key_index]
+    def _sighting(self, key_index: int, hit: _Hit, tries: _Tries) -> Sighting:
+        search_, match = self._searches[key_index], hit.match
         return Sighting(
             book_index=match.book_index,
             key_index=key_index,
             score=match.score,
-            false_positive_probability=search_.probability(match, readings),
+            false_positive_probability=search_.probability(hit, tries),
             method="blind" if match.blind else "candidate",
             spans=search_.spans(match.book_index),
         )
 
-    def _nothing(self, readings: int) -> Detection:
+    def _nothing(self, tries: _Tries) -> Detection:
         probability, score = min(
             (
-                (each.probability(each.best, readings), each.best.score)
+                (each.probability(each.best, tries), each.best.match.score)
                 for each in self._searches
                 if each.best is not None
             ),
@@ -347,6 +399,7 @@ def detect(
     candidates: Sequence[int] | None = None,
     *,
     false_positive: float = DEFAULT_FALSE_POSITIVE,
+    thorough: bool = False,
 ) -> Detection:
     """Say whether sound bears a mark, and which book's.
 
@@ -358,12 +411,13 @@ def detect(
         candidates: the book indices there are, if they are known; without them the index is
             decoded from the sound alone, which needs a little more of it.
         false_positive: the probability of a false hit allowed to the whole search.
+        thorough: as in :class:`Detector`.
 
     Raises:
         WatermarkKeyError: a key cannot serve.
         ValueError: another argument is out of range.
     """
-    detector = Detector(rate, keys, candidates, false_positive=false_positive)
+    detector = Detector(rate, keys, candidates, false_positive=false_positive, thorough=thorough)
     samples = np.asarray(samples)
     if samples.ndim == 0:
         samples = as_float(samples)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from watermark.acquisition import Line
+from watermark.acquisition import Line, read_cells
 from watermark.features import Features, between_frames
 from watermark.pattern import BLOCK_CELLS, CYCLE_CELLS, DATA_BANDS, PILOT_BANDS, Pattern
 from watermark.payload import CODED_BITS
@@ -112,6 +112,22 @@ def follow(
         np.einsum("nb,nb->n", pilot_cells, signs),
         np.einsum("nb,nb->n", pilot_cells, pilot_cells),
         data,
+    )
+
+
+def straight(features: Features, line: Line, begin: float, end: float) -> Trail:
+    """Read the data along a line as it is, from a second to another; the pilot is not looked at."""
+    step = line.cell_seconds
+    cells = np.arange(-int((line.origin - begin) / step), int((end - line.origin) / step) + 1)
+    seconds = np.asarray(line.origin + cells * step, np.float64)
+    nothing = np.zeros(len(cells), np.float32)
+    return Trail(
+        line,
+        seconds,
+        (line.place + cells) % CYCLE_CELLS,
+        nothing,
+        nothing,
+        read_cells(features, line.change, seconds, DATA_BANDS),
     )
 
 

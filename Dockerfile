@@ -40,11 +40,13 @@ COPY watermark watermark
 RUN pip install --no-cache-dir --no-deps --force-reinstall .
 
 RUN useradd --system --uid 10001 --create-home narrator \
-    && install -d -o narrator -g narrator /models /data /run/narrator-daemon /etc/narrator
+    && install -d -m 700 -o narrator -g narrator \
+       /models /data /run/narrator-daemon /var/cache/narrator-daemon /etc/narrator
 USER 10001
 WORKDIR /etc/narrator
 ENV HF_HOME=/models \
     NARRATOR_DAEMON__STATE_DIR=/run/narrator-daemon \
+    NARRATOR_KEPT__FOLDER=/var/cache/narrator-daemon \
     PYTHONUNBUFFERED=1
 
 # Whether it is worth restarting. The model of the first start takes its time to come.

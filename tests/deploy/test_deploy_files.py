@@ -183,12 +183,26 @@ def test_the_pod_may_do_little_and_writes_to_volumes_alone() -> None:
     environment = {env["name"]: env.get("value") or "" for env in container["env"]}
     for name, writable in (
         ("NARRATOR_DAEMON__STATE_DIR", True),
+        ("NARRATOR_KEPT__FOLDER", True),
         ("HF_HOME", True),
         ("NARRATOR_FIREBASE__CREDENTIALS", False),
         ("NARRATOR_WATERMARK__KEY_FILE", False),
     ):
         (mount,) = [m for m in mounts.values() if environment[name].startswith(m["mountPath"])]
         assert mount.get("readOnly", False) is not writable, name
+
+
+def test_folders_that_must_be_the_daemons_own_are_not_volumes_themselves() -> None:
+    # A volume belongs to root and lets its group in, which the daemon refuses.
+    (container,) = _deployment()["spec"]["template"]["spec"]["containers"]
+    environment = {env["name"]: env.get("value") for env in container["env"]}
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert not mounts & {
+        environment["NARRATOR_DAEMON__STATE_DIR"],
+        environment["NARRATOR_KEPT__FOLDER"],
+    }
+    made = re.findall(r"install -d (.*) \\", (ROOT / "Dockerfile").read_text())
+    assert made == ["-m 700 -o narrator -g narrator"]
 
 
 def test_everything_selects_the_pods() -> None:
@@ -232,6 +246,10 @@ def test_compose_shows_the_local_firebase_to_this_machine_alone() -> None:
     urls = [str(settings.storage_emulator), str(settings.firebase.database_url)]
     assert {re.findall(r":(\d+)", url)[0] for url in urls} == published
     assert _seconds(narrator["stop_grace_period"]) >= _grace() + FAREWELL
+    variables = dict(re.findall(r"(NARRATOR_\w+)=(\S+)", (ROOT / "Dockerfile").read_text()))
+    assert _known(variables) and narrator["read_only"]
+    written = {mount.split(":")[0] for mount in narrator["tmpfs"]}
+    assert written == {"/tmp", *variables.values()}
     arguments = set(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     assert set(firebase["build"]["args"]) <= arguments
 

@@ -11,6 +11,7 @@ _MONTH = (
     r"(?P<month>Jan(?:uary|\.)?|Feb(?:ruary|\.)?|Mar(?:ch|\.)?|Apr(?:il|\.)?|May|June?\.?|July?\.?"
     r"|Aug(?:ust|\.)?|Sept?(?:ember|\.)?|Oct(?:ober|\.)?|Nov(?:ember|\.)?|Dec(?:ember|\.)?)"
 )
+_MONTH_STARTS = tuple(name[:3] for name in MONTHS)
 _DAY = r"(?P<day>[12]?[0-9]|3[01])(?:st|nd|rd|th)?"
 _YEAR = r"(?P<year>[12][0-9]{3})"
 _HALF_DAY = r"(?P<half>[aApP])(?:\.? ?[mM]\.|[mM]\b)"
@@ -60,25 +61,31 @@ def _time(match: re.Match[str]) -> str:
 
 
 DATE_RULES = tuple(
-    Rule(re.compile(pattern), spoken)
-    for pattern, spoken in (
+    Rule(re.compile(pattern), spoken, needs)
+    for pattern, spoken, needs in (
         # 1776-07-04, 7/4/1776
-        (rf"{EDGE}{_YEAR}-(?P<m>[01][0-9])-(?P<d>[0-3][0-9])(?![\w-])", _numeric_date),
-        (rf"{EDGE}(?P<m>[0-3]?[0-9])/(?P<d>[0-3]?[0-9])/{_YEAR}(?![\w/])", _numeric_date),
+        (rf"{EDGE}{_YEAR}-(?P<m>[01][0-9])-(?P<d>[0-3][0-9])(?![\w-])", _numeric_date, ("-",)),
+        (rf"{EDGE}(?P<m>[0-3]?[0-9])/(?P<d>[0-3]?[0-9])/{_YEAR}(?![\w/])", _numeric_date, ("/",)),
         # July 4, 1776; 4 July 1776; the 4th of July; July 1776
-        (rf"\b{_MONTH} {_DAY}(?:,? {_YEAR})?{END}(?!{TO}[0-9])", _month_first),
+        (rf"\b{_MONTH} {_DAY}(?:,? {_YEAR})?{END}(?!{TO}[0-9])", _month_first, _MONTH_STARTS),
         (
             rf"(?P<the>\b[Tt]he )?(?<![\w.,/–-]){_DAY}(?: of)? {_MONTH}"
             rf"(?:,? {_YEAR}{END})?(?!\w)",
             _day_first,
+            _MONTH_STARTS,
         ),
-        (rf"\b{_MONTH}(?P<comma>,?) {_YEAR}{END}(?!{TO}[0-9])", _month_and_year),
+        (rf"\b{_MONTH}(?P<comma>,?) {_YEAR}{END}(?!{TO}[0-9])", _month_and_year, _MONTH_STARTS),
         # 5:30 p.m., 5 pm, 17:45, 17:45:10
-        (rf"{EDGE}(?P<hour>[01]?[0-9]|2[0-3])(?:[:.](?P<minute>[0-5][0-9]))? ?{_HALF_DAY}", _time),
+        (
+            rf"{EDGE}(?P<hour>[01]?[0-9]|2[0-3])(?:[:.](?P<minute>[0-5][0-9]))? ?{_HALF_DAY}",
+            _time,
+            ("m", "M"),
+        ),
         (
             rf"{EDGE}(?P<hour>[01]?[0-9]|2[0-4]):(?P<minute>[0-5][0-9])"
             rf"(?::(?P<second>[0-5][0-9]))?{END}",
             _time,
+            (":",),
         ),
     )
 )

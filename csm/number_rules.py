@@ -218,69 +218,93 @@ def _plain(match: re.Match[str]) -> str:
 
 
 _PHONES = tuple(
-    Rule(re.compile(pattern), spoken)
-    for pattern, spoken in (
+    Rule(re.compile(pattern), spoken, needs)
+    for pattern, spoken, needs in (
         # +44 20 7946 0958, 1-800-555-1234, (212) 555-1234, 555-1234
-        (r"(?<!\w)\+[0-9]{1,3}(?:[ -][0-9]{2,5}){2,5}(?![\w-])", _phone),
+        (r"(?<!\w)\+[0-9]{1,3}(?:[ -][0-9]{2,5}){2,5}(?![\w-])", _phone, ("+",)),
         (
             r"(?<![\w-])(?:1[ -])?(?:\([0-9]{3}\) ?|[0-9]{3}[ -.])?[0-9]{3}-[0-9]{4}(?![\w-])",
             _phone,
+            ("-",),
         ),
     )
 )
 
 _AMOUNTS = tuple(
-    Rule(re.compile(pattern), spoken)
-    for pattern, spoken in (
-        (rf"{EDGE}([0-9]{{1,4}}):([0-9]{{1,4}}){END}", _ratio),
-        (r"£([0-9]{1,6}),? ([0-9]{1,2})s\.?(?:,? (1?[0-9])d\b\.?)?(?!\w)", _old_money),
+    Rule(re.compile(pattern), spoken, needs)
+    for pattern, spoken, needs in (
+        (rf"{EDGE}([0-9]{{1,4}}):([0-9]{{1,4}}){END}", _ratio, (":",)),
+        (r"£([0-9]{1,6}),? ([0-9]{1,2})s\.?(?:,? (1?[0-9])d\b\.?)?(?!\w)", _old_money, ("£",)),
         (
             rf"(?:\b(?P<country>US|CA|AU|NZ|HK|C|A))?(?P<sign>[$£€¥₹]) ?"
             rf"(?P<amount>{_NUMBER})(?:{TO}(?P=sign)?(?P<upto>{_NUMBER}))?{_SCALE}",
             _money,
+            tuple(_CURRENCIES),
         ),
-        (rf"{EDGE}(?P<amount>{_NUMBER})(?P<upto>)(?P<scale>)(?P<short>) ?(?P<sign>[¢€£])", _money),
-        (rf"{EDGE}(?P<feet>[0-9]{{1,3}})' ?(?P<inches>1?[0-9])(?:\"|'')", _feet_and_inches),
+        (
+            rf"{EDGE}(?P<amount>{_NUMBER})(?P<upto>)(?P<scale>)(?P<short>) ?(?P<sign>[¢€£])",
+            _money,
+            ("¢", "€", "£"),
+        ),
+        (rf"{EDGE}(?P<feet>[0-9]{{1,3}})' ?(?P<inches>1?[0-9])(?:\"|'')", _feet_and_inches, ("'",)),
         (
             rf"{EDGE}(?P<feet>[0-9]{{1,3}}) ?ft\.? (?P<inches>1?[0-9]) ?in\b\.?",
             _feet_and_inches,
+            ("ft",),
         ),
         (
             rf"(?<![\w.,/])(?P<minus>-)?(?<![\w.,/])(?P<amount>{_NUMBER})(?:{TO}(?P<upto>{_NUMBER}))?"
             rf"(?P<gap> ?|-)(?P<unit>{_UNIT})(?!\w)\.?",
             _quantity,
+            (),
         ),
-        (rf"{EDGE}'?(?P<value>(?:[12][0-9])?[0-9]0)'?s\b", _decade),
+        (rf"{EDGE}'?(?P<value>(?:[12][0-9])?[0-9]0)'?s\b", _decade, ("0s", "0's")),
         (
             rf"{EDGE}(?P<value>[0-9]{{1,3}}(?:,[0-9]{{3}})?|[0-9]{{4,5}})"
             r" ?(?P<era>B\. ?C\. ?E\.|B\. ?C\.|A\. ?D\.|C\. ?E\.|BCE|BC|AD|CE)(?!\w)",
             _era,
+            ("B", "A", "CE", "C."),
         ),
-        (rf"{EDGE}({_NUMBER})(?: ?[–—] ?|-| - )({_NUMBER})(?![\w-]|[.,][0-9])", _range),
-        (r"(?<![0-9.,])([0-9]{1,3}(?:,[0-9]{3}){1,5}|[0-9]{1,15})(?:st|nd|rd|th)\b", _ordinal),
+        (
+            rf"{EDGE}({_NUMBER})(?: ?[–—] ?|-| - )({_NUMBER})(?![\w-]|[.,][0-9])",
+            _range,
+            ("-", "–", "—"),
+        ),
+        (
+            r"(?<![0-9.,])([0-9]{1,3}(?:,[0-9]{3}){1,5}|[0-9]{1,15})(?:st|nd|rd|th)\b",
+            _ordinal,
+            ("st", "nd", "rd", "th"),
+        ),
         (
             rf"{EDGE}(?:(?P<whole>[0-9]{{1,4}}) )?(?P<top>[0-9]{{1,4}})"
             r"/(?P<bottom>[0-9]{1,4})(?![\w/])",
             _fraction,
+            ("/",),
         ),
-        (r"(?<!\w)'([0-9]{2})(?![\w'])", lambda match: _two_digit_year(match[1])),
+        (r"(?<!\w)'([0-9]{2})(?![\w'])", lambda match: _two_digit_year(match[1]), ("'",)),
         (
             r"(?<![\w.,/'])(?:1[1-9]|20)[0-9]{2}(?:(?![\w/]|[.,][0-9])|(?=-[a-z]))",
             lambda match: year(int(match.group())),
+            (),
         ),
         (
             r"(?i:\b(?:in|since|year|by|until|from|around|circa|before|after|anno) )10[1-9][0-9]"
             + END,
             lambda match: f"{match.group()[:-4]}{year(int(match.group()[-4:]))}",
+            ("10",),
         ),
-        (r"(?<= [AP] M) ?[–—-] ?(?=[a-z])", lambda match: " to "),
-        (r"~ ?(?=[0-9])", lambda match: "about "),
-        (r"(?<![^ (])-(?=\.?[0-9])", lambda match: "minus "),
-        (r"(?:No\. ?|#)(?=[0-9])", lambda match: "number "),
-        (r"(?<=[A-Za-z])-(?=[0-9])", lambda match: " "),
-        (r"(?<=[0-9])(?: ?[xX] ?|×)(?=[0-9])", lambda match: " by "),
-        (r"(?<![0-9])[0-9]{1,3}(?:,[0-9]{3}){1,5}(?:\.[0-9]{1,18})?(?![0-9]|,[0-9])", _plain),
-        (r"[0-9]{1,18}(?:\.[0-9]{1,18}){1,6}|(?<![0-9])\.[0-9]{1,18}|[0-9]{1,4096}", _plain),
+        (r"(?<= [AP] M) ?[–—-] ?(?=[a-z])", lambda match: " to ", (" A M", " P M")),
+        (r"~ ?(?=[0-9])", lambda match: "about ", ("~",)),
+        (r"(?<![^ (])-(?=\.?[0-9])", lambda match: "minus ", ("-",)),
+        (r"(?:No\. ?|#)(?=[0-9])", lambda match: "number ", ("No", "#")),
+        (r"(?<=[A-Za-z])-(?=[0-9])", lambda match: " ", ("-",)),
+        (r"(?<=[0-9])(?: ?[xX] ?|×)(?=[0-9])", lambda match: " by ", ("x", "X", "×")),
+        (
+            r"(?<![0-9])[0-9]{1,3}(?:,[0-9]{3}){1,5}(?:\.[0-9]{1,18})?(?![0-9]|,[0-9])",
+            _plain,
+            (",",),
+        ),
+        (r"[0-9]{1,18}(?:\.[0-9]{1,18}){1,6}|(?<![0-9])\.[0-9]{1,18}|[0-9]{1,4096}", _plain, ()),
     )
 )
 

@@ -33,10 +33,18 @@ _OPENER_FOLLOWS = re.compile(
 
 @dataclass(frozen=True)
 class Rule:
-    """One way of writing and its spoken form."""
+    """One way of writing and its spoken form.
+
+    Attributes:
+        pattern: the way of writing.
+        spoken: from its match to the words.
+        needs: one of these is in all that the pattern matches, and most text has none of them:
+            looking for them takes a hundredth of the pattern's time. Empty: always tried.
+    """
 
     pattern: re.Pattern[str]
     spoken: Callable[[re.Match[str]], str]
+    needs: tuple[str, ...] = ()
 
 
 def apply(rules: Iterable[Rule], text: str) -> str:
@@ -45,7 +53,8 @@ def apply(rules: Iterable[Rule], text: str) -> str:
     The words get a capital where they open a sentence, so that the sentence is found later.
     """
     for rule in rules:
-        text = rule.pattern.sub(partial(_in_place, rule.spoken), text)
+        if not rule.needs or any(need in text for need in rule.needs):
+            text = rule.pattern.sub(partial(_in_place, rule.spoken), text)
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from string import ascii_uppercase
 
 from csm.rules import Rule, apply, closing_dot, closing_dot_before_opener
 from csm.spoken_numbers import month
@@ -169,40 +170,63 @@ def _table(words: dict[str, str]) -> str:
     return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
 
 
-_ADDRESS = re.compile(rf"https?://|www\.|@|{_TOP}\b", re.IGNORECASE)
+def _stopped(*words: str) -> tuple[str, ...]:
+    return tuple(f"{word}." for word in words)
+
+
+_CAPITAL_STOPS = _stopped(*ascii_uppercase)
+# What no address is without; a stop inside a word is rare in prose.
+_ADDRESS = re.compile(r"[.][A-Za-z0-9]|@|://")
 _ADDRESSES = (
-    Rule(re.compile(r"\bhttps?://[^\s<>\"']{1,2000}", re.IGNORECASE), _address),
+    Rule(re.compile(r"\bhttps?://[^\s<>\"']{1,2000}", re.IGNORECASE), _address, ("://",)),
     Rule(
         re.compile(rf"(?<![\w.+%-])[\w.+%-]{{1,64}}@{_HOST}\.[A-Za-z]{{2,12}}\b"),
         _address,
+        ("@",),
     ),
     Rule(re.compile(rf"(?<![\w.-])(?:www\.{_HOST}|{_HOST}{_TOP})\b{_PATH}(?!\w)"), _address),
 )
 
 _STOPPED = (
-    Rule(re.compile(r"&c\."), lambda match: f"et cetera{closing_dot(match)}"),
-    Rule(re.compile(r"\b[Ee]\. ?g\.,?"), lambda match: "for example,"),
-    Rule(re.compile(r"\b[Ii]\. ?e\.,?"), lambda match: "that is,"),
-    Rule(re.compile(rf"\b({_table(_TITLES)})\."), lambda match: _TITLES[match[1]]),
+    Rule(re.compile(r"&c\."), lambda match: f"et cetera{closing_dot(match)}", ("&c.",)),
+    Rule(re.compile(r"\b[Ee]\. ?g\.,?"), lambda match: "for example,", ("g.",)),
+    Rule(re.compile(r"\b[Ii]\. ?e\.,?"), lambda match: "that is,", ("i.", "I.")),
+    Rule(
+        re.compile(rf"\b({_table(_TITLES)})\."),
+        lambda match: _TITLES[match[1]],
+        _stopped(*_TITLES),
+    ),
     # "Baker St." but "St. Paul": a street follows its name.
     Rule(
         re.compile(r"(?<=[a-z] )St\.(?!\s+[A-Z])"),
         lambda match: f"Street{closing_dot(match)}",
+        ("St.",),
     ),
     Rule(
         re.compile(rf"\b({_table(_TITLES_BEFORE_NAME)})\.(?=\s+[A-Z])"),
         lambda match: _TITLES_BEFORE_NAME[match[1]],
+        _stopped(*_TITLES_BEFORE_NAME),
     ),
-    Rule(re.compile(rf"\b({_table(_LABELS)}|Vols?|Figs?|Ch|Chap|Sec|Art)\. ?(?=[0-9])"), _label),
+    Rule(
+        re.compile(rf"\b({_table(_LABELS)}|Vols?|Figs?|Ch|Chap|Sec|Art)\. ?(?=[0-9])"),
+        _label,
+        _stopped(*_LABELS, "Vol", "Vols", "Fig", "Figs", "Ch", "Chap", "Sec", "Art"),
+    ),
     Rule(
         re.compile(r"\b(?:Jan|Feb|Apr|Aug|Sept?|Oct|Nov|Dec)\.(?! ?[0-9])"),
         lambda match: month(match.group()),
+        _stopped("Jan", "Feb", "Apr", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"),
     ),
-    Rule(re.compile(rf"\b({_table(_ABBREVIATIONS)}|Etc|Dept|Approx)\."), _abbreviation),
-    Rule(re.compile(r"\b(?:Ph\. ?D\.|(?:[A-Z]\.){2,6})(?![a-z])"), _spelled),
+    Rule(
+        re.compile(rf"\b({_table(_ABBREVIATIONS)}|Etc|Dept|Approx)\."),
+        _abbreviation,
+        _stopped(*_ABBREVIATIONS, "Etc", "Dept", "Approx"),
+    ),
+    Rule(re.compile(r"\b(?:Ph\. ?D\.|(?:[A-Z]\.){2,6})(?![a-z])"), _spelled, _CAPITAL_STOPS),
     Rule(
         re.compile(r"(?<![0-9\w])(?<![0-9] )([ap])\. ?m\."),
         lambda match: f"{match[1].upper()} M{closing_dot(match)}",
+        ("m.",),
     ),
     # J. R. R. Tolkien; John F. Kennedy. "Plan B. The" stays a sentence's end.
     Rule(
@@ -211,6 +235,7 @@ _STOPPED = (
             r"(?!(?:He|She|It|They|We|You|The|But|And|In|On|At|When|Then|There|This)\b)"
         ),
         _initial,
+        _CAPITAL_STOPS,
     ),
 )
 # Any stop that the rules above could mean; most paragraphs have none.
@@ -222,8 +247,9 @@ _UNSTOPPED = (
     Rule(
         re.compile(rf"\b({_table(_TITLES)}|St)(?=\s[A-Z][a-z])"),
         lambda match: _TITLES.get(match[1], "Saint"),
+        (*_TITLES, "St"),
     ),
-    Rule(re.compile(r"\bvs?\b(?!\.)(?<=[a-z ]vs)"), lambda match: "versus"),
+    Rule(re.compile(r"\bvs?\b(?!\.)(?<=[a-z ]vs)"), lambda match: "versus", ("vs",)),
 )
 
 
@@ -251,8 +277,8 @@ _AROUND_SYMBOLS = (
     Rule(re.compile(r"(?<= )<(?= )"), lambda match: "is less than"),
     Rule(re.compile(r"(?<= )>(?= )"), lambda match: "is greater than"),
     Rule(re.compile(rf"#(?={_LETTERS})"), lambda match: "hashtag "),
-    Rule(re.compile(r"\b([Aa]nd)/([Oo]r)\b"), lambda match: f"{match[1]} {match[2]}"),
-    Rule(re.compile(r"\bw/o\b"), lambda match: "without"),
-    Rule(re.compile(r"\bw/(?= ?\w)"), lambda match: "with "),
-    Rule(re.compile(r"(?<=[a-z])/(?=[a-z])"), lambda match: " or "),
+    Rule(re.compile(r"\b([Aa]nd)/([Oo]r)\b"), lambda match: f"{match[1]} {match[2]}", ("/",)),
+    Rule(re.compile(r"\bw/o\b"), lambda match: "without", ("w/o",)),
+    Rule(re.compile(r"\bw/(?= ?\w)"), lambda match: "with ", ("w/",)),
+    Rule(re.compile(r"(?<=[a-z])/(?=[a-z])"), lambda match: " or ", ("/",)),
 )

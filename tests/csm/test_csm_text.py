@@ -8,6 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from csm import date_rules, number_rules, roman_numerals, word_rules
+from csm.rules import Rule
 from csm.text import NothingToSpeak, Segment, latin_share, normalise, segment
 
 TABLE = Path(__file__).parents[1] / "data" / "normalisation.tsv"
@@ -318,3 +320,31 @@ def test_prose_is_normalised_fast() -> None:
     started = time.process_time()
     segment(text)
     assert len(text) / (time.process_time() - started) > 200_000
+
+
+def every_rule() -> list[Rule]:
+    rooms = (word_rules, number_rules, date_rules, roman_numerals)
+    tables = [value for room in rooms for value in vars(room).values() if isinstance(value, tuple)]
+    return [rule for table in tables for rule in table if isinstance(rule, Rule)]
+
+
+def check_needs(text: str) -> None:
+    for rule in every_rule():
+        if rule.needs and not any(need in text for need in rule.needs):
+            found = rule.pattern.search(text)
+            assert found is None, (rule.pattern.pattern, found)
+
+
+def test_what_a_rule_needs_is_in_all_that_it_matches() -> None:
+    assert sum(bool(rule.needs) for rule in every_rule()) > 40
+    for case in table():
+        # Piece by piece, as the rest of a line can hold what is needed by chance.
+        words = case.written.split()
+        for start in range(len(words)):
+            for size in range(1, 6):
+                check_needs(" ".join(words[start : start + size]))
+
+
+@given(st.text("0123456789 .,:;/-–'\"°%$£€#~+xXABCDEGMNPSTaceghimnoprstvw&", max_size=16))
+def test_what_a_rule_needs_is_in_anything_that_it_matches(text: str) -> None:
+    check_needs(text)

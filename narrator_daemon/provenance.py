@@ -237,20 +237,27 @@ class Finding:
         }
 
 
-def find(path: Path, keys: Sequence[NamedKey], known: Mapping[int, str]) -> Finding:
+def find(
+    path: Path,
+    keys: Sequence[NamedKey],
+    known: Mapping[int, str],
+    *,
+    thorough: bool = False,
+) -> Finding:
     """Search a file for the marks of any books, in bounded memory.
 
     Args:
         path: the file.
         keys: to try; each makes what is found a little less sure.
         known: index → book; an empty one searches without candidates.
+        thorough: as for ``watermark.detect``.
 
     Raises:
         Unreadable: the file cannot be read.
     """
     with open_audio(path) as audio:
         detector = watermark.Detector(
-            audio.rate, [each.key for each in keys], sorted(known) or None
+            audio.rate, [each.key for each in keys], sorted(known) or None, thorough=thorough
         )
         for block in audio.blocks():
             detector.feed(at_most_two(block))

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from narrator_daemon import provenance
     from narrator_daemon.keys import NamedKey
 
+ThoroughOption = Annotated[
+    bool,
+    typer.Option(
+        "--thorough",
+        help="Where nothing is found, search on, for marks whose pilot was attacked: "
+        "a quarter of the file's length.",
+    ),
+]
+
 app = typer.Typer(no_args_is_help=True, help="Find and make watermarks.")
 keys_app = typer.Typer(no_args_is_help=True, help="Watermark keys.")
 
@@ -30,6 +39,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="Watermark keys.")
 def detect(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    thorough: ThoroughOption = False,
     config_file: ConfigOption = None,
 ) -> None:
     """Say which book each file was made from: exit 0 all found, 1 not, 2 unreadable.
@@ -41,10 +51,10 @@ def detect(
     settings = load_settings(config_file)
     with _told():
         keys = _keys_or_public(settings)
-        findings = [
-            provenance.find(file, keys, provenance.known_marks(settings, file.parent))
-            for file in files
-        ]
+        findings = []
+        for file in files:
+            known = provenance.known_marks(settings, file.parent)
+            findings.append(provenance.find(file, keys, known, thorough=thorough))
     if as_json:
         print(json.dumps([finding.as_record() for finding in findings]))
     else:
@@ -56,6 +66,7 @@ def detect(
 def verify(
     book_id: Annotated[str, typer.Argument(metavar="BOOK_ID")],
     file: Annotated[Path, typer.Argument(metavar="FILE")],
+    thorough: ThoroughOption = False,
     config_file: ConfigOption = None,
 ) -> None:
     """Say whether a file was made from a book: exit 0 it was, 1 not so far as can be told, 2 error.
@@ -68,7 +79,7 @@ def verify(
     with _told():
         keys = _keys_or_public(settings)
         index = provenance.index_of(settings, file.parent, book_id)
-        finding = provenance.find(file, keys, {index: book_id})
+        finding = provenance.find(file, keys, {index: book_id}, thorough=thorough)
     source = finding.of_book(index)
     if source is None:
         others = ", ".join(each.name for each in finding.sources)

@@ -220,7 +220,10 @@ def _gpu(device: str | None) -> Iterator[GaugeMetricFamily]:
     torch = sys.modules.get("torch")
     if torch is None or device is None or not device.startswith("cuda"):
         return
-    free, total = torch.cuda.mem_get_info(device)
+    try:
+        free, total = torch.cuda.mem_get_info(device)
+    except RuntimeError:
+        return  # a GPU that is lost must not take the other numbers with it
     for name, text, value in (
         ("narrator_gpu_memory_bytes", "Memory of the GPU.", total),
         ("narrator_gpu_memory_used_bytes", "Memory in use, by anyone.", total - free),
@@ -233,8 +236,8 @@ def _gpu(device: str | None) -> Iterator[GaugeMetricFamily]:
         yield GaugeMetricFamily(name, text, value=float(value))
     try:
         busy = torch.cuda.utilization(device) / 100
-    except (ImportError, RuntimeError):
-        return  # NVIDIA's management library for Python is not installed
+    except Exception:
+        return  # NVIDIA's management library is missing, or does not know it of this GPU
     yield GaugeMetricFamily(
         "narrator_gpu_utilization_ratio", "Share of time in which a kernel ran.", value=busy
     )

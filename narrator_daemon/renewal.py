@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from math import inf
 
 from narrator_daemon import book as books
 from narrator_daemon import logs
@@ -32,6 +34,7 @@ class Renewer:
 
     Attributes:
         renewed: how many URLs it has renewed.
+        behind: whether the last round ended before all was done.
     """
 
     def __init__(
@@ -41,17 +44,21 @@ class Renewer:
         self._store = store
         self._clock = clock
         self.renewed = 0
+        self.behind = False
+        # What cannot be renewed is looked at once, and anew when all else is done.
+        self._passed_over: set[str] = set()
 
     @property
     def pause_seconds(self) -> float:
         """Seconds between two rounds: ten in the third of a life in which a URL is renewed."""
         return min(3600.0, max(1.0, self._store.signed_seconds / 30))
 
-    def round(self, *, everything: bool = False) -> int:
+    def round(self, *, everything: bool = False, seconds: float = inf) -> int:
         """Renew what has a third of its life left, or less; gives how many.
 
         Args:
             everything: renew all URLs that can expire, such as after the signing key was changed.
+            seconds: after which the round ends; the next goes on from there.
 
         Raises:
             Unavailable: database or storage did not answer; the next round goes on.
@@ -59,21 +66,26 @@ class Renewer:
         life = int(self._store.signed_seconds * 1000)
         # What is signed from now on expires later than this, and so leaves the query.
         until = self._clock() + (life - 1 if everything else life // 3)
-        renewed, passed_over = 0, set[str]()
+        renewed, ends_at = 0, time.monotonic() + seconds
+        self.behind = True
         while True:
             with database_errors(self._project.books_path):
                 # Books without the field sort before every number.
                 by_expiry = self._project.books().order_by_child(books.URL_EXPIRES_AT)
                 due = by_expiry.start_at(1).end_at(until)
-                page = children(due.limit_to_first(_PAGE + len(passed_over)).get())
-            new = page.keys() - passed_over
+                page = children(due.limit_to_first(_PAGE + len(self._passed_over)).get())
+            new = page.keys() - self._passed_over
             if not new:
+                self._passed_over.clear()
+                self.behind = False
                 return renewed
             for book_id in sorted(new):
                 if self._renew(book_id, page[book_id]):
                     renewed += 1
                 else:
-                    passed_over.add(book_id)
+                    self._passed_over.add(book_id)
+                if time.monotonic() >= ends_at:
+                    return renewed
 
     def _renew(self, book_id: str, record: object) -> bool:
         path = record.get(books.PATH) if isinstance(record, dict) else None

@@ -57,6 +57,9 @@ _STATE_SECONDS = 1.0
 #: Seconds in which the last answers are sent after the grace period.
 _FAREWELL_SECONDS = 5.0
 
+#: Seconds of renewing URLs at a stretch: a long one would pass for a loop that hangs.
+_RENEWAL_SECONDS = 60.0
+
 #: Seconds between sweeps.
 _SWEEP_SECONDS = 3600.0
 
@@ -414,7 +417,9 @@ class Worker:
         return _SWEEP_SECONDS
 
     def _renew(self) -> float:
-        self._renewer.round()
+        self._renewer.round(seconds=_RENEWAL_SECONDS)
+        if self._renewer.behind:
+            return 0.0
         return self._renewer.pause_seconds * random.uniform(0.75, 1.25)  # noqa: S311
 
     def _check_database(self) -> None:

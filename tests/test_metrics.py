@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import promql_parser
@@ -79,6 +81,38 @@ def test_slots_and_counters_are_read_when_they_are_asked_for() -> None:
     assert value(made, "narrator_upload_retries_total") == 2
     assert value(made, "narrator_url_renewals_total") == 5
     assert value(made, "narrator_oldest_request_age_seconds") == 12.5
+
+
+class _Cuda:
+    """A GPU of 80 GB, 10 of them in use."""
+
+    utilization_error: Exception | None = None
+
+    def mem_get_info(self, _device: str) -> tuple[int, int]:
+        return 70 * 10**9, 80 * 10**9
+
+    def memory_reserved(self, _device: str) -> int:
+        return 8 * 10**9
+
+    def utilization(self, _device: str) -> int:
+        if self.utilization_error is not None:
+            raise self.utilization_error
+        return 93
+
+
+def test_the_gpu_is_read_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = _Cuda()
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    made = metrics(condition(device="cuda:0"))
+    assert {name: value(made, name) for name in GPU} == {
+        "narrator_gpu_memory_bytes": 80e9,
+        "narrator_gpu_memory_used_bytes": 10e9,
+        "narrator_gpu_memory_reserved_bytes": 8e9,
+        "narrator_gpu_utilization_ratio": 0.93,
+    }
+    cuda.utilization_error = ModuleNotFoundError("pynvml")
+    assert value(made, "narrator_gpu_utilization_ratio") is None
+    assert value(made, "narrator_gpu_memory_used_bytes") == 10e9
 
 
 def test_what_is_wrong_can_be_told_apart() -> None:

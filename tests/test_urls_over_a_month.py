@@ -158,6 +158,21 @@ def test_no_url_dies_in_a_month_whatever_happens_to_its_book(world: World) -> No
     assert after["again"]["narrativeAudioPath"] != before["again"]["narrativeAudioPath"]
 
 
+def test_a_long_renewal_is_done_in_stretches(world: World) -> None:
+    for number in range(5):
+        world.narrate(f"b{number}")
+    world.frontend.node("books", "b1").update({"narrativeAudioPath": "not/its/own.wav"})
+    world.now += 6 * DAY
+    renewer = world.renewers[0]
+    stretches = []
+    while True:
+        stretches.append(renewer.round(seconds=0))
+        if not renewer.behind:
+            break
+    assert stretches == [1, 0, 1, 1, 1, 0]
+    assert world.renewers[1].round() == 0
+
+
 class _Keyless:
     """Credentials as workload identity gives them: a token, and no key to sign with."""
 

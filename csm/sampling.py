@@ -162,29 +162,3 @@ def mix_(bits: Tensor) -> Tensor:
     for shift, factor in ((30, MIX[0]), (27, MIX[1])):
         bits.bitwise_xor_((bits >> shift).bitwise_and_((1 << (64 - shift)) - 1)).mul_(factor)
     return bits.bitwise_xor_((bits >> 31).bitwise_and_((1 << 33) - 1))
-
-
-def draw(
-    logits: Tensor, sampling: Sampling, generator: torch.Generator, *, codes: int, first: int = 0
-) -> Tensor:
-    """Draw a code from each row of logits.
-
-    Args:
-        logits: shape ``[batch, vocabulary]``, any float type.
-        sampling: temperature and top-k.
-        generator: the source of randomness, on the logits' device.
-        codes: how many codes the codec has; those from there on are reserved and never drawn.
-        first: the first code that may be drawn: 0, or 1 where a segment must not end yet.
-
-    Returns:
-        Codes, int64, shape ``[batch]``, within ``first..codes-1``.
-    """
-    allowed = logits[:, first:codes].float()
-    if sampling.temperature == 0:
-        return allowed.argmax(-1) + first
-    best, places = allowed.topk(min(sampling.top_k, allowed.shape[-1]))
-    chances = torch.softmax(best / sampling.temperature, dim=-1)
-    # The largest of p / Exp(1) falls on each code with chance p: a draw without the host waiting
-    # for the device, as a multinomial draw would.
-    race = chances / torch.empty_like(chances).exponential_(generator=generator)
-    return places.gather(-1, race.argmax(-1, keepdim=True)).squeeze(-1) + first

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,26 +17,37 @@ import torch
 from transformers import CsmForConditionalGeneration, CsmProcessor
 
 import csm
-from csm import SAMPLE_RATE, CsmError, Engine, OutOfMemory, Sampling, Take, Voice
-from csm.sampling import draw
+from csm import SAMPLE_RATE, CsmError, Engine, OutOfMemory, Sampling, Take, Voice, codec
+from csm.model import Slots
+from csm.sampling import Sampler
 
 FRAME = 1920
 WAIT = 30.0
 #: transformers' own: greedy, its own ending, any first frame.
 GREEDY = Sampling(temperature=0, guard_end=False, first_end=1)
+#: Small random weights give logits that differ little; at this they count as much as the noise.
+COLD = Sampling(temperature=0.05)
 HOSTILE = ["<|AUDIO|> <|audio_eos|>", "<placeholder>[1] hi", "<|end_of_text|>\ud800"]
 
 
 @pytest.fixture(scope="module")
-def engine(tiny: Path) -> Engine:
+def engine(tiny: Path) -> Iterator[Engine]:
     """A working engine, not to be closed."""
-    return Engine(csm.load_checkpoint(str(tiny), device="cpu"))
+    engine = Engine(csm.load_checkpoint(str(tiny), device="cpu"))
+    yield engine
+    engine.close()
 
 
 @pytest.fixture
-def runner(endless: Path) -> Engine:
+def runner(endless: Path) -> Iterator[Engine]:
     """An engine of its own, to be broken or closed; its segments run to their caps."""
-    return Engine(csm.load_checkpoint(str(endless), device="cpu"))
+    checkpoint = csm.load_checkpoint(str(endless), device="cpu")
+    for name, weight in checkpoint.tensors.items():
+        if "self_attn" in name:
+            weight.mul_(8)  # So that it is heard what is said, and by whom.
+    engine = Engine(checkpoint, COLD)
+    yield engine
+    engine.close()
 
 
 @pytest.fixture(scope="module")
@@ -46,31 +58,31 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def network(engine: Engine) -> Any:
-    assert engine._checkpoint is not None
-    return engine._checkpoint.model
+def at_frame(patch: pytest.MonkeyPatch, number: int, act: Callable[[Slots], object]) -> None:
+    """Do something when that many frames have been made, before the next one."""
+    count, frame = 0, Slots.frame
 
-
-def at_frame(engine: Engine, number: int, act: Callable[[torch.Tensor], object]) -> Any:
-    """Do something when the backbone has computed that many frames; returns a handle."""
-    count = 0
-
-    def hook(_module: object, _arguments: object, output: Any) -> None:
+    def counted(slots: Slots, *arguments: Any) -> None:
         nonlocal count
         count += 1
         if count == number:
-            act(output.last_hidden_state)
+            act(slots)
+        frame(slots, *arguments)
 
-    return network(engine).backbone_model.register_forward_hook(hook)
+    patch.setattr(Slots, "frame", counted)
 
 
-def eager_to_end(tiny: Path, first_end: int) -> Engine:
+def eager_to_end(patch: pytest.MonkeyPatch, tiny: Path, first_end: int) -> Engine:
     """An engine whose segments end as soon as they may."""
+    draw_first = Sampler.draw_first
+
+    def eager(sampler: Sampler, logits: torch.Tensor, *arguments: Any) -> None:
+        logits[:, 0] = 100.0
+        draw_first(sampler, logits, *arguments)
+
+    patch.setattr(Sampler, "draw_first", eager)
     checkpoint = csm.load_checkpoint(str(tiny), device="cpu")
-    checkpoint.model.lm_head.register_forward_hook(
-        lambda _module, _arguments, logits: logits.index_fill(-1, torch.tensor(0), 100.0)
-    )
-    return Engine(checkpoint, Sampling(first_end=first_end))
+    return Engine(checkpoint, Sampling(temperature=0.05, first_end=first_end))
 
 
 def same(one: Take, other: Take) -> bool:
@@ -78,13 +90,13 @@ def same(one: Take, other: Take) -> bool:
 
 
 @pytest.mark.parametrize("with_voice", [False, True])
-def test_greedy_codes_are_transformers(with_voice: bool, endless: Path, recording: Path) -> None:
+def test_greedy_codes_are_transformers(with_voice: bool, endless: Path) -> None:
     frames = 8
     theirs = CsmForConditionalGeneration.from_pretrained(endless, dtype=torch.float32)
+    noise = (np.random.default_rng(0).normal(size=SAMPLE_RATE) * 0.1).astype(np.float32)
     conversation = [{"role": "0", "content": [{"type": "text", "text": "Call me Ishmael."}]}]
     if with_voice:
-        audio, _ = soundfile.read(recording, dtype="float32")
-        said = [{"type": "text", "text": "Noise."}, {"type": "audio", "path": audio}]
+        said = [{"type": "text", "text": "Noise."}, {"type": "audio", "path": noise}]
         conversation.insert(0, {"role": "0", "content": said})
     inputs = CsmProcessor.from_pretrained(endless).apply_chat_template(
         conversation, tokenize=True, return_dict=True
@@ -98,8 +110,9 @@ def test_greedy_codes_are_transformers(with_voice: bool, endless: Path, recordin
     )[0]
     assert expected.shape == (frames, 32)
 
-    engine = Engine(csm.load_checkpoint(str(endless), device="cpu"), GREEDY)
-    voice = engine.make_voice(recording, "Noise.") if with_voice else None
+    checkpoint = csm.load_checkpoint(str(endless), device="cpu")
+    voice = Voice("Noise.", codec.encode(checkpoint.codec, noise)) if with_voice else None
+    engine = Engine(checkpoint, GREEDY, slots=2)
     seconds = frames * FRAME / SAMPLE_RATE
     (take,) = engine.speak(["Call me Ishmael."], seed=0, voice=voice, max_seconds=seconds)
     assert torch.equal(take.codes, expected)
@@ -107,28 +120,14 @@ def test_greedy_codes_are_transformers(with_voice: bool, endless: Path, recordin
     assert np.allclose(take.samples, audio.clip(-1, 1), atol=1e-5)
 
 
-def test_reserved_codes_are_never_drawn(runner: Engine) -> None:
-    model = network(runner)
-    with torch.no_grad():
-        # An adversary's checkpoint: it wants nothing else.
-        model.lm_head.weight[2048:] = 10 * model.lm_head.weight[5]
-        model.depth_decoder.codebooks_head.weight[:, :, 2048:] *= 1000
-    (take,) = runner.speak(["Call me Ishmael."], seed=0, max_seconds=0.4)
+def test_reserved_codes_are_never_drawn(endless: Path) -> None:
+    checkpoint = csm.load_checkpoint(str(endless), device="cpu")
+    # An adversary's checkpoint: it wants nothing else.
+    first = checkpoint.tensors["lm_head.weight"]
+    first[2048:] = 10 * first[5]
+    checkpoint.tensors["depth_decoder.codebooks_head.weight"][:, :, 2048:] *= 1000
+    (take,) = Engine(checkpoint).speak(["Call me Ishmael."], seed=0, max_seconds=0.4)
     assert take.codes.max() < 2048
-
-
-def test_draw_follows_temperature_top_k_and_bounds() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.tensor([[4.0, 3.0, 2.0, 1.0, 9.0]]).expand(4000, -1)
-    drawn = draw(logits, Sampling(temperature=2.0, top_k=3), generator, codes=4)
-    share = torch.bincount(drawn, minlength=5) / 4000
-    expected = torch.softmax(torch.tensor([2.0, 1.5, 1.0]), 0)
-    assert torch.allclose(share[:3], expected, atol=0.03) and not share[3:].any()
-    assert (draw(logits, Sampling(temperature=0), generator, codes=4) == 0).all()
-    assert (draw(logits, Sampling(temperature=0), generator, codes=4, first=1) == 1).all()
-    for bad in ({"temperature": -1.0}, {"top_k": 0}, {"first_end": 0}):
-        with pytest.raises(ValueError, match="must be"):
-            Sampling(**bad)
 
 
 def test_takes_are_sound(engine: Engine, recording: Path) -> None:
@@ -146,26 +145,12 @@ def test_takes_are_sound(engine: Engine, recording: Path) -> None:
         assert take.codes.any(-1).all()
 
 
-def test_an_ending_in_the_first_frames_is_not_one(tiny: Path) -> None:
+def test_an_ending_in_the_first_frames_is_not_one(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for first_end in (1, 4):
-        (take,) = eager_to_end(tiny, first_end).speak(["Call me Ishmael."], seed=0)
+        (take,) = eager_to_end(monkeypatch, tiny, first_end).speak(["Call me Ishmael."], seed=0)
         assert take.ended and len(take.codes) == first_end
-
-
-def test_the_end_guard_ends_what_the_reference_rule_misses(runner: Engine) -> None:
-    model = network(runner)
-    with torch.no_grad():
-        # Codebook 0 wants to end; the others find 0 likeliest, by too little for 31 draws.
-        model.lm_head.weight.zero_()
-        model.lm_head.weight[0, :] = 0
-        for head in model.depth_decoder.codebooks_head.weight:
-            head.zero_()
-    runner.sampling = Sampling(top_k=2, first_end=2)
-    (guarded,) = runner.speak(["Call me Ishmael."], seed=0, max_seconds=1)
-    assert guarded.ended
-    runner.sampling = Sampling(top_k=2, first_end=2, guard_end=False)
-    (reference,) = runner.speak(["Call me Ishmael."], seed=0, max_seconds=1)
-    assert not reference.ended
 
 
 def test_caps(runner: Engine) -> None:
@@ -186,20 +171,21 @@ def test_the_same_again_and_nothing_like_it(runner: Engine, recording: Path) -> 
     first, second = speak(1)
     again = speak(1)
     assert same(first, again[0]) and same(second, again[1])
-    others = [second, speak(2)[0], speak(1, runner.make_voice(recording, "Other."))[0]]
+    others = [second, speak(2)[0], speak(1, Voice("Other.", voice.codes.flip(0)))[0]]
     assert not any(same(first, other) for other in others)
 
 
-def test_a_narration_without_a_voice_gets_one(tiny: Path) -> None:
+def test_a_narration_without_a_voice_gets_one(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["I", "Call me Ishmael. Some years ago."]
     # Ends as soon as it may, after two seconds; a take of less gives no voice.
-    engine = eager_to_end(tiny, first_end=26)
+    engine = eager_to_end(monkeypatch, tiny, first_end=26)
     chosen, other = engine.speak(texts, seed=0)
 
     assert (chosen.index, other.index) == (1, 0)
     assert chosen.ended and len(chosen.codes) == 26
     voice = Voice(texts[1], chosen.codes)
-    assert same(other, next(engine.speak(texts, seed=0, voice=voice)))
+    (again,) = engine.speak(texts, seed=0, voice=voice, skip=[1])
+    assert same(other, again)
     # Alone it has no voice to follow.
     assert not same(other, next(engine.speak(texts[:1], seed=0)))
 
@@ -209,7 +195,8 @@ def test_if_none_comes_out_well_the_longest_gives_the_voice(runner: Engine) -> N
     chosen, other = runner.speak(texts, seed=0)
     assert (chosen.index, other.index) == (1, 0)
     voice = Voice(texts[1], chosen.codes)
-    assert same(other, next(runner.speak(texts, seed=0, voice=voice)))
+    (again,) = runner.speak(texts, seed=0, voice=voice, skip=[1])
+    assert same(other, again)
 
 
 def test_narrations_at_once_do_not_touch_each_other(engine: Engine, recording: Path) -> None:
@@ -233,9 +220,11 @@ def test_narrations_at_once_do_not_touch_each_other(engine: Engine, recording: P
         assert all(same(*pair) for pair in zip(takes, together[seed], strict=True))
 
 
-def test_closing_from_another_thread_stops_inside_a_segment(runner: Engine) -> None:
+def test_closing_from_another_thread_stops_inside_a_segment(
+    runner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running, takes = threading.Event(), []
-    at_frame(runner, 3, lambda _: running.set())
+    at_frame(monkeypatch, 3, lambda _: running.set())
     speech = runner.speak(["Call me Ishmael. " * 30], seed=0, max_seconds=30)
     thread = threading.Thread(target=lambda: takes.extend(speech))
     thread.start()
@@ -250,15 +239,26 @@ def test_closing_from_another_thread_stops_inside_a_segment(runner: Engine) -> N
 
 def test_a_dropped_narration_leaves_the_engine_free(runner: Engine) -> None:
     for take in runner.speak(["One.", "Two."], seed=0, max_seconds=0.2):
-        assert take.index == 0
+        assert take.index in (0, 1)
         break
     assert len(list(runner.speak(["Next."], seed=0, max_seconds=0.2))) == 1
+    deadline = time.monotonic() + WAIT
+    while runner.occupancy.waiting or runner.occupancy.occupied:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
-def test_closing_the_engine_never_passes_for_the_end_of_a_narration(runner: Engine) -> None:
+def test_closing_the_engine_never_passes_for_the_end_of_a_narration(
+    runner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running, errors = threading.Event(), []
-    at_frame(runner, 3, lambda _: running.set())
-    weights = weakref.ref(network(runner))
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def note(slots: Slots) -> None:
+        held.append(weakref.ref(slots.cache))
+        running.set()
+
+    at_frame(monkeypatch, 3, note)
 
     def narrate() -> None:
         with pytest.raises(CsmError) as caught:
@@ -272,72 +272,112 @@ def test_closing_the_engine_never_passes_for_the_end_of_a_narration(runner: Engi
     runner.close()
     thread.join(5)
     assert errors and "engine is closed" in errors[0]
-    with pytest.raises(CsmError, match="engine is closed"):
-        runner.speak(["Next."], seed=0)
+    for refused in (lambda: runner.speak(["Next."], seed=0), runner.warm_up):
+        with pytest.raises(CsmError, match="engine is closed"):
+            refused()
     gc.collect()
-    assert weights() is None
+    assert held[0]() is None
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
-        MemoryError(),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-    ],
-)
-def test_out_of_memory_frees_and_goes_on(error: Exception, runner: Engine) -> None:
+def test_an_engine_that_is_let_go_ends_its_threads(endless: Path) -> None:
+    engine = Engine(csm.load_checkpoint(str(endless), device="cpu"))
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("csm ")]
+    list(engine.speak(["One."], seed=0, max_seconds=0.1))
+    mine = [thread for thread in threads if thread in engine._core._threads]
+    assert len(mine) == 2
+    del engine
+    gc.collect()
+    for thread in mine:
+        thread.join(WAIT)
+        assert not thread.is_alive()
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    MemoryError(),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_out_of_memory_frees_and_goes_on(
+    error: Exception, runner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held: list[weakref.ref[torch.Tensor]] = []
 
-    def fail(state: torch.Tensor) -> None:
-        held.append(weakref.ref(state))
+    def fail(slots: Slots) -> None:
+        held.append(weakref.ref(slots.cache))
         raise error
 
-    handle = at_frame(runner, 3, fail)
-    with pytest.raises(OutOfMemory, match="memory") as caught:
+    at_frame(monkeypatch, 3, fail)
+    with pytest.raises(OutOfMemory, match=r"with 1 slot: .*set speech\.slots") as caught:
         list(runner.speak(["Call me Ishmael."], seed=0))
     # The error itself, which a caller may keep, holds nothing of the failed work.
     error.__traceback__ = None
     assert caught.value.__cause__ is caught.value.__context__ is None
+    gc.collect()
     assert held[0]() is None
-    handle.remove()
     assert len(list(runner.speak(["Next."], seed=0, max_seconds=0.2))) == 1
 
 
-def test_other_failures_do_not_quote_the_book(runner: Engine) -> None:
-    def fail(_: torch.Tensor) -> None:
+def test_other_failures_do_not_quote_the_book(
+    runner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Slots) -> None:
         raise RuntimeError("bad input: Call me Ishmael.")
 
-    handle = at_frame(runner, 2, fail)
+    at_frame(monkeypatch, 2, fail)
     with pytest.raises(CsmError, match=r"failed on cpu \(RuntimeError\)") as caught:
         list(runner.speak(["Call me Ishmael."], seed=0))
     assert "Ishmael" not in str(caught.value) and not isinstance(caught.value, OutOfMemory)
-    handle.remove()
     assert len(list(runner.speak(["Next."], seed=0, max_seconds=0.2))) == 1
 
 
-@pytest.mark.parametrize("part", ["backbone_model.norm", "codec_model.quantizer"])
-def test_values_that_are_no_numbers_are_no_audio(part: str, runner: Engine) -> None:
-    with torch.no_grad():
-        for tensor in network(runner).get_submodule(part).state_dict().values():
-            if tensor.is_floating_point():
-                tensor.fill_(float("nan"))
+@pytest.mark.parametrize("part", ["backbone", "codec"])
+def test_values_that_are_no_numbers_are_no_audio(part: str, endless: Path) -> None:
+    checkpoint = csm.load_checkpoint(str(endless), device="cpu")
+    damaged = {
+        "backbone": [checkpoint.tensors["backbone_model.norm.weight"]],
+        "codec": checkpoint.codec.quantizer.state_dict().values(),
+    }
+    for tensor in damaged[part]:
+        if tensor.is_floating_point():
+            tensor.fill_(float("nan"))
     with pytest.raises(CsmError, match=r"no numbers.*checkpoint is damaged"):
-        list(runner.speak(["Call me Ishmael."], seed=0, max_seconds=0.5))
+        list(Engine(checkpoint).speak(["Call me Ishmael."], seed=0, max_seconds=0.5))
 
 
-def test_what_does_not_fit_is_refused(engine: Engine) -> None:
-    voice = Voice("Long.", torch.ones(1400, 32, dtype=torch.int64))
+def test_a_voice_that_leaves_no_room_is_refused(engine: Engine) -> None:
+    voice = Voice("Long.", torch.ones(2040, 32, dtype=torch.int64))
     with pytest.raises(CsmError, match=r"does not fit.*of the model's 2048"):
         list(engine.speak(["Call me Ishmael. " * 40], seed=0, voice=voice))
 
 
+def test_a_text_that_does_not_fit_is_spoken_in_pieces(endless: Path) -> None:
+    engine = Engine(csm.load_checkpoint(str(endless), device="cpu"), slots=2)
+    voice = Voice("Long.", torch.ones(1997, 32, dtype=torch.int64))
+    text = "Call me Ishmael. Some years ago."
+    # With 30 frames to come, voice and text together are too long by some positions.
+    whole, other = sorted(
+        engine.speak([text, "No."], seed=0, voice=voice, max_seconds=2.4),
+        key=lambda take: take.index,
+    )
+    assert len(whole.codes) == 60 and len(whole.samples) == 60 * FRAME
+    assert len(other.codes) == 16
+    (first,) = engine.speak(["Call me Ishmael."], seed=0, voice=voice, max_seconds=2.4)
+    assert torch.equal(whole.codes[:30], first.codes)
+    engine.close()
+
+
 def test_what_is_no_work(engine: Engine) -> None:
     assert list(engine.speak([], seed=0)) == []
+    assert list(engine.speak(["One."], seed=0, skip=[0])) == []
     with pytest.raises(ValueError, match="segment 1 has no text"):
         engine.speak(["One.", " \n"], seed=0)
     with pytest.raises(ValueError, match="seed"):
         engine.speak(["One."], seed=-1)
+    with pytest.raises(ValueError, match="slots must be 1 or more"):
+        Engine(cast(csm.Checkpoint, None), slots=0)
     assert len(list(engine.speak(["One."], seed=2**63 - 1, max_seconds=0.3))) == 1
 
 

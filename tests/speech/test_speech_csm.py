@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 from csm import OutOfMemory
-from csm.engine import Engine
+from csm.model import Slots
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.speech.csm import CsmSpeech
 
@@ -85,7 +85,7 @@ def test_out_of_memory_has_its_own_code(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Engine, "_speak_one", fail)
+        patch.setattr(Slots, "frame", fail)
         with pytest.raises(SpeechError) as caught:
             list(speech.speak(TEXTS, seed=1))
     assert caught.value.code == "out_of_memory"

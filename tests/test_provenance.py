@@ -15,7 +15,7 @@ import soundfile
 from click.testing import Result
 from typer.testing import CliRunner
 
-from narrator_daemon import audio_files, keys, provenance, report
+from narrator_daemon import audio_files, keys, provenance, tracing
 from narrator_daemon.audio_files import Unreadable, open_audio
 from narrator_daemon.cli import app
 from narrator_daemon.emulator import LocalFirebase
@@ -98,9 +98,9 @@ def test_a_cut_and_mixed_file_explains_itself(folder: Path) -> None:
     joined = [one[: 10 * RATE], one[16 * RATE : 27 * RATE], silence, two[20 * RATE : 32 * RATE]]
     soundfile.write("joined.wav", np.concatenate(joined), RATE)
     known = {1: "first", 2: "sec<b>ond"}
-    finding = report.write_report(Path("joined.wav"), [keys.PUBLIC], known, folder / "out.html")
+    finding = tracing.write_picture(Path("joined.wav"), [keys.PUBLIC], known, folder / "out.html")
     assert {source.book_id for source in finding.sources} == set(known.values())
-    lines = list(report.explained(finding))
+    lines = list(tracing.explained(finding))
     assert any("no mark" in line for line in lines)
     (cut,) = (line for line in lines if line.startswith("cut"))
     assert "first" in cut

@@ -105,7 +105,7 @@ def report(
     config_file: ConfigOption = None,
 ) -> None:
     """Draw where along a file which book's mark is: exit 0 found, 1 not, 2 unreadable."""
-    from narrator_daemon import provenance, report
+    from narrator_daemon import provenance, tracing
 
     settings = load_settings(config_file)
     out = out or Path(f"{file.name}.svg")
@@ -114,9 +114,9 @@ def report(
     with _told():
         keys = _keys_or_public(settings)
         known = provenance.known_marks(settings, file.parent)
-        finding = report.write_report(file, keys, known, out)
-    print(plain(f"{file}: {report.verdict(finding)}"))
-    for line in report.explained(finding):
+        finding = tracing.write_picture(file, keys, known, out)
+    print(plain(f"{file}: {tracing.verdict(finding)}"))
+    for line in tracing.explained(finding):
         print(plain(f"  {line}"))
     raise typer.Exit(0 if finding.sources else 1)
 

@@ -24,6 +24,11 @@ DECODING = codec.FRAMES_AT_ONCE * codec.BYTES_A_FRAME
 #: What a GPU's driver, its libraries and their captured graphs hold beside tensors. An allowance,
 #: to be replaced by what ``narrator-daemon bench`` measures on a card.
 GPU_OVERHEAD = 2 * 2**30
+#: Slots at most where they are chosen. A frame of more gains little: of a GPU's it is the
+#: arithmetic that then takes the time, and a CPU has little of it from the start.
+MOST_ON_GPU, MOST_ON_CPU = 64, 8
+#: The share of the free memory that is counted on.
+USED = 0.9
 #: Where a container's own limits are, control groups version 2.
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 
@@ -93,6 +98,20 @@ def bytes_a_frame(config: Any, dtype: torch.dtype, *, slots: int, context: int) 
         steps = config.num_codebooks - 1 if name.startswith("depth_decoder.model.layers.") else 1
         weights += prod(shape) * steps
     return (weights + slots * context * _cache_values(config)) * dtype.itemsize
+
+
+def choose_slots(config: Any, dtype: torch.dtype, device: torch.device, free: int) -> int:
+    """As many slots as suit a device: a power of two, at least 1.
+
+    Args:
+        config: transformers' ``CsmConfig``.
+        dtype: of backbone and depth decoder.
+        device: only its type is looked at.
+        free: bytes that were free there before the checkpoint was loaded.
+    """
+    most = MOST_ON_GPU if device.type == "cuda" else MOST_ON_CPU
+    fit = sizes(config, dtype, device).slots_within(int(free * USED))
+    return 2 ** (max(1, min(most, fit)).bit_length() - 1)
 
 
 def free_memory(device: torch.device) -> int:

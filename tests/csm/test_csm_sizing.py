@@ -11,7 +11,7 @@ import csm
 from csm import sizing
 from csm.model import Model, Slots
 from csm.random_weights import random_checkpoint, released_config
-from csm.sizing import bytes_a_frame, free_memory, sizes
+from csm.sizing import bytes_a_frame, choose_slots, free_memory, sizes
 
 CPU = torch.device("cpu")
 GIB = 2**30
@@ -91,3 +91,19 @@ def test_random_weights_are_drawn_from_their_seed(tiny: Path) -> None:
     mine, theirs = one.codec.state_dict(), again.codec.state_dict()
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
     assert one.tokenizer.encode("ab", add_special_tokens=False) != []
+
+
+def test_slots_are_chosen_by_free_memory() -> None:
+    config, dtype, gpu = released_config(), torch.bfloat16, torch.device("cuda")
+    need = sizes(config, dtype, gpu)
+
+    def chosen(free: int) -> int:
+        return choose_slots(config, dtype, gpu, free)
+
+    assert chosen(80 * GIB) == 64
+    assert chosen(0) == 1
+    counts = [chosen(free * GIB) for free in range(4, 24)]
+    assert counts == sorted(counts) and set(counts) <= {1, 2, 4, 8, 16, 32, 64}
+    # What is chosen fits with room to spare.
+    assert all(need.total(count) < free * GIB for free, count in enumerate(counts, 4) if count > 1)
+    assert choose_slots(config, torch.float32, CPU, 64 * GIB) == 8

@@ -139,6 +139,13 @@ class Project:
                 name=f"narrator-{id(self)}",
             )
             self.credentials = self._open_credentials()
+        except google.auth.exceptions.TransportError as error:
+            # Federated credentials are exchanged for others as soon as they are read.
+            raise ConfigError(
+                f"[firebase] credentials: {firebase.credentials} cannot be exchanged for an access "
+                f"token now ({type(error).__name__}); the identity service does not answer: check "
+                "the network, and start again"
+            ) from None
         except (
             ValueError,
             AttributeError,

@@ -82,6 +82,13 @@ class Speech(Section):
     engine: Literal["csm", "piper", "tone"] = "csm"
     model: Annotated[str, Field(min_length=1)] = "sesame/csm-1b"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    slots: Annotated[int, Field(ge=0, le=512)] = 0
+    guard_end: bool = True
+    end_zeros: Annotated[int, Field(ge=1, le=32)] = 32
+    first_end: Annotated[int, Field(ge=1, le=1000)] = 4
+    seconds_per_character: Annotated[float, Field(ge=0.01, le=1)] = 0.07
+    cap_factor: Annotated[float, Field(ge=0.5)] = 1.6
+    cap_seconds: Annotated[float, Field(ge=0, le=60)] = 1
 
 
 class Voice(Section):

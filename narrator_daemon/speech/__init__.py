@@ -159,11 +159,22 @@ def _engine(settings: Settings) -> SpeechEngine:
         from narrator_daemon.speech.piper import PiperSpeech
 
         return PiperSpeech()
+    from csm.sampling import Sampling
     from narrator_daemon.speech.csm import CsmSpeech
 
+    speech = settings.speech
     return CsmSpeech(
-        model=settings.speech.model,
-        device=settings.speech.device,
+        model=speech.model,
+        device=speech.device,
+        slots=speech.slots,
+        sampling=Sampling(
+            guard_end=speech.guard_end,
+            end_zeros=speech.end_zeros,
+            first_end=speech.first_end,
+            seconds_per_character=speech.seconds_per_character,
+            cap_factor=speech.cap_factor,
+            cap_seconds=speech.cap_seconds,
+        ),
         voice_reference=settings.voice.reference,
         voice_transcript=settings.voice.transcript,
         voice_prompt=settings.voice.prompt,

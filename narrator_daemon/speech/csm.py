@@ -16,10 +16,11 @@ from csm.checkpoint import load_checkpoint, resolve_device
 from csm.engine import Engine, Speech
 from csm.judging import PACE
 from csm.sampling import Sampling
+from csm.sizing import choose_slots, free_memory
 from csm.takes import Example
 from csm.voice import Voice, fingerprint
 from narrator_daemon import logs
-from narrator_daemon.speech import SpeechError, Spoken, SpokenStream
+from narrator_daemon.speech import Slots, SpeechError, Spoken, SpokenStream
 
 _log = logs.get("speech")
 
@@ -35,6 +36,8 @@ class CsmSpeech:
         voice_prompt: one of the model's own voices instead; with neither, each narration gets a
             voice of its own.
         max_segment_seconds: no segment's audio is longer.
+        slots: segments that are spoken at once; 0 chooses by the memory that is free.
+        sampling: how codes are drawn and a segment ends.
         token: for a gated model; None takes ``HF_TOKEN`` or the hub's stored login.
     """
 
@@ -49,6 +52,8 @@ class CsmSpeech:
         voice_transcript: str | None = None,
         voice_prompt: str | None = None,
         max_segment_seconds: float = 60.0,
+        slots: int = 0,
+        sampling: Sampling | None = None,
         token: str | None = None,
     ) -> None:
         self._model = model
@@ -58,7 +63,8 @@ class CsmSpeech:
         self._prompt = voice_prompt
         self._max_seconds = max_segment_seconds
         self._token = token
-        self._sampling = Sampling()
+        self._asked_slots = slots
+        self._sampling = sampling or Sampling()
         self._engine: Engine | None = None
         self._voice: Voice | None = None
 
@@ -74,8 +80,16 @@ class CsmSpeech:
         return self._voice.pace if self._voice else PACE
 
     @property
+    def slots(self) -> Slots:
+        """How full it is; no slots before it is loaded."""
+        engine = self._engine
+        if engine is None:
+            return Slots(0, 0)
+        return Slots(engine.occupancy.occupied, engine.occupancy.slots)
+
+    @property
     def settings_fingerprint(self) -> str:
-        """Model, voice, sampling and cap. The device is not part, so that replicas may differ."""
+        """Model, voice, sampling and cap. Replicas may differ in device and slots."""
         voice = self._prompt or "own"
         if self._reference is not None:
             with as_speech_errors():
@@ -93,12 +107,18 @@ class CsmSpeech:
         started = time.monotonic()
         _log.info("speech_loading", engine=self.name, model=self._model, device=self.device)
         with as_speech_errors():
+            free = free_memory(resolve_device(self._asked_device))
             checkpoint = load_checkpoint(self._model, device=self._asked_device, token=self._token)
-            engine = Engine(checkpoint, self._sampling)
+            slots = self._asked_slots or choose_slots(
+                checkpoint.config, checkpoint.dtype, checkpoint.device, free
+            )
+            dtype = str(checkpoint.dtype).removeprefix("torch.")
+            engine = Engine(checkpoint, self._sampling, slots)
+            del checkpoint
             try:
-                _log.info("speech_warming_up", engine=self.name, dtype=str(checkpoint.dtype))
+                _log.info("speech_warming_up", engine=self.name, dtype=dtype, slots=slots)
+                engine.warm_up(_log_warm_up)
                 self._voice = self._make_voice(engine)
-                engine.warm_up()
             except BaseException:
                 engine.close()
                 raise
@@ -108,6 +128,7 @@ class CsmSpeech:
             engine=self.name,
             model=self._model,
             device=self.device,
+            slots=engine.occupancy.slots,
             voice=self._prompt
             or ("reference" if self._voice else "one of its own for each narration"),
             seconds=round(time.monotonic() - started, 1),
@@ -143,8 +164,8 @@ class CsmSpeech:
                     seed=seed,
                     voice=self._voice or _voice_of(example),
                     max_seconds=self._max_seconds,
-                ),
-                skip,
+                    skip=skip,
+                )
             )
 
     def close(self) -> None:
@@ -157,17 +178,20 @@ class CsmSpeech:
 class _Spoken(SpokenStream):
     """Takes as the daemon knows them. ``close`` may be called from any thread."""
 
-    def __init__(self, speech: Speech, skip: Collection[int]) -> None:
+    def __init__(self, speech: Speech) -> None:
         self._speech = speech
-        self._skip = skip
 
     def __next__(self) -> Spoken:
         with as_speech_errors():
-            take = next(take for take in self._speech if take.index not in self._skip)
+            take = next(self._speech)
         return Spoken(take.index, take.samples, codes=np.asarray(take.codes), ended=take.ended)
 
     def close(self) -> None:
         self._speech.close()
+
+
+def _log_warm_up(step: int, steps: int) -> None:
+    _log.info("speech_warming_up", step=step, steps=steps)
 
 
 def _voice_of(example: Example | None) -> Voice | None:
@@ -183,5 +207,10 @@ def as_speech_errors() -> Iterator[None]:
         yield
     except csm.OutOfMemory as error:
         raise SpeechError("out_of_memory", str(error)) from error
+    except torch.OutOfMemoryError as error:
+        raise SpeechError(
+            "out_of_memory",
+            "the model does not fit into the memory of the GPU: free some, or set speech.device",
+        ) from error
     except (csm.CsmError, ValueError) as error:
         raise SpeechError("engine_error", str(error)) from error

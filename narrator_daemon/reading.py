@@ -31,7 +31,9 @@ class CannotRead(Exception):
     """The text file cannot be read or the audio not written; the message says which and why."""
 
 
-def read_file(settings: Settings, text_file: Path, out: Path, book_id: str) -> None:
+def read_file(
+    settings: Settings, text_file: Path, out: Path, book_id: str, report: Path | None = None
+) -> None:
     """Narrate a text file.
 
     Interrupted and begun again, it goes on after the segments that were finished.
@@ -41,6 +43,7 @@ def read_file(settings: Settings, text_file: Path, out: Path, book_id: str) -> N
         text_file: UTF-8 text.
         out: the WAV to write; its folder's ``marks.json`` remembers the book's watermark index.
         book_id: whose watermark it gets.
+        report: a page about it to write, too.
 
     Raises:
         CannotRead: a file cannot be read or written.
@@ -55,9 +58,10 @@ def read_file(settings: Settings, text_file: Path, out: Path, book_id: str) -> N
         raise CannotRead(f"{text_file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise CannotRead(f"{text_file}: is not UTF-8 text (byte {error.start})") from None
-    if out.is_dir() or not out.parent.is_dir():
-        why = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
-        raise CannotRead(f"{out}: cannot be written: {why}")
+    for target in (out, report):
+        if target is not None and (target.is_dir() or not target.parent.is_dir()):
+            why = "it is a folder" if target.is_dir() else f"there is no folder {target.parent}"
+            raise CannotRead(f"{target}: cannot be written: {why}")
     key = keys.load(settings)
     if key is None:
         console.print("No watermark key is configured: marked with the public one.", style="yellow")
@@ -76,6 +80,15 @@ def read_file(settings: Settings, text_file: Path, out: Path, book_id: str) -> N
             )
             with _written_whole(out) as wav:
                 narration = _narrate(settings, engine, text, mark, wav, display)
+            if report is not None:
+                display.say("Writing the report")
+                made_from = {
+                    "Book": book_id,
+                    "Engine": f"{engine.name} ({engine.settings_fingerprint})",
+                    "Watermark strength": f"{mark.strength_db:g} dB",
+                    "Loudness asked for": f"{settings.mastering.loudness_lufs:g} LUFS",
+                }
+                _report(report, out, narration, made_from)
     except OSError as error:
         raise CannotRead(f"{out}: cannot be written: {error.strerror}") from None
     finally:
@@ -112,6 +125,15 @@ def _narrate(
     )
     kept.remove(kept_name(engine, seed))
     return narration
+
+
+def _report(page: Path, wav: Path, narration: Narration, made_from: dict[str, str]) -> None:
+    from narrator_daemon.report import write_report
+
+    try:
+        write_report(page, wav, narration, made_from)
+    except OSError as error:
+        raise CannotRead(f"{page}: cannot be written: {error.strerror}") from None
 
 
 @contextmanager

@@ -117,6 +117,14 @@ def narrate(
         str | None,
         typer.Option(help="Identity in the watermark; default: the file's name.", metavar="ID"),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="A page to see and hear each segment with its figures.",
+            show_default=False,
+        ),
+    ] = None,
     config_file: ConfigOption = None,
 ) -> None:
     """Read a text file aloud into a watermarked WAV, with no Firebase."""
@@ -126,7 +134,7 @@ def narrate(
 
     settings = load_settings(config_file)
     try:
-        reading.read_file(settings, text_file, out, book_id or text_file.stem)
+        reading.read_file(settings, text_file, out, book_id or text_file.stem, report)
     except Unnarratable as error:
         raise fail(f"{text_file}: {error} ({error.failure.code.value})") from None
     except (ConfigError, SpeechError, reading.CannotRead) as error:

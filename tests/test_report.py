@@ -1,0 +1,186 @@
+"""The page about a narration: what it measures, shows and must not do."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from csm import SAMPLE_RATE
+from csm.loudness import integrated_loudness, true_peak_decibels
+from csm.mastering import pcm16
+from narrator_daemon import reading
+from narrator_daemon.inspection import Inspection, inspect
+from narrator_daemon.narration import NarratedPart, Narration
+from narrator_daemon.report import write_report
+from narrator_daemon.settings import Kept, Settings, Speech
+from narrator_daemon.wav import WavWriter
+
+HOSTILE = '</p><script>alert(1)</script><img src=x onerror=alert(2)> "&amp;\x1b[31m\u202eevil'
+LONG = "A sentence that is long enough to have a pace that can be compared. "
+
+
+def noise(seconds: float, level: float, seed: int) -> NDArray[np.float32]:
+    random = np.random.default_rng(seed)
+    return (level * random.standard_normal(round(seconds * SAMPLE_RATE))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Narration, NDArray[np.float32]]:
+    """A file of six segments: two alike, one loud, one slow, one silent, one hostile."""
+    texts = [LONG, LONG, LONG, LONG, "Nothing.", HOSTILE]
+    sounds = [
+        noise(4, 0.05, 1),
+        noise(4, 0.05, 2),
+        noise(4, 0.2, 3),
+        noise(8, 0.05, 4),
+        noise(0, 0, 5),
+        noise(4, 0.05, 6),
+    ]
+    note: dict[str, Any] = {
+        "scores": {"<b>pace</b>": 1.25},
+        "faults": {"long_silence": 1.5},
+        "draws": 3,
+    }
+    pieces, parts, position = [noise(0.5, 3e-4, 7)], [], 0.5
+    for text, sound in zip(texts, sounds, strict=True):
+        end = position + len(sound) / SAMPLE_RATE
+        parts.append(NarratedPart(text, position, end, note if text == HOSTILE else {}))
+        pieces += [sound, noise(0.4, 3e-4, 8)]
+        position = end + 0.4
+    samples = np.concatenate([*pieces, noise(0.6, 3e-4, 9)])
+    path = tmp_path_factory.mktemp("report") / "a.wav"
+    with path.open("wb") as file:
+        wav = WavWriter(file, len(samples))
+        wav.write(pcm16(samples))
+        wav.close()
+    facts = {"characters": 300, "words": 60, "segments": 6, "watermarkScore": 81.5, "takes": None}
+    size = path.stat().st_size
+    return path, Narration(size, len(samples) / SAMPLE_RATE, tuple(parts), facts), samples
+
+
+@pytest.fixture(scope="module")
+def inspection(made: tuple[Path, Narration, NDArray[np.float32]]) -> Inspection:
+    return inspect(made[0], made[1])
+
+
+def test_the_whole_is_measured_as_by_one_who_has_it_in_memory(
+    made: tuple[Path, Narration, NDArray[np.float32]], inspection: Inspection
+) -> None:
+    _, _, samples = made
+    loudness = integrated_loudness(samples, SAMPLE_RATE)
+    assert inspection.loudness_lufs == pytest.approx(loudness, abs=0.02)
+    assert inspection.true_peak_dbtp == pytest.approx(true_peak_decibels(samples), abs=0.02)
+    assert inspection.floor_dbfs == pytest.approx(20 * np.log10(3e-4), abs=0.5)
+    assert (inspection.head_seconds, inspection.tail_seconds) == pytest.approx((0.5, 1.0))
+    # Loud in the middle, where the third segment is.
+    spread = inspection.outline[:, 1] - inspection.outline[:, 0]
+    place = (9.3 + 2) / (len(samples) / SAMPLE_RATE) * len(spread)
+    assert spread[round(place)] > 2 * np.median(spread)
+
+
+def test_what_is_unlike_the_others_is_named(inspection: Inspection) -> None:
+    odd = [part.oddities for part in inspection.parts]
+    assert odd[0] == odd[1] == ()
+    assert odd[2] == ("+12 LU beside the others",)
+    assert odd[3] == ("2.0 times the others' seconds a character",)
+    assert odd[4] == ("silent",)
+    assert odd[5] == ("long silence",)
+
+
+class Page(HTMLParser):
+    """What a browser would make of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page(made: tuple[Path, Narration, NDArray[np.float32]]) -> Page:
+    path = made[0].with_suffix(".html")
+    write_report(path, made[0], made[1], {"Book": HOSTILE, "Engine": "tone"})
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_a_text_can_do_nothing_to_the_page(page: Page) -> None:
+    assert {tag for tag, _ in page.elements} <= {
+        *("html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "div"),
+        *("table", "tr", "th", "td", "svg", "path", "a", "rect", "ul", "li", "section", "strong"),
+        *("audio", "details", "summary"),
+    }
+    for _, attributes in page.elements:
+        assert not any(name.startswith("on") for name in attributes)
+    shown = HOSTILE.replace("\x1b", "\N{REPLACEMENT CHARACTER}")
+    shown = shown.replace("\u202e", "\N{REPLACEMENT CHARACTER}")
+    # As the book, as the segment's text and, shortened, in the waveform.
+    assert page.text.count(shown) == 2
+    assert "<b>pace</b>" in page.text
+
+
+def test_it_asks_for_nothing_from_elsewhere(page: Page) -> None:
+    assert all(link["href"].startswith("#") for link in page.all("a"))
+    assert all(audio["src"].startswith("data:audio/") for audio in page.all("audio"))
+    policy = page.all("meta")[1]["content"]
+    assert "default-src 'none'" in policy
+    assert "script" not in policy
+
+
+def test_every_link_leads_to_a_segment(page: Page) -> None:
+    sections = {section["id"] for section in page.all("section")}
+    assert sections == {f"s{number}" for number in range(1, 7)}
+    links = [link["href"].removeprefix("#") for link in page.all("a")]
+    assert set(links) == sections
+    # Once in the waveform, and once more where it is worth a listen.
+    assert sorted(links) == sorted([*sections, "s3", "s4", "s5", "s6"])
+
+
+def test_each_segment_can_be_heard_but_the_silent_one(
+    page: Page, made: tuple[Path, Narration, NDArray[np.float32]]
+) -> None:
+    sounding = [part for part in made[1].parts if part.end_seconds > part.start_seconds]
+    players = page.all("audio")
+    assert len(players) == len(sounding) == 5
+    for player, part in zip(players, sounding, strict=True):
+        assert "controls" in player
+        sound = base64.b64decode(player["src"].partition(",")[2])
+        samples, rate = soundfile.read(io.BytesIO(sound))
+        assert len(samples) / rate == pytest.approx(part.end_seconds - part.start_seconds, abs=0.2)
+
+
+def test_takes_and_scores_are_shown_where_there_are_some(page: Page) -> None:
+    assert len(page.all("details")) == 1
+    assert "faults: long silence" in page.text
+    assert "draws" in page.text
+
+
+def test_narrate_writes_file_and_page_and_leaves_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "tale.txt").write_text("Call me Ishmael. Some years ago, never mind how long.")
+    settings = Settings(speech=Speech(engine="tone"), kept=Kept(folder=tmp_path / "kept"))
+    out, report = tmp_path / "tale.wav", tmp_path / "tale.html"
+    reading.read_file(settings, tmp_path / "tale.txt", out, "tale", report)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("tale.txt", "tale.wav", "tale.html", "kept", "marks.json", "marks.json.lock")
+    }
+    assert not list((tmp_path / "kept" / "segments").iterdir())
+    assert "Call me Ishmael." in Page(report.read_text()).text
+    with pytest.raises(reading.CannotRead, match="there is no folder"):
+        reading.read_file(settings, tmp_path / "tale.txt", out, "tale", tmp_path / "no" / "a.html")

@@ -237,6 +237,12 @@ BROKEN = {
         "fail",
         "there is no voice recording at none.wav",
     ),
+    "a recogniser that there is not": Case(
+        lambda p: p.csm(TAKES__RECOGNISE="true", TAKES__RECOGNISER="/no/such/folder"),
+        "recogniser",
+        "fail",
+        "/no/such/folder",
+    ),
     "a voice that is too long": Case(
         lambda p: p.csm(VOICE__REFERENCE=p.recording(40), VOICE__TRANSCRIPT="Words."),
         "voice",
@@ -255,7 +261,7 @@ def test_what_is_broken_is_named_and_hides_nothing_else(patient: Patient, case: 
     if case.name == "configuration":
         return
     reads = READS["csm" if "GPU" in found else "tone"]
-    assert MACHINE | reads | FIREBASE == found.keys()
+    assert MACHINE | reads | FIREBASE | {case.name} == found.keys()
     shown = json.dumps([one.note for one in found.values()])
     for secret in (KEY, "secret words", "BEGIN", "X-Goog-Signature="):
         assert secret not in shown

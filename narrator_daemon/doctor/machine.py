@@ -24,10 +24,6 @@ from narrator_daemon.state_folder import StateFolder
 #: Free bytes that the state and the audio on its way take at most, and that a checkpoint takes.
 _LEAST_FREE, _CHECKPOINT_BYTES = 200_000_000, 8_000_000_000
 
-#: Free GPU memory under which CSM does not start: weights in bfloat16, codec, CUDA's own needs.
-#: Computed from the released checkpoint's sizes.
-_LEAST_GPU_BYTES = 5_000_000_000
-
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Key, state folder, disk, and what the chosen engine needs."""
@@ -40,6 +36,8 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield check("GPU", lambda: _gpu(settings), LONG_LIMIT_SECONDS)
     yield check("checkpoint", lambda: _checkpoint(settings), LONG_LIMIT_SECONDS)
     yield check("voice", lambda: _voice(settings), LONG_LIMIT_SECONDS)
+    if settings.takes.recognise:
+        yield check("recogniser", lambda: _recogniser(settings), LONG_LIMIT_SECONDS)
 
 
 def _key(settings: Settings) -> Found:
@@ -97,9 +95,11 @@ def _engine(settings: Settings) -> Found:
 
 def _gpu(settings: Settings) -> Found:
     import torch
+    from transformers import CsmConfig
 
     from csm import CsmError
     from csm.checkpoint import resolve_device
+    from csm.sizing import sizes
 
     try:
         device = resolve_device(settings.speech.device)
@@ -117,12 +117,17 @@ def _gpu(settings: Settings) -> Found:
     shown += f", driver {version[1].strip()}" if len(version) > 1 else ""
     free, total = torch.cuda.mem_get_info(device)
     shown += f", {_gigabytes(free)} of {_gigabytes(total)} free"
-    if free >= _LEAST_GPU_BYTES:
-        return passed(shown)
     if health.ask(settings.daemon.state_dir).exit_code != health.NO_DAEMON:
         return passed(f"{shown} beside the daemon that runs")
-    note = f"{shown}; {_gigabytes(_LEAST_GPU_BYTES)} are needed: see with nvidia-smi who holds it"
-    return failed(note)
+    # Of the released model; for so many slots as are asked for, or one where that is left open.
+    needed = sizes(CsmConfig(), torch.bfloat16, device).total(settings.speech.slots or 1)
+    slots = f"{settings.speech.slots or 1} slots"
+    if free < needed:
+        return failed(
+            f"{shown}; {_gigabytes(needed)} are needed for {slots}: see with nvidia-smi who holds "
+            "it, or set speech.slots lower"
+        )
+    return passed(f"{shown}, of which {slots} need {_gigabytes(needed)}")
 
 
 def _checkpoint(settings: Settings) -> Found:
@@ -165,3 +170,14 @@ def _voice(settings: Settings) -> Found:
     except CsmError as error:
         return failed(str(error))
     return passed(f"{voice.reference}, {len(clip) / SAMPLE_RATE:.1f} s")
+
+
+def _recogniser(settings: Settings) -> Found:
+    from csm import CsmError
+    from csm.recognise import Recogniser
+
+    try:
+        Recogniser(settings.takes.recogniser).load()
+    except CsmError as error:
+        return failed(str(error))
+    return passed("it can listen to the takes")

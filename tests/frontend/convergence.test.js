@@ -72,6 +72,7 @@ async function write(chance, clients) {
     () => db.set(db.child(child, 'weight'), db.increment(1)),
     () => firebase.rest('PATCH', `/scores/${encodeURIComponent(one(KEYS))}`, { points: points() }),
     () => firebase.rest('PUT', '/scores/ann', one([null, 5, { points: 4 }])),
+    () => firebase.rest('PUT', '/scores', { ann: 1, eve: { points: points() }, 3: { weight: 0 } }),
   ]
   await one(writes)()
 }

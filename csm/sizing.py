@@ -111,7 +111,7 @@ def choose_slots(config: Any, dtype: torch.dtype, device: torch.device, free: in
     """
     most = MOST_ON_GPU if device.type == "cuda" else MOST_ON_CPU
     fit = sizes(config, dtype, device).slots_within(int(free * USED))
-    return 2 ** (max(1, min(most, fit)).bit_length() - 1)
+    return 1 << (max(1, min(most, fit)).bit_length() - 1)
 
 
 def free_memory(device: torch.device) -> int:

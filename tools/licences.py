@@ -56,8 +56,13 @@ WEAK = {
     "MPL-2.0",
     "Mozilla Public License 2.0 (MPL 2.0)",
 }
+#: Read in the licence file of a package whose metadata say nothing.
+READ = {"promql-parser": "MIT"}
 #: In processes of their own, and never in what `pip install narrator-daemon` brings.
 STRONG = {"GPL-3.0", "GPL-3.0-or-later"}
+
+#: Of packages whose metadata says nothing: what the licence file in them is.
+LOOKED_AT = {"promql-parser": "MIT"}
 
 _HEAD = """\
 # Licences of the dependencies
@@ -115,7 +120,8 @@ def licences() -> dict[str, str]:
     """Each installed package and its licence."""
     tool = [Path(sys.executable).parent / "pip-licenses", "--from=mixed", "--format=json"]
     found = subprocess.run([*tool, "--with-system"], check=True, capture_output=True, text=True)
-    return {canonicalize_name(one["Name"]): one["License"] for one in json.loads(found.stdout)}
+    said = {canonicalize_name(one["Name"]): one["License"] for one in json.loads(found.stdout)}
+    return {**said, **LOOKED_AT}
 
 
 def problems(name: str, licence: str, where: set[str]) -> list[str]:

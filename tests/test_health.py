@@ -160,6 +160,18 @@ def test_a_probe_looks_where_the_daemon_is(
     assert state_dir.find(None, os.environ) == state_dir.find(file, os.environ) == wanted
 
 
+def test_a_probe_reads_the_env_file_as_the_daemon_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NARRATOR_DAEMON__STATE_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text('export NARRATOR_DAEMON__STATE_DIR="/from/env file"\n')
+    assert probe.answer(["health"]) == NO_DAEMON
+    assert json.loads(capsys.readouterr().out)["state_dir"] == "/from/env file"
+    (tmp_path / ".env").write_bytes(b"\xff")
+    assert probe.answer(["health"]) is None
+
+
 @pytest.mark.parametrize("toml", ["daemon = 3\n", "[daemon]\nstate_dir = 3\n", "[daemon\n"])
 def test_a_configuration_that_cannot_be_used_is_no_answer(tmp_path: Path, toml: str) -> None:
     (tmp_path / "config.toml").write_text(toml)

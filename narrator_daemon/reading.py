@@ -128,7 +128,7 @@ def _narrate(
 
 
 def _report(page: Path, wav: Path, narration: Narration, made_from: dict[str, str]) -> None:
-    from narrator_daemon.report import write_report
+    from narrator_daemon.narration_report import write_report
 
     try:
         write_report(page, wav, narration, made_from)

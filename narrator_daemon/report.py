@@ -1,253 +1,146 @@
-"""A narration as one HTML page, for who asks why it sounds odd: see and hear each segment.
-
-The page holds everything, audio included, runs no script and asks no network for anything; its
-policy forbids both, whatever the text of a book may try.
-"""
+"""A suspect file explained, as a picture with words: ``narrator-daemon watermark report``."""
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-import unicodedata
-from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from html import escape
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import soundfile
-from numpy.typing import NDArray
 
-from narrator_daemon.inspection import (
-    COLUMNS,
-    InspectedPart,
-    Inspection,
-    inspect,
-    outline_of,
-)
-from narrator_daemon.narration import Narration
+import watermark
+from narrator_daemon.audio_files import open_audio
+from narrator_daemon.keys import NamedKey
+from narrator_daemon.provenance import Finding, Source, at_most_two, find
+from watermark import Span, Trace
 
-_PART_COLUMNS = 300
-_HEIGHT = 100
-
-_STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 76rem; margin: 0 auto; padding: 1rem; }
-h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; }
-table { border-collapse: collapse; }
-th, td { text-align: left; padding: .1rem 1rem .1rem 0; vertical-align: top; font-weight: normal; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-svg { display: block; width: 100%; color: #2563a8; }
-svg.whole { height: 9rem; } svg.part { height: 3rem; max-width: 30rem; }
-svg path { fill: currentColor; }
-svg rect { fill: transparent; stroke: #888; vector-effect: non-scaling-stroke; }
-svg a.odd rect { fill: #e8a33d55; }
-svg a:hover rect, svg a:focus rect { fill: #2563a833; stroke: #2563a8; }
-section { border-top: 1px solid #8886; padding: .5rem 0; scroll-margin-top: 1rem; }
-@media (min-width: 60rem) {
-  section { display: grid; grid-template-columns: minmax(0, 1fr) 22rem; column-gap: 2rem; }
-}
-section:target { background: #2563a81a; }
-section h3 { margin: .3rem 0; font-size: 1rem; }
-p.text { margin: .3rem 0; max-width: 50rem; overflow-wrap: anywhere; }
-strong.odd { background: #e8a33d55; padding: 0 .3rem; }
-audio { width: 100%; max-width: 30rem; height: 2.5rem; }
-"""
+#: Without a mark for longer than this is worth a line, seconds.
+_GAP_SECONDS = 3.0
+#: A step in the narration of more than this is a cut, seconds.
+_CUT_SECONDS = 0.5
+#: Books drawn at most.
+_MOST_BOOKS = 8
 
 
-def write_report(page: Path, wav: Path, narration: Narration, made_from: dict[str, str]) -> None:
-    """Write the page.
+def write_report(
+    path: Path, keys: Sequence[NamedKey], known: Mapping[int, str], out: Path
+) -> Finding:
+    """Search a file, and write what was found as a picture.
 
     Args:
-        page: where to.
-        wav: the file that ``narrate`` wrote.
-        narration: what it said of it.
-        made_from: what is to be known of how it was made, by name: book, engine, settings.
+        path: the file.
+        keys: to try.
+        known: index → book.
+        out: written over; an HTML page if it ends in ``.html``, else an SVG picture.
 
     Raises:
-        OSError: a file cannot be read or written.
+        Unreadable: the file cannot be read.
+        OSError: the report cannot be written.
     """
-    inspection = inspect(wav, narration)
-    with page.open("w", encoding="utf-8") as out:
-        out.writelines(_head(wav, narration, made_from, inspection))
-        with soundfile.SoundFile(wav) as file:
-            for number, part in enumerate(inspection.parts, 1):
-                out.writelines(_part(number, part, _samples(file, part), file.samplerate))
-        out.write("</main>\n</body>\n</html>\n")
-
-
-def _head(
-    wav: Path, narration: Narration, made_from: dict[str, str], inspection: Inspection
-) -> Iterator[str]:
-    title = _safe(wav.name)
-    yield (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'; media-src data:; base-uri 'none'; form-action 'none'\">\n"
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{title}</h1>\n"
-    )
-    facts = narration.facts
-    score = facts["watermarkScore"]
-    yield _table(
-        [
-            *made_from.items(),
-            ("Length", _time(narration.duration_seconds)),
-            ("Text", f"{facts['characters']:,} characters, {facts['words']:,} words"),
-            ("Segments", f"{facts['segments']:,}"),
-            ("Loudness", _figure(inspection.loudness_lufs, "LUFS")),
-            ("True peak", _figure(inspection.true_peak_dbtp, "dBTP")),
-            ("Loudest pause", _figure(inspection.floor_dbfs, "dBFS")),
-            ("Before the first sound", f"{inspection.head_seconds:.2f} s"),
-            ("After the last sound", f"{inspection.tail_seconds:.2f} s"),
-            ("Watermark score", "not checked" if score is None else f"{score:.1f}"),
-            *_takes(facts.get("takes")),
-        ]
-    )
-    yield from _whole(narration.duration_seconds, inspection)
-    odd = [(number, part) for number, part in enumerate(inspection.parts, 1) if part.oddities]
-    yield "<h2>Worth a listen</h2>\n"
-    if not odd:
-        yield "<p>No segment is unlike the others.</p>\n"
+    finding = find(path, keys, known)
+    traces = _traces(path, keys, finding.sources[:_MOST_BOOKS])
+    title = f"{path.name}: {verdict(finding)}"
+    lines = list(explained(finding))
+    if out.suffix.lower() == ".html":
+        document = _page(title, watermark.picture(traces, title), lines)
     else:
-        yield "<ul>\n"
-        for number, part in odd:
-            why = _safe(", ".join(part.oddities))
-            yield f'<li><a href="#s{number}">Segment {number}</a>: {why}</li>\n'
-        yield "</ul>\n"
-    yield "<h2>Segments</h2>\n"
+        document = watermark.picture(traces, title, lines)
+    out.write_text(document, encoding="utf-8")
+    return finding
 
 
-def _takes(report: object) -> Iterator[tuple[str, str]]:
-    if isinstance(report, dict) and report.get("judged"):
+def verdict(finding: Finding) -> str:
+    """In a few words, whose the file is."""
+    if not finding.sources:
+        return f"no mark found ({finding.note})" if finding.note else "no mark found"
+    names = " and ".join(source.name for source in finding.sources)
+    return f"{names}; chance of error {finding.sources[0].chance_of_error}"
+
+
+def _traces(path: Path, keys: Sequence[NamedKey], sources: Sequence[Source]) -> dict[str, Trace]:
+    """Each source's trace by its name; of a file without any, the first key's pilot."""
+    by_key: dict[int, list[Source]] = {}
+    for source in sources:
+        by_key.setdefault(source.sighting.key_index, []).append(source)
+    with open_audio(path) as audio:
+        tracers = {
+            number: watermark.Tracer(
+                audio.rate,
+                keys[number].key,
+                [source.sighting.book_index for source in by_key.get(number, [])] or [0],
+            )
+            for number in by_key or [0]
+        }
+        for block in audio.blocks():
+            for tracer in tracers.values():
+                tracer.feed(at_most_two(block))
+    if not by_key:
+        trace = tracers[0].finish()[0]
+        nowhere = np.full_like(trace.place, np.nan)
+        return {"pilot of the key": replace(trace, score=trace.pilot, place=nowhere)}
+    return {
+        source.name: trace
+        for number, tracer in tracers.items()
+        for source, trace in zip(by_key[number], tracer.finish(), strict=True)
+    }
+
+
+def explained(finding: Finding) -> Iterator[str]:
+    """Lines that say which book is where in a file, and where there is none."""
+    spans = sorted(
+        ((span, source) for source in finding.sources for span in source.sighting.spans),
+        key=lambda item: (item[0].begin, item[0].end),
+    )
+    heard = 0.0
+    for span, source in spans:
+        if span.begin - heard > _GAP_SECONDS:
+            yield f"{clock(heard)} to {clock(span.begin)}: no mark"
+        heard = max(heard, span.end)
         yield (
-            "Takes",
-            f"{report['passed']} of {report['judged']} passed, {report['redrawn']} drawn again",
+            f"{clock(span.begin)} to {clock(span.end)}: {source.name}, from "
+            f"{clock(span.offset_seconds)} of its narration{_changed(span)} "
+            f"(key {source.key_name})"
         )
+    if finding.detection.seconds - heard > _GAP_SECONDS and spans:
+        yield f"{clock(heard)} to {clock(finding.detection.seconds)}: no mark"
+    for source in finding.sources:
+        for one, other in pairwise(source.sighting.spans):
+            step = _step(one, other)
+            if abs(step) > _CUT_SECONDS:
+                what = f"{step:.1f} s left out" if step > 0 else f"goes back by {-step:.1f} s"
+                yield f"cut before {clock(other.begin)}: {source.name}, {what}"
+    if finding.note:
+        yield finding.note
 
 
-def _whole(duration: float, inspection: Inspection) -> Iterator[str]:
-    yield (
-        f'<svg class="whole" viewBox="0 0 {COLUMNS} {_HEIGHT}" preserveAspectRatio="none" '
-        'role="group" aria-label="Waveform with the segments">\n'
+def _step(one: Span, other: Span) -> float:
+    """By how much the narration jumps between two stretches, beyond the time between them."""
+    pace = one.speed * one.tempo
+    return other.offset_seconds - one.offset_seconds - (other.begin - one.begin) * pace
+
+
+def _changed(span: Span) -> str:
+    changes = [
+        f"{name} {value - 1:+.1%}"
+        for name, value in (("speed", span.speed), ("tempo", span.tempo), ("pitch", span.pitch))
+        if value != 1
+    ]
+    return f", {', '.join(changes)}" if changes else ""
+
+
+def clock(seconds: float) -> str:
+    """A time as ``h:mm:ss.t`` or ``m:ss.t``."""
+    minutes, rest = divmod(round(max(seconds, 0.0), 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def _page(title: str, picture: str, lines: Sequence[str]) -> str:
+    items = "\n".join(f"<li>{escape(line)}</li>" for line in lines)
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>\n'
+        f'<body style="font-family: sans-serif; max-width: 60em; margin: 2em auto">\n'
+        f"<h1>{escape(title)}</h1>\n{picture}<ul>\n{items}\n</ul>\n</body></html>\n"
     )
-    yield _path(inspection.outline)
-    for number, inspected in enumerate(inspection.parts, 1):
-        part = inspected.part
-        left = COLUMNS * part.start_seconds / duration
-        width = COLUMNS * (part.end_seconds - part.start_seconds) / duration
-        odd = ' class="odd"' if inspected.oddities else ""
-        yield (
-            f'<a href="#s{number}"{odd}><title>{number}: {_safe(_short(part.text))}</title>'
-            f'<rect x="{left:.2f}" y="0" width="{width:.2f}" height="{_HEIGHT}"/></a>\n'
-        )
-    yield "</svg>\n"
-
-
-def _part(
-    number: int, inspected: InspectedPart, samples: NDArray[np.float32], rate: int
-) -> Iterator[str]:
-    part = inspected.part
-    yield (
-        f'<section id="s{number}" aria-labelledby="h{number}">\n<div>\n<h3 id="h{number}">{number} · '
-        f"{_time(part.start_seconds)} – {_time(part.end_seconds)}</h3>\n"
-    )
-    yield f'<p class="text" dir="auto">{_safe(part.text)}</p>\n'
-    if inspected.oddities:
-        yield f'<p><strong class="odd">{_safe(", ".join(inspected.oddities))}</strong></p>\n'
-    if len(samples):
-        yield (
-            f'<svg class="part" viewBox="0 0 {_PART_COLUMNS} {_HEIGHT}" '
-            f'preserveAspectRatio="none" aria-hidden="true">\n'
-            f"{_path(outline_of(samples, _PART_COLUMNS))}</svg>\n"
-        )
-        kind, sound = _encoded(samples, rate)
-        yield (
-            f'<audio controls preload="none" aria-labelledby="h{number}" src="data:{kind};base64,'
-        )
-        yield base64.b64encode(sound).decode("ascii")
-        yield '"></audio>\n'
-    yield "</div>\n<div>\n"
-    yield _table(
-        [
-            ("Length", f"{part.end_seconds - part.start_seconds:.2f} s"),
-            ("Pace", f"{1000 * inspected.seconds_a_character:.0f} ms a character"),
-            ("Loudness", _figure(inspected.loudness_lufs, "LUFS")),
-            ("True peak", _figure(inspected.true_peak_dbtp, "dBTP")),
-        ]
-    )
-    if part.note:
-        yield "<details>\n<summary>Takes and scores</summary>\n"
-        yield _table(_flat(part.note))
-        yield "</details>\n"
-    yield "</div>\n</section>\n"
-
-
-def _flat(note: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in note.items():
-        shown = f"{prefix}{name}".replace("_", " ")
-        if isinstance(value, dict):
-            yield from _flat(value, f"{shown}: ")
-        else:
-            yield shown, str(value)
-
-
-def _samples(file: Any, inspected: InspectedPart) -> NDArray[np.float32]:
-    start, end = (
-        round(seconds * file.samplerate)
-        for seconds in (inspected.part.start_seconds, inspected.part.end_seconds)
-    )
-    file.seek(start)
-    samples: NDArray[np.float32] = file.read(end - start, dtype="float32")
-    return samples
-
-
-def _encoded(samples: NDArray[np.float32], rate: int) -> tuple[str, bytes]:
-    """A media type and bytes of it: MP3, which every browser plays, where libsndfile writes it."""
-    sound = io.BytesIO()
-    if "MP3" in soundfile.available_formats():
-        soundfile.write(sound, samples, rate, format="MP3", subtype="MPEG_LAYER_III")
-        return "audio/mpeg", sound.getvalue()
-    soundfile.write(sound, samples, rate, format="WAV", subtype="PCM_16")
-    return "audio/wav", sound.getvalue()
-
-
-def _path(outline: NDArray[np.float32]) -> str:
-    middle = _HEIGHT / 2
-    top = [f"{x},{middle * (1 - high):.1f}" for x, (_, high) in enumerate(outline)]
-    bottom = [f"{x},{middle * (1 - low):.1f}" for x, (low, _) in enumerate(outline)]
-    return f'<path d="M{" ".join([*top, *reversed(bottom)])}z"/>\n'
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    cells = (
-        f'<tr><th scope="row">{_safe(name)}</th><td>{_safe(value)}</td></tr>\n'
-        for name, value in rows
-    )
-    return f"<table>\n{''.join(cells)}</table>\n"
-
-
-def _safe(text: object) -> str:
-    """Text as it stands, without characters that control anything."""
-    shown = "".join(
-        "\N{REPLACEMENT CHARACTER}"
-        if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn"}
-        else character
-        for character in str(text)
-    )
-    return html.escape(shown)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:59]}…"
-
-
-def _figure(value: float, unit: str) -> str:
-    return f"{value:.1f} {unit}".replace("-inf", "−∞").replace("-", "−")
-
-
-def _time(seconds: float) -> str:
-    whole = timedelta(seconds=int(seconds))
-    return f"{str(whole).removeprefix('0:')}.{int(seconds * 10) % 10}"

@@ -19,7 +19,7 @@ from csm.mastering import pcm16
 from narrator_daemon import reading
 from narrator_daemon.inspection import Inspection, inspect
 from narrator_daemon.narration import NarratedPart, Narration
-from narrator_daemon.report import write_report
+from narrator_daemon.narration_report import write_report
 from narrator_daemon.settings import Kept, Settings, Speech
 from narrator_daemon.wav import WavWriter
 

@@ -14,6 +14,10 @@ from narrator_daemon.claims import Claims, Leases
 from narrator_daemon.leases import LeaseWatch
 from narrator_daemon.project import Contended, Project
 
+#: Seconds after which a round ends, however many are dead; the next goes on. Longer, and the watch
+#: would take the time between two readings for one in which it slept, and judge all leases anew.
+_LONGEST_SECONDS = 15.0
+
 _log = logs.get("reaper")
 
 
@@ -74,11 +78,16 @@ class Reaper:
             _name(book_id, token, found): None for book_id, (token, found) in self._claimed.items()
         }
         leases = self._leases.read()
+        ends_at = time.monotonic() + _LONGEST_SECONDS
         self._watch.observe(beats | dict(leases), time.monotonic())
         for book_id, token in leases:
+            if time.monotonic() > ends_at:
+                return
             if self._watch.dead((book_id, token)) and self._free(book_id, token, None):
                 self._leases.delete(book_id, token)
         for book_id, (held, found) in self._claimed.items():
+            if time.monotonic() > ends_at:
+                return
             name = _name(book_id, held, found)
             if name not in leases and self._watch.dead(name):
                 self._free(book_id, held, found)

@@ -75,8 +75,8 @@ class Sweeper:
                 return deleted
         if looked_at < MOST_OBJECTS:
             self._after = ""
-        self._forget(WORKERS, lambda presence: [presence.get("at")])
-        self._forget(LIMITS, lambda grants: list(grants.values()))
+        self._forget(WORKERS, lambda presence: [presence.get("at")], ends_at)
+        self._forget(LIMITS, lambda grants: list(grants.values()), ends_at)
         return deleted
 
     def _orphaned(self, stored: StoredObject) -> bool:
@@ -95,11 +95,15 @@ class Sweeper:
             # Published between the two reads: the claim went because the path came.
             return bool(self._project.book(book_id, books.PATH).get() != stored.path)
 
-    def _forget(self, node: str, times: Callable[[dict[str, Any]], list[Any]]) -> None:
+    def _forget(
+        self, node: str, times: Callable[[dict[str, Any]], list[Any]], ends_at: float
+    ) -> None:
         """Delete the children of a node whose times (epoch ms) are all longer ago than a day."""
         long_ago = self._clock() * 1000 - _FORGOTTEN_MS
         with database_errors():
             for key, child in children(self._project.reference(node).get()).items():
+                if time.monotonic() > ends_at:
+                    return
                 stamps = times(child) if isinstance(child, dict) else []
                 if not any(isinstance(stamp, int) and stamp >= long_ago for stamp in stamps):
                     self._project.reference(node, key).delete()

@@ -145,13 +145,14 @@ class Batch:
     def run(self) -> None:
         """Make some frames for each slot."""
         occupied = [speaking for _, speaking in self._occupied()]
-        last = self._model.positions - 1
-        for speaking in occupied:
-            speaking.position = min(speaking.position + self._look, last)
-        furthest = max(speaking.position for speaking in occupied)
-        bucket = next(bucket for bucket in self._frame.shapes if furthest < bucket)
+        furthest = max(speaking.position for speaking in occupied) + self._look - 1
+        bucket = next(
+            (bucket for bucket in self._frame.shapes if furthest < bucket), self._frame.shapes[-1]
+        )
         for _ in range(self._look):
             self._frame(bucket)
+        for speaking in occupied:
+            speaking.position += self._look
         self.frames += self._look
         self.slot_frames += self._look * len(occupied)
 

@@ -1,0 +1,300 @@
+"""Many segments at once: in any slot, beside any others, in any order, with any trouble."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import csm
+from csm import CsmError, Engine, OutOfMemory, Sampling, Take, Voice, codec
+from csm.batch import Batch
+from csm.model import Model, Slots
+from csm.streams import Stream
+
+WAIT = 60.0
+TEXTS = ["Call me Ishmael.", "Some years ago.", "No.", "It was wise.", "It was not.", "I sail."]
+#: Small random weights give logits that differ little; at this they count as much as the noise.
+COLD = Sampling(temperature=0.05)
+SHORT = 0.4
+
+
+def checkpoint(folder: Path) -> csm.Checkpoint:
+    loaded = csm.load_checkpoint(str(folder), device="cpu")
+    for name, weight in loaded.tensors.items():
+        if "self_attn" in name:
+            weight.mul_(8)  # So that it is heard what is said, and by whom.
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def engine(endless: Path) -> Iterator[Engine]:
+    """Four slots; segments are of many lengths. Not to be broken."""
+    varied = Sampling(temperature=0.05, cap_factor=0.5, cap_seconds=0.1)
+    engine = Engine(checkpoint(endless), varied, slots=4)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def runner(endless: Path) -> Iterator[Engine]:
+    """Four slots, to be broken; segments run to their caps."""
+    engine = Engine(checkpoint(endless), COLD, slots=4)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def voice() -> Voice:
+    codes = torch.randint(1, 2048, (12, 32), generator=torch.Generator().manual_seed(0))
+    return Voice("Noise.", codes)
+
+
+def by_index(takes: list[Take]) -> dict[int, torch.Tensor]:
+    return {take.index: take.codes for take in takes}
+
+
+def same(one: dict[int, torch.Tensor], other: dict[int, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def each_frame(patch: pytest.MonkeyPatch, act: Callable[[int, Slots], object]) -> None:
+    """Do something before each frame, with its number from 1."""
+    count, frame = 0, Slots.frame
+
+    def counted(slots: Slots, *arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        act(count, slots)
+        frame(slots, *arguments)
+
+    patch.setattr(Slots, "frame", counted)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_codes_do_not_depend_on_slot_neighbours_or_order(engine: Engine, voice: Voice) -> None:
+    together = by_index(list(engine.speak(TEXTS, seed=5, voice=voice)))
+    assert len({tuple(codes.flatten().tolist()) for codes in together.values()}) == len(TEXTS)
+    assert len({len(codes) for codes in together.values()}) > 3
+    # Alone, in other slots, refilled in another order, beside another book.
+    for index in range(len(TEXTS)):
+        skip = set(range(len(TEXTS))) - {index}
+        with_others = engine.speak(TEXTS[::-1], seed=9, voice=voice) if index % 2 else None
+        alone = by_index(list(engine.speak(TEXTS, seed=5, voice=voice, skip=skip)))
+        assert torch.equal(alone[index], together[index])
+        if with_others is not None:
+            with_others.close()
+
+
+def test_a_short_book_is_done_long_before_a_long_one(runner: Engine, voice: Voice) -> None:
+    long = runner.speak(["Some years ago."] * 20, seed=1, voice=voice, max_seconds=SHORT)
+    wait_until(lambda: runner.occupancy.occupied == 4)
+    short = list(runner.speak(["No."] * 3, seed=2, voice=voice, max_seconds=SHORT))
+    assert len(short) == 3
+    left = runner.occupancy
+    assert left.waiting == 1 and left.occupied > 0
+    assert len(list(long)) == 20
+    done = runner.occupancy
+    assert done.waiting == done.occupied == 0 and done.slots == 4
+    # 23 segments of 5 frames in 4 slots; the last are never all busy.
+    assert done.slot_frames >= 23 * 5 and done.frames >= 30
+    assert done.slot_frames > 0.8 * 4 * done.frames
+
+
+def test_one_is_cancelled_in_the_middle_and_the_others_do_not_notice(
+    runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = by_index(list(runner.speak(TEXTS, seed=3, voice=voice, max_seconds=SHORT)))
+    doomed = runner.speak(["Some years ago. " * 20] * 2, seed=4, voice=voice, max_seconds=30)
+    wait_until(lambda: runner.occupancy.occupied == 2)
+    each_frame(monkeypatch, lambda number, _: doomed.close() if number == 3 else None)
+    beside = by_index(list(runner.speak(TEXTS, seed=3, voice=voice, max_seconds=SHORT)))
+    assert same(alone, beside)
+    assert list(doomed) == []
+    wait_until(lambda: runner.occupancy.occupied == 0)
+
+
+def test_takes_that_nobody_takes_hold_the_speaking_up(runner: Engine, voice: Voice) -> None:
+    speech = runner.speak(["No."] * 30, seed=1, voice=voice, max_seconds=0.1)
+    stream: Stream = speech._stream
+    wait_until(lambda: len(stream.finished) == 8)
+    time.sleep(0.2)
+    assert len(stream.finished) == 8 and not stream.working
+    assert len(list(speech)) == 30
+
+
+def test_an_error_reaches_only_whom_it_concerns(runner: Engine, voice: Voice) -> None:
+    too_long = Voice("Long.", torch.ones(2040, 32, dtype=torch.int64))
+    broken = runner.speak(["Some years ago."] * 3, seed=1, voice=too_long, max_seconds=SHORT)
+    fine = runner.speak(TEXTS, seed=2, voice=voice, max_seconds=SHORT)
+    for _ in range(2):
+        with pytest.raises(CsmError, match="does not fit"):
+            next(broken)
+    assert len(list(fine)) == len(TEXTS)
+
+
+def test_damage_in_one_slot_is_not_the_others(
+    runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = by_index(list(runner.speak(TEXTS[:1], seed=3, voice=voice, max_seconds=SHORT)))
+    healthy = runner.speak(TEXTS[:1], seed=3, voice=voice, max_seconds=SHORT)
+    damaged = runner.speak(TEXTS[1:2], seed=4, voice=voice, max_seconds=SHORT)
+
+    def damage(_: int, slots: Slots) -> None:
+        with torch.inference_mode():
+            slots.inputs[1] = float("nan")
+
+    each_frame(monkeypatch, damage)
+    outcomes = []
+    for speech in (healthy, damaged):
+        try:
+            outcomes.append(same(by_index(list(speech)), alone))
+        except CsmError as error:
+            outcomes.append("no numbers" in str(error))
+    assert outcomes == [True, True]
+
+
+def test_out_of_memory_halves_the_slots_and_nothing_is_lost(
+    runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = by_index(list(runner.speak(TEXTS, seed=3, voice=voice, max_seconds=SHORT)))
+    allocate = Slots.__init__
+
+    def limited(slots: Slots, model: Model, count: int) -> None:
+        if count > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        allocate(slots, model, count)
+
+    def fail(number: int, _: Slots) -> None:
+        if number == 3:
+            monkeypatch.setattr(Slots, "__init__", limited)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    each_frame(monkeypatch, fail)
+    halved = by_index(list(runner.speak(TEXTS, seed=3, voice=voice, max_seconds=SHORT)))
+    assert runner.occupancy.slots == 1
+    # Another number of slots is another arithmetic, so only the lengths are promised.
+    assert {key: codes.shape for key, codes in halved.items()} == {
+        key: codes.shape for key, codes in whole.items()
+    }
+
+
+def test_audio_that_does_not_fit_waits_until_there_are_fewer_slots(
+    runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = codec.decode_batch
+
+    def limited(*arguments: Any) -> Any:
+        if runner.occupancy.slots > 2:
+            raise MemoryError
+        return decode(*arguments)
+
+    monkeypatch.setattr(codec, "decode_batch", limited)
+    assert len(list(runner.speak(TEXTS, seed=3, voice=voice, max_seconds=SHORT))) == len(TEXTS)
+    assert runner.occupancy.slots == 2
+
+
+def test_audio_that_never_fits_fails_its_book(
+    runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(codec, "decode_batch", never)
+        with pytest.raises(OutOfMemory, match="with 1 slot"):
+            list(runner.speak(TEXTS, seed=3, voice=voice, max_seconds=SHORT))
+    assert len(list(runner.speak(["No."], seed=3, voice=voice, max_seconds=SHORT))) == 1
+
+
+def test_no_memory_for_a_single_slot_fails_everybody(
+    endless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(checkpoint(endless), slots=4)
+
+    def never(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Slots, "__init__", never)
+        with pytest.raises(OutOfMemory, match="with 1 slot"):
+            engine.warm_up()
+        with pytest.raises(OutOfMemory, match="with 1 slot"):
+            list(engine.speak(["No."], seed=3))
+    # Later there may be.
+    assert len(list(engine.speak(["No."], seed=3, max_seconds=SHORT))) == 1
+    engine.close()
+
+
+def test_warming_up_tells_how_far_it_is(runner: Engine) -> None:
+    steps: list[tuple[int, int]] = []
+    runner.warm_up(lambda done, total: steps.append((done, total)))
+    assert steps == [(0, 1), (1, 1)]
+    assert runner.occupancy.frames > 0
+
+
+def test_frames_between_two_looks_are_dropped(
+    endless: Path, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU the host looks every few frames; what a slot did after its end is not heard."""
+    takes = []
+    for look in (1, 4):
+        made = Batch.__init__
+
+        def looking(batch: Batch, *arguments: Any, look: int = look, made: Any = made) -> None:
+            made(batch, *arguments)
+            batch._look = look
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Batch, "__init__", looking)
+            engine = Engine(checkpoint(endless), COLD, slots=2)
+            takes.append(by_index(list(engine.speak(TEXTS, seed=1, voice=voice, max_seconds=0.5))))
+            engine.close()
+    assert same(*takes) and {len(codes) for codes in takes[0].values()} == {6}
+
+
+def test_a_frame_reads_no_more_of_the_cache_than_it_must(
+    runner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[int, int]] = []
+    frame = Slots.frame
+
+    def noting(slots: Slots, model: Model, sampler: Any, bucket: int) -> None:
+        read.append((int(slots.positions.max()), bucket))
+        frame(slots, model, sampler, bucket)
+
+    monkeypatch.setattr(Slots, "frame", noting)
+    near = Voice("Noise.", torch.ones(488, 32, dtype=torch.int64))
+    list(runner.speak(["No."], seed=0, voice=near, max_seconds=1))
+    assert [bucket for _, bucket in read] == [512 if at < 512 else 1024 for at, _ in read]
+    assert {bucket for _, bucket in read} == {512, 1024}
+
+
+def test_closing_while_all_are_busy(runner: Engine, voice: Voice) -> None:
+    outcomes: list[str] = []
+
+    def narrate(seed: int) -> None:
+        try:
+            list(runner.speak(["Some years ago. " * 9] * 9, seed=seed, voice=voice))
+        except CsmError as error:
+            outcomes.append(str(error))
+
+    threads = [threading.Thread(target=narrate, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: runner.occupancy.waiting == 3 and runner.occupancy.occupied == 4)
+    runner.close()
+    for thread in threads:
+        thread.join(WAIT)
+    assert len(outcomes) == 3 and all("engine is closed" in outcome for outcome in outcomes)

@@ -147,7 +147,7 @@ def test_a_client_that_asks_for_much_at_once_gets_it_as_it_reads(
     monkeypatch.setattr(outbox, "MAX_UNREAD_BYTES", 10_000)
     firebase.load("/t", "x" * 500_000)
     request = '{"t":"d","d":{"r":%d,"a":"g","b":{"p":"/t","q":{}}}}'
-    count = 60
+    count = 120
 
     async def run() -> None:
         async with connect(firebase) as client, connect(firebase) as other:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -42,6 +43,7 @@ KIND = Kind("database", "WEBSOCKET", "websocket", PATH)
 
 #: How long a client may take to answer the close of a WebSocket.
 _CLOSE_SECONDS = 1.0
+_CALLBACK = re.compile(r"[0-9]{1,9}\Z")
 # Run by the SDK in the page: forget that the WebSocket failed before, and connect anew.
 _BACK_TO_WEBSOCKET = """\
 try {{
@@ -287,10 +289,10 @@ def back_to_websocket(request: web.Request) -> web.Response:
     server is down, and tries long polling from then on.
     """
     callback = request.query.get("cb", "")
-    if request.query.get("start") != "t" or not callback.isdecimal():
+    if request.query.get("start") != "t" or not _CALLBACK.match(callback):
         return web.json_response({"error": f"long polling is not served; use {PATH}"}, status=404)
     return web.Response(
-        text=_BACK_TO_WEBSOCKET.format(callback=int(callback)),
+        text=_BACK_TO_WEBSOCKET.format(callback=callback),
         content_type="text/javascript",
         headers={"Cache-Control": "no-store"},
     )

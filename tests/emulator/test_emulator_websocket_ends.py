@@ -187,7 +187,7 @@ def test_long_polling_is_sent_back_to_the_websocket(rest: Any) -> None:
     assert answer.headers["Content-Type"].startswith("text/javascript")
     assert 'removeItem("firebase:previous_websocket_failure")' in answer.text
     assert 'parent["pLPCommand3"]("close")' in answer.text
-    for hostile in ("alert(1)", "", '"]'):
+    for hostile in ("alert(1)", "", '"]', "1\n", "٣", "1" * 5000):
         params = {"start": "t", "cb": hostile}
         assert requests.get(url, params=params, timeout=5).status_code == 404
 

@@ -90,7 +90,8 @@ def read_file(
                 }
                 _report(report, out, narration, made_from)
     except OSError as error:
-        raise CannotRead(f"{out}: cannot be written: {error.strerror}") from None
+        where = f"{out}, or what is kept in {settings.kept.folder} until it is finished"
+        raise CannotRead(f"{where}: cannot be written: {error.strerror}") from None
     finally:
         engine.close()
     facts = narration.facts
@@ -99,6 +100,7 @@ def read_file(
         f"{out}: {narration.duration_seconds:.1f} s of audio, {facts['words']} words, "
         f"{facts['segments']} segments{earlier}, {time.monotonic() - started:.1f} s taken",
         highlight=False,
+        soft_wrap=True,
     )
 
 

@@ -217,6 +217,12 @@ def _plain(match: re.Match[str]) -> str:
     return spoken
 
 
+def _aircraft(match: re.Match[str]) -> str:
+    maker, letter, hundreds, rest = match.groups()
+    spoken = "hundred" if rest == "00" else _two_digit_year(rest)
+    return " ".join(filter(None, (maker, letter, whole(hundreds), spoken)))
+
+
 _PHONES = tuple(
     Rule(re.compile(pattern), spoken, needs)
     for pattern, spoken, needs in (
@@ -309,7 +315,25 @@ _AMOUNTS = tuple(
 )
 
 
-_RULES = (*_PHONES, *DATE_RULES, *_AMOUNTS)
+_NAMES = tuple(
+    Rule(re.compile(pattern), spoken, needs)
+    for pattern, spoken, needs in (
+        # Numbers to be dialled, and aircraft: digit by digit, and as people call them.
+        (
+            r"(?i:\b(?:dial(?:s|led|ed|ling|ing)?|call(?:s|ed|ing)?|rings?|rang|phoned?) )"
+            rf"(?:[149]11|112|999|000){END}",
+            lambda match: f"{match.group()[:-3]}{digits(match.group()[-3:])}",
+            ("11", "999", "000"),
+        ),
+        (
+            rf"\b(Boeing|Airbus)(?: (A))?[ -]?([2-9])([0-9]{{2}}){END}",
+            _aircraft,
+            ("Boeing", "Airbus"),
+        ),
+    )
+)
+
+_RULES = (*_NAMES, *_PHONES, *DATE_RULES, *_AMOUNTS)
 
 
 def speak_numbers(text: str) -> str:

@@ -39,6 +39,8 @@ _SMALL_PARTS = frozenset(("chapter", "volume", "vol", "canto", "act", "scene", "
 _NUMERAL = re.compile(
     r"(?<![\w'.-])(?:([IVX]{1,7})(?:st|nd|rd|th)|[IVXLCDM]{1,15}|[ivxl]{2,7})(?![\w-]|'(?!s\b))"
 )
+#: Medicine's own IV, in the veins.
+_DRIP = re.compile(r" (?:drips?|lines?|bags?|fluids?|poles?|needles?|therapy|access|antibiotics)\b")
 _INITIAL_FOLLOWS = re.compile(r"\. ['\"]?(?![A-Z]\.)")
 
 
@@ -59,6 +61,8 @@ def _numeral(match: re.Match[str]) -> str:
     goes_on = after[:1] == " " and after[1:2].islower()
     small = set(written) <= set("IVX")
 
+    if written == "IV" and _DRIP.match(match.string, match.end()):
+        return written
     if part in _PARTS and (len(written) > 1 or written in "VX"):
         number = _cardinal(written)
     elif written == "I" and part in _PARTS and capital:
@@ -69,6 +73,9 @@ def _numeral(match: re.Match[str]) -> str:
     elif written == "I" and previous in _KINGS:
         ruler = before_that.lower() in _ROYAL or after.startswith(" of ")
         number = "the First" if ruler else None
+    elif previous == "of" and written != "I" and roman(before_that):
+        # Volume III of V.
+        number = _cardinal(written)
     elif _is_heading(match) or (small and len(written) > 1):
         number = _cardinal(written)
     else:

@@ -68,7 +68,7 @@ class Thresholds:
         most_clipped: most share of samples on flat tops. The preview voice has none, speech that is
             6 dB too loud 0.005 and more.
         most_wrong_words: most word error rate, where a recogniser listens. The packaged one hears
-            up to a third of a good segment wrongly.
+            up to 0.45 of a short, old-fashioned segment wrongly.
         most_lost_words: most words in a row that differ, where a recogniser listens. A mangled
             passage in a long segment hides in its word error rate.
     """
@@ -81,7 +81,7 @@ class Thresholds:
     most_repeated_seconds: float = 0.7
     most_held_seconds: float = 0.9
     most_clipped: float = 0.002
-    most_wrong_words: float = 0.4
+    most_wrong_words: float = 0.5
     most_lost_words: int = 6
 
 

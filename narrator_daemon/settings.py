@@ -131,7 +131,7 @@ class Takes(Section):
     most_clipped: Annotated[float, Field(ge=0, le=1)] = 0.002
     recognise: bool = False
     recogniser: Path | None = None
-    most_wrong_words: Annotated[float, Field(ge=0)] = 0.4
+    most_wrong_words: Annotated[float, Field(ge=0)] = 0.5
     most_lost_words: Annotated[int, Field(ge=0)] = 6
 
 

@@ -102,7 +102,7 @@ def measure(
     counts: Sequence[int],
     *,
     seconds: float,
-    on_row: Callable[[Row], None] = lambda row: None,
+    on_row: Callable[[Row], object] = lambda row: None,
 ) -> Found:
     """Measure frames for some numbers of slots, the smallest first, as far as they fit.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
@@ -17,7 +17,14 @@ ON_GPU = (1, 8, 32, 64)
 ON_CPU = (1, 4, 8)
 
 
-def run(settings: Settings, counts: Sequence[int], *, seconds: float, random: bool) -> Found:
+def run(
+    settings: Settings,
+    counts: Sequence[int],
+    *,
+    seconds: float,
+    random: bool,
+    tell: Callable[[str], object],
+) -> Found:
     """Measure with the configured checkpoint, or with random weights of the released size.
 
     Args:
@@ -25,12 +32,14 @@ def run(settings: Settings, counts: Sequence[int], *, seconds: float, random: bo
         counts: numbers of slots to try; none: a usual few.
         seconds: how long each is timed.
         random: make weights, so that none need be there.
+        tell: called with what is being done.
 
     Raises:
         SpeechError: the checkpoint cannot be had, or does not fit.
     """
     with as_speech_errors():
         device = checkpoint.resolve_device(settings.speech.device)
+        tell("making weights …" if random else f"loading {settings.speech.model} …")
         if random:
             loaded = random_weights.random_checkpoint(
                 random_weights.released_config(),
@@ -39,8 +48,13 @@ def run(settings: Settings, counts: Sequence[int], *, seconds: float, random: bo
             )
         else:
             loaded = checkpoint.load_checkpoint(settings.speech.model, device=str(device))
-        counts = counts or (ON_GPU if device.type == "cuda" else ON_CPU)
-        return bench.measure(loaded, counts, seconds=seconds)
+        tell("measuring …")
+        return bench.measure(
+            loaded,
+            counts or (ON_GPU if device.type == "cuda" else ON_CPU),
+            seconds=seconds,
+            on_row=lambda row: tell(f"{row.slots} slots: {row.ms_a_frame:.3g} ms a frame …"),
+        )
 
 
 def table(found: Found) -> Table:

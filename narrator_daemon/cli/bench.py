@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from narrator_daemon.cli.common import ConfigOption, fail, load_settings
+from narrator_daemon.terminal import plain
 
 app = typer.Typer()
 
@@ -35,8 +36,14 @@ def bench(
 
     console = Console()
     try:
-        with Console(stderr=True).status("loading and measuring …"):
-            found = benchmark.run(settings, counts, seconds=seconds, random=random)
+        with Console(stderr=True).status("…") as status:
+            found = benchmark.run(
+                settings,
+                counts,
+                seconds=seconds,
+                random=random,
+                tell=lambda doing: status.update(plain(doing)),
+            )
     except SpeechError as error:
         raise fail(str(error)) from None
     if as_json:

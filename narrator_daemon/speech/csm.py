@@ -85,7 +85,8 @@ class CsmSpeech:
         engine = self._engine
         if engine is None:
             return Slots(0, 0)
-        return Slots(engine.occupancy.occupied, engine.occupancy.slots)
+        now = engine.occupancy
+        return Slots(now.occupied, now.slots)
 
     @property
     def settings_fingerprint(self) -> str:

@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 import csm
-from csm import OutOfMemory, bench
+from csm import OutOfMemory, bench, random_weights
 from csm.bench import Row
 from narrator_daemon.cli import app
 
@@ -85,6 +85,19 @@ def test_a_table_for_people(tiny: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["bench", *words])
     assert done.exit_code == 0, done.output
     assert "suggested: speech.slots = 1" in done.output and "audio s/s" in done.output
+
+
+def test_random_weights_need_no_checkpoint(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = csm.load_checkpoint(str(tiny), device="cpu").config
+    monkeypatch.setattr(random_weights, "released_config", lambda: small)
+    config = write_config(tmp_path / "nothing", tmp_path)
+    words = ("--config", config, "--random", "--slots", "2", "--seconds", "0.1", "--json")
+    done = CliRunner().invoke(app, ["bench", *words])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["checkpoint"] == "random weights" and found["rows"][0]["slots"] == 2
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:

@@ -17,31 +17,8 @@ from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.notify import ServiceManager
 from narrator_daemon.subscription import StreamState
 from tests.actors import Frontend, wait_until
+from tests.balky import PROGRAM
 from tests.test_metrics import condition
-
-#: A daemon whose engine loads once a file is there and hangs while another is.
-PROGRAM = """
-import sys, time
-from pathlib import Path
-from narrator_daemon import config, logs
-from narrator_daemon.project import Project
-from narrator_daemon.speech.tone import ToneSpeech
-from narrator_daemon.worker import Worker
-
-class Balky(ToneSpeech):
-    def load(self):
-        while not Path("load").exists():
-            time.sleep(0.02)
-        super().load()
-    def speak(self, segments, **settings):
-        while Path("hang").exists():
-            time.sleep(0.02)
-        yield from super().speak(segments, **settings)
-
-settings = config.load(None)
-logs.configure("info", "json")
-sys.exit(Worker(settings, Balky(), Project(settings)).run())
-"""
 
 
 class Manager:

@@ -17,16 +17,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.faults import Fault
 from narrator_daemon.status import Fleet, readings
 from tests.actors import Daemon, Frontend, wait_until
+from tests.balky import PROGRAM
 
 TEXT = "It was a bright cold day in April, and the clocks were striking thirteen. " * 2
 
 
 @dataclass
 class Scene:
-    """A daemon that has narrated one book, failed another, and holds a third at its upload."""
+    """A daemon that has narrated a book, failed another, hangs on a third, and knows a fourth."""
 
     firebase: LocalFirebase
     frontend: Frontend
@@ -72,22 +72,23 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             "CLAIMS__BEAT_SECONDS": 0.5,
             "CLAIMS__LEASE_TTL_SECONDS": 5,
             "DAEMON__WORKER_ID": "reader-1",
-            "LIMITS__REQUESTS_PER_MINUTE": 1,
+            "DAEMON__BOOKS_AT_ONCE": 1,
         }
         folder = tmp_path_factory.mktemp("watching") / "daemon"
-        daemon = Daemon(firebase.environment(), folder, settings)
+        daemon = Daemon(firebase.environment(), folder, settings, ("-c", PROGRAM))
         try:
+            (folder / "load").touch()
             daemon.wait_ready()
             frontend.add_requested("told", TEXT, uid="admin")
             frontend.wait_for("told", "ready")
             frontend.add_requested("number", 17)
             frontend.wait_for("number", "failed")
-            frontend.add_requested("later", TEXT, uid="admin")
-            firebase.faults.add(Fault("hang", service="storage", method="POST|PUT"))
+            (folder / "hang").touch()
             frontend.add_requested("held", TEXT)
             frontend.wait_for("held", "processing")
+            frontend.add_requested("later", TEXT)
             frontend.wait_for_history("told")
-            wait_until(lambda: daemon.health()[1]["in_work"] == 1, "the daemon's state")
+            wait_until(lambda: daemon.health()[1]["queue_depth"] == 1, "the daemon's state")
             yield Scene(firebase, frontend, daemon, port)
         finally:
             daemon.kill()
@@ -150,7 +151,7 @@ class TestStatus:
         assert (held.book_id, held.owner, held.attempt) == ("held", "reader-1", 1)
         (worker,) = fleet.workers
         assert (worker.worker_id, worker.alive, worker.engine) == ("reader-1", True, "tone")
-        assert (worker.in_work, worker.at_once) == (1, 2)
+        assert (worker.in_work, worker.at_once) == (1, 1)
         assert worker.books_per_hour > 0
         assert worker.audio_rate > 0
         (failure,) = fleet.failures

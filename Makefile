@@ -21,7 +21,7 @@ test: lint types
 
 # The demo page in a real browser. What the page is built from must give what is packaged.
 e2e: $(READY) $(FRONTEND_READY)
-	sh tools/get_chromium.sh
+	sh tools/get_program.sh chromium chromium fonts-dejavu-core
 	cd $(FRONTEND) && npm run --silent check && node build.mjs $(CURDIR)/$(VENV)/page
 	diff --recursive $(VENV)/page narrator_daemon/emulator/page
 	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
@@ -47,8 +47,10 @@ rules: $(READY)
 	cd deploy/firebase && npm ci --silent
 	$(BIN)/python -m tests.deploy.targaryen
 
-# The units and the manifests, by systemd-analyze and kubectl, which must be there.
+# The units and the manifests, by systemd-analyze and kubectl.
 deploy-check: $(READY)
+	sh tools/get_program.sh systemd-analyze systemd
+	sh tools/get_program.sh kubectl kubernetes-client
 	$(BIN)/python -m tests.deploy.check
 
 # LICENCES.md: what the dependencies are under. Fails on a licence that nobody has looked at.

@@ -40,7 +40,7 @@ _PRESS = """() => new Promise((resolve) => {
 
 def main(presses: int) -> None:
     """Measure and report."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = shutil.which("chromium")
     claimed, published = [], []
     with (
         LocalFirebase() as firebase,

@@ -30,7 +30,7 @@ _SWITCHES = (
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = shutil.which("chromium")
     if chromium is None:
         raise RuntimeError("there is no Chromium here: run `make e2e`, which installs it")
     with sync_playwright() as playwright:

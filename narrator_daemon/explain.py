@@ -141,6 +141,10 @@ def _ending(entry: dict[str, Any]) -> str:
         steps = children(entry.get("secondsByStep"))
         shares = ", ".join(f"{step} {value}" for step, value in steps.items())
         told += f", after {seconds} s" + (f" ({shares})" if shares else "")
+    takes = children(entry.get("takes"))
+    if faults := children(takes.get("faults")):
+        named = ", ".join(f"{count} {fault}" for fault, count in faults.items())
+        told += f"; {takes.get('passed')} of {takes.get('judged')} segments sound fit ({named})"
     return told
 
 

@@ -52,6 +52,16 @@ def test_what_happened_is_told_in_order() -> None:
     ]
 
 
+def test_segments_that_are_not_fit_are_told_of() -> None:
+    takes = {"judged": 9, "passed": 7, "draws": 13, "faults": {"too_long": 1, "repeated": 2}}
+    published = {**LOST, "outcome": "published", "takes": takes}
+    assert told({}, {"t1": published})[1] == (
+        "published; 7 of 9 segments sound fit (1 too_long, 2 repeated)"
+    )
+    good = {**published, "takes": {"judged": 9, "passed": 9, "draws": 9}}
+    assert told({}, {"t1": good})[1] == "published"
+
+
 def test_every_moment_of_a_claim_can_be_found_in_the_log() -> None:
     claimed, ended = timeline("b", {}, {"t1": RETRIED})
     for moment in (claimed, ended):
@@ -68,7 +78,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
 )
-NAMES = st.sampled_from([*RETRIED, "reapedBy", "audioSeconds"])
+NAMES = st.sampled_from([*RETRIED, "reapedBy", "audioSeconds", "takes"])
 
 
 @given(st.dictionaries(st.text(max_size=5), st.dictionaries(NAMES, JSON) | JSON), JSON, JSON)

@@ -66,7 +66,8 @@ class Renewer:
         life = int(self._store.signed_seconds * 1000)
         # What is signed from now on expires later than this, and so leaves the query.
         until = self._clock() + (life - 1 if everything else life // 3)
-        renewed, ends_at = 0, time.monotonic() + seconds
+        ends_at = time.monotonic() + seconds
+        renewed: set[str] = set()
         self.behind = True
         while True:
             with database_errors(self._project.books_path):
@@ -74,18 +75,21 @@ class Renewer:
                 by_expiry = self._project.books().order_by_child(books.URL_EXPIRES_AT)
                 due = by_expiry.start_at(1).end_at(until)
                 page = children(due.limit_to_first(_PAGE + len(self._passed_over)).get())
+            # A URL made anew falls due again only where this clock is ahead of the one that signs.
+            again = page.keys() & renewed - self._passed_over
+            self._passed_over |= again
             new = page.keys() - self._passed_over
-            if not new:
+            if not new and not again:
                 self._passed_over.clear()
                 self.behind = False
-                return renewed
+                return len(renewed)
             for book_id in sorted(new):
                 if self._renew(book_id, page[book_id]):
-                    renewed += 1
+                    renewed.add(book_id)
                 else:
                     self._passed_over.add(book_id)
                 if time.monotonic() >= ends_at:
-                    return renewed
+                    return len(renewed)
 
     def _renew(self, book_id: str, record: object) -> bool:
         path = record.get(books.PATH) if isinstance(record, dict) else None

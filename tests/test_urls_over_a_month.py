@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from google.cloud.storage import _signing
 
-from narrator_daemon import config
+from narrator_daemon import config, renewal
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.project import Project
 from narrator_daemon.renewal import Renewer
@@ -171,6 +171,19 @@ def test_a_long_renewal_is_done_in_stretches(world: World) -> None:
             break
     assert stretches == [1, 0, 1, 1, 1, 0]
     assert world.renewers[1].round() == 0
+
+
+def test_a_clock_that_was_set_back_renews_each_book_once_a_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewal, "_PAGE", 2)
+    for number in range(5):
+        world.narrate(f"b{number}")
+    ahead = Renewer(world.project, world.store, lambda: int((world.now + DAY) * 1000))
+    world.now += 60
+    assert [ahead.round(everything=True) for _ in range(2)] == [5, 0]
+    world.now += 60
+    assert ahead.round(everything=True) == 5
 
 
 class _Keyless:

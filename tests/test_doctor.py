@@ -303,6 +303,28 @@ def test_a_ready_book_whose_audio_is_gone(patient: Patient) -> None:
     assert "no object narrations/b.wav" in found["book b"].note
 
 
+@pytest.mark.parametrize(
+    ("free", "result", "words"),
+    [
+        (70e9, "pass", "70.0 GB of 80.0 GB free, of which 32 slots need"),
+        (1e9, "fail", "are needed for 32 slots: see with nvidia-smi who holds it"),
+    ],
+)
+def test_the_gpu_s_memory_is_held_against_the_slots(
+    patient: Patient, free: float, result: str, words: str
+) -> None:
+    cuda = "torch.cuda."
+    patient.patch.setattr("torch.version.cuda", "12.8")
+    patient.patch.setattr(cuda + "is_available", lambda: True)
+    patient.patch.setattr(cuda + "device_count", lambda: 1)
+    patient.patch.setattr(cuda + "get_device_name", lambda _device: "GPU of a test")
+    patient.patch.setattr(cuda + "mem_get_info", lambda _device: (int(free), 80 * 10**9))
+    patient.csm(SPEECH__SLOTS=32)
+    found = patient.examine()["GPU"]
+    assert (found.result, words in found.note) == (result, True), found
+    assert "cuda:0 is a GPU of a test" in found.note
+
+
 def test_a_check_that_hangs_or_breaks_is_only_its_own_failure() -> None:
     for_ever = threading.Event()
     started = time.monotonic()

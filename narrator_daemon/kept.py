@@ -251,27 +251,29 @@ def _key(index: int, text: str) -> bytes:
 
 
 def _private_folder(folder: Path) -> Path:
-    """The folder, made if need be, if it is this user's and closed to all others.
+    """The folder, made if need be, this user's and closed to all others.
 
     Raises:
-        OSError: it is not.
+        OSError: it is not, or it cannot be written.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise PermissionError(
-            f"{folder} must be a folder that belongs to this user and is closed to all others"
-        )
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(f"{folder} must be a folder that belongs to this user")
+    if found.st_mode & 0o077:
+        # A volume's folders are opened to its group each time that it is mounted.
+        folder.chmod(0o700)
     with tempfile.TemporaryFile(dir=folder):
         return folder
 
 
 def _open_locked(path: Path) -> int | None:
-    """A file that is ours alone; None where another uses it."""
+    """A file that is ours alone; None where another uses it or has put it there."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
         descriptor = os.open(path, flags, 0o600)
-        if not _lock(descriptor):
+        found = os.fstat(descriptor)
+        if found.st_uid != os.getuid() or not _lock(descriptor):
             os.close(descriptor)
             return None
         if os.fstat(descriptor).st_nlink:

@@ -162,12 +162,20 @@ def test_where_nothing_can_be_written_work_goes_on_and_the_log_says_so(
     works_unkept(store)
 
 
-def test_a_folder_that_others_can_read_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / "segments").mkdir(mode=0o755)
+def test_a_folder_that_was_opened_to_others_is_closed_again(spoken: Path) -> None:
+    (spoken / "segments").chmod(0o775)
+    with kept(spoken).open("tale", TEXTS) as narration:
+        assert narration.indices == {0, 1, 2}
+    assert stat.S_IMODE((spoken / "segments").stat().st_mode) == 0o700
+
+
+def test_a_folder_that_is_a_link_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "segments").symlink_to(tmp_path / "elsewhere")
     with capture_logs() as logs:
         works_unkept(kept(tmp_path))
-    assert "closed to all others" in logs[0]["why"]
-    assert not files(tmp_path)
+    assert "belongs to this user" in logs[0]["why"]
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_zero_keeps_nothing(tmp_path: Path) -> None:

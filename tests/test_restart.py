@@ -50,7 +50,7 @@ def test_a_daemon_killed_in_the_middle_goes_on_after_the_finished_segments(
     assert frontend.status("b") == "processing"
 
     start(tmp_path / "second", 0.0)
-    book = frontend.wait_for("b", "ready", 40)
+    book = frontend.wait_for("b", "ready", 60)
     asked = indices(tmp_path / "second")
     # The last one may have been lost on its way to the disk.
     assert asked in (list(range(len(before), 12)), list(range(len(before) - 1, 12)))

@@ -53,7 +53,9 @@ def read_file(
     """
     console = Console(stderr=True)
     try:
-        text = text_file.read_text(encoding="utf-8")
+        # Editors end a file with a line break, which the field of a book does not: the same text
+        # shall come out as the daemon reads it.
+        text = text_file.read_text(encoding="utf-8").removesuffix("\n")
     except OSError as error:
         raise CannotRead(f"{text_file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -86,14 +86,19 @@ def full(rounds: int, frames: int, batches: list[int]) -> list[dict[str, Any]]:
     return rows
 
 
-def operator_calls(run: Run, batch: int) -> float:
-    """Operators that are called in a frame, by torch's profiler; not those inside of others."""
+def operator_calls(run: Run, batch: int) -> tuple[float, float]:
+    """Operators that torch's profiler sees in a frame: those called from Python, and all.
+
+    All holds those that operators call in their turn.
+    """
     counts = []
     for frames in (3, 5):
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
             run(batch, frames)
-        counts.append(sum(event.cpu_parent is None for event in profiler.events()))
-    return (counts[1] - counts[0]) / 2
+        events = profiler.events()
+        counts.append((sum(event.cpu_parent is None for event in events), len(events)))
+    (few, few_all), (more, more_all) = counts
+    return (more - few) / 2, (more_all - few_all) / 2
 
 
 def toy(rounds: int, batches: list[int]) -> list[dict[str, Any]]:
@@ -111,9 +116,10 @@ def toy(rounds: int, batches: list[int]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "batch": batch,
-                "transformers_calls": calls["transformers"],
-                "ours_calls": calls["ours"],
-                "calls_ratio": calls["ours"] / calls["transformers"],
+                "transformers_calls": calls["transformers"][0],
+                "ours_calls": calls["ours"][0],
+                "calls_ratio": calls["ours"][0] / calls["transformers"][0],
+                "all_calls_ratio": calls["ours"][1] / calls["transformers"][1],
                 "transformers_ms": theirs,
                 "ours_ms": ours,
                 "ms_ratio": ours / theirs,

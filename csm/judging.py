@@ -22,8 +22,9 @@ from csm.wording import divergence
 PACE = 0.07
 #: Frames of codes a second (Mimi).
 _FRAME_RATE = 12.5
-#: Seconds beside the pace that a segment may be longer or shorter by: its pauses and its rounding.
-_SLACK_SECONDS = 0.7
+#: Seconds beside the pace that a segment may be longer by (pauses, letters read one by one) and
+#: shorter by.
+_LONGER_SECONDS, _SHORTER_SECONDS = 1.0, 0.5
 #: A phrase that the text says twice may be heard again for this many times its expected seconds.
 _PHRASE_FACTOR = 1.5
 
@@ -54,7 +55,7 @@ class Thresholds:
     Attributes:
         fastest: least share of the expected seconds. People vary by a quarter, and the preview
             voice stays above 0.76; below this, words are missing.
-        slowest: most times the expected seconds. The preview voice stays below 1.4; a take that
+        slowest: most times the expected seconds. The preview voice stays below it; a take that
             goes on after its text is over does not.
         longest_silence_seconds: most silence between two sounds. A reader's pause at a full stop
             is half a second, the preview voice's longest 0.66.
@@ -74,7 +75,7 @@ class Thresholds:
     """
 
     fastest: float = 0.6
-    slowest: float = 1.5
+    slowest: float = 1.4
     longest_silence_seconds: float = 1.2
     most_silence: float = 0.5
     cut_off_db: float = 12.0
@@ -150,8 +151,8 @@ class Judge:
             return Verdict({Fault.SILENT: 100.0}, {"seconds": 0.0})
         seconds, expected = pauses.sound_seconds, self.pace * len(text)
         found.scores |= {"seconds": round(seconds, 2), "pace": round(seconds / expected, 2)}
-        found.at_least(Fault.TOO_SHORT, seconds + _SLACK_SECONDS, limits.fastest * expected)
-        found.at_most(Fault.TOO_LONG, seconds - _SLACK_SECONDS, limits.slowest * expected)
+        found.at_least(Fault.TOO_SHORT, seconds + _SHORTER_SECONDS, limits.fastest * expected)
+        found.at_most(Fault.TOO_LONG, seconds - _LONGER_SECONDS, limits.slowest * expected)
         found.at_most(
             Fault.LONG_SILENCE,
             found.score("longest_silence", pauses.longest_seconds),

@@ -122,7 +122,7 @@ class Takes(Section):
 
     most_draws: Annotated[int, Field(ge=1, le=10)] = 3
     fastest: Annotated[float, Field(ge=0, lt=1)] = 0.6
-    slowest: Annotated[float, Field(gt=1, le=100)] = 1.5
+    slowest: Annotated[float, Field(gt=1, le=100)] = 1.4
     longest_silence_seconds: Annotated[float, Field(gt=0, le=160)] = 1.2
     most_silence: Annotated[float, Field(gt=0, le=1)] = 0.5
     cut_off_db: Annotated[float, Field(ge=0, le=60)] = 12

@@ -6,6 +6,9 @@ import hashlib
 from collections.abc import Collection, Generator, Sequence
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from csm import CsmError, takes
 from csm.recognise import Recogniser
 from narrator_daemon import logs
@@ -80,7 +83,7 @@ class JudgedSpeech:
         pace = self._engine.pace
         if pace is None:
             raise ValueError(f"the takes of {self.name} cannot be judged: it says no words")
-        listen = self._recogniser.hear if self._recogniser else None
+        listen = self._hear if self._recogniser else None
         judge = takes.Judge(pace, _thresholds(self._settings), listen)
 
         def draw(
@@ -104,6 +107,17 @@ class JudgedSpeech:
                 _log.info("drawn_again", segment=kept.take.index, **note)
             take = kept.take
             yield Spoken(take.index, take.samples, note, take.codes, take.ended)
+
+    def _hear(self, samples: NDArray[np.float32]) -> str:
+        try:
+            return cast(Recogniser, self._recogniser).hear(samples)
+        except Exception as error:
+            # Only the kind: what a recogniser says of its failure could hold what it heard.
+            raise SpeechError(
+                "engine_error",
+                f"the recogniser failed on a take ({type(error).__name__}); if it goes on failing, "
+                "take another model for takes.recogniser or set takes.recognise = false",
+            ) from error
 
     def close(self) -> None:
         """Close the engine."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from csm import SAMPLE_RATE
+from csm.recognise import Recogniser
 from csm.takes import Example
 from narrator_daemon import speech
 from narrator_daemon.settings import Settings, Speech, Takes
@@ -96,7 +97,7 @@ def test_skipped_segments_and_the_example_reach_the_engine() -> None:
 def test_settings_that_decide_on_takes_are_in_the_fingerprint() -> None:
     prints = [
         judged(Humming(), takes).settings_fingerprint
-        for takes in (Takes(), Takes(most_draws=2), Takes(slowest=1.4), Takes(recognise=True))
+        for takes in (Takes(), Takes(most_draws=2), Takes(slowest=1.3), Takes(recognise=True))
     ]
     assert len(set(prints)) == 4
     assert all(one.startswith("humming 1 ") for one in prints)
@@ -117,6 +118,19 @@ def test_it_is_its_engine_in_all_else() -> None:
     assert not isinstance(judged(Humming(), Takes()), HasSlots)
     listened.close()
     assert engine.closed
+
+
+def test_a_recogniser_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> str:
+        raise RuntimeError("heard: a secret")
+
+    monkeypatch.setattr(Recogniser, "hear", fail)
+    with pytest.raises(
+        SpeechError, match=r"recogniser failed on a take \(RuntimeError\)"
+    ) as raised:
+        list(judged(Humming(), Takes(recognise=True)).speak(TEXTS, seed=5))
+    assert raised.value.code == "engine_error"
+    assert "secret" not in str(raised.value)
 
 
 def test_a_recogniser_that_cannot_listen_stops_the_start(tmp_path: Path) -> None:

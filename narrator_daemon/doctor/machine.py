@@ -46,10 +46,12 @@ def _key(settings: Settings) -> Found:
             "the public one, with which marks prove nothing; fine for an emulator. Make one of "
             "your own with: narrator-daemon keys new watermark.key"
         )
-    path = settings.watermark.key_file
-    if path is not None and path.is_file() and (note := open_to_others(path)):
-        return warned(f"one of your own, but {note}")
-    return passed("one of your own")
+    retired = len(keys.load_all(settings)) - 1
+    own = f"one of your own, and {retired} retired" if retired else "one of your own"
+    for path in (settings.watermark.key_file, *settings.watermark.retired_key_files):
+        if path is not None and path.is_file() and (note := open_to_others(path)):
+            return warned(f"{own}, but {note}")
+    return passed(own)
 
 
 def open_to_others(path: Path) -> str | None:

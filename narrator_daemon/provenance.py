@@ -56,7 +56,8 @@ def write_marks(folder: Path, known: dict[int, str]) -> None:
     books = {book_id: index for index, book_id in sorted(known.items())}
     document = json.dumps({"books": books}, ensure_ascii=False, indent=2) + "\n"
     new = folder / f"{MARKS_FILE}.new"
-    new.write_text(document, encoding="utf-8")
+    # Of a file name that is no UTF-8, JSON can hold what UTF-8 cannot.
+    new.write_text(document, encoding="utf-8", errors="backslashreplace")
     new.replace(folder / MARKS_FILE)
 
 

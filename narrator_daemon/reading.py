@@ -64,6 +64,11 @@ def read_file(
         if target is not None and (target.is_dir() or not target.parent.is_dir()):
             why = "it is a folder" if target.is_dir() else f"there is no folder {target.parent}"
             raise CannotRead(f"{target}: cannot be written: {why}")
+    files = [file.resolve() for file in (text_file, out, report) if file is not None]
+    if len(set(files)) < len(files):
+        raise CannotRead("text, audio and report must be files of their own: name another")
+    if report is not None and out.exists() and not out.is_file():
+        raise CannotRead(f"{out}: is read again for the report, and so must be a file")
     key = keys.load(settings)
     if key is None:
         console.print("No watermark key is configured: marked with the public one.", style="yellow")

@@ -14,6 +14,7 @@ import watermark
 from narrator_daemon.audio_files import open_audio
 from narrator_daemon.keys import NamedKey
 from narrator_daemon.provenance import Finding, Source, at_most_two, find
+from narrator_daemon.terminal import plain
 from watermark import Span, Trace
 
 #: Without a mark for longer than this is worth a line, seconds.
@@ -47,7 +48,8 @@ def write_picture(
         document = _page(title, watermark.picture(traces, title), lines)
     else:
         document = watermark.picture(traces, title, lines)
-    out.write_text(document, encoding="utf-8")
+    # A name that comes from a stranger may hold what neither a file nor an SVG can.
+    out.write_text(plain(document).plain, encoding="utf-8")
     return finding
 
 

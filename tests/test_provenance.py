@@ -253,3 +253,32 @@ def test_what_is_longer_than_a_day_is_refused(
     monkeypatch.setattr(audio_files, "MAX_HOURS", 12 / 3600)
     with pytest.raises(Unreadable, match="longer than"), open_audio(folder / "plain.wav") as audio:
         list(audio.blocks())
+
+
+def test_a_file_may_have_any_name_that_a_file_can_have(folder: Path) -> None:
+    name = os.fsdecode(b"\xff\x01.wav")
+    assert run("watermark", "embed", "plain.wav", name, "--book", name).exit_code == 0
+    assert run("watermark", "verify", name, name).exit_code == 0
+    drawn = run("watermark", "report", name, "-o", "drawn.svg")
+    assert drawn.exit_code == 0
+    ElementTree.fromstring((folder / "drawn.svg").read_text())  # noqa: S314 — our own
+    assert provenance.read_marks(folder) == {1: name}
+
+
+def test_narrate_writes_over_none_of_its_own_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NARRATOR_SPEECH__ENGINE", "tone")
+    text = folder / "tale.txt"
+    text.write_text("A short tale.")
+    (folder / "link.wav").symlink_to("tale.txt")
+    for words in (
+        ("--out", "tale.txt"),
+        ("--out", "link.wav"),
+        ("--out", "tale.wav", "--report", "tale.txt"),
+        ("--out", "tale.wav", "--report", "tale.wav"),
+        ("--out", "/dev/null", "--report", "tale.html"),
+    ):
+        assert run("narrate", "tale.txt", *words).exit_code == 2, words
+    assert text.read_text() == "A short tale."
+    assert not (folder / "tale.wav").exists()

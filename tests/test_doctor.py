@@ -25,7 +25,7 @@ from narrator_daemon.emulator.faults import Fault
 from tests.actors import Frontend
 
 BOOKS_INDEX = {".indexOn": ["narrativeAudioStatus", "narrativeAudioUrlExpiresAt"]}
-MACHINE = {"configuration", "watermark key", "state folder", "disk"}
+MACHINE = {"configuration", "watermark key", "state folder", "disk", "kept segments"}
 FIREBASE = {
     "credentials",
     "database",
@@ -121,7 +121,9 @@ def patient(
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     made = Patient(shared_firebase, tmp_path, monkeypatch)
-    made.set(SPEECH__ENGINE="tone", DAEMON__STATE_DIR=tmp_path / "state")
+    made.set(
+        SPEECH__ENGINE="tone", DAEMON__STATE_DIR=tmp_path / "state", KEPT__FOLDER=tmp_path / "kept"
+    )
     host = shared_firebase.endpoints["database_host"]
     address = f"http://{host}/.settings/rules.json?ns=demo-books"
     owner = {"Authorization": "Bearer owner"}
@@ -243,6 +245,12 @@ BROKEN = {
         "fail",
         "/no/such/folder",
     ),
+    "a folder for segments that cannot be written": Case(
+        lambda p: p.set(KEPT__FOLDER="/dev/null/kept"), "kept segments", "warn", "cannot be written"
+    ),
+    "texts that the disk has no room for": Case(
+        lambda p: p.set(LIMITS__MAX_CHARACTERS=10**12), "kept segments", "warn", "GB free under"
+    ),
     "a voice that is too long": Case(
         lambda p: p.csm(VOICE__REFERENCE=p.recording(40), VOICE__TRANSCRIPT="Words."),
         "voice",
@@ -279,8 +287,17 @@ def test_the_public_key_is_warned_of(patient: Patient) -> None:
     assert patient.examine()["watermark key"].result == "warn"
 
 
-def test_looking_leaves_nothing_behind(patient: Patient) -> None:
-    patient.rules({".read": True, ".write": True, "books": BOOKS_INDEX})
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(True, id="open to all"),
+        pytest.param("auth != null && !data.exists()", id="no deleting"),
+    ],
+)
+def test_looking_leaves_nothing_behind(patient: Patient, write: object) -> None:
+    patient.rules(
+        {".read": True, "$any": {".write": write}, "books": BOOKS_INDEX | {".write": write}}
+    )
     assert patient.examine()["rules"].result == "fail"
     host = patient.firebase.endpoints["database_host"]
     left = requests.get(

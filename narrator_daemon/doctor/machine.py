@@ -24,12 +24,16 @@ from narrator_daemon.state_folder import StateFolder
 #: Free bytes that the state and the audio on its way take at most, and that a checkpoint takes.
 _LEAST_FREE, _CHECKPOINT_BYTES = 200_000_000, 8_000_000_000
 
+#: Bytes on the disk for each character of a narration in work: 0.07 s of segments and of the file.
+_BYTES_A_CHARACTER = 0.07 * (96_000 + 48_000)
+
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Key, state folder, disk, and what the chosen engine needs."""
     yield check("watermark key", lambda: _key(settings))
     yield check("state folder", lambda: _state_folder(settings.daemon.state_dir))
     yield check("disk", lambda: _disk(settings))
+    yield check("kept segments", lambda: _kept(settings))
     if settings.speech.engine != "csm":
         yield check("speech", lambda: _engine(settings), LONG_LIMIT_SECONDS)
         return
@@ -79,6 +83,27 @@ def _disk(settings: Settings) -> Found:
     free = shutil.disk_usage(folder).free
     if free < _LEAST_FREE:
         return failed(f"{_gigabytes(free)} free under {folder}: free some space")
+    return passed(f"{_gigabytes(free)} free under {folder}")
+
+
+def _kept(settings: Settings) -> Found:
+    if not settings.kept.max_gigabytes:
+        return passed("off: an interrupted narration starts anew")
+    folder = settings.kept.folder
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return warned(
+            f"{folder} cannot be written, so that an interrupted narration starts anew: set "
+            "kept.folder to a folder that can"
+        )
+    free = shutil.disk_usage(folder).free
+    need = settings.limits.max_characters * _BYTES_A_CHARACTER * settings.daemon.books_at_once
+    if free < need:
+        return warned(
+            f"{_gigabytes(free)} free under {folder}, and the longest texts that the limits allow "
+            f"take {_gigabytes(need)}: free some space, or lower limits.max_characters"
+        )
     return passed(f"{_gigabytes(free)} free under {folder}")
 
 

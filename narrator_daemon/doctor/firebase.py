@@ -155,7 +155,8 @@ def _can_write(project: Project, identity: dict[str, str] | None, path: str, val
                 reference.set(value)
             except (exceptions.UnauthenticatedError, exceptions.PermissionDeniedError):
                 return False
-            reference.delete()
+            # Not as the client: rules may let it write what they don't let it delete.
+            project.reference(*path.strip("/").split("/")).delete()
         return True
     finally:
         firebase_admin.delete_app(client)

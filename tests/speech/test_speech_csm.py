@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +16,14 @@ import soundfile
 import torch
 
 from csm import OutOfMemory
+from csm.engine import Engine, Speech
+from csm.hub_voices import TRANSCRIPTS
 from csm.model import Slots
+from csm.voice import Voice
+from narrator_daemon.settings import Takes
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.speech.csm import CsmSpeech
+from narrator_daemon.speech.judged import judged
 
 TEXTS = ["Call me Ishmael.", "Some <|AUDIO|> years [1] ago."]
 
@@ -63,6 +70,48 @@ def test_it_speaks(speech: SpeechEngine) -> None:
         assert np.isfinite(one.samples).all() and np.abs(one.samples).max() <= 1
     again = list(speech.speak(TEXTS, seed=1))
     assert all(np.array_equal(a.samples, b.samples) for a, b in zip(spoken, again, strict=True))
+
+
+def test_a_voice_of_its_own_is_gone_on_with(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    voices: list[Voice | None] = []
+    speak = Engine.speak
+
+    def noted(self: Engine, segments: Sequence[str], **how: Any) -> Speech:
+        voices.append(how["voice"])
+        return speak(self, segments, **how)
+
+    engine = CsmSpeech(model=str(tiny), device="cpu", max_segment_seconds=0.5)
+    engine.load()
+    monkeypatch.setattr(Engine, "speak", noted)
+    try:
+        # Noise from random weights passes no judge: every draw is made, and each says what it is.
+        kept = list(judged(engine, Takes(most_draws=2)).speak(TEXTS, seed=1))
+    finally:
+        engine.close()
+    assert sorted(one.index for one in kept) == [0, 1]
+    assert all(one.note["draws"] == 2 and one.note["faults"] for one in kept)
+    assert voices[0] is None and len(voices) == 3
+    given = {(voice.text, tuple(voice.codes.shape)) for voice in voices[1:] if voice is not None}
+    ((text, shape),) = given
+    assert text in TEXTS and shape[1] == 32
+
+
+def test_the_models_own_voice_is_taken_by_name(tiny: Path, recording: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny, model)
+    (model / "prompts").mkdir()
+    long = np.tile(soundfile.read(recording)[0], (6, 1))
+    soundfile.write(model / "prompts" / "read_speech_c.wav", long, 16_000)
+    engine = CsmSpeech(
+        model=str(model), device="cpu", voice_prompt="read_speech_c", max_segment_seconds=0.5
+    )
+    assert ":read_speech_c:" in engine.settings_fingerprint
+    engine.load()
+    try:
+        assert engine.pace == pytest.approx(6 / len(TRANSCRIPTS["read_speech_c"]), rel=0.05)
+        assert len(list(engine.speak(TEXTS, seed=1))) == 2
+    finally:
+        engine.close()
 
 
 def test_closing_the_iterator_cancels(speech: SpeechEngine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from typing import Any
@@ -52,13 +53,20 @@ def generate(
     """
     times: list[float] = []
 
-    def note(*_: object) -> None:
+    def note() -> None:
         if prompt.is_cuda:
             torch.cuda.synchronize()
         times.append(time.perf_counter())
 
-    # Called once a frame, as the backbone starts on it.
-    hook = model.backbone_model.register_forward_pre_hook(note)
+    # Called once a frame, before the backbone, and never a part of what is compiled.
+    prepare = model.prepare_inputs_for_generation
+
+    @functools.wraps(prepare)
+    def prepare_and_note(*inputs: Any, **more: Any) -> Any:
+        note()
+        return prepare(*inputs, **more)
+
+    model.prepare_inputs_for_generation = prepare_and_note
     if greedy:
         options |= {"do_sample": False, "depth_decoder_do_sample": False}
     try:
@@ -71,6 +79,6 @@ def generate(
             )
         note()
     finally:
-        hook.remove()
+        del model.prepare_inputs_for_generation
     # The first interval holds the prompt.
     return codes, [b - a for a, b in itertools.pairwise(times[1:])]

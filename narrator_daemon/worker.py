@@ -165,7 +165,8 @@ class Worker:
             if self._metrics is not None:
                 self._metrics.close()
             folder.close()
-            self._engine.close()
+            # One that hangs must not keep the process, which is to be started anew.
+            _within(_FAREWELL_SECONDS, [self._engine.close])
         _log.info("stopped", worker=self._id)
         return 1 if failed else 0
 

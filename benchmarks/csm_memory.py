@@ -1,6 +1,6 @@
 """Memory that csm takes for some numbers of slots, computed, as a table in Markdown.
 
-    python -m benchmarks.csm_memory
+python -m benchmarks.csm_memory
 """
 
 from __future__ import annotations

@@ -69,6 +69,16 @@ def test_a_file_is_marked_found_verified_and_explained(folder: Path) -> None:
     assert run("watermark", "report", "a.flac", "-o", "a.png").exit_code == 2
 
 
+def test_an_unreadable_file_does_not_keep_others_from_being_searched(folder: Path) -> None:
+    (folder / "x.wav").write_bytes(b"not audio")
+    soundfile.write("a.wav", embed(SPEECH, RATE, keys.DEMO_KEY, 5), RATE)
+    detected = run("watermark", "detect", "missing.wav", "x.wav", "a.wav", "--json")
+    assert detected.exit_code == 2
+    assert [each["index"] for each in json.loads(detected.stdout)] == [5]
+    assert "missing.wav" in detected.stderr
+    assert "x.wav" in detected.stderr
+
+
 def test_what_cannot_be_marked_is_told_and_nothing_is_written_or_allotted(folder: Path) -> None:
     (folder / "x.wav").write_bytes(b"not audio")
     for words in (

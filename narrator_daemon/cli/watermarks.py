@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from narrator_daemon.cli.common import ConfigOption, fail, load_settings
+from narrator_daemon.cli.common import CANNOT, ConfigOption, fail, load_settings
 from narrator_daemon.config import ConfigError
 from narrator_daemon.settings import Settings
 from narrator_daemon.terminal import plain
@@ -42,23 +42,32 @@ def detect(
     thorough: ThoroughOption = False,
     config_file: ConfigOption = None,
 ) -> None:
-    """Say which book each file was made from: exit 0 all found, 1 not, 2 unreadable.
+    """Say which book each file was made from: exit 0 all found, 1 not, 2 one was unreadable.
 
     Books are looked up in the marks.json beside a file, else in the database if one is configured.
     """
     from narrator_daemon import provenance
+    from narrator_daemon.audio_files import Unreadable
 
     settings = load_settings(config_file)
     with _told():
         keys = _keys_or_public(settings)
-        findings = []
-        for file in files:
+    findings, unreadable = [], False
+    for file in files:
+        with _told():
             known = provenance.known_marks(settings, file.parent)
-            findings.append(provenance.find(file, keys, known, thorough=thorough))
+            try:
+                findings.append(provenance.find(file, keys, known, thorough=thorough))
+            except Unreadable as error:
+                # The others are searched all the same.
+                fail(str(error))
+                unreadable = True
     if as_json:
         print(json.dumps([finding.as_record() for finding in findings]))
     else:
         _print_findings(findings, several_keys=len(keys) > 1)
+    if unreadable:
+        raise typer.Exit(CANNOT)
     raise typer.Exit(0 if all(finding.sources for finding in findings) else 1)
 
 

@@ -96,6 +96,10 @@ class Engine:
         checkpoint: from ``csm.load_checkpoint``. The engine owns it from here on.
         sampling: how codes are drawn.
         slots: segments that are spoken at once; None is 32 on a GPU and 1 on a CPU.
+
+    Raises:
+        CsmError: the checkpoint asks for what this model does not have.
+        OutOfMemory: its weights do not fit as the model holds them.
     """
 
     def __init__(
@@ -212,9 +216,12 @@ class _Core:
         self.dropped: deque[Stream] = deque()
         self.seconds_a_frame: float = checkpoint.config.codec_config.frame_size / SAMPLE_RATE
         self._checkpoint: Checkpoint | None = checkpoint
-        self._model: Model | None = Model(checkpoint)
         self._sampling, self._slots = sampling, slots
         self._device, self._dtype = checkpoint.device, checkpoint.dtype
+        model = self._attempt(lambda: Model(checkpoint))
+        if isinstance(model, CsmError):
+            raise model
+        self._model: Model | None = model
         self._batch: Batch | None = None
         #: Of batches that are gone: frames, and slots that were occupied in them.
         self._past = (0, 0)

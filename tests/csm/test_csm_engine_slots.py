@@ -237,6 +237,15 @@ def test_no_memory_for_a_single_slot_fails_everybody(
     engine.close()
 
 
+def test_no_memory_for_the_model(endless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Model, "__init__", never)
+    with pytest.raises(OutOfMemory, match="memory of cpu did not suffice"):
+        Engine(checkpoint(endless))
+
+
 def test_warming_up_tells_how_far_it_is(runner: Engine) -> None:
     steps: list[tuple[int, int]] = []
     runner.warm_up(lambda done, total: steps.append((done, total)))

@@ -146,8 +146,8 @@ def test_a_config_of_another_version_of_transformers(copy: Path) -> None:
         assert load_checkpoint(str(copy), device="cpu").config.num_codebooks == 32
 
 
-def test_loading_holds_no_more_than_the_result(copy: Path) -> None:
-    """No tensor may stay in a mapped file, which may be replaced or vanish under it."""
+def test_no_tensor_stays_in_its_file(copy: Path) -> None:
+    """Files may be replaced or vanish while the weights are in use."""
     checkpoint = load_checkpoint(str(copy), device="cpu")
     for shard in shards(copy):
         shard.write_bytes(bytes(shard.stat().st_size))

@@ -223,11 +223,14 @@ def test_a_file_that_breaks_off_is_read_as_far_as_it_goes(programs: Path) -> Non
 
 
 def test_what_hangs_is_given_up(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio_files, "_SILENT_SECONDS", 0.5)
     fake_ffmpeg(programs, "hangs")
     Path("x").write_bytes(b"x")
     with open_audio(Path("x")) as audio:
-        assert sum(map(len, audio.blocks())) >= 16_000
+        blocks = audio.blocks()
+        assert len(next(blocks)) == 16_000
+        # It has started, however busy the machine is, and all that will come is on its way.
+        monkeypatch.setattr(audio_files, "_SILENT_SECONDS", 0.5)
+        list(blocks)
     assert "damaged" in audio.damage
 
 

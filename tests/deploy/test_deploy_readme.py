@@ -61,3 +61,12 @@ def test_settings_and_files_that_are_named_are_there(file: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`make ([a-z0-9-]+)", text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_map_of_the_house_names_every_module_of_the_daemon() -> None:
+    told = README.split("## The house")[1].split("```")[1]
+    modules = {path.name for path in (ROOT / "narrator_daemon").glob("[!_]*.py")}
+    assert set(re.findall(r"\w+\.py", told)) == modules
+    for folder in re.findall(r"(?<![\w/])(\w+/)", told):
+        places = (ROOT, ROOT / "narrator_daemon", ROOT / "tests", ROOT / "examples")
+        assert any((place / folder).is_dir() for place in places), folder

@@ -10,7 +10,7 @@ wrong are drawn again, three times at most.
 Words are those that the packaged recogniser (Whisper tiny.en, beam 5) hears in each whole file,
 against the normalised text; both are brought to one spelling by OpenAI's normaliser for English. Of
 what then differs, `sounds other` leaves out words that are said alike (Bennet, Bennett).
-DNSMOS is the mean over the segments.
+DNSMOS is the mean over the segments; `floor` the loudest pause, None where all are very short.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def measured(narration: Narration, samples: Samples, listener: Listener) -> dict
         "quality": quality,
         "loudness": integrated_loudness(samples, SAMPLE_RATE),
         "peak": true_peak_decibels(samples),
-        "floor": max((_decibels(pause) for pause in pauses if len(pause)), default=-np.inf),
+        "floor": max((_decibels(pause) for pause in pauses if len(pause)), default=None),
         "clicks": clicks,
         "segments": takes["judged"],
         "passed": takes["passed"],
@@ -171,7 +171,7 @@ def total(rows: list[dict[str, Any]], target: float) -> dict[str, Any]:
         "quality": [value for row in rows for value in row["quality"]],
         "loudness": max((row["loudness"] for row in rows), key=lambda one: abs(one - target)),
         "peak": max(row["peak"] for row in rows),
-        "floor": max(row["floor"] for row in rows),
+        "floor": max(row["floor"] for row in rows if row["floor"] is not None),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from narrator_daemon.explain import find_problems, timeline
@@ -81,6 +81,7 @@ JSON = st.recursive(
 NAMES = st.sampled_from([*RETRIED, "reapedBy", "audioSeconds", "takes"])
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(max_size=5), st.dictionaries(NAMES, JSON) | JSON), JSON, JSON)
 def test_no_history_is_too_odd_to_be_told(history: dict[str, Any], at: Any, claim: Any) -> None:
     record = {"narrativeAudioRequestedAt": at, "narrativeAudioClaim": claim}

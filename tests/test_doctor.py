@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 import requests
 
 from narrator_daemon import keys
-from narrator_daemon.doctor import examine
+from narrator_daemon.doctor import examine, machine
 from narrator_daemon.doctor.check import Check, check, passed
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.faults import Fault
@@ -285,6 +286,18 @@ def test_the_public_key_is_warned_of(patient: Patient) -> None:
     assert patient.examine()["watermark key"].result == "warn"
     patient.key(keys.DEMO_KEY.hex())
     assert patient.examine()["watermark key"].result == "warn"
+
+
+def test_a_mounted_secret_is_read_through_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "key"
+    secret.touch(0o640)
+    assert "chmod 600" in (machine.open_to_others(secret) or "")
+    monkeypatch.setattr(os, "getuid", lambda: secret.stat().st_uid + 1)
+    assert machine.open_to_others(secret) is None
+    secret.chmod(0o644)
+    assert "chmod 600" in (machine.open_to_others(secret) or "")
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,13 @@ def _key(settings: Settings) -> Found:
 
 def open_to_others(path: Path) -> str | None:
     """What to do about a secret file that others on this machine can read, or None."""
-    mode = path.stat().st_mode
-    if not mode & 0o077:
+    found = path.stat()
+    # A secret that is mounted belongs to root, and is read as one of its group.
+    others = 0o077 if found.st_uid == os.getuid() else 0o007
+    if not found.st_mode & others:
         return None
-    return f"{path} has mode {stat.S_IMODE(mode):o}: chmod 600 it, so that nobody else can read it"
+    mode = stat.S_IMODE(found.st_mode)
+    return f"{path} has mode {mode:o}: chmod 600 it, so that nobody else can read it"
 
 
 def _state_folder(folder: Path) -> Found:

@@ -59,6 +59,7 @@ def test_a_file_is_marked_found_verified_and_explained(folder: Path) -> None:
     ):
         verified = run("watermark", "verify", book_id, file)
         assert verified.exit_code == expected, (book_id, file, verified.output)
+    assert run("watermark", "verify", "b", "b.wav", "--thorough").exit_code == 0
     assert "was never marked" in run("watermark", "verify", "nobody", "a.flac").output
 
     drawn = run("watermark", "report", "a.flac")

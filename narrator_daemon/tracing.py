@@ -82,8 +82,9 @@ def _traces(path: Path, keys: Sequence[NamedKey], sources: Sequence[Source]) -> 
         trace = tracers[0].finish()[0]
         nowhere = np.full_like(trace.place, np.nan)
         return {"pilot of the key": replace(trace, score=trace.pilot, place=nowhere)}
+    several = len(by_key) > 1
     return {
-        source.name: trace
+        f"{source.name} (key {source.key_name})" if several else source.name: trace
         for number, tracer in tracers.items()
         for source, trace in zip(by_key[number], tracer.finish(), strict=True)
     }

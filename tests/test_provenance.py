@@ -159,6 +159,17 @@ def test_a_retired_key_still_finds_and_is_named(folder: Path) -> None:
     assert found["key"] == "new.key"
 
 
+def test_a_book_marked_with_two_keys_is_drawn_twice(folder: Path) -> None:
+    known = [keys.NamedKey(f"{name}.key", name.encode() * 8) for name in ("old", "new")]
+    joined = [embed(SPEECH[: 9 * RATE], RATE, each.key, 5) for each in known]
+    soundfile.write("joined.wav", np.concatenate(joined), RATE)
+    finding = tracing.write_picture(Path("joined.wav"), known, {5: "b"}, Path("out.svg"))
+    assert {source.key_name for source in finding.sources} == {"old.key", "new.key"}
+    drawn = Path("out.svg").read_text()
+    assert "b (key old.key)" in drawn
+    assert "b (key new.key)" in drawn
+
+
 # What it was called with comes back as sound: it may not write files.
 FAKE = """#!/usr/bin/env python3
 import json, struct, sys, time

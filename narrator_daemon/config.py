@@ -89,7 +89,8 @@ def _settings_in_file(
 ) -> list[tuple[str, tuple[str, str], Any]]:
     if path is None:
         path = Path("config.toml")
-        if not path.is_file():
+        # Not by Path, which raises where this user may not look into the working directory.
+        if not os.path.isfile(path):  # noqa: PTH113
             return []
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -57,7 +57,8 @@ def _parse(words: Sequence[str]) -> tuple[Probe, Path | None] | None:
 
 def _environment() -> dict[str, str]:
     """The process's variables, and those of a ``.env`` file that are not set."""
-    if not Path(".env").exists():
+    # Not by Path, which raises where this user may not look into the working directory.
+    if not os.path.exists(".env"):  # noqa: PTH110
         return dict(os.environ)
     from dotenv import dotenv_values
 

@@ -33,7 +33,8 @@ def find(config_file: Path | None, environment: Mapping[str, str] = os.environ) 
             return Path(value)
     if config_file is None:
         config_file = Path("config.toml")
-        if not config_file.is_file():
+        # Not by Path, which raises where this user may not look into the working directory.
+        if not os.path.isfile(config_file):  # noqa: PTH113
             return default(environment)
     import tomllib
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -170,6 +171,26 @@ def test_a_probe_reads_the_env_file_as_the_daemon_does(
     assert json.loads(capsys.readouterr().out)["state_dir"] == "/from/env file"
     (tmp_path / ".env").write_bytes(b"\xff")
     assert probe.answer(["health"]) is None
+
+
+def test_a_working_directory_that_may_not_be_entered_is_one_without_files(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As root's own is for the daemon's user, when root asks in its name."""
+    monkeypatch.setenv("NARRATOR_DAEMON__STATE_DIR", "/nowhere")
+    look = os.stat
+
+    def closed(path: Any, **rest: Any) -> os.stat_result:
+        if isinstance(path, int) or Path(path).is_absolute():
+            return look(path, **rest)
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "stat", closed)
+    assert probe.answer(["health"]) == NO_DAEMON
+    assert json.loads(capsys.readouterr().out)["state_dir"] == "/nowhere"
+    monkeypatch.delenv("NARRATOR_DAEMON__STATE_DIR")
+    assert probe.answer(["health"]) == NO_DAEMON
+    assert config.load(None).daemon.state_dir == state_dir.default()
 
 
 @pytest.mark.parametrize("toml", ["daemon = 3\n", "[daemon]\nstate_dir = 3\n", "[daemon\n"])

@@ -351,6 +351,7 @@ class Job:
 
     def _ending(self, ended: str, failure: Failure | None, seen: Transition) -> Ending:
         published = ended == "published"
+        broke = failure is not None and failure.code is ErrorCode.ENGINE_ERROR
         return Ending(
             ended,
             code=failure.code.value if failure else None,
@@ -358,6 +359,7 @@ class Job:
             audio_seconds=self._facts["audioSeconds"] if published else 0.0,
             since_request=seconds_since(self.work.claim.requested_at, now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
+            engine_broke=self.work.book_id if broke else None,
         )
 
     def _forget_segments(self, outcome: Outcome, verdict: Verdict) -> None:

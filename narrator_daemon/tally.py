@@ -11,6 +11,12 @@ from typing import Any
 #: What a rate is taken over, in seconds.
 WINDOW_SECONDS = 3600.0
 
+#: So many engine errors in a row, over more than one book, are the engine's own fault.
+_ENGINE_ERRORS = 3
+
+#: Most of them that are remembered.
+_LONGEST_ROW = 100
+
 #: Seconds that are counted together, so that a busy worker remembers no more than an idle one.
 _STEP_SECONDS = 60.0
 
@@ -27,6 +33,7 @@ class Ending:
         audio_seconds: of the narration that was published; 0 for none.
         since_request: seconds from the request to the end; None where the request has no time.
         lease_lost: whether the claim was lost because its lease was not renewed in time.
+        engine_broke: the book, where it was the engine that failed on it.
     """
 
     outcome: str
@@ -35,6 +42,7 @@ class Ending:
     audio_seconds: float = 0.0
     since_request: float | None = None
     lease_lost: bool = False
+    engine_broke: str | None = None
 
 
 @dataclass
@@ -57,6 +65,16 @@ class Tally:
         self._started = clock()
         self._lock = threading.Lock()
         self._steps: list[_Step] = []
+        self._broke_on: list[str] = []
+
+    @property
+    def engine_is_broken(self) -> bool:
+        """Whether the engine has failed on one book after the other, and spoken none between.
+
+        Such as one whose GPU is lost to the process: it would use up the attempts of every book.
+        """
+        with self._lock:
+            return len(self._broke_on) >= _ENGINE_ERRORS and len(set(self._broke_on)) > 1
 
     def add(self, ending: Ending) -> None:
         """Count one claim that ended."""
@@ -65,6 +83,10 @@ class Tally:
             if not self._steps or now - self._steps[-1].begins >= _STEP_SECONDS:
                 self._forget(now)
                 self._steps.append(_Step(now))
+            if ending.engine_broke is not None:
+                self._broke_on = [*self._broke_on[1 - _LONGEST_ROW :], ending.engine_broke]
+            elif ending.outcome == "published":
+                self._broke_on = []
             step = self._steps[-1]
             step.books += ending.outcome == "published"
             step.failed += ending.outcome == "failed"

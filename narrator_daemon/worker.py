@@ -221,6 +221,10 @@ class Worker:
                     _log.error("engine_stuck", books=stuck)
                     self._hurried.set()
                     return True
+                if self._tally.engine_is_broken:
+                    # A new process may get the GPU back; this one would fail every book.
+                    _log.error("engine_broken", engine=self._engine.name)
+                    return True
             # Here, as a database that does not answer holds up the one who beats.
             self._leases.let_go(time.monotonic())
             self._tell(folder, "running")

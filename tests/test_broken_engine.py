@@ -1,0 +1,74 @@
+"""A daemon whose engine fails on every book, as one that has lost its GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.tally import Ending, Tally
+from tests.actors import Daemon, Frontend
+
+_PROGRAM = """
+import sys
+from narrator_daemon import config, logs
+from narrator_daemon.project import Project
+from narrator_daemon.speech import SpeechError
+from narrator_daemon.speech.tone import ToneSpeech
+from narrator_daemon.worker import Worker
+
+class Broken(ToneSpeech):
+    def speak(self, segments, **settings):
+        raise SpeechError("engine_error", "the model failed on cuda:0")
+
+settings = config.load(None)
+logs.configure("info", "json")
+sys.exit(Worker(settings, Broken(), Project(settings)).run())
+"""
+
+
+def broke(book_id: str) -> Ending:
+    return Ending("retried", code="engine_error", engine_broke=book_id)
+
+
+def test_it_ends_before_the_books_have_no_attempts_left(
+    firebase: LocalFirebase, frontend: Frontend, tmp_path: Path
+) -> None:
+    books = ("a", "b", "c")
+    for book_id in books:
+        frontend.add_requested(book_id, "A short tale.")
+    daemon = Daemon(firebase.environment(), tmp_path / "daemon", {}, ("-c", _PROGRAM))
+    try:
+        assert daemon.process.wait(60) == 1
+        assert "engine_broken" in [event["event"] for event in daemon.events]
+        assert {frontend.status(book_id) for book_id in books} == {"requested"}
+        frontend.wait_for_no_lease()
+    finally:
+        daemon.kill()
+    # Which is what it is started anew for.
+    healthy = Daemon(firebase.environment(), tmp_path / "healthy", {})
+    try:
+        for book_id in books:
+            frontend.wait_for(book_id, "ready", 60)
+    finally:
+        healthy.kill()
+
+
+def test_one_bad_book_is_no_broken_engine() -> None:
+    tally = Tally()
+    for _ in range(5):
+        tally.add(broke("bad"))
+    assert not tally.engine_is_broken
+    tally.add(Ending("published"))
+    for book_id in ("bad", "bad", "bad"):
+        tally.add(broke(book_id))
+    assert not tally.engine_is_broken
+    tally.add(broke("good"))
+    assert tally.engine_is_broken
+
+
+def test_what_is_spoken_between_shows_that_it_works() -> None:
+    tally = Tally()
+    for book_id in ("a", "b", "c", "d"):
+        tally.add(broke(book_id))
+        tally.add(Ending("published"))
+    assert not tally.engine_is_broken

@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -361,10 +362,9 @@ class _Core:
             command = self._commands.popleft() if self._commands else None
         if command is not None:
             work, future = command
-            try:
-                work()
-            except CsmError as error:
-                future.set_exception(error)
+            failure = self._attempt(work)
+            if isinstance(failure, CsmError):
+                future.set_exception(failure)
             else:
                 future.set_result(None)
             return True
@@ -550,4 +550,6 @@ class _Core:
 
 def _empty_cache(device: torch.device) -> None:
     if device.type == "cuda":
-        torch.cuda.empty_cache()
+        # A device that is lost says so here too, and those who wait must still be told.
+        with suppress(RuntimeError):
+            torch.cuda.empty_cache()

@@ -290,6 +290,31 @@ def test_a_frame_reads_no_more_of_the_cache_than_it_must(
     assert {bucket for _, bucket in read} == {512, 1024}
 
 
+def test_a_device_that_is_lost_fails_its_books_and_nobody_waits_for_ever(
+    runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    told: list[str] = []
+
+    def speak() -> None:
+        try:
+            list(runner.speak(TEXTS[:2], seed=1, voice=voice, max_seconds=SHORT))
+        except CsmError as error:
+            told.append(str(error))
+
+    list(runner.speak(TEXTS[:1], seed=1, voice=voice, max_seconds=SHORT))
+    monkeypatch.setattr(runner._core, "_device", torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lost)
+    each_frame(monkeypatch, lost)
+    for _ in range(2):
+        speaking = threading.Thread(target=speak, daemon=True)
+        speaking.start()
+        speaking.join(WAIT)
+    assert len(told) == 2 and all("the model failed on cuda" in each for each in told)
+
+
 def test_closing_while_all_are_busy(runner: Engine, voice: Voice) -> None:
     outcomes: list[str] = []
 

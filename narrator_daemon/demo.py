@@ -37,6 +37,8 @@ from narrator_daemon.config import (
     KNOWN_NAMES,
     WATERMARK_KEY_ENV,
 )
+from narrator_daemon.marks import FIRST_INDEX
+from narrator_daemon.project import MARKS, NEXT_MARK, is_key
 from narrator_daemon.storage import slug
 from narrator_daemon.terminal import plain
 
@@ -133,6 +135,11 @@ def _run(out: Path, keep: bool, page: bool) -> int:
         endpoints = firebase.endpoints
         console.print(f"Local Firebase at {endpoints['database_url']}, {len(books)} books")
         shelf = db.reference("books", app=app)
+        # Files here may be marked already: no index of theirs is given to another book.
+        earlier = provenance.read_marks(out)
+        by_book = {book_id: index for index, book_id in earlier.items() if is_key(book_id)}
+        firebase.load(MARKS, by_book or None)
+        firebase.load(NEXT_MARK, max(earlier, default=FIRST_INDEX - 1) + 1)
         for book_id, book in books.items():
             shelf.child(book_id).set(book)
         if page:
@@ -145,7 +152,7 @@ def _run(out: Path, keep: bool, page: bool) -> int:
             request(shelf, one.book_id)
         _watch(shelf, shown, pressed_at, out, daemon, console)
         known = _marks(app)
-        provenance.write_marks(out, known)
+        provenance.write_marks(out, earlier | known)
         _check_watermarks(shown, known)
         console.print(_result(shown))
         right = all(one.right for one in shown)

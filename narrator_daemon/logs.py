@@ -90,7 +90,6 @@ def configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
     )
     # Libraries log through the standard library: their warnings get the same form and net.
     handler = logging.StreamHandler(sys.stderr)

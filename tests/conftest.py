@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 
 from narrator_daemon.emulator import LocalFirebase
 from tests.actors import Daemon, Frontend
+
+
+@pytest.fixture(autouse=True)
+def configured_for_one_test_only() -> Iterator[None]:
+    """Logging belongs to the process, and the stream that a test captures ends with the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers, root.level = handlers, level
 
 
 @pytest.fixture

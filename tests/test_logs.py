@@ -1,24 +1,10 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from narrator_daemon import logs
-
-
-@pytest.fixture(autouse=True)
-def configured_for_one_test_only() -> Iterator[None]:
-    """Logging belongs to the process, and the stream that a test captures ends with the test."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    structlog.reset_defaults()
-    root.handlers, root.level = handlers, level
-
 
 SECRETS = [
     "https://storage.example/b/o.wav?X-Goog-Date=1&X-Goog-Signature=deadbeef01&x=2",

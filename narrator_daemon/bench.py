@@ -76,8 +76,8 @@ def table(found: Found) -> Table:
     for row in found.rows:
         result.add_row(
             str(row.slots),
-            f"{row.ms_a_frame:.3g}",
-            f"{row.audio_seconds_a_second:.3g}",
+            _three_digits(row.ms_a_frame),
+            _three_digits(row.audio_seconds_a_second),
             f"{row.floor_share:.0%}",
             f"{row.peak_memory_gib:.1f}",
             f"{row.slot_memory_mib:.0f}",
@@ -85,3 +85,8 @@ def table(found: Found) -> Table:
     for count in found.left_out:
         result.add_row(str(count), "does not fit", "", "", "", "")
     return result
+
+
+def _three_digits(value: float) -> str:
+    """At least three significant digits, and never an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import select
 import subprocess
 import sys
@@ -25,6 +26,9 @@ from csm.takes import Example
 from narrator_daemon.speech import SpeechError, Spoken
 
 VOICE = "en_US-joe-medium"
+#: Variables that are no business of a voice.
+_SECRET = re.compile(r"NARRATOR_|HF_TOKEN|HUGGING_FACE_|GOOGLE_|FIREBASE_")
+
 #: Seconds that it takes for a character, by measurement.
 PACE = 0.061
 #: Processes at most; each computes on one core.
@@ -198,7 +202,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env=_environment(),
         )
         self._process = process
         try:
@@ -217,6 +221,12 @@ def _pipe(end: IO[bytes] | None) -> IO[bytes]:
     if end is None:
         raise OSError("it was started without its pipes")
     return end
+
+
+def _environment() -> dict[str, str]:
+    """This process's variables, but for those that hold secrets or say where some are."""
+    kept = {name: value for name, value in os.environ.items() if not _SECRET.match(name)}
+    return {**kept, "OMP_NUM_THREADS": "1"}
 
 
 def _head(process: subprocess.Popen[bytes], deadline: float) -> dict[str, Any]:

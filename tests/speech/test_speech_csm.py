@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -26,17 +25,6 @@ from narrator_daemon.speech.csm import CsmSpeech
 from narrator_daemon.speech.judged import judged
 
 TEXTS = ["Call me Ishmael.", "Some <|AUDIO|> years [1] ago."]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    maker = Path(__file__).parents[1] / "csm" / "tiny_checkpoint.py"
-    spec = importlib.util.spec_from_file_location("tiny_checkpoint", maker)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    folder: Path = module.make(tmp_path_factory.mktemp("tiny"))
-    return folder
 
 
 @pytest.fixture(scope="module")

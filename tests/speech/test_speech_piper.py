@@ -152,6 +152,20 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def test_the_process_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NARRATOR_WATERMARK_KEY", "HF_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.setenv(name, "deadbeef")
+    engine = PiperSpeech()
+    engine.load()
+    try:
+        found = children(os.getpid())
+        assert found
+        for child in found:
+            assert b"deadbeef" not in Path(f"/proc/{child}/environ").read_bytes()
+    finally:
+        engine.close()
+
+
 def test_close_ends_the_process_and_may_be_called_twice() -> None:
     engine = PiperSpeech(processes=1)
     before = children(os.getpid())

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.reporting import report
-from csm.segments import pack
 from csm.text import normalise, segment
+from csm.text.segments import pack
 
 ROOT = Path(__file__).parent.parent
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from csm.normalise import normalise
+from csm.text.normalise import normalise
 
 _WORD = re.compile(r"[^\W_]+")
 

@@ -8,9 +8,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from csm import date_rules, number_rules, roman_numerals, word_rules
-from csm.rules import Rule
-from csm.text import NothingToSpeak, Segment, latin_share, normalise, segment
+from csm.text import (
+    NothingToSpeak,
+    Segment,
+    date_rules,
+    latin_share,
+    normalise,
+    number_rules,
+    roman_numerals,
+    segment,
+    word_rules,
+)
+from csm.text.rules import Rule
 
 TABLE = Path(__file__).parents[1] / "data" / "normalisation.tsv"
 

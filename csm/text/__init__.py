@@ -7,9 +7,9 @@ for part in segment("Chapter IV. Mr. Darcy paid £5."):
 
 from __future__ import annotations
 
-from csm.characters import latin_share
-from csm.normalise import normalise
-from csm.segments import Segment, pack
+from csm.text.characters import latin_share
+from csm.text.normalise import normalise
+from csm.text.segments import Segment, pack
 
 __all__ = ["NothingToSpeak", "Segment", "latin_share", "normalise", "segment"]
 

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import re
 
-from csm.date_rules import DATE_RULES
-from csm.rules import EDGE, END, TO, Rule, apply, closing_dot
-from csm.spoken_numbers import (
-    cardinal,
-    decimal,
-    digits,
-    ordinal,
-    plural,
-    whole,
-    year,
-)
+from csm.text.date_rules import DATE_RULES
+from csm.text.rules import EDGE, END, TO, Rule, apply, closing_dot
+from csm.text.spoken_numbers import cardinal, decimal, digits, ordinal, plural, whole, year
 
 _NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3}){1,5}|[0-9]{1,18})(?:\.[0-9]{1,18})?"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from csm.rules import Rule, apply
-from csm.spoken_numbers import cardinal, ordinal, roman
+from csm.text.rules import Rule, apply
+from csm.text.spoken_numbers import cardinal, ordinal, roman
 
 _KINGS = frozenset(
     (

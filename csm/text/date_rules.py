@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from csm.rules import EDGE, END, TO, Rule, closing_dot
-from csm.spoken_numbers import MONTHS, cardinal, month, ordinal, whole, year
+from csm.text.rules import EDGE, END, TO, Rule, closing_dot
+from csm.text.spoken_numbers import MONTHS, cardinal, month, ordinal, whole, year
 
 _MONTH = (
     r"(?P<month>Jan(?:uary|\.)?|Feb(?:ruary|\.)?|Mar(?:ch|\.)?|Apr(?:il|\.)?|May|June?\.?|July?\.?"

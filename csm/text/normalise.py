@@ -5,16 +5,12 @@ from __future__ import annotations
 import html
 import re
 
-from csm.characters import clean
-from csm.number_rules import speak_numbers
-from csm.paragraphs import paragraphs
-from csm.punctuation import tidy
-from csm.roman_numerals import speak_roman_numerals
-from csm.word_rules import (
-    speak_abbreviations,
-    speak_addresses,
-    speak_symbols,
-)
+from csm.text.characters import clean
+from csm.text.number_rules import speak_numbers
+from csm.text.paragraphs import paragraphs
+from csm.text.punctuation import tidy
+from csm.text.roman_numerals import speak_roman_numerals
+from csm.text.word_rules import speak_abbreviations, speak_addresses, speak_symbols
 
 #: Longer words are nonsense or an attack; they are split so that the voice does not run away.
 LONGEST_WORD = 45

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from string import ascii_uppercase
 
-from csm.rules import Rule, apply, closing_dot, closing_dot_before_opener
-from csm.spoken_numbers import month
+from csm.text.rules import Rule, apply, closing_dot, closing_dot_before_opener
+from csm.text.spoken_numbers import month
 
 # Expanded before a name; with the stop also where none follows ("Mr. and Mrs. Bennet").
 _TITLES = {

@@ -42,10 +42,10 @@ from benchmarks.csm_peer import generate, peer
 from benchmarks.reporting import RESULTS, median, report
 from csm import bench, codec
 from csm.capture import Captured
-from csm.checkpoint import Checkpoint
+from csm.checkpoint.loading import Checkpoint
+from csm.checkpoint.random_weights import random_checkpoint, released_config
 from csm.engine import Engine
 from csm.model import Slots, buckets
-from csm.random_weights import random_checkpoint, released_config
 from csm.sampling import Sampler, Sampling
 from csm.sizing import bytes_a_frame
 

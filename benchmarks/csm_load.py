@@ -40,8 +40,8 @@ CASES = (("float32", "bfloat16"), ("float32", "float32"), ("bfloat16", "bfloat16
 
 def write_checkpoint(folder: Path, dtype: torch.dtype) -> None:
     """Write a random checkpoint in the released one's layout."""
-    from csm.layout import CODEC_PREFIX, DEPTH_EMBEDDING
-    from csm.random_weights import random_checkpoint, released_config
+    from csm.checkpoint.layout import CODEC_PREFIX, DEPTH_EMBEDDING
+    from csm.checkpoint.random_weights import random_checkpoint, released_config
 
     checkpoint = random_checkpoint(released_config(), device=torch.device("cpu"), dtype=dtype)
     checkpoint.config.save_pretrained(folder)
@@ -96,7 +96,7 @@ def watched(work: Callable[[], T]) -> tuple[T, float, int, int]:
 
 def load(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     """Load in this process and say what it took."""
-    from csm.checkpoint import load_checkpoint
+    from csm.checkpoint.loading import load_checkpoint
     from csm.model import Model
 
     before = memory()

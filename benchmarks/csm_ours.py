@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from csm.checkpoint import Checkpoint
+from csm.checkpoint.loading import Checkpoint
+from csm.checkpoint.random_weights import released_config
 from csm.model import Model, Slots, buckets
 from csm.prompt import build_prompt, text_ids
-from csm.random_weights import released_config
 from csm.sampling import Sampler, Sampling
 
 #: transformers' own rules, and the likeliest code each time.

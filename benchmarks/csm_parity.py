@@ -16,7 +16,7 @@ import torch
 from benchmarks.csm_ours import GREEDY, Ours, forget_reserved, prompt_ids
 from benchmarks.csm_peer import generate, peer
 from benchmarks.reporting import report
-from csm.random_weights import random_checkpoint, released_config
+from csm.checkpoint.random_weights import random_checkpoint, released_config
 
 
 def compare(frames: int, seed: int) -> dict[str, object]:

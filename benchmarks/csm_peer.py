@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from transformers import CsmForConditionalGeneration
 
-from csm.checkpoint import Checkpoint
-from csm.layout import CODEC_PREFIX
-from csm.quiet import quiet_libraries
+from csm.checkpoint.layout import CODEC_PREFIX
+from csm.checkpoint.loading import Checkpoint
+from csm.checkpoint.quiet import quiet_libraries
 
 
 def peer(checkpoint: Checkpoint) -> Any:

@@ -24,8 +24,8 @@ from benchmarks.csm_ours import Ours, forget_reserved, prompt_ids, toy_config
 from benchmarks.csm_peer import generate, peer
 from benchmarks.reporting import median, report
 from csm import codec
-from csm.checkpoint import Checkpoint
-from csm.random_weights import random_checkpoint, released_config
+from csm.checkpoint.loading import Checkpoint
+from csm.checkpoint.random_weights import random_checkpoint, released_config
 from csm.sampling import Sampling
 
 FRAME_SECONDS = 0.08

@@ -16,7 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from csm.checkpoint import Checkpoint, load_checkpoint
+    from csm.checkpoint.loading import Checkpoint, load_checkpoint
     from csm.engine import Engine, Speech, Take
     from csm.sampling import Sampling
     from csm.voice import Voice
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 24_000
 
 _HOMES = {
-    "Checkpoint": "csm.checkpoint",
-    "load_checkpoint": "csm.checkpoint",
+    "Checkpoint": "csm.checkpoint.loading",
+    "load_checkpoint": "csm.checkpoint.loading",
     "Engine": "csm.engine",
     "Speech": "csm.engine",
     "Take": "csm.engine",

@@ -23,7 +23,7 @@ import torch
 
 from csm import OutOfMemory, codec
 from csm.capture import Captured
-from csm.checkpoint import Checkpoint
+from csm.checkpoint.loading import Checkpoint
 from csm.model import Model, Slots, buckets
 from csm.sampling import Sampler, Sampling
 from csm.sizing import DECODING, bytes_a_frame, free_memory, sizes

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from csm import SAMPLE_RATE, CsmError, OutOfMemory, codec
 from csm.batch import Batch, Finished
-from csm.checkpoint import Checkpoint
+from csm.checkpoint.loading import Checkpoint
 from csm.model import Model
 from csm.sampling import Sampling
 from csm.streams import Stream, Streams, Take

@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from csm.checkpoint import Checkpoint
-from csm.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING
+from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING
+from csm.checkpoint.loading import Checkpoint
 from csm.linear import Linear, linear
 from csm.prompt import Prompt
 from csm.rope import turns

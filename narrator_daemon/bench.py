@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
-from csm import bench, checkpoint, random_weights
+from csm import bench
 from csm.bench import Found
+from csm.checkpoint import loading as checkpoint
+from csm.checkpoint import random_weights
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.csm import as_speech_errors
 from narrator_daemon.terminal import plain

@@ -128,7 +128,7 @@ def _gpu(settings: Settings) -> Found:
     from transformers import CsmConfig
 
     from csm import CsmError
-    from csm.checkpoint import resolve_device
+    from csm.checkpoint.loading import resolve_device
     from csm.sizing import sizes
 
     try:
@@ -161,7 +161,8 @@ def _gpu(settings: Settings) -> Found:
 
 
 def _checkpoint(settings: Settings) -> Found:
-    from csm import CsmError, hub
+    from csm import CsmError
+    from csm.checkpoint import hub
 
     model = settings.speech.model
     try:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 import csm
-from csm import hub_voices
-from csm.checkpoint import load_checkpoint, resolve_device
+from csm.checkpoint import hub_voices
+from csm.checkpoint.loading import load_checkpoint, resolve_device
 from csm.engine import Engine, Speech
 from csm.judging import PACE
 from csm.sampling import Sampling

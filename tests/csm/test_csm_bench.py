@@ -13,8 +13,9 @@ import torch
 from typer.testing import CliRunner
 
 import csm
-from csm import OutOfMemory, bench, random_weights
+from csm import OutOfMemory, bench
 from csm.bench import Row
+from csm.checkpoint import random_weights
 from narrator_daemon.cli import app
 
 COMMAND = (sys.executable, "-m", "narrator_daemon", "bench")

@@ -19,8 +19,8 @@ from transformers import CsmConfig, CsmForConditionalGeneration
 
 import csm
 from csm import CsmError, load_checkpoint
-from csm.checkpoint import resolve_device
-from csm.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
+from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
+from csm.checkpoint.loading import resolve_device
 
 HUB_ID = "owner/tiny-csm"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -9,8 +9,8 @@ import torch
 
 import csm
 from csm import sizing
+from csm.checkpoint.random_weights import random_checkpoint, released_config
 from csm.model import Model, Slots
-from csm.random_weights import random_checkpoint, released_config
 from csm.sizing import bytes_a_frame, choose_slots, free_memory, sizes
 
 CPU = torch.device("cpu")

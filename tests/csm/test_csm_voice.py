@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from csm import SAMPLE_RATE, CsmError, hub, hub_voices
+from csm import SAMPLE_RATE, CsmError
+from csm.checkpoint import hub, hub_voices
 from csm.loudness import integrated_loudness, true_peak_decibels
 from csm.voice import LOUDNESS_LUFS, fingerprint, read_clip
 

@@ -15,8 +15,8 @@ import soundfile
 import torch
 
 from csm import OutOfMemory
+from csm.checkpoint.hub_voices import TRANSCRIPTS
 from csm.engine import Engine, Speech
-from csm.hub_voices import TRANSCRIPTS
 from csm.model import Slots
 from csm.voice import Voice
 from narrator_daemon.settings import Takes

@@ -12,9 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import CsmConfig, CsmDepthDecoderConfig, MimiModel, PreTrainedTokenizerFast
 
-from csm.checkpoint import Checkpoint
-from csm.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
-from csm.quiet import quiet_libraries
+from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
+from csm.checkpoint.loading import Checkpoint
+from csm.checkpoint.quiet import quiet_libraries
 
 NAME = "random weights"
 

@@ -20,9 +20,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import AutoTokenizer, CsmConfig, MimiModel
 
-from csm import CsmError, OutOfMemory, hub
-from csm.layout import AUDIO_EMBEDDING, CODEC_PREFIX, DEPTH_EMBEDDING, expected_shapes
-from csm.quiet import quiet_libraries
+from csm import CsmError, OutOfMemory
+from csm.checkpoint import hub
+from csm.checkpoint.layout import AUDIO_EMBEDDING, CODEC_PREFIX, DEPTH_EMBEDDING, expected_shapes
+from csm.checkpoint.quiet import quiet_libraries
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Checkpoint:
         name: the hub id or folder it was asked for by.
         config: transformers' ``CsmConfig``.
         tensors: every weight but the codec's, by its name on the hub, in ``dtype`` on ``device``;
-            see ``csm.layout``. The two names of the shared audio embedding give one tensor. Whoever
+            see ``csm.checkpoint.layout``. The two names of the shared audio embedding give one tensor. Whoever
             rearranges a weight takes it out of here, so that it is not held twice.
         codec: transformers' ``MimiModel``, float32, in eval mode, on ``device``.
         tokenizer: the Llama 3.2 tokenizer with CSM's two audio tokens.

@@ -40,14 +40,14 @@ from transformers import MimiConfig
 from benchmarks.csm_ours import TEXT, Ours, forget_reserved, prompt_ids, toy_config
 from benchmarks.csm_peer import generate, peer
 from benchmarks.reporting import RESULTS, median, report
-from csm import bench, codec
-from csm.capture import Captured
 from csm.checkpoint.loading import Checkpoint
 from csm.checkpoint.random_weights import random_checkpoint, released_config
-from csm.engine import Engine
-from csm.model import Slots, buckets
-from csm.sampling import Sampler, Sampling
-from csm.sizing import bytes_a_frame
+from csm.engine import bench, codec
+from csm.engine.capture import Captured
+from csm.engine.engine import Engine
+from csm.engine.model import Slots, buckets
+from csm.engine.sampling import Sampler, Sampling
+from csm.engine.sizing import bytes_a_frame
 
 FRAME_SECONDS = 0.08
 GIB = 2**30

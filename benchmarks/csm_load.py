@@ -97,7 +97,7 @@ def watched(work: Callable[[], T]) -> tuple[T, float, int, int]:
 def load(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     """Load in this process and say what it took."""
     from csm.checkpoint.loading import load_checkpoint
-    from csm.model import Model
+    from csm.engine.model import Model
 
     before = memory()
     checkpoint, seconds, peak, resident = watched(

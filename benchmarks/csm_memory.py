@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from csm.checkpoint.random_weights import released_config
-from csm.sizing import USED, sizes
+from csm.engine.sizing import USED, sizes
 
 GIB = 2**30
 

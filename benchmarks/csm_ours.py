@@ -11,9 +11,9 @@ from torch import Tensor
 
 from csm.checkpoint.loading import Checkpoint
 from csm.checkpoint.random_weights import released_config
-from csm.model import Model, Slots, buckets
-from csm.prompt import build_prompt, text_ids
-from csm.sampling import Sampler, Sampling
+from csm.engine.model import Model, Slots, buckets
+from csm.engine.prompt import build_prompt, text_ids
+from csm.engine.sampling import Sampler, Sampling
 
 #: transformers' own rules, and the likeliest code each time.
 GREEDY = Sampling(temperature=0, guard_end=False, first_end=1)

@@ -23,10 +23,10 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.csm_ours import Ours, forget_reserved, prompt_ids, toy_config
 from benchmarks.csm_peer import generate, peer
 from benchmarks.reporting import median, report
-from csm import codec
 from csm.checkpoint.loading import Checkpoint
 from csm.checkpoint.random_weights import random_checkpoint, released_config
-from csm.sampling import Sampling
+from csm.engine import codec
+from csm.engine.sampling import Sampling
 
 FRAME_SECONDS = 0.08
 #: As a daemon draws, but never ending.

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from csm.checkpoint.loading import Checkpoint, load_checkpoint
-    from csm.engine import Engine, Speech, Take
-    from csm.sampling import Sampling
-    from csm.voice import Voice
+    from csm.engine.engine import Engine, Speech, Take
+    from csm.engine.sampling import Sampling
+    from csm.engine.voice import Voice
 
 #: Samples a second of all audio in this package.
 SAMPLE_RATE = 24_000
@@ -27,11 +27,11 @@ SAMPLE_RATE = 24_000
 _HOMES = {
     "Checkpoint": "csm.checkpoint.loading",
     "load_checkpoint": "csm.checkpoint.loading",
-    "Engine": "csm.engine",
-    "Speech": "csm.engine",
-    "Take": "csm.engine",
-    "Sampling": "csm.sampling",
-    "Voice": "csm.voice",
+    "Engine": "csm.engine.engine",
+    "Speech": "csm.engine.engine",
+    "Take": "csm.engine.engine",
+    "Sampling": "csm.engine.sampling",
+    "Voice": "csm.engine.voice",
 }
 
 __all__ = [

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
-from csm import bench
-from csm.bench import Found
 from csm.checkpoint import loading as checkpoint
 from csm.checkpoint import random_weights
+from csm.engine import bench
+from csm.engine.bench import Found
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.csm import as_speech_errors
 from narrator_daemon.terminal import plain

@@ -129,7 +129,7 @@ def _gpu(settings: Settings) -> Found:
 
     from csm import CsmError
     from csm.checkpoint.loading import resolve_device
-    from csm.sizing import sizes
+    from csm.engine.sizing import sizes
 
     try:
         device = resolve_device(settings.speech.device)
@@ -194,7 +194,7 @@ def _voice(settings: Settings) -> Found:
             "voice.transcript for one voice in all of them"
         )
     from csm import SAMPLE_RATE, CsmError
-    from csm.voice import read_clip
+    from csm.engine.voice import read_clip
 
     try:
         clip = read_clip(voice.reference, voice.transcript)

@@ -159,7 +159,7 @@ def _engine(settings: Settings) -> SpeechEngine:
         from narrator_daemon.speech.piper import PiperSpeech
 
         return PiperSpeech()
-    from csm.sampling import Sampling
+    from csm.engine.sampling import Sampling
     from narrator_daemon.speech.csm import CsmSpeech
 
     speech = settings.speech

@@ -13,12 +13,12 @@ import torch
 import csm
 from csm.checkpoint import hub_voices
 from csm.checkpoint.loading import load_checkpoint, resolve_device
-from csm.engine import Engine, Speech
+from csm.engine.engine import Engine, Speech
+from csm.engine.sampling import Sampling
+from csm.engine.sizing import choose_slots, free_memory
+from csm.engine.voice import Voice, fingerprint
 from csm.judging import PACE
-from csm.sampling import Sampling
-from csm.sizing import choose_slots, free_memory
 from csm.takes import Example
-from csm.voice import Voice, fingerprint
 from narrator_daemon import logs
 from narrator_daemon.speech import Slots, SpeechError, Spoken, SpokenStream
 

@@ -13,9 +13,10 @@ import torch
 from typer.testing import CliRunner
 
 import csm
-from csm import OutOfMemory, bench
-from csm.bench import Row
+from csm import OutOfMemory
 from csm.checkpoint import random_weights
+from csm.engine import bench
+from csm.engine.bench import Row
 from narrator_daemon.cli import app
 
 COMMAND = (sys.executable, "-m", "narrator_daemon", "bench")

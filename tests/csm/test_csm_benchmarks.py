@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import csm_gpu, reporting
-from csm import bench
+from csm.engine import bench
 
 
 def test_the_gpu_script_runs_on_a_cpu(

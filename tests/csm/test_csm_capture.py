@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from csm.capture import WARM_UPS, Captured
+from csm.engine.capture import WARM_UPS, Captured
 
 
 class Graph:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import csm
-from csm import SAMPLE_RATE, codec
+from csm import SAMPLE_RATE
+from csm.engine import codec
 
 FRAME = 1920
 

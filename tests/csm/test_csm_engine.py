@@ -17,9 +17,10 @@ import torch
 from transformers import CsmForConditionalGeneration, CsmProcessor
 
 import csm
-from csm import SAMPLE_RATE, CsmError, Engine, OutOfMemory, Sampling, Take, Voice, codec
-from csm.model import Slots
-from csm.sampling import Sampler
+from csm import SAMPLE_RATE, CsmError, Engine, OutOfMemory, Sampling, Take, Voice
+from csm.engine import codec
+from csm.engine.model import Slots
+from csm.engine.sampling import Sampler
 
 FRAME = 1920
 WAIT = 30.0

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 import csm
-from csm import CsmError, Engine, OutOfMemory, Sampling, Take, Voice, codec
-from csm.batch import Batch
-from csm.model import Model, Slots
-from csm.streams import Stream
+from csm import CsmError, Engine, OutOfMemory, Sampling, Take, Voice
+from csm.engine import codec
+from csm.engine.batch import Batch
+from csm.engine.model import Model, Slots
+from csm.engine.streams import Stream
 
 WAIT = 60.0
 TEXTS = ["Call me Ishmael.", "Some years ago.", "No.", "It was wise.", "It was not.", "I sail."]

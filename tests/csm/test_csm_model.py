@@ -16,12 +16,13 @@ from transformers.cache_utils import DynamicCache
 from transformers.models.csm.modeling_csm import CsmRotaryEmbedding
 
 import csm
-from csm import Sampling, Voice, codec
-from csm.linear import linear
-from csm.model import Model, Slots, buckets
-from csm.prompt import Prompt, build_prompt
-from csm.rope import frequencies
-from csm.sampling import Sampler
+from csm import Sampling, Voice
+from csm.engine import codec
+from csm.engine.linear import linear
+from csm.engine.model import Model, Slots, buckets
+from csm.engine.prompt import Prompt, build_prompt
+from csm.engine.rope import frequencies
+from csm.engine.sampling import Sampler
 
 TEXTS = ["Call me Ishmael.", "Some years ago, never mind how long.", "No.", "It was wise. " * 6]
 GREEDY = Sampling(temperature=0, guard_end=False, first_end=1)

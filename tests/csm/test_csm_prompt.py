@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, CsmProcessor
 
 from csm import CsmError
-from csm.prompt import Prompt, build_prompt, check_room, text_ids
+from csm.engine.prompt import Prompt, build_prompt, check_room, text_ids
 
 CODEBOOKS = 32
 ORDINARY = [

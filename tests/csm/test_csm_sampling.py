@@ -13,7 +13,7 @@ from scipy.stats import chisquare, kstest
 from torch import Tensor
 
 from csm import Sampling
-from csm.sampling import GOLDEN, Sampler, mix_
+from csm.engine.sampling import GOLDEN, Sampler, mix_
 
 CPU = torch.device("cpu")
 

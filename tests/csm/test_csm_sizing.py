@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import csm
-from csm import sizing
 from csm.checkpoint.random_weights import random_checkpoint, released_config
-from csm.model import Model, Slots
-from csm.sizing import bytes_a_frame, choose_slots, free_memory, sizes
+from csm.engine import sizing
+from csm.engine.model import Model, Slots
+from csm.engine.sizing import bytes_a_frame, choose_slots, free_memory, sizes
 
 CPU = torch.device("cpu")
 GIB = 2**30

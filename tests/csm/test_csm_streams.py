@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csm import CsmError, Sampling, Take, Voice
-from csm.pieces import SHORTEST, pieces
-from csm.streams import Job, Stream, Streams
+from csm.engine.pieces import SHORTEST, pieces
+from csm.engine.streams import Job, Stream, Streams
 
 VOICE = Voice("Noise.", torch.ones(10, 32, dtype=torch.int64))
 ROOM = 1000

@@ -10,8 +10,8 @@ import soundfile
 
 from csm import SAMPLE_RATE, CsmError
 from csm.checkpoint import hub, hub_voices
+from csm.engine.voice import LOUDNESS_LUFS, fingerprint, read_clip
 from csm.loudness import integrated_loudness, true_peak_decibels
-from csm.voice import LOUDNESS_LUFS, fingerprint, read_clip
 
 PITCH = 440.0
 #: As long as two seconds of speech may be.

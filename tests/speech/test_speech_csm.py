@@ -16,9 +16,9 @@ import torch
 
 from csm import OutOfMemory
 from csm.checkpoint.hub_voices import TRANSCRIPTS
-from csm.engine import Engine, Speech
-from csm.model import Slots
-from csm.voice import Voice
+from csm.engine.engine import Engine, Speech
+from csm.engine.model import Slots
+from csm.engine.voice import Voice
 from narrator_daemon.settings import Takes
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.speech.csm import CsmSpeech

@@ -27,10 +27,10 @@ from torch import Tensor
 
 from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING
 from csm.checkpoint.loading import Checkpoint
-from csm.linear import Linear, linear
-from csm.prompt import Prompt
-from csm.rope import turns
-from csm.sampling import Sampler
+from csm.engine.linear import Linear, linear
+from csm.engine.prompt import Prompt
+from csm.engine.rope import turns
+from csm.engine.sampling import Sampler
 
 #: Positions of a cache that a frame may read, to spare it what no slot has reached.
 BUCKETS = (512, 1024, 1536, 2048)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from csm import SAMPLE_RATE, CsmError
-from csm.sampling import Sampling
-from csm.voice import Voice
+from csm.engine.sampling import Sampling
+from csm.engine.voice import Voice
 
 #: Segments that are tried as the voice of a narration that has none.
 VOICE_TRIES = 5

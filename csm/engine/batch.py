@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from csm import SAMPLE_RATE, CsmError
-from csm.capture import Captured
-from csm.model import Model, Slots, buckets
-from csm.pieces import pieces
-from csm.prompt import Prompt, build_prompt, check_room
-from csm.sampling import Sampler, Sampling
-from csm.streams import Job
-from csm.voice import Voice
+from csm.engine.capture import Captured
+from csm.engine.model import Model, Slots, buckets
+from csm.engine.pieces import pieces
+from csm.engine.prompt import Prompt, build_prompt, check_room
+from csm.engine.sampling import Sampler, Sampling
+from csm.engine.streams import Job
+from csm.engine.voice import Voice
 
 #: Voices whose keys and values are kept, 10 MB for each 25 s in bfloat16.
 PREFIXES = 8

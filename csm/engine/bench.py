@@ -21,12 +21,13 @@ from typing import Any, TypeVar
 
 import torch
 
-from csm import OutOfMemory, codec
-from csm.capture import Captured
+from csm import OutOfMemory
 from csm.checkpoint.loading import Checkpoint
-from csm.model import Model, Slots, buckets
-from csm.sampling import Sampler, Sampling
-from csm.sizing import DECODING, bytes_a_frame, free_memory, sizes
+from csm.engine import codec
+from csm.engine.capture import Captured
+from csm.engine.model import Model, Slots, buckets
+from csm.engine.sampling import Sampler, Sampling
+from csm.engine.sizing import DECODING, bytes_a_frame, free_memory, sizes
 
 T = TypeVar("T")
 

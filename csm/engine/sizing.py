@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from csm import codec
 from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
+from csm.engine import codec
 
 #: Parameters of the released Mimi, which are held in float32.
 CODEC_PARAMETERS = 96_200_000

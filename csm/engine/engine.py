@@ -20,13 +20,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from csm import SAMPLE_RATE, CsmError, OutOfMemory, codec
-from csm.batch import Batch, Finished
+from csm import SAMPLE_RATE, CsmError, OutOfMemory
 from csm.checkpoint.loading import Checkpoint
-from csm.model import Model
-from csm.sampling import Sampling
-from csm.streams import Stream, Streams, Take
-from csm.voice import Voice, read_clip
+from csm.engine import codec
+from csm.engine.batch import Batch, Finished
+from csm.engine.model import Model
+from csm.engine.sampling import Sampling
+from csm.engine.streams import Stream, Streams, Take
+from csm.engine.voice import Voice, read_clip
 
 __all__ = ["Engine", "Occupancy", "Speech", "Take"]
 

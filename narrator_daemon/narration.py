@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import watermark
-from csm import SAMPLE_RATE, takes
+from csm import SAMPLE_RATE
 from csm.mastering import CEILING_DBTP, TARGET_LUFS, Mastering, pcm16
+from csm.takes import drawing as takes
 from csm.text import NothingToSpeak, Segment, latin_share, segment
 from narrator_daemon.failure import ErrorCode, Failure
 from narrator_daemon.kept import KeptSegments, SegmentFile
@@ -89,7 +90,7 @@ class Narration:
         duration_seconds: from its samples.
         parts: what was spoken, in order.
         facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
-            them an earlier attempt had spoken), takes (``csm.takes.report``), secondsByStep,
+            them an earlier attempt had spoken), takes (``csm.takes.drawing.report``), secondsByStep,
             latinShare (0..1 of the letters; the voices know no other script), watermarkScore and
             watermarkWeak, whether it is too low, or the file too short, for a recompressed copy to
             be told (both None where it was not checked).

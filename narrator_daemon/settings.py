@@ -118,7 +118,7 @@ class Voice(Section):
 
 
 class Takes(Section):
-    """Which takes are fit to be heard. ``csm.takes.Thresholds`` gives the reasons."""
+    """Which takes are fit to be heard. ``csm.takes.drawing.Thresholds`` gives the reasons."""
 
     most_draws: Annotated[int, Field(ge=1, le=10)] = 3
     fastest: Annotated[float, Field(ge=0, lt=1)] = 0.6

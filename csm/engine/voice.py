@@ -16,7 +16,7 @@ from torch import Tensor
 
 from csm import SAMPLE_RATE, CsmError
 from csm.loudness import integrated_loudness, true_peak_decibels
-from csm.measures import pauses
+from csm.takes.measures import pauses
 
 #: Seconds of sound in a frame of codes (Mimi).
 FRAME_SECONDS = 0.08

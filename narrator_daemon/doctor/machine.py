@@ -205,7 +205,7 @@ def _voice(settings: Settings) -> Found:
 
 def _recogniser(settings: Settings) -> Found:
     from csm import CsmError
-    from csm.recognise import Recogniser
+    from csm.takes.recognise import Recogniser
 
     try:
         Recogniser(settings.takes.recogniser).load()

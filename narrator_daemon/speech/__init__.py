@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csm.takes import Example
+from csm.takes.drawing import Example
 from narrator_daemon.settings import Settings
 
 

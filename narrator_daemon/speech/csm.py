@@ -17,8 +17,8 @@ from csm.engine.engine import Engine, Speech
 from csm.engine.sampling import Sampling
 from csm.engine.sizing import choose_slots, free_memory
 from csm.engine.voice import Voice, fingerprint
-from csm.judging import PACE
-from csm.takes import Example
+from csm.takes.drawing import Example
+from csm.takes.judging import PACE
 from narrator_daemon import logs
 from narrator_daemon.speech import Slots, SpeechError, Spoken, SpokenStream
 

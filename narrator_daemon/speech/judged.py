@@ -9,8 +9,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from csm import CsmError, takes
-from csm.recognise import Recogniser
+from csm import CsmError
+from csm.takes import drawing as takes
+from csm.takes.recognise import Recogniser
 from narrator_daemon import logs
 from narrator_daemon.settings import Takes
 from narrator_daemon.speech import (

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from csm.takes import Example
+from csm.takes.drawing import Example
 from narrator_daemon.speech import SpeechError, Spoken
 
 VOICE = "en_US-joe-medium"

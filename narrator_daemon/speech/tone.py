@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csm import SAMPLE_RATE
-from csm.takes import Example
+from csm.takes.drawing import Example
 from narrator_daemon.speech import Spoken
 
 #: The shortest segment and the length of longer ones, in seconds.

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from csm import SAMPLE_RATE, CsmError
-from csm.judging import Fault, Judge, Thresholds, Verdict, longest_repeat
-from csm.recognise import Recogniser
-from csm.wording import divergence
+from csm.takes.judging import Fault, Judge, Thresholds, Verdict, longest_repeat
+from csm.takes.recognise import Recogniser
+from csm.takes.wording import divergence
 from narrator_daemon.speech.piper import PACE, PiperSpeech
 
 Samples = NDArray[np.float32]

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
-from csm import takes
-from csm.takes import Example, Fault, JudgedTake, Verdict, seed_of_draw, well_spoken
+from csm.takes import drawing as takes
+from csm.takes.drawing import Example, Fault, JudgedTake, Verdict, seed_of_draw, well_spoken
 
 
 @dataclass(frozen=True)

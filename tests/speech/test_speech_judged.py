@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from csm import SAMPLE_RATE
-from csm.recognise import Recogniser
-from csm.takes import Example
+from csm.takes.drawing import Example
+from csm.takes.recognise import Recogniser
 from narrator_daemon import speech
 from narrator_daemon.settings import Settings, Speech, Takes
 from narrator_daemon.speech import HasSlots, Slots, SpeechError, Spoken

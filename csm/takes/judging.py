@@ -1,6 +1,6 @@
 """Is a spoken segment fit to be heard? A verdict on its sound, its codes and, if asked, its words.
 
-from csm.judging import Judge
+from csm.takes.judging import Judge
 verdict = Judge(pace=0.07)("Call me Ishmael.", take.samples, codes=take.codes, ended=take.ended)
 print(verdict.passed, verdict.faults, verdict.scores)
 """
@@ -15,8 +15,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csm import SAMPLE_RATE, measures
-from csm.wording import divergence
+from csm import SAMPLE_RATE
+from csm.takes import measures
+from csm.takes.wording import divergence
 
 #: Seconds a character of English takes when it is narrated, spaces included.
 PACE = 0.07

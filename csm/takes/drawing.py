@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csm.judging import Fault, Judge, Thresholds, Verdict
+from csm.takes.judging import Fault, Judge, Thresholds, Verdict
 
 __all__ = [
     "Draw",

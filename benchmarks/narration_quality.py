@@ -37,7 +37,7 @@ from whisper_normalizer.english import EnglishTextNormalizer
 
 from benchmarks.reporting import report
 from csm import SAMPLE_RATE
-from csm.loudness import integrated_loudness, true_peak_decibels
+from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from narrator_daemon import keys, speech
 from narrator_daemon.kept import KeptSegments
 from narrator_daemon.narration import Mark, Narration, Unnarratable, narrate

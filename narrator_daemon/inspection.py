@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from csm.loudness import gated_loudness, step_energies, step_samples, true_peaks
+from csm.mastering.loudness import gated_loudness, step_energies, step_samples, true_peaks
 from narrator_daemon.narration import NarratedPart, Narration
 
 #: What is worth a listen: so many LU from the median of the segments, …

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import watermark
 from csm import SAMPLE_RATE
-from csm.mastering import CEILING_DBTP, TARGET_LUFS, Mastering, pcm16
+from csm.mastering.mastering import CEILING_DBTP, TARGET_LUFS, Mastering, pcm16
 from csm.takes import drawing as takes
 from csm.text import NothingToSpeak, Segment, latin_share, segment
 from narrator_daemon.failure import ErrorCode, Failure

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import watermark
 from csm import SAMPLE_RATE
-from csm.loudness import integrated_loudness, true_peak_decibels
+from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.drawing import Example
 from csm.text import segment
 from narrator_daemon import narration

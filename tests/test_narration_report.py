@@ -14,8 +14,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from csm import SAMPLE_RATE
-from csm.loudness import integrated_loudness, true_peak_decibels
-from csm.mastering import pcm16
+from csm.mastering.loudness import integrated_loudness, true_peak_decibels
+from csm.mastering.mastering import pcm16
 from narrator_daemon import reading
 from narrator_daemon.inspection import Inspection, inspect
 from narrator_daemon.narration import NarratedPart, Narration

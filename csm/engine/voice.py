@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from csm import SAMPLE_RATE, CsmError
-from csm.loudness import integrated_loudness, true_peak_decibels
+from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.measures import pauses
 
 #: Seconds of sound in a frame of codes (Mimi).

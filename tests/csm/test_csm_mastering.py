@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from csm import SAMPLE_RATE, mastering
-from csm.limiter import limited
-from csm.loudness import (
+from csm import SAMPLE_RATE
+from csm.mastering import mastering
+from csm.mastering.limiter import limited
+from csm.mastering.loudness import (
     gated_loudness,
     integrated_loudness,
     k_weighting,
@@ -20,7 +21,7 @@ from csm.loudness import (
     true_peak_decibels,
     true_peaks,
 )
-from csm.mastering import Mastering, master, pcm16
+from csm.mastering.mastering import Mastering, master, pcm16
 
 Samples = NDArray[np.float32]
 HEAD, TAIL, PAD = 0.5, 1.0, 0.06
@@ -344,7 +345,7 @@ def test_pcm_rounds_and_clips() -> None:
 
 def test_mastering_and_text_need_no_torch() -> None:
     code = (
-        "import sys, csm.mastering, csm.text;"
+        "import sys, csm.mastering.mastering, csm.text;"
         "sys.exit('torch' in sys.modules or 'torchaudio' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,7 +11,7 @@ import soundfile
 from csm import SAMPLE_RATE, CsmError
 from csm.checkpoint import hub, hub_voices
 from csm.engine.voice import LOUDNESS_LUFS, fingerprint, read_clip
-from csm.loudness import integrated_loudness, true_peak_decibels
+from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 
 PITCH = 440.0
 #: As long as two seconds of speech may be.

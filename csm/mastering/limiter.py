@@ -23,7 +23,7 @@ def limited(
 
     Args:
         samples: ``[n]``.
-        peaks: their true peaks before the gain, ``[n]`` (``csm.loudness.true_peaks``).
+        peaks: their true peaks before the gain, ``[n]`` (``csm.mastering.loudness.true_peaks``).
         gain: a factor.
         ceiling: the largest magnitude, full scale 1.
         rate: samples a second.

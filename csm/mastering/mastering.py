@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from csm import SAMPLE_RATE
-from csm.limiter import limited
-from csm.loudness import gated_loudness, step_energies, step_samples, true_peaks
+from csm.mastering.limiter import limited
+from csm.mastering.loudness import gated_loudness, step_energies, step_samples, true_peaks
 
 #: Integrated loudness by default. Speech with its pauses then has an RMS between the −23 and
 #: −18 dBFS that audiobook shops ask for, with room for its peaks.

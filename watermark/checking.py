@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from watermark.acquisition import UNCHANGED, read_cells
 from watermark.chunks import Chunk, Chunks
-from watermark.evidence import Trail, gather
-from watermark.features import features_of
+from watermark.detection.acquisition import UNCHANGED, read_cells
+from watermark.detection.evidence import Trail, gather
+from watermark.detection.features import features_of
+from watermark.detection.search import PIECE_SECONDS, search
 from watermark.keys import check_key
 from watermark.pattern import BANDS, CELL_SECONDS, pattern_of
-from watermark.search import PIECE_SECONDS, search
 
 #: A freshly marked file that scores less in :func:`self_check` is too short or too quiet to be
 #: told again once it was recompressed.

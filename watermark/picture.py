@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from watermark.checking import MARKED_SCORE, Trace
-from watermark.search import PIECE_SECONDS
+from watermark.detection.search import PIECE_SECONDS
 
 _WIDTH = 960
 _LEFT, _RIGHT, _TOP = 70, 20, 60

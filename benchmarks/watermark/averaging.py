@@ -22,9 +22,9 @@ from corpus import RATE, hour
 from numpy.typing import NDArray
 
 from watermark import DEFAULT_STRENGTH_DB, detect, embed
-from watermark.acquisition import UNCHANGED, read_cells
+from watermark.detection.acquisition import UNCHANGED, read_cells
+from watermark.detection.features import features_of
 from watermark.embedding import Embedder
-from watermark.features import features_of
 from watermark.pattern import (
     BANDS,
     BLOCK_CELLS,

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from watermark import detect, embed
-from watermark.evidence import gather
-from watermark.features import features_of
+from watermark.detection.evidence import gather
+from watermark.detection.features import features_of
+from watermark.detection.search import search
+from watermark.detection.thorough import search_by_data
 from watermark.pattern import pattern_of
 from watermark.payload import encode, payload_of
-from watermark.search import search
 from watermark.statistics import threshold
-from watermark.thorough import search_by_data
 
 #: Candidates scored on every reading.
 BOOKS = range(1_000, 3_000)

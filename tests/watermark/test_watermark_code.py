@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from watermark.evidence import Evidence
+from watermark.detection.evidence import Evidence
+from watermark.detection.scoring import Scorer
 from watermark.pattern import pattern_of
 from watermark.payload import CODED_BITS, decode, encode, index_of, payload_of
-from watermark.scoring import Scorer
 from watermark.statistics import false_positive_bound, threshold
 
 KEY = bytes(range(32))

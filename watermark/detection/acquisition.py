@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from watermark.features import Features, between_frames
+from watermark.detection.features import Features, between_frames
 from watermark.pattern import (
     CELL_SECONDS,
     CYCLE_CELLS,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from watermark.evidence import Evidence
+from watermark.detection.evidence import Evidence
 from watermark.pattern import Pattern
 from watermark.payload import INDEX_LIMIT, decode, encode, index_of, payload_of
 from watermark.statistics import false_positive_bound

@@ -12,9 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from watermark.acquisition import CHANGES, MAX_CELLS, Change, Line, acquire, acquire_unchanged
-from watermark.evidence import Trail, follow
-from watermark.features import Features
+from watermark.detection.acquisition import (
+    CHANGES,
+    MAX_CELLS,
+    Change,
+    Line,
+    acquire,
+    acquire_unchanged,
+)
+from watermark.detection.evidence import Trail, follow
+from watermark.detection.features import Features
 from watermark.pattern import BLOCK_CELLS, CELL_SECONDS, CYCLE_CELLS, Pattern
 
 #: Stretches are looked up in the cycle one by one; this long, they fit at any pace.

@@ -5,7 +5,7 @@ looked up in the key's cycle under every hypothesis of changed speed, tempo and 
 lines are followed through the minute; and the data cells along each line, along the best mosaic of
 lines (sound that was cut and joined) and over all minutes together are scored, against every
 candidate book and by blind decoding. A thorough search goes on where that leads to nothing; see
-:mod:`watermark.thorough`.
+:mod:`watermark.detection.thorough`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from watermark.chunks import Chunk, Chunks
-from watermark.evidence import Evidence, Trail, gather
-from watermark.features import features_of
+from watermark.detection.evidence import Evidence, Trail, gather
+from watermark.detection.features import features_of
+from watermark.detection.scoring import Match, Scorer
+from watermark.detection.search import SURE, Reading, search
+from watermark.detection.spans import Run, Span, runs_of, spans_of
+from watermark.detection.thorough import LookUp, search_by_data
 from watermark.keys import check_key
 from watermark.pattern import BLOCK_CELLS, CELL_SECONDS, CYCLE_CELLS, pattern_of
 from watermark.payload import CODED_BITS
 from watermark.samples import as_float
-from watermark.scoring import Match, Scorer
-from watermark.search import SURE, Reading, search
-from watermark.spans import Run, Span, runs_of, spans_of
-from watermark.thorough import LookUp, search_by_data
 
 #: The time in which a mark says all it has to say once, seconds. See :data:`MIN_SECONDS`.
 PERIOD_SECONDS = BLOCK_CELLS * CELL_SECONDS

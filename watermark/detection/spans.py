@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from watermark.acquisition import Change
-from watermark.evidence import Evidence, Trail, gather
+from watermark.detection.acquisition import Change
+from watermark.detection.evidence import Evidence, Trail, gather
 from watermark.pattern import BLOCK_CELLS, CELL_SECONDS, Pattern
 
 #: A run whose data score less for a book is not the book's.

@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from watermark.acquisition import (
+from watermark.detection.acquisition import (
     CHANGES,
     PHASES,
     UNCHANGED,
@@ -29,8 +29,8 @@ from watermark.acquisition import (
     distinct,
     read_cells,
 )
-from watermark.evidence import Trail, straight
-from watermark.features import Features
+from watermark.detection.evidence import Trail, straight
+from watermark.detection.features import Features
 from watermark.pattern import (
     BLOCK_CELLS,
     CELL_SECONDS,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from watermark.acquisition import Line, read_cells
-from watermark.features import Features, between_frames
+from watermark.detection.acquisition import Line, read_cells
+from watermark.detection.features import Features, between_frames
 from watermark.pattern import BLOCK_CELLS, CYCLE_CELLS, DATA_BANDS, PILOT_BANDS, Pattern
 from watermark.payload import CODED_BITS
 

@@ -19,7 +19,7 @@ import requests
 from firebase_admin import db
 
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.subscription import parse_events
+from narrator_daemon.firebase.subscription import parse_events
 
 
 @contextmanager

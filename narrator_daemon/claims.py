@@ -17,7 +17,7 @@ from typing import Any
 from narrator_daemon import book as books
 from narrator_daemon.book import Outcome, Record, Transition, Verdict
 from narrator_daemon.claim import Claim, waits_until
-from narrator_daemon.project import LEASES, Project, children, database_errors, transact
+from narrator_daemon.firebase.project import LEASES, Project, children, database_errors, transact
 from narrator_daemon.settings import Settings
 
 

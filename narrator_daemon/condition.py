@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from narrator_daemon import __version__, logs
-from narrator_daemon.subscription import StreamState
+from narrator_daemon.firebase.subscription import StreamState
 
 #: Seconds without a round after which a loop counts as hanging.
 LOOP_PATIENCE_SECONDS = 300.0

@@ -37,9 +37,9 @@ from narrator_daemon.config import (
     KNOWN_NAMES,
     WATERMARK_KEY_ENV,
 )
+from narrator_daemon.firebase.project import MARKS, NEXT_MARK, is_key
+from narrator_daemon.firebase.storage import slug
 from narrator_daemon.marks import FIRST_INDEX
-from narrator_daemon.project import MARKS, NEXT_MARK, is_key
-from narrator_daemon.storage import slug
 from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:

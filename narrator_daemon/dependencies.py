@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from narrator_daemon import logs
-from narrator_daemon.project import Contended, Refused, Unavailable
+from narrator_daemon.firebase.project import Contended, Refused, Unavailable
 
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0

@@ -9,9 +9,16 @@ from typing import Any
 
 from narrator_daemon import book as books
 from narrator_daemon.claim import Claim
-from narrator_daemon.project import JOBS, LEASES, Project, children, database_errors, is_key
+from narrator_daemon.firebase.project import (
+    JOBS,
+    LEASES,
+    Project,
+    children,
+    database_errors,
+    is_key,
+)
+from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.settings import Settings
-from narrator_daemon.storage import AudioStore
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from narrator_daemon.book import SERVER_TIMESTAMP, Record
-from narrator_daemon.project import JOBS, Project, children, transact
+from narrator_daemon.firebase.project import JOBS, Project, children, transact
 
 #: Entries kept for a book; the oldest go first.
 MAX_ENTRIES = 20

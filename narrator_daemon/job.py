@@ -25,6 +25,8 @@ from narrator_daemon.claim import MAX_BACKOFF_MS
 from narrator_daemon.claims import Claims, Leases, Work, now_ms
 from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.failure import ErrorCode, Failure
+from narrator_daemon.firebase.project import Project, Unavailable
+from narrator_daemon.firebase.storage import AudioStore, StoredAudio
 from narrator_daemon.kept import KeptSegments
 from narrator_daemon.narration import (
     Mark,
@@ -36,10 +38,8 @@ from narrator_daemon.narration import (
     seed_of,
 )
 from narrator_daemon.progress import Progress
-from narrator_daemon.project import Project, Unavailable
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
-from narrator_daemon.storage import AudioStore, StoredAudio
 from narrator_daemon.tally import Ending
 
 #: Seconds a book is left alone after a dependency failed it.

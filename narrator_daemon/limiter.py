@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import Any
 
-from narrator_daemon.project import LIMITS, Project, children, transact
+from narrator_daemon.firebase.project import LIMITS, Project, children, transact
 
 _WINDOW_MS = 60_000
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from narrator_daemon import logs
-from narrator_daemon.project import Unavailable
+from narrator_daemon.firebase.project import Unavailable
 
 _log = logs.get("loops")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from narrator_daemon.project import (
+from narrator_daemon.firebase.project import (
     MARKS,
     NEXT_MARK,
     Project,

@@ -27,9 +27,9 @@ from narrator_daemon import __version__
 from narrator_daemon.condition import Condition
 from narrator_daemon.config import ConfigError
 from narrator_daemon.failure import ErrorCode
+from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.renewal import Renewer
 from narrator_daemon.speech import HasSlots, SpeechEngine
-from narrator_daemon.storage import AudioStore
 from narrator_daemon.tally import Ending
 
 #: Upper bounds of the histograms, in seconds.

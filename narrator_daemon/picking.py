@@ -12,7 +12,7 @@ from narrator_daemon import book as books
 from narrator_daemon import limiter, logs
 from narrator_daemon.book import Verdict
 from narrator_daemon.claims import Attempted, Claims, now_ms
-from narrator_daemon.project import Contended, Project, Unavailable
+from narrator_daemon.firebase.project import Contended, Project, Unavailable
 from narrator_daemon.settings import Settings
 from narrator_daemon.waiting import Candidate, Waiting
 

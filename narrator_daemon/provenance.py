@@ -21,8 +21,8 @@ import watermark
 from narrator_daemon import marks
 from narrator_daemon.audio_files import open_audio
 from narrator_daemon.config import ConfigError, require_project
+from narrator_daemon.firebase.project import Project, is_key
 from narrator_daemon.keys import NamedKey
-from narrator_daemon.project import Project, is_key
 from narrator_daemon.settings import Settings
 
 MARKS_FILE = "marks.json"

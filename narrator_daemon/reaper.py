@@ -11,8 +11,8 @@ from narrator_daemon import history, logs
 from narrator_daemon.book import Verdict
 from narrator_daemon.claim import Claim
 from narrator_daemon.claims import Claims, Leases
+from narrator_daemon.firebase.project import Contended, Project
 from narrator_daemon.leases import LeaseWatch
-from narrator_daemon.project import Contended, Project
 
 #: Seconds after which a round ends, however many are dead; the next goes on. Longer, and the watch
 #: would take the time between two readings for one in which it slept, and judge all leases anew.

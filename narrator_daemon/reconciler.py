@@ -7,9 +7,9 @@ import time
 
 from narrator_daemon import book as books
 from narrator_daemon.claims import now_ms
-from narrator_daemon.project import Project, children, database_errors
+from narrator_daemon.firebase.project import Project, children, database_errors
+from narrator_daemon.firebase.subscription import WINDOW
 from narrator_daemon.reaper import Reaper
-from narrator_daemon.subscription import WINDOW
 from narrator_daemon.waiting import Waiting
 
 #: Most waiting books that are read at once, when all of them have to wait.

@@ -9,14 +9,8 @@ from math import inf
 from narrator_daemon import book as books
 from narrator_daemon import logs
 from narrator_daemon.claims import now_ms
-from narrator_daemon.project import (
-    Contended,
-    Project,
-    children,
-    database_errors,
-    transact,
-)
-from narrator_daemon.storage import AudioStore
+from narrator_daemon.firebase.project import Contended, Project, children, database_errors, transact
+from narrator_daemon.firebase.storage import AudioStore
 
 #: Books read at once.
 _PAGE = 100

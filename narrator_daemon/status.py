@@ -14,9 +14,15 @@ from typing import Any
 from narrator_daemon import book as books
 from narrator_daemon.claim import Claim
 from narrator_daemon.claims import now_ms
-from narrator_daemon.project import WORKERS, Project, Unavailable, children, database_errors
+from narrator_daemon.firebase.project import (
+    WORKERS,
+    Project,
+    Unavailable,
+    children,
+    database_errors,
+)
+from narrator_daemon.firebase.subscription import WINDOW
 from narrator_daemon.settings import Settings
-from narrator_daemon.subscription import WINDOW
 
 #: Failed books that are looked at for the latest failures, and failures that are shown.
 _FAILED_READ, _FAILURES_SHOWN = 50, 10

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 from narrator_daemon import book as books
 from narrator_daemon import logs
 from narrator_daemon.claim import Claim
-from narrator_daemon.project import LIMITS, WORKERS, Project, children, database_errors
-from narrator_daemon.storage import AudioStore, StoredObject
+from narrator_daemon.firebase.project import LIMITS, WORKERS, Project, children, database_errors
+from narrator_daemon.firebase.storage import AudioStore, StoredObject
 
 #: Younger objects are left alone, in seconds.
 LEAST_AGE_SECONDS = 3600.0

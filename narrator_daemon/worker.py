@@ -25,6 +25,9 @@ from narrator_daemon.claims import Claims, Leases, now_ms
 from narrator_daemon.condition import Condition, Phase
 from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.failure import ErrorCode
+from narrator_daemon.firebase.project import WORKERS, Project, Unavailable, database_errors
+from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.firebase.subscription import WINDOW, Hint, Subscription
 from narrator_daemon.job import Job, JobContext, seconds_since
 from narrator_daemon.kept import KeptSegments
 from narrator_daemon.leases import LeaseWatch
@@ -32,15 +35,12 @@ from narrator_daemon.loops import Loop
 from narrator_daemon.narration import fingerprint
 from narrator_daemon.notify import ServiceManager
 from narrator_daemon.picking import Picker
-from narrator_daemon.project import WORKERS, Project, Unavailable, database_errors
 from narrator_daemon.reaper import Reaper
 from narrator_daemon.reconciler import Reconciler
 from narrator_daemon.renewal import Renewer
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.state_folder import StateFolder
-from narrator_daemon.storage import AudioStore
-from narrator_daemon.subscription import WINDOW, Hint, Subscription
 from narrator_daemon.sweep import Sweeper
 from narrator_daemon.tally import Ending, Tally
 from narrator_daemon.waiting import Waiting

@@ -7,7 +7,7 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 from narrator_daemon import config, logs
-from narrator_daemon.project import Project
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.speech.tone import ToneSpeech
 from narrator_daemon.worker import Worker
 

@@ -16,8 +16,8 @@ from narrator_daemon.claim import Claim
 from narrator_daemon.claims import Claims, Leases
 from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.project import Contended, Project
-from narrator_daemon.storage import AudioStore
+from narrator_daemon.firebase.project import Contended, Project
+from narrator_daemon.firebase.storage import AudioStore
 from tests.actors import Frontend
 
 #: After so many refused writes the SDK gives a transaction up.

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from narrator_daemon.dependencies import Dependencies
-from narrator_daemon.project import Contended, Refused, Unavailable
+from narrator_daemon.firebase.project import Contended, Refused, Unavailable
 
 
 class Service:

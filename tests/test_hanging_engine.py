@@ -11,7 +11,7 @@ from tests.actors import Daemon, Frontend
 _PROGRAM = """
 import sys, threading
 from narrator_daemon import config, logs
-from narrator_daemon.project import Project
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.speech.tone import ToneSpeech
 from narrator_daemon.worker import Worker
 

@@ -11,8 +11,8 @@ import pytest
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.faults import Fault
-from narrator_daemon.project import Project, Refused, Unavailable
-from narrator_daemon.storage import AudioStore
+from narrator_daemon.firebase.project import Project, Refused, Unavailable
+from narrator_daemon.firebase.storage import AudioStore
 
 # Two chunks and a half.
 AUDIO = np.random.default_rng(1).bytes(20 << 20)

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from narrator_daemon.condition import Condition
+from narrator_daemon.firebase.subscription import StreamState
 from narrator_daemon.metrics import Metrics
 from narrator_daemon.speech import Slots
-from narrator_daemon.subscription import StreamState
 from narrator_daemon.tally import Ending, Tally
 
 ALERTS = Path(__file__).parent.parent / "deploy" / "prometheus" / "alerts.yml"

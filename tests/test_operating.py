@@ -19,10 +19,10 @@ import requests
 from narrator_daemon import config, provenance
 from narrator_daemon.book import Verdict, renew
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.project import Project
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.settings import Storage
 from narrator_daemon.state_folder import StateFolder
-from narrator_daemon.storage import AudioStore
 from narrator_daemon.sweep import Sweeper
 from narrator_daemon.terminal import plain
 from narrator_daemon.wav import WavWriter

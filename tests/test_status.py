@@ -12,7 +12,7 @@ from rich.console import Console
 
 from narrator_daemon import config, status
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.project import Project
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.status import Fleet
 from narrator_daemon.status_table import render, span
 

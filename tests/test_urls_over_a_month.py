@@ -16,9 +16,9 @@ from google.cloud.storage import _signing
 
 from narrator_daemon import config, renewal
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.project import Project
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.renewal import Renewer
-from narrator_daemon.storage import AudioStore
 from tests.actors import Frontend
 
 DAY = 86_400.0

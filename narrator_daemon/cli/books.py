@@ -26,7 +26,7 @@ def explain(
 ) -> None:
     """Tell one book's story: exit 0 all fits, 1 something does not, 2 no such book."""
     from narrator_daemon import explain as explaining
-    from narrator_daemon.project import Unavailable
+    from narrator_daemon.firebase.project import Unavailable
 
     settings = load_settings(config_file)
     try:
@@ -70,7 +70,7 @@ def retry(
 ) -> None:
     """Ask for failed books again, as pressing the button would."""
     from narrator_daemon import again
-    from narrator_daemon.project import Unavailable
+    from narrator_daemon.firebase.project import Unavailable
 
     if bool(book_ids) == failed:
         raise fail("Name the books, or say --failed for all that have failed.")
@@ -87,9 +87,9 @@ def retry(
 @app.command()
 def refresh_urls(config_file: ConfigOption = None) -> None:
     """Sign the URLs of all narrations anew, such as after the signing key was changed."""
-    from narrator_daemon.project import Project, Unavailable
+    from narrator_daemon.firebase.project import Project, Unavailable
+    from narrator_daemon.firebase.storage import AudioStore
     from narrator_daemon.renewal import Renewer
-    from narrator_daemon.storage import AudioStore
 
     settings = load_settings(config_file)
     try:

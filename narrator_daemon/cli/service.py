@@ -24,7 +24,7 @@ app = typer.Typer()
 def run(config_file: ConfigOption = None) -> None:
     """Narrate requested books until told to stop (SIGTERM or Ctrl-C)."""
     from narrator_daemon import speech
-    from narrator_daemon.project import Project
+    from narrator_daemon.firebase.project import Project
     from narrator_daemon.worker import Worker
 
     settings = load_settings(config_file)
@@ -95,7 +95,7 @@ def status(
 ) -> None:
     """Show the whole fleet: what waits, what is in work, who works, what failed."""
     from narrator_daemon import status_table
-    from narrator_daemon.project import Unavailable
+    from narrator_daemon.firebase.project import Unavailable
     from narrator_daemon.status import readings
 
     settings = load_settings(config_file)

@@ -167,8 +167,8 @@ def embed(
 def _told() -> Iterator[None]:
     """Whatever is wrong with files, marks, keys or the database is said, and the command ends."""
     from narrator_daemon.audio_files import Unreadable
+    from narrator_daemon.firebase.project import Unavailable
     from narrator_daemon.marking import CannotMark
-    from narrator_daemon.project import Unavailable
     from narrator_daemon.provenance import NoSuchMark
 
     try:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from narrator_daemon import logs
 from narrator_daemon.config import ConfigError
-from narrator_daemon.project import Unavailable
+from narrator_daemon.firebase.project import Unavailable
 from narrator_daemon.speech import SpeechError
 
 Result = Literal["pass", "warn", "fail"]

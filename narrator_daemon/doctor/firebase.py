@@ -20,7 +20,7 @@ from narrator_daemon import explain
 from narrator_daemon.config import ConfigError
 from narrator_daemon.doctor.check import Check, Found, check, failed, passed, warned
 from narrator_daemon.doctor.machine import open_to_others
-from narrator_daemon.project import (
+from narrator_daemon.firebase.project import (
     LEASES,
     WORKERS,
     Project,
@@ -28,8 +28,8 @@ from narrator_daemon.project import (
     children,
     database_errors,
 )
+from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.settings import Settings
-from narrator_daemon.storage import AudioStore
 
 #: Ready books whose audio is looked for.
 _READY_BOOKS = 50

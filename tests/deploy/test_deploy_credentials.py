@@ -14,7 +14,7 @@ from google.auth import identity_pool
 from google.auth.exceptions import TransportError
 
 from narrator_daemon import config
-from narrator_daemon.project import Project
+from narrator_daemon.firebase.project import Project
 
 FIREBASE = {
     "NARRATOR_FIREBASE__PROJECT_ID": "real",

@@ -15,8 +15,8 @@ from unittest import mock
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.faults import Fault
-from narrator_daemon.project import Project
-from narrator_daemon.storage import AudioStore
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.sweep import Sweeper
 from tests.actors import Frontend
 from tests.drills.fleet import Fleet, fleet

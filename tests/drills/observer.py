@@ -15,7 +15,7 @@ import urllib3
 
 from narrator_daemon.book import text_hash
 from narrator_daemon.failure import ErrorCode
-from narrator_daemon.subscription import StreamEvent, parse_events
+from narrator_daemon.firebase.subscription import StreamEvent, parse_events
 
 #: What a daemon may make of a book's status; None is no status.
 _ALLOWED = {

@@ -24,7 +24,7 @@ from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2 import service_account
 
-from narrator_daemon.project import Project, Refused, Unavailable
+from narrator_daemon.firebase.project import Project, Refused, Unavailable
 from narrator_daemon.settings import Storage
 
 #: Browsers and caches may keep an object for this long: it never changes under its name.

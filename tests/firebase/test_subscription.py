@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon.subscription import Hint, StreamEvent, parse_events, read_hint
+from narrator_daemon.firebase.subscription import Hint, StreamEvent, parse_events, read_hint
 
 event_names = st.sampled_from(["put", "patch", "keep-alive", "cancel", "auth_revoked"])
 json_values = st.recursive(

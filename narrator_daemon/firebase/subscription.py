@@ -28,7 +28,7 @@ import urllib3
 
 from narrator_daemon import logs
 from narrator_daemon.book import REQUESTED, STATUS
-from narrator_daemon.project import Project, Unavailable, children, database_error
+from narrator_daemon.firebase.project import Project, Unavailable, children, database_error
 
 #: Most waiting books that a stream or a query brings at once.
 WINDOW = 100

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from narrator_daemon import book as books
-from narrator_daemon.book import Verdict
-from narrator_daemon.claims import now_ms
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.book import Verdict
+from narrator_daemon.claims.claims import now_ms
 from narrator_daemon.firebase.project import Project, children, database_errors, is_key, transact
 from narrator_daemon.settings import Settings
 

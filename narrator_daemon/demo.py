@@ -28,8 +28,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from narrator_daemon import book as fields
 from narrator_daemon import keys, provenance
+from narrator_daemon.claims import book as fields
 from narrator_daemon.config import (
     DEMO_BUCKET,
     DEMO_PROJECT,

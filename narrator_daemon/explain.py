@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from narrator_daemon import book as books
-from narrator_daemon.claim import Claim
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.claim import Claim
 from narrator_daemon.firebase.project import (
     JOBS,
     LEASES,

@@ -18,13 +18,14 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from narrator_daemon import book as books
-from narrator_daemon import history, logs, marks
-from narrator_daemon.book import Outcome, Transition, Verdict
-from narrator_daemon.claim import MAX_BACKOFF_MS
-from narrator_daemon.claims import Claims, Leases, Work, now_ms
+from narrator_daemon import logs, marks
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims import history
+from narrator_daemon.claims.book import Outcome, Transition, Verdict
+from narrator_daemon.claims.claim import MAX_BACKOFF_MS
+from narrator_daemon.claims.claims import Claims, Leases, Work, now_ms
+from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.dependencies import Dependencies
-from narrator_daemon.failure import ErrorCode, Failure
 from narrator_daemon.firebase.project import Project, Unavailable
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio
 from narrator_daemon.kept import KeptSegments

@@ -17,7 +17,7 @@ from csm import SAMPLE_RATE
 from csm.mastering.mastering import CEILING_DBTP, TARGET_LUFS, Mastering, pcm16
 from csm.takes import drawing as takes
 from csm.text import NothingToSpeak, Segment, latin_share, segment
-from narrator_daemon.failure import ErrorCode, Failure
+from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.kept import KeptSegments, SegmentFile
 from narrator_daemon.progress import Pace, Progress
 from narrator_daemon.settings import Limits, Settings

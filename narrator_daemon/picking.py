@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 
-from narrator_daemon import book as books
 from narrator_daemon import limiter, logs
-from narrator_daemon.book import Verdict
-from narrator_daemon.claims import Attempted, Claims, now_ms
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.book import Verdict
+from narrator_daemon.claims.claims import Attempted, Claims, now_ms
 from narrator_daemon.firebase.project import Contended, Project, Unavailable
 from narrator_daemon.settings import Settings
 from narrator_daemon.waiting import Candidate, Waiting

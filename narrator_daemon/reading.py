@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from narrator_daemon import book, keys, provenance, speech
+from narrator_daemon import keys, provenance, speech
+from narrator_daemon.claims import book
 from narrator_daemon.kept import KeptSegments
 from narrator_daemon.narration import Mark, Narration, fingerprint, kept_name, narrate, seed_of
 from narrator_daemon.progress import Progress

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from narrator_daemon import book as books
-from narrator_daemon import history, logs
-from narrator_daemon.book import Verdict
-from narrator_daemon.claim import Claim
-from narrator_daemon.claims import Claims, Leases
+from narrator_daemon import logs
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims import history
+from narrator_daemon.claims.book import Verdict
+from narrator_daemon.claims.claim import Claim
+from narrator_daemon.claims.claims import Claims, Leases
+from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.firebase.project import Contended, Project
-from narrator_daemon.leases import LeaseWatch
 
 #: Seconds after which a round ends, however many are dead; the next goes on. Longer, and the watch
 #: would take the time between two readings for one in which it slept, and judge all leases anew.

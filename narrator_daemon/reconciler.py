@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import time
 
-from narrator_daemon import book as books
-from narrator_daemon.claims import now_ms
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.claims import now_ms
 from narrator_daemon.firebase.project import Project, children, database_errors
 from narrator_daemon.firebase.subscription import WINDOW
 from narrator_daemon.reaper import Reaper

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from math import inf
 
-from narrator_daemon import book as books
 from narrator_daemon import logs
-from narrator_daemon.claims import now_ms
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.claims import now_ms
 from narrator_daemon.firebase.project import Contended, Project, children, database_errors, transact
 from narrator_daemon.firebase.storage import AudioStore
 

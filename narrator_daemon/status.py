@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from narrator_daemon import book as books
-from narrator_daemon.claim import Claim
-from narrator_daemon.claims import now_ms
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.claim import Claim
+from narrator_daemon.claims.claims import now_ms
 from narrator_daemon.firebase.project import (
     WORKERS,
     Project,

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from narrator_daemon import book as books
 from narrator_daemon import logs
-from narrator_daemon.claim import Claim
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.claim import Claim
 from narrator_daemon.firebase.project import LIMITS, WORKERS, Project, children, database_errors
 from narrator_daemon.firebase.storage import AudioStore, StoredObject
 

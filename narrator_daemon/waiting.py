@@ -14,8 +14,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from narrator_daemon.book import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, STATUS
-from narrator_daemon.claim import Claim, same
+from narrator_daemon.claims.book import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, STATUS
+from narrator_daemon.claims.claim import Claim, same
 
 
 @dataclass

@@ -19,18 +19,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from narrator_daemon import __version__, keys, logs
-from narrator_daemon import book as books
-from narrator_daemon.book import Verdict
-from narrator_daemon.claims import Claims, Leases, now_ms
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.book import Verdict
+from narrator_daemon.claims.claims import Claims, Leases, now_ms
+from narrator_daemon.claims.failure import ErrorCode
+from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.condition import Condition, Phase
 from narrator_daemon.dependencies import Dependencies
-from narrator_daemon.failure import ErrorCode
 from narrator_daemon.firebase.project import WORKERS, Project, Unavailable, database_errors
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import WINDOW, Hint, Subscription
 from narrator_daemon.job import Job, JobContext, seconds_since
 from narrator_daemon.kept import KeptSegments
-from narrator_daemon.leases import LeaseWatch
 from narrator_daemon.loops import Loop
 from narrator_daemon.narration import fingerprint
 from narrator_daemon.notify import ServiceManager

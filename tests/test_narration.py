@@ -21,7 +21,7 @@ from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.drawing import Example
 from csm.text import segment
 from narrator_daemon import narration
-from narrator_daemon.failure import ErrorCode
+from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.kept import KeptSegments
 from narrator_daemon.narration import Mark, Narration, Stopped, Unnarratable, narrate
 from narrator_daemon.progress import Pace, Progress

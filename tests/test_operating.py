@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from narrator_daemon import config, provenance
-from narrator_daemon.book import Verdict, renew
+from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore

@@ -27,7 +27,7 @@ import requests
 import urllib3
 
 from narrator_daemon import logs
-from narrator_daemon.book import REQUESTED, STATUS
+from narrator_daemon.claims.book import REQUESTED, STATUS
 from narrator_daemon.firebase.project import Project, Unavailable, children, database_error
 
 #: Most waiting books that a stream or a query brings at once.

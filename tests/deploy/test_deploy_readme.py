@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from narrator_daemon import book
+from narrator_daemon.claims import book
+from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.cli import app
-from narrator_daemon.failure import ErrorCode
 from narrator_daemon.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent

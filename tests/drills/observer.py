@@ -13,8 +13,8 @@ from typing import Any
 import requests
 import urllib3
 
-from narrator_daemon.book import text_hash
-from narrator_daemon.failure import ErrorCode
+from narrator_daemon.claims.book import text_hash
+from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.firebase.subscription import StreamEvent, parse_events
 
 #: What a daemon may make of a book's status; None is no status.

@@ -10,7 +10,7 @@ import firebase_admin
 import pytest
 from firebase_admin import db
 
-from narrator_daemon.book import text_hash
+from narrator_daemon.claims.book import text_hash
 from narrator_daemon.emulator import LocalFirebase
 from tests.actors import Frontend, wait_until
 from tests.drills import drill

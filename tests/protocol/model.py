@@ -1,6 +1,6 @@
 """Small worlds in which workers, a frontend, a database and a bucket meet in every order.
 
-What is real here: every decision of ``narrator_daemon.book`` and ``LeaseWatch``. What is simulated
+What is real here: every decision of ``narrator_daemon.claims.book`` and ``LeaseWatch``. What is simulated
 is what lies between decisions: a transaction is a read, then a write that names what was read; its
 answer may be lost after it was taken, in which case the same write is sent again, as the SDK does;
 a copy of it may arrive later; a worker may die or sleep between any two steps, and its clock may be
@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from narrator_daemon import book as books
-from narrator_daemon.book import (
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.book import (
     CLAIM,
     ERROR,
     INPUT_HASH,
@@ -36,9 +36,9 @@ from narrator_daemon.book import (
     Transition,
     Verdict,
 )
-from narrator_daemon.claim import Claim
-from narrator_daemon.failure import ErrorCode, Failure
-from narrator_daemon.leases import LeaseWatch
+from narrator_daemon.claims.claim import Claim
+from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.claims.lease_watch import LeaseWatch
 
 TEXT = "narrative"
 TICK = 10

@@ -6,7 +6,7 @@ from typing import Any
 
 from model import EPOCH, TEXT, TTL, Rules, Worker
 
-from narrator_daemon.book import (
+from narrator_daemon.claims.book import (
     CLAIM,
     PROCESSING,
     PROGRESS,
@@ -17,8 +17,8 @@ from narrator_daemon.book import (
     Transition,
     Verdict,
 )
-from narrator_daemon.claim import Claim
-from narrator_daemon.leases import LeaseWatch
+from narrator_daemon.claims.claim import Claim
+from narrator_daemon.claims.lease_watch import LeaseWatch
 
 
 class FenceOff(Rules):

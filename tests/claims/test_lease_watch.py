@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon.leases import LeaseWatch
+from narrator_daemon.claims.lease_watch import LeaseWatch
 
 TTL = 45.0
 LONGEST_GAP = 30.0

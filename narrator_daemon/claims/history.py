@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from narrator_daemon.book import SERVER_TIMESTAMP, Record
+from narrator_daemon.claims.book import SERVER_TIMESTAMP, Record
 from narrator_daemon.firebase.project import JOBS, Project, children, transact
 
 #: Entries kept for a book; the oldest go first.

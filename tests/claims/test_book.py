@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon import book as books
-from narrator_daemon.book import (
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.book import (
     CLAIM,
     ERROR,
     INPUT_HASH,
@@ -31,8 +31,8 @@ from narrator_daemon.book import (
     Transition,
     Verdict,
 )
-from narrator_daemon.claim import MAX_BACKOFF_MS, Claim
-from narrator_daemon.failure import ErrorCode, Failure
+from narrator_daemon.claims.claim import MAX_BACKOFF_MS, Claim
+from narrator_daemon.claims.failure import ErrorCode, Failure
 
 NOW = 1_750_000_000_000
 HOUR = 3_600_000

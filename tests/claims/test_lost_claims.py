@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from narrator_daemon.book import CLAIM, STATUS, Verdict
-from narrator_daemon.claims import Claims, Leases
+from narrator_daemon.claims.book import CLAIM, STATUS, Verdict
+from narrator_daemon.claims.claims import Claims, Leases
 from narrator_daemon.settings import Settings
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon.history import MAX_ENTRIES, add
+from narrator_daemon.claims.history import MAX_ENTRIES, add
 
 
 def test_the_newest_entries_are_kept() -> None:

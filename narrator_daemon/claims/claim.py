@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from narrator_daemon.failure import Failure
+from narrator_daemon.claims.failure import Failure
 
 #: Longest wait before a retry, in milliseconds. A ``notBefore`` further ahead than twice this was
 #: written by, or is read with, a wrong clock, and is not honoured: no book waits for a clock.

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from narrator_daemon import book as books
-from narrator_daemon.book import Outcome, Record, Transition, Verdict
-from narrator_daemon.claim import Claim, waits_until
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.book import Outcome, Record, Transition, Verdict
+from narrator_daemon.claims.claim import Claim, waits_until
 from narrator_daemon.firebase.project import LEASES, Project, children, database_errors, transact
 from narrator_daemon.settings import Settings
 

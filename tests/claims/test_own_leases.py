@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from narrator_daemon.book import Verdict
-from narrator_daemon.claim import Claim
-from narrator_daemon.claims import Leases, Work
+from narrator_daemon.claims.book import Verdict
+from narrator_daemon.claims.claim import Claim
+from narrator_daemon.claims.claims import Leases, Work
 from tests.actors import wait_until
 
 TTL = 0.5

@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, TypeAlias
 
-from narrator_daemon.claim import Claim, is_count, is_retry, same, waits_until
-from narrator_daemon.failure import ErrorCode, Failure
+from narrator_daemon.claims.claim import Claim, is_count, is_retry, same, waits_until
+from narrator_daemon.claims.failure import ErrorCode, Failure
 
 #: A JSON object as the database gives it.
 Record: TypeAlias = dict[str, Any]

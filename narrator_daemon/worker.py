@@ -34,7 +34,8 @@ from narrator_daemon.kept import KeptSegments
 from narrator_daemon.loops import Loop
 from narrator_daemon.narration import fingerprint
 from narrator_daemon.notify import ServiceManager
-from narrator_daemon.picking import Picker
+from narrator_daemon.queue.picking import Picker
+from narrator_daemon.queue.waiting import Waiting
 from narrator_daemon.reaper import Reaper
 from narrator_daemon.reconciler import Reconciler
 from narrator_daemon.renewal import Renewer
@@ -43,7 +44,6 @@ from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.state_folder import StateFolder
 from narrator_daemon.sweep import Sweeper
 from narrator_daemon.tally import Ending, Tally
-from narrator_daemon.waiting import Waiting
 
 if TYPE_CHECKING:
     from narrator_daemon.metrics import Metrics

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 
-from narrator_daemon import limiter, logs
+from narrator_daemon import logs
 from narrator_daemon.claims import book as books
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claims import Attempted, Claims, now_ms
 from narrator_daemon.firebase.project import Contended, Project, Unavailable
+from narrator_daemon.queue import requesters as limiter
+from narrator_daemon.queue.waiting import Candidate, Waiting
 from narrator_daemon.settings import Settings
-from narrator_daemon.waiting import Candidate, Waiting
 
 #: Most books that the next one is picked among.
 _MOST_AMONG = 32

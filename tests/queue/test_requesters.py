@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon.limiter import grant_name, take
+from narrator_daemon.queue.requesters import grant_name, take
 
 NOW = 1_750_000_000_000
 MINUTE = 60_000

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.waiting import Waiting
+from narrator_daemon.queue.waiting import Waiting
 
 NOW = 1_750_000_000_000
 

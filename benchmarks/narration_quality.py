@@ -39,8 +39,8 @@ from benchmarks.reporting import report
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from narrator_daemon import keys, speech
-from narrator_daemon.kept import KeptSegments
-from narrator_daemon.narration import Mark, Narration, Unnarratable, narrate
+from narrator_daemon.narration.narrate import Mark, Narration, Unnarratable, narrate
+from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Settings, Speech, Takes
 
 #: A jump between two samples within 10 ms of a segment's edge that is heard as a click.

@@ -28,8 +28,7 @@ from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.firebase.project import Project, Unavailable
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio
-from narrator_daemon.kept import KeptSegments
-from narrator_daemon.narration import (
+from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
     Stopped,
@@ -38,7 +37,8 @@ from narrator_daemon.narration import (
     narrate,
     seed_of,
 )
-from narrator_daemon.progress import Progress
+from narrator_daemon.narration.progress import Progress
+from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.tally import Ending

@@ -16,9 +16,16 @@ from rich.progress import Progress as Bar
 
 from narrator_daemon import keys, provenance, speech
 from narrator_daemon.claims import book
-from narrator_daemon.kept import KeptSegments
-from narrator_daemon.narration import Mark, Narration, fingerprint, kept_name, narrate, seed_of
-from narrator_daemon.progress import Progress
+from narrator_daemon.narration.narrate import (
+    Mark,
+    Narration,
+    fingerprint,
+    kept_name,
+    narrate,
+    seed_of,
+)
+from narrator_daemon.narration.progress import Progress
+from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine
 
@@ -138,7 +145,7 @@ def _narrate(
 
 
 def _report(page: Path, wav: Path, narration: Narration, made_from: dict[str, str]) -> None:
-    from narrator_daemon.narration_report import write_report
+    from narrator_daemon.narration.report import write_report
 
     try:
         write_report(page, wav, narration, made_from)

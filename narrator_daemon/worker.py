@@ -30,9 +30,9 @@ from narrator_daemon.firebase.project import WORKERS, Project, Unavailable, data
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import WINDOW, Hint, Subscription
 from narrator_daemon.job import Job, JobContext, seconds_since
-from narrator_daemon.kept import KeptSegments
 from narrator_daemon.loops import Loop
-from narrator_daemon.narration import fingerprint
+from narrator_daemon.narration.narrate import fingerprint
+from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.notify import ServiceManager
 from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import requests
 
-from narrator_daemon.kept import KeptSegments
 from narrator_daemon.keys import DEMO_KEY
-from narrator_daemon.narration import Mark, narrate, seed_of
+from narrator_daemon.narration.narrate import Mark, narrate, seed_of
+from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Limits
 from narrator_daemon.speech.tone import ToneSpeech
 from tests.actors import Daemon, Frontend, wait_until

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 import watermark
 from csm import SAMPLE_RATE
-from narrator_daemon.kept import KeptSegments
 from narrator_daemon.keys import DEMO_KEY
-from narrator_daemon.narration import Mark, Narration, narrate
+from narrator_daemon.narration.narrate import Mark, Narration, narrate
+from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Limits
 from narrator_daemon.speech import Spoken
 from narrator_daemon.speech.tone import ToneSpeech

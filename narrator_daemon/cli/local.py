@@ -129,7 +129,7 @@ def narrate(
 ) -> None:
     """Read a text file aloud into a watermarked WAV, with no Firebase."""
     from narrator_daemon import reading
-    from narrator_daemon.narration import Unnarratable
+    from narrator_daemon.narration.narrate import Unnarratable
     from narrator_daemon.speech import SpeechError
 
     settings = load_settings(config_file)

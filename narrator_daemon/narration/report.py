@@ -19,14 +19,14 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from narrator_daemon.inspection import (
+from narrator_daemon.narration.measures import (
     COLUMNS,
     InspectedPart,
     Inspection,
     inspect,
     outline_of,
 )
-from narrator_daemon.narration import Narration
+from narrator_daemon.narration.narrate import Narration
 
 _PART_COLUMNS = 300
 _HEIGHT = 100

@@ -20,11 +20,11 @@ from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.drawing import Example
 from csm.text import segment
-from narrator_daemon import narration
 from narrator_daemon.claims.failure import ErrorCode
-from narrator_daemon.kept import KeptSegments
-from narrator_daemon.narration import Mark, Narration, Stopped, Unnarratable, narrate
-from narrator_daemon.progress import Pace, Progress
+from narrator_daemon.narration import narrate as narration
+from narrator_daemon.narration.narrate import Mark, Narration, Stopped, Unnarratable, narrate
+from narrator_daemon.narration.progress import Pace, Progress
+from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Limits
 from narrator_daemon.speech import SpeechError, Spoken
 

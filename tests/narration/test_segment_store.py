@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from narrator_daemon.kept import FORGOTTEN_SECONDS, KeptSegments
+from narrator_daemon.narration.segment_store import FORGOTTEN_SECONDS, KeptSegments
 from narrator_daemon.settings import Kept
 
 TEXTS = ["Call me Ishmael.", "Some years ago.", "Some years ago.", "Never mind how long."]

@@ -18,11 +18,11 @@ from csm.mastering.mastering import CEILING_DBTP, TARGET_LUFS, Mastering, pcm16
 from csm.takes import drawing as takes
 from csm.text import NothingToSpeak, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
-from narrator_daemon.kept import KeptSegments, SegmentFile
-from narrator_daemon.progress import Pace, Progress
+from narrator_daemon.narration.progress import Pace, Progress
+from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
+from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
-from narrator_daemon.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
 
 #: Of the whole narration, what is done once all is spoken, once it is measured, and once the file
 #: is written; the rest is for whoever takes it to its place.

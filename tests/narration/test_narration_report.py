@@ -17,11 +17,11 @@ from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.mastering.mastering import pcm16
 from narrator_daemon import reading
-from narrator_daemon.inspection import Inspection, inspect
-from narrator_daemon.narration import NarratedPart, Narration
-from narrator_daemon.narration_report import write_report
+from narrator_daemon.narration.measures import Inspection, inspect
+from narrator_daemon.narration.narrate import NarratedPart, Narration
+from narrator_daemon.narration.report import write_report
+from narrator_daemon.narration.wav import WavWriter
 from narrator_daemon.settings import Kept, Settings, Speech
-from narrator_daemon.wav import WavWriter
 
 HOSTILE = '</p><script>alert(1)</script><img src=x onerror=alert(2)> "&amp;\x1b[31m\u202eevil'
 LONG = "A sentence that is long enough to have a pace that can be compared. "

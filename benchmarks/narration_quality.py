@@ -38,7 +38,8 @@ from whisper_normalizer.english import EnglishTextNormalizer
 from benchmarks.reporting import report
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
-from narrator_daemon import keys, speech
+from narrator_daemon import speech
+from narrator_daemon.marks import keys
 from narrator_daemon.narration.narrate import Mark, Narration, Unnarratable, narrate
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Settings, Speech, Takes

@@ -28,7 +28,6 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from narrator_daemon import keys, provenance
 from narrator_daemon.claims import book as fields
 from narrator_daemon.config import (
     DEMO_BUCKET,
@@ -39,7 +38,9 @@ from narrator_daemon.config import (
 )
 from narrator_daemon.firebase.project import MARKS, NEXT_MARK, is_key
 from narrator_daemon.firebase.storage import slug
-from narrator_daemon.marks import FIRST_INDEX
+from narrator_daemon.marks import detect as provenance
+from narrator_daemon.marks import keys
+from narrator_daemon.marks.allotment import FIRST_INDEX
 from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from narrator_daemon import logs, marks
+from narrator_daemon import logs
 from narrator_daemon.claims import book as books
 from narrator_daemon.claims import history
 from narrator_daemon.claims.book import Outcome, Transition, Verdict
@@ -28,6 +28,7 @@ from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.firebase.project import Project, Unavailable
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio
+from narrator_daemon.marks import allotment as marks
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,

@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from narrator_daemon import keys, provenance, speech
+from narrator_daemon import speech
 from narrator_daemon.claims import book
+from narrator_daemon.marks import detect as provenance
+from narrator_daemon.marks import keys
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,

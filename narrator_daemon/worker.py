@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from narrator_daemon import __version__, keys, logs
+from narrator_daemon import __version__, logs
 from narrator_daemon.claims import book as books
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claims import Claims, Leases, now_ms
@@ -31,6 +31,7 @@ from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import WINDOW, Hint, Subscription
 from narrator_daemon.job import Job, JobContext, seconds_since
 from narrator_daemon.loops import Loop
+from narrator_daemon.marks import keys
 from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.notify import ServiceManager

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from narrator_daemon import config, keys
+from narrator_daemon import config
 from narrator_daemon.config import ConfigError
+from narrator_daemon.marks import keys
 from narrator_daemon.settings import Settings
 
 ROOT = Path(__file__).parent.parent

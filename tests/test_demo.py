@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from narrator_daemon import demo, provenance
+from narrator_daemon import demo
+from narrator_daemon.marks import detect as provenance
 
 
 @pytest.fixture

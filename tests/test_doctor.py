@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 
-from narrator_daemon import keys
 from narrator_daemon.doctor import examine, machine
 from narrator_daemon.doctor.check import Check, check, passed
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.faults import Fault
+from narrator_daemon.marks import keys
 from tests.actors import Frontend
 
 BOOKS_INDEX = {".indexOn": ["narrativeAudioStatus", "narrativeAudioUrlExpiresAt"]}

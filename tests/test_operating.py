@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import requests
 
-from narrator_daemon import config, provenance
+from narrator_daemon import config
 from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.marks import detect as provenance
 from narrator_daemon.narration.wav import WavWriter
 from narrator_daemon.settings import Storage
 from narrator_daemon.state_folder import StateFolder

@@ -19,8 +19,8 @@ from narrator_daemon.settings import Settings
 from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:
-    from narrator_daemon import provenance
-    from narrator_daemon.keys import NamedKey
+    from narrator_daemon.marks import detect as provenance
+    from narrator_daemon.marks.keys import NamedKey
 
 ThoroughOption = Annotated[
     bool,
@@ -46,8 +46,8 @@ def detect(
 
     Books are looked up in the marks.json beside a file, else in the database if one is configured.
     """
-    from narrator_daemon import provenance
-    from narrator_daemon.audio_files import Unreadable
+    from narrator_daemon.marks import detect as provenance
+    from narrator_daemon.marks.audio_files import Unreadable
 
     settings = load_settings(config_file)
     with _told():
@@ -82,7 +82,7 @@ def verify(
 
     With one book in question less sound, and worse, is enough than for a search among all.
     """
-    from narrator_daemon import provenance
+    from narrator_daemon.marks import detect as provenance
 
     settings = load_settings(config_file)
     with _told():
@@ -114,7 +114,8 @@ def report(
     config_file: ConfigOption = None,
 ) -> None:
     """Draw where along a file which book's mark is: exit 0 found, 1 not, 2 unreadable."""
-    from narrator_daemon import provenance, tracing
+    from narrator_daemon.marks import detect as provenance
+    from narrator_daemon.marks import report as tracing
 
     settings = load_settings(config_file)
     out = out or Path(f"{file.name}.svg")
@@ -144,7 +145,9 @@ def embed(
     config_file: ConfigOption = None,
 ) -> None:
     """Mark an audio file with the identity of a book."""
-    from narrator_daemon import keys, marking, provenance
+    from narrator_daemon.marks import detect as provenance
+    from narrator_daemon.marks import embed as marking
+    from narrator_daemon.marks import keys
     from watermark import MIN_SECONDS, WEAK_SCORE
 
     settings = load_settings(config_file)
@@ -166,10 +169,10 @@ def embed(
 @contextmanager
 def _told() -> Iterator[None]:
     """Whatever is wrong with files, marks, keys or the database is said, and the command ends."""
-    from narrator_daemon.audio_files import Unreadable
     from narrator_daemon.firebase.project import Unavailable
-    from narrator_daemon.marking import CannotMark
-    from narrator_daemon.provenance import NoSuchMark
+    from narrator_daemon.marks.audio_files import Unreadable
+    from narrator_daemon.marks.detect import NoSuchMark
+    from narrator_daemon.marks.embed import CannotMark
 
     try:
         yield
@@ -180,13 +183,13 @@ def _told() -> Iterator[None]:
 
 
 def _keys_or_public(settings: Settings) -> list[NamedKey]:
-    from narrator_daemon import keys
+    from narrator_daemon.marks import keys
 
     return keys.load_all(settings) or [_public()]
 
 
 def _public() -> NamedKey:
-    from narrator_daemon import keys
+    from narrator_daemon.marks import keys
 
     note = "No watermark key is configured: using the public one, which proves nothing."
     Console(stderr=True).print(note, style="yellow")
@@ -223,7 +226,7 @@ def new(
     file: Annotated[Path, typer.Argument(help="Written with mode 600; must not exist.")],
 ) -> None:
     """Make a watermark key."""
-    from narrator_daemon import keys
+    from narrator_daemon.marks import keys
 
     try:
         keys.write_new(file)

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from narrator_daemon import health, keys, speech
+from narrator_daemon import health, speech
 from narrator_daemon.doctor.check import (
     LONG_LIMIT_SECONDS,
     Check,
@@ -18,6 +18,7 @@ from narrator_daemon.doctor.check import (
     passed,
     warned,
 )
+from narrator_daemon.marks import keys
 from narrator_daemon.settings import Settings
 from narrator_daemon.state_folder import StateFolder
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 import watermark
-from narrator_daemon.audio_files import open_audio
-from narrator_daemon.keys import NamedKey
-from narrator_daemon.provenance import Finding, Source, at_most_two, find
+from narrator_daemon.marks.audio_files import open_audio
+from narrator_daemon.marks.detect import Finding, Source, at_most_two, find
+from narrator_daemon.marks.keys import NamedKey
 from narrator_daemon.terminal import plain
 from watermark import Span, Trace
 

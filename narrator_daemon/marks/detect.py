@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import watermark
-from narrator_daemon import marks
-from narrator_daemon.audio_files import open_audio
 from narrator_daemon.config import ConfigError, require_project
 from narrator_daemon.firebase.project import Project, is_key
-from narrator_daemon.keys import NamedKey
+from narrator_daemon.marks import allotment as marks
+from narrator_daemon.marks.audio_files import open_audio
+from narrator_daemon.marks.keys import NamedKey
 from narrator_daemon.settings import Settings
 
 MARKS_FILE = "marks.json"

@@ -15,10 +15,12 @@ import soundfile
 from click.testing import Result
 from typer.testing import CliRunner
 
-from narrator_daemon import audio_files, keys, provenance, tracing
-from narrator_daemon.audio_files import Unreadable, open_audio
 from narrator_daemon.cli import app
 from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.marks import audio_files, keys
+from narrator_daemon.marks import detect as provenance
+from narrator_daemon.marks import report as tracing
+from narrator_daemon.marks.audio_files import Unreadable, open_audio
 from tests.watermark.speechlike import RATE, speechlike
 from watermark import embed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import soundfile
 
 import watermark
-from narrator_daemon.audio_files import AudioFile, Unreadable, open_audio
+from narrator_daemon.marks.audio_files import AudioFile, Unreadable, open_audio
 
 #: What is written loses nothing: a mark is the strongest where it was just made.
 _FORMATS = {".wav": "WAV", ".flac": "FLAC"}

@@ -28,7 +28,7 @@ from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.condition import Condition
 from narrator_daemon.config import ConfigError
 from narrator_daemon.firebase.storage import AudioStore
-from narrator_daemon.renewal import Renewer
+from narrator_daemon.housekeeping.renewal import Renewer
 from narrator_daemon.speech import HasSlots, SpeechEngine
 from narrator_daemon.tally import Ending
 

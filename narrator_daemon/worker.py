@@ -29,6 +29,10 @@ from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.firebase.project import WORKERS, Project, Unavailable, database_errors
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import WINDOW, Hint, Subscription
+from narrator_daemon.housekeeping.reaper import Reaper
+from narrator_daemon.housekeeping.reconciler import Reconciler
+from narrator_daemon.housekeeping.renewal import Renewer
+from narrator_daemon.housekeeping.sweep import Sweeper
 from narrator_daemon.job import Job, JobContext, seconds_since
 from narrator_daemon.loops import Loop
 from narrator_daemon.marks import keys
@@ -37,13 +41,9 @@ from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.notify import ServiceManager
 from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting
-from narrator_daemon.reaper import Reaper
-from narrator_daemon.reconciler import Reconciler
-from narrator_daemon.renewal import Renewer
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 from narrator_daemon.state_folder import StateFolder
-from narrator_daemon.sweep import Sweeper
 from narrator_daemon.tally import Ending, Tally
 
 if TYPE_CHECKING:

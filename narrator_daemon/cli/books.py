@@ -89,7 +89,7 @@ def refresh_urls(config_file: ConfigOption = None) -> None:
     """Sign the URLs of all narrations anew, such as after the signing key was changed."""
     from narrator_daemon.firebase.project import Project, Unavailable
     from narrator_daemon.firebase.storage import AudioStore
-    from narrator_daemon.renewal import Renewer
+    from narrator_daemon.housekeeping.renewal import Renewer
 
     settings = load_settings(config_file)
     try:

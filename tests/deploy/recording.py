@@ -22,8 +22,8 @@ from narrator_daemon.emulator.query import Query
 from narrator_daemon.emulator.rules import Rules
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
-from narrator_daemon.renewal import Renewer
-from narrator_daemon.sweep import Sweeper
+from narrator_daemon.housekeeping.renewal import Renewer
+from narrator_daemon.housekeeping.sweep import Sweeper
 from tests.actors import Daemon, Frontend, wait_until
 from tests.deploy.rules_table import CLAIM, Request
 

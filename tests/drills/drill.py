@@ -17,7 +17,7 @@ from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.faults import Fault
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
-from narrator_daemon.sweep import Sweeper
+from narrator_daemon.housekeeping.sweep import Sweeper
 from tests.actors import Frontend
 from tests.drills.fleet import Fleet, fleet
 from tests.drills.observer import Observer

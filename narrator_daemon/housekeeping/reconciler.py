@@ -9,8 +9,8 @@ from narrator_daemon.claims import book as books
 from narrator_daemon.claims.claims import now_ms
 from narrator_daemon.firebase.project import Project, children, database_errors
 from narrator_daemon.firebase.subscription import WINDOW
+from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.queue.waiting import Waiting
-from narrator_daemon.reaper import Reaper
 
 #: Most waiting books that are read at once, when all of them have to wait.
 _WIDEST_WINDOW = 32 * WINDOW

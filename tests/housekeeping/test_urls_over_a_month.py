@@ -14,11 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from google.cloud.storage import _signing
 
-from narrator_daemon import config, renewal
+from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
-from narrator_daemon.renewal import Renewer
+from narrator_daemon.housekeeping import renewal
+from narrator_daemon.housekeeping.renewal import Renewer
 from tests.actors import Frontend
 
 DAY = 86_400.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from narrator_daemon import probe
+from narrator_daemon.health import probe
 
 
 def main() -> None:

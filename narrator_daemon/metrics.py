@@ -25,9 +25,9 @@ from prometheus_client.registry import Collector
 
 from narrator_daemon import __version__
 from narrator_daemon.claims.failure import ErrorCode
-from narrator_daemon.condition import Condition
 from narrator_daemon.config import ConfigError
 from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.health.condition import Condition
 from narrator_daemon.housekeeping.renewal import Renewer
 from narrator_daemon.speech import HasSlots, SpeechEngine
 from narrator_daemon.tally import Ending

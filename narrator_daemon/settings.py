@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from narrator_daemon.state_dir import default as default_state_dir
+from narrator_daemon.paths import default as default_state_dir
 
 
 class Section(BaseModel):

@@ -24,11 +24,13 @@ from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claims import Claims, Leases, now_ms
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.claims.lease_watch import LeaseWatch
-from narrator_daemon.condition import Condition, Phase
 from narrator_daemon.dependencies import Dependencies
 from narrator_daemon.firebase.project import WORKERS, Project, Unavailable, database_errors
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import WINDOW, Hint, Subscription
+from narrator_daemon.health.condition import Condition, Phase
+from narrator_daemon.health.notify import ServiceManager
+from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
@@ -38,12 +40,10 @@ from narrator_daemon.loops import Loop
 from narrator_daemon.marks import keys
 from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
-from narrator_daemon.notify import ServiceManager
 from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
-from narrator_daemon.state_folder import StateFolder
 from narrator_daemon.tally import Ending, Tally
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import promql_parser
 import pytest
 import yaml
 
-from narrator_daemon.condition import Condition
 from narrator_daemon.firebase.subscription import StreamState
+from narrator_daemon.health.condition import Condition
 from narrator_daemon.metrics import Metrics
 from narrator_daemon.speech import Slots
 from narrator_daemon.tally import Ending, Tally

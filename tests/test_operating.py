@@ -21,11 +21,11 @@ from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.housekeeping.sweep import Sweeper
 from narrator_daemon.marks import detect as provenance
 from narrator_daemon.narration.wav import WavWriter
 from narrator_daemon.settings import Storage
-from narrator_daemon.state_folder import StateFolder
 from narrator_daemon.terminal import plain
 from tests.actors import Daemon, Frontend, wait_until
 

@@ -15,7 +15,7 @@ from narrator_daemon.config import ConfigError
 from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:
-    from narrator_daemon.health import Probe
+    from narrator_daemon.health.ask import Probe
 
 app = typer.Typer()
 
@@ -49,7 +49,7 @@ def health(
     config_file: ConfigOption = None,
 ) -> None:
     """Say how the daemon of this machine is: exit 0 healthy, 1 not, 2 no daemon runs."""
-    from narrator_daemon.health import ask
+    from narrator_daemon.health.ask import ask
 
     if ready and live:
         raise fail("Ask --ready or --live, not both.")

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from narrator_daemon import health, speech
+from narrator_daemon import speech
 from narrator_daemon.doctor.check import (
     LONG_LIMIT_SECONDS,
     Check,
@@ -18,9 +18,10 @@ from narrator_daemon.doctor.check import (
     passed,
     warned,
 )
+from narrator_daemon.health import ask as health
+from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.marks import keys
 from narrator_daemon.settings import Settings
-from narrator_daemon.state_folder import StateFolder
 
 #: Free bytes that the state and the audio on its way take at most, and that a checkpoint takes.
 _LEAST_FREE, _CHECKPOINT_BYTES = 200_000_000, 8_000_000_000

@@ -12,7 +12,7 @@ from typing import Any
 
 from narrator_daemon import logs
 from narrator_daemon.config import ConfigError
-from narrator_daemon.health import clock, try_lock
+from narrator_daemon.health.ask import clock, try_lock
 
 _log = logs.get("state_folder")
 

@@ -11,8 +11,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from narrator_daemon import health, state_dir
-from narrator_daemon.health import Probe
+from narrator_daemon import paths as state_dir
+from narrator_daemon.health import ask as health
+from narrator_daemon.health.ask import Probe
 
 
 def answer(words: Sequence[str]) -> int | None:

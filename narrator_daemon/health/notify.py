@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping
 
 from narrator_daemon import logs
-from narrator_daemon.condition import Condition
+from narrator_daemon.health.condition import Condition
 
 #: By how much each message before readiness puts off the start's timeout, in microseconds.
 _MORE_TIME_MICROSECONDS = 30_000_000

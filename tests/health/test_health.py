@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 
-from narrator_daemon import config, probe, state_dir
-from narrator_daemon.condition import Condition
+from narrator_daemon import config
+from narrator_daemon import paths as state_dir
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.faults import Fault
 from narrator_daemon.firebase.subscription import StreamState
-from narrator_daemon.health import HEALTHY, NO_DAEMON, UNHEALTHY, ask
-from narrator_daemon.state_folder import StateFolder
+from narrator_daemon.health import probe
+from narrator_daemon.health.ask import HEALTHY, NO_DAEMON, UNHEALTHY, ask
+from narrator_daemon.health.condition import Condition
+from narrator_daemon.health.state_folder import StateFolder
 from tests.actors import Daemon, Frontend, wait_until
 from tests.test_metrics import condition
 

@@ -15,7 +15,7 @@ import pytest
 
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.firebase.subscription import StreamState
-from narrator_daemon.notify import ServiceManager
+from narrator_daemon.health.notify import ServiceManager
 from tests.actors import Frontend, wait_until
 from tests.balky import PROGRAM
 from tests.test_metrics import condition

@@ -9,7 +9,7 @@ from pathlib import Path
 from narrator_daemon import config, logs
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.speech.tone import ToneSpeech
-from narrator_daemon.worker import Worker
+from narrator_daemon.daemon.worker import Worker
 
 class Balky(ToneSpeech):
     def load(self):

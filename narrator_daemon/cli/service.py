@@ -24,8 +24,8 @@ app = typer.Typer()
 def run(config_file: ConfigOption = None) -> None:
     """Narrate requested books until told to stop (SIGTERM or Ctrl-C)."""
     from narrator_daemon import speech
+    from narrator_daemon.daemon.worker import Worker
     from narrator_daemon.firebase.project import Project
-    from narrator_daemon.worker import Worker
 
     settings = load_settings(config_file)
     try:

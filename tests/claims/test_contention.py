@@ -14,7 +14,7 @@ from narrator_daemon import config
 from narrator_daemon.claims.book import Publication, Record, Verdict
 from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.claims import Claims, Leases
-from narrator_daemon.dependencies import Dependencies
+from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.firebase.project import Contended, Project
 from narrator_daemon.firebase.storage import AudioStore

@@ -24,7 +24,7 @@ from narrator_daemon.health.ask import HEALTHY, NO_DAEMON, UNHEALTHY, ask
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.health.state_folder import StateFolder
 from tests.actors import Daemon, Frontend, wait_until
-from tests.test_metrics import condition
+from tests.daemon.test_metrics import condition
 
 DOWN = StreamState("waiting", error="the database does not answer")
 

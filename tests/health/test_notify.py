@@ -18,7 +18,7 @@ from narrator_daemon.firebase.subscription import StreamState
 from narrator_daemon.health.notify import ServiceManager
 from tests.actors import Frontend, wait_until
 from tests.balky import PROGRAM
-from tests.test_metrics import condition
+from tests.daemon.test_metrics import condition
 
 
 class Manager:

@@ -13,7 +13,7 @@ import sys, threading
 from narrator_daemon import config, logs
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.speech.tone import ToneSpeech
-from narrator_daemon.worker import Worker
+from narrator_daemon.daemon.worker import Worker
 
 class Hung(ToneSpeech):
     def speak(self, segments, **settings):

@@ -12,11 +12,11 @@ import promql_parser
 import pytest
 import yaml
 
+from narrator_daemon.daemon.metrics import Metrics
+from narrator_daemon.daemon.tally import Ending, Tally
 from narrator_daemon.firebase.subscription import StreamState
 from narrator_daemon.health.condition import Condition
-from narrator_daemon.metrics import Metrics
 from narrator_daemon.speech import Slots
-from narrator_daemon.tally import Ending, Tally
 
 ALERTS = Path(__file__).parent.parent / "deploy" / "prometheus" / "alerts.yml"
 #: Made where there is a GPU only.

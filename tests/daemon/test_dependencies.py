@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from narrator_daemon.dependencies import Dependencies
+from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.firebase.project import Contended, Refused, Unavailable
 
 

@@ -24,7 +24,10 @@ from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claims import Claims, Leases, now_ms
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.claims.lease_watch import LeaseWatch
-from narrator_daemon.dependencies import Dependencies
+from narrator_daemon.daemon.dependencies import Dependencies
+from narrator_daemon.daemon.job import Job, JobContext, seconds_since
+from narrator_daemon.daemon.loops import Loop
+from narrator_daemon.daemon.tally import Ending, Tally
 from narrator_daemon.firebase.project import WORKERS, Project, Unavailable, database_errors
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import WINDOW, Hint, Subscription
@@ -35,8 +38,6 @@ from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
 from narrator_daemon.housekeeping.sweep import Sweeper
-from narrator_daemon.job import Job, JobContext, seconds_since
-from narrator_daemon.loops import Loop
 from narrator_daemon.marks import keys
 from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
@@ -44,10 +45,9 @@ from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
-from narrator_daemon.tally import Ending, Tally
 
 if TYPE_CHECKING:
-    from narrator_daemon.metrics import Metrics
+    from narrator_daemon.daemon.metrics import Metrics
 
 #: Seconds between looks at the books in work: cancel, delete and re-request are seen within two.
 _MIND_SECONDS = 1.0
@@ -242,7 +242,7 @@ class Worker:
         if metrics.port == 0:
             return
         # Not loaded by those who leave it off.
-        from narrator_daemon.metrics import Metrics
+        from narrator_daemon.daemon.metrics import Metrics
 
         served = Metrics(
             lambda: self._condition("stopping" if self._stopping.is_set() else "running"),

@@ -26,11 +26,11 @@ from prometheus_client.registry import Collector
 from narrator_daemon import __version__
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.config import ConfigError
+from narrator_daemon.daemon.tally import Ending
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.housekeeping.renewal import Renewer
 from narrator_daemon.speech import HasSlots, SpeechEngine
-from narrator_daemon.tally import Ending
 
 #: Upper bounds of the histograms, in seconds.
 _CLAIM_BUCKETS = (0.05, 0.1, 0.3, 1, 3, 10, 30, 60, 300, 1800, 7200)

@@ -25,7 +25,8 @@ from narrator_daemon.claims.book import Outcome, Transition, Verdict
 from narrator_daemon.claims.claim import MAX_BACKOFF_MS
 from narrator_daemon.claims.claims import Claims, Leases, Work, now_ms
 from narrator_daemon.claims.failure import ErrorCode, Failure
-from narrator_daemon.dependencies import Dependencies
+from narrator_daemon.daemon.dependencies import Dependencies
+from narrator_daemon.daemon.tally import Ending
 from narrator_daemon.firebase.project import Project, Unavailable
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio
 from narrator_daemon.marks import allotment as marks
@@ -42,7 +43,6 @@ from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
-from narrator_daemon.tally import Ending
 
 #: Seconds a book is left alone after a dependency failed it.
 _GIVE_BACK_PAUSE_SECONDS = 3.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from narrator_daemon.daemon.tally import Ending, Tally
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.tally import Ending, Tally
 from tests.actors import Daemon, Frontend
 
 _PROGRAM = """
@@ -14,7 +14,7 @@ from narrator_daemon import config, logs
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.speech import SpeechError
 from narrator_daemon.speech.tone import ToneSpeech
-from narrator_daemon.worker import Worker
+from narrator_daemon.daemon.worker import Worker
 
 class Broken(ToneSpeech):
     def speak(self, segments, **settings):

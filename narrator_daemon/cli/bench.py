@@ -31,7 +31,7 @@ def bench(
     if not all(1 <= count <= 512 for count in counts):
         raise fail(f"--slots: found {slots!r}; must be numbers from 1 to 512 with commas between")
     settings = load_settings(config_file)
-    from narrator_daemon import bench as benchmark
+    from narrator_daemon.commands import bench as benchmark
     from narrator_daemon.speech import SpeechError
 
     console = Console()

@@ -13,7 +13,7 @@ from narrator_daemon.config import ConfigError
 from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:
-    from narrator_daemon.explain import Story
+    from narrator_daemon.commands.explain import Story
 
 app = typer.Typer()
 
@@ -25,7 +25,7 @@ def explain(
     config_file: ConfigOption = None,
 ) -> None:
     """Tell one book's story: exit 0 all fits, 1 something does not, 2 no such book."""
-    from narrator_daemon import explain as explaining
+    from narrator_daemon.commands import explain as explaining
     from narrator_daemon.firebase.project import Unavailable
 
     settings = load_settings(config_file)
@@ -43,7 +43,7 @@ def explain(
 
 
 def _print_story(story: Story) -> None:
-    from narrator_daemon.explain import when
+    from narrator_daemon.commands.explain import when
 
     console = Console()
 
@@ -69,7 +69,7 @@ def retry(
     config_file: ConfigOption = None,
 ) -> None:
     """Ask for failed books again, as pressing the button would."""
-    from narrator_daemon import again
+    from narrator_daemon.commands import retry as again
     from narrator_daemon.firebase.project import Unavailable
 
     if bool(book_ids) == failed:

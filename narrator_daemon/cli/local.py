@@ -28,7 +28,7 @@ def demo(
     ),
 ) -> None:
     """Do the whole job against a local Firebase: no key, no GPU, no network."""
-    from narrator_daemon import demo as demonstration
+    from narrator_daemon.commands import demo as demonstration
 
     try:
         status = demonstration.run(out, keep=keep, page=page)
@@ -128,7 +128,7 @@ def narrate(
     config_file: ConfigOption = None,
 ) -> None:
     """Read a text file aloud into a watermarked WAV, with no Firebase."""
-    from narrator_daemon import reading
+    from narrator_daemon.commands import narrate as reading
     from narrator_daemon.narration.narrate import Unnarratable
     from narrator_daemon.speech import SpeechError
 

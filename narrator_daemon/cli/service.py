@@ -65,7 +65,7 @@ def doctor(
     config_file: ConfigOption = None,
 ) -> None:
     """Find out what is wrong with this set-up: exit 0 nothing, 1 something."""
-    from narrator_daemon.doctor import Check, examine
+    from narrator_daemon.commands.doctor import Check, examine
 
     # What the looks say is in the report.
     logs.configure("error", "auto")
@@ -94,9 +94,9 @@ def status(
     config_file: ConfigOption = None,
 ) -> None:
     """Show the whole fleet: what waits, what is in work, who works, what failed."""
-    from narrator_daemon import status_table
+    from narrator_daemon.commands import status_table
+    from narrator_daemon.commands.status import readings
     from narrator_daemon.firebase.project import Unavailable
-    from narrator_daemon.status import readings
 
     settings = load_settings(config_file)
     fleets = readings(settings, every if watch else None)

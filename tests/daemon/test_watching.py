@@ -16,8 +16,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from narrator_daemon import config
+from narrator_daemon.commands.status import Fleet, readings
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.status import Fleet, readings
 from tests.actors import Daemon, Frontend, wait_until
 from tests.balky import PROGRAM
 

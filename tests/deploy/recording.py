@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from narrator_daemon import again, config
+from narrator_daemon import config
+from narrator_daemon.commands import retry as again
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.auth import Caller
 from narrator_daemon.emulator.faults import Fault

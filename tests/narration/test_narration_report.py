@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.mastering.mastering import pcm16
-from narrator_daemon import reading
+from narrator_daemon.commands import narrate as reading
 from narrator_daemon.narration.measures import Inspection, inspect
 from narrator_daemon.narration.narrate import NarratedPart, Narration
 from narrator_daemon.narration.report import write_report

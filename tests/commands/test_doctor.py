@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 
-from narrator_daemon.doctor import examine, machine
-from narrator_daemon.doctor.check import Check, check, passed
+from narrator_daemon.commands.doctor import examine, machine
+from narrator_daemon.commands.doctor.check import Check, check, passed
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.faults import Fault
 from narrator_daemon.marks import keys

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from narrator_daemon import config
+from narrator_daemon.commands.doctor import firebase, machine
+from narrator_daemon.commands.doctor.check import Check
 from narrator_daemon.config import ConfigError
-from narrator_daemon.doctor import firebase, machine
-from narrator_daemon.doctor.check import Check
 
 __all__ = ["Check", "examine"]
 

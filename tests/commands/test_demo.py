@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from narrator_daemon import demo
+from narrator_daemon.commands import demo
 from narrator_daemon.marks import detect as provenance
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from narrator_daemon import config, status
+from narrator_daemon import config
+from narrator_daemon.commands import status
+from narrator_daemon.commands.status import Fleet
+from narrator_daemon.commands.status_table import render, span
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.firebase.project import Project
-from narrator_daemon.status import Fleet
-from narrator_daemon.status_table import render, span
 
 NOW = 1_750_000_000_000
 TEXT = "word " * 200

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from narrator_daemon.explain import find_problems, timeline
+from narrator_daemon.commands.explain import find_problems, timeline
 
 REQUESTED_AT = 1_750_000_000_000
 CLAIM = {"owner": "w1", "attempt": 2, "take": 1, "inputHash": "h", "at": REQUESTED_AT + 9_000}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from narrator_daemon import speech
-from narrator_daemon.doctor.check import (
+from narrator_daemon.commands.doctor.check import (
     LONG_LIMIT_SECONDS,
     Check,
     Found,

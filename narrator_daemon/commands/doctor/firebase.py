@@ -15,11 +15,11 @@ import google.auth.transport.requests
 import requests
 from firebase_admin import db, exceptions
 
-from narrator_daemon import explain
 from narrator_daemon.claims import book as books
+from narrator_daemon.commands import explain
+from narrator_daemon.commands.doctor.check import Check, Found, check, failed, passed, warned
+from narrator_daemon.commands.doctor.machine import open_to_others
 from narrator_daemon.config import ConfigError
-from narrator_daemon.doctor.check import Check, Found, check, failed, passed, warned
-from narrator_daemon.doctor.machine import open_to_others
 from narrator_daemon.firebase.project import (
     LEASES,
     WORKERS,

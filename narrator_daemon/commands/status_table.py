@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from narrator_daemon.status import Fleet
+from narrator_daemon.commands.status import Fleet
 from narrator_daemon.terminal import plain
 
 

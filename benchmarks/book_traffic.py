@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from benchmarks.common import daemon, status_changes
 from benchmarks.reporting import report
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.faults import Fault
+from narrator_daemon.emulator.harness.faults import Fault
 
 BOOKS = 20
 HELD_SECONDS = 30.0

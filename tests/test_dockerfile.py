@@ -37,7 +37,7 @@ def test_what_it_copies_is_enough_to_build_the_package(tmp_path: Path) -> None:
     (path,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(path).namelist()
     assert any(name.endswith("examples/books.json") for name in names)
-    assert "narrator_daemon/emulator/default.rules.json" in names
+    assert "narrator_daemon/emulator/database/default.rules.json" in names
 
 
 def test_it_does_not_run_as_root_and_installs_from_the_lock() -> None:

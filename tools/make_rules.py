@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PRODUCTION = ROOT / "deploy/firebase/database.rules.json"
-DEVELOPMENT = ROOT / "narrator_daemon/emulator/default.rules.json"
+DEVELOPMENT = ROOT / "narrator_daemon/emulator/database/default.rules.json"
 
 #: The uid that a daemon with least privilege takes (``firebase.database_auth_uid``).
 DAEMON_UID = "narrator-daemon"

@@ -12,12 +12,12 @@ Needs the extra ``emulator``: ``pip install 'narrator-daemon[emulator]'``. It li
 only unless told otherwise, since the owner's credential is no secret: ``Bearer owner``.
 """
 
-from narrator_daemon.emulator.auth import client_token
-from narrator_daemon.emulator.disk import DamagedDataError
-from narrator_daemon.emulator.faults import Fault, Faults, InvalidFaultError
-from narrator_daemon.emulator.rules import InvalidRulesError
+from narrator_daemon.emulator.database.caller import client_token
+from narrator_daemon.emulator.database.disk import DamagedDataError
+from narrator_daemon.emulator.database.rules import InvalidRulesError
+from narrator_daemon.emulator.harness.faults import Fault, Faults, InvalidFaultError
+from narrator_daemon.emulator.harness.traffic import Traffic
 from narrator_daemon.emulator.server import EmulatorError, Endpoints, LocalFirebase, serve
-from narrator_daemon.emulator.traffic import Traffic
 
 __all__ = [
     "DamagedDataError",

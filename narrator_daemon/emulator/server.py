@@ -21,22 +21,24 @@ except ImportError as error:  # pragma: no cover - depends on the installation
         "the local Firebase needs more packages: pip install 'narrator-daemon[emulator]'"
     ) from error
 
-from narrator_daemon.emulator import page_files, rest, storage, websocket
-from narrator_daemon.emulator.auth import Caller
-from narrator_daemon.emulator.connections import Connections
-from narrator_daemon.emulator.control import Control
-from narrator_daemon.emulator.database import Database
-from narrator_daemon.emulator.disk import Journal, import_file, write_export
-from narrator_daemon.emulator.event_stream import EventStreams
-from narrator_daemon.emulator.faults import Faults
-from narrator_daemon.emulator.gateway import CONTROL, Gateway, Handler
-from narrator_daemon.emulator.gcs_process import start_gcs
-from narrator_daemon.emulator.rest import MAX_WRITE_BYTES, RestApi
-from narrator_daemon.emulator.rules import Rules, default_rules
-from narrator_daemon.emulator.storage import StorageProxy
-from narrator_daemon.emulator.traffic import Kind, Traffic
-from narrator_daemon.emulator.tree import Commit, Tree
-from narrator_daemon.emulator.websocket import WebSocketApi
+from narrator_daemon.emulator import page_files
+from narrator_daemon.emulator.database.caller import Caller
+from narrator_daemon.emulator.database.database import Database
+from narrator_daemon.emulator.database.disk import Journal, import_file, write_export
+from narrator_daemon.emulator.database.rules import Rules, default_rules
+from narrator_daemon.emulator.database.tree import Commit, Tree
+from narrator_daemon.emulator.harness.control import Control
+from narrator_daemon.emulator.harness.faults import Faults
+from narrator_daemon.emulator.harness.gateway import CONTROL, Gateway, Handler
+from narrator_daemon.emulator.harness.traffic import Kind, Traffic
+from narrator_daemon.emulator.protocols import rest, websocket
+from narrator_daemon.emulator.protocols.connections import Connections
+from narrator_daemon.emulator.protocols.event_stream import EventStreams
+from narrator_daemon.emulator.protocols.rest import MAX_WRITE_BYTES, RestApi
+from narrator_daemon.emulator.protocols.websocket import WebSocketApi
+from narrator_daemon.emulator.storage import proxy as storage
+from narrator_daemon.emulator.storage.gcs_process import start_gcs
+from narrator_daemon.emulator.storage.proxy import StorageProxy
 
 T = TypeVar("T")
 

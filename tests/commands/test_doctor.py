@@ -21,7 +21,7 @@ import requests
 from narrator_daemon.commands.doctor import examine, machine
 from narrator_daemon.commands.doctor.check import Check, check, passed
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.faults import Fault
+from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.marks import keys
 from tests.actors import Frontend
 

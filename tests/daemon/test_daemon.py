@@ -21,7 +21,7 @@ import requests
 
 import watermark
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.faults import Fault
+from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.marks.keys import DEMO_KEY
 from tests.actors import Daemon, Frontend, wait_until
 from tests.csm import tiny_checkpoint

@@ -10,7 +10,7 @@ import pytest
 
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.faults import Fault
+from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.firebase.project import Project, Refused, Unavailable
 from narrator_daemon.firebase.storage import AudioStore
 

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.faults import Fault
+from narrator_daemon.emulator.harness.faults import Fault
 from tests.actors import Daemon, Frontend, wait_until
 
 Start = Callable[..., Daemon]

@@ -17,10 +17,10 @@ from unittest import mock
 from narrator_daemon import config
 from narrator_daemon.commands import retry as again
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.auth import Caller
-from narrator_daemon.emulator.faults import Fault
-from narrator_daemon.emulator.query import Query
-from narrator_daemon.emulator.rules import Rules
+from narrator_daemon.emulator.database.caller import Caller
+from narrator_daemon.emulator.database.query import Query
+from narrator_daemon.emulator.database.rules import Rules
+from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.housekeeping.renewal import Renewer

@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from narrator_daemon.emulator.auth import Caller
-from narrator_daemon.emulator.rules import Rules
+from narrator_daemon.emulator.database.caller import Caller
+from narrator_daemon.emulator.database.rules import Rules
 
 NOW = 1_800_000_000_000
 

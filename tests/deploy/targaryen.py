@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from narrator_daemon.emulator.rules import Rules
+from narrator_daemon.emulator.database.rules import Rules
 from tests.deploy.recording import ROOT, RULES, record
 from tests.deploy.rules_table import Request, table
 

@@ -15,7 +15,7 @@ from firebase_admin.exceptions import FirebaseError
 
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.rules import Rules
+from narrator_daemon.emulator.database.rules import Rules
 from narrator_daemon.firebase.project import Project
 from tests.deploy.recording import ROOT, RULES, record
 from tests.deploy.rules_table import Request, table

@@ -14,7 +14,7 @@ from unittest import mock
 
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.faults import Fault
+from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.housekeeping.sweep import Sweeper

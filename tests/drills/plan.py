@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from narrator_daemon.emulator.faults import STREAM_ACTIONS, Fault
+from narrator_daemon.emulator.harness.faults import STREAM_ACTIONS, Fault
 
 TTL_SECONDS = 3.0
 BEAT_SECONDS = 0.5

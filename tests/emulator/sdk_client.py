@@ -11,7 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from narrator_daemon.emulator import LocalFirebase, wire
+from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.protocols import wire
 
 OWNER = {"Authorization": "Bearer owner"}
 OPEN = {"rules": {".read": True, ".write": True}}

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from narrator_daemon.emulator import DamagedDataError, EmulatorError, LocalFirebase, disk
+from narrator_daemon.emulator import DamagedDataError, EmulatorError, LocalFirebase
+from narrator_daemon.emulator.database import disk
 
 OWNER = {"Authorization": "Bearer owner"}
 SHELF = {"a": {"n": 1, "tags": ["x", "y"]}, "p": {".value": 2, ".priority": 3}}

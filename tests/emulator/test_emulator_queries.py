@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from narrator_daemon.emulator.query import Indexes, InvalidQueryError, Query, parse_query
-from narrator_daemon.emulator.stream import Event, PathFeed, QueryFeed
-from narrator_daemon.emulator.tree import Tree
-from narrator_daemon.emulator.values import (
+from narrator_daemon.emulator.database.feeds import Event, PathFeed, QueryFeed
+from narrator_daemon.emulator.database.query import Indexes, InvalidQueryError, Query, parse_query
+from narrator_daemon.emulator.database.tree import Tree
+from narrator_daemon.emulator.database.values import (
     Path,
     Value,
     children_of,

@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from narrator_daemon.emulator import InvalidRulesError, LocalFirebase, client_token
-from narrator_daemon.emulator.auth import Caller
-from narrator_daemon.emulator.rules import Rules
+from narrator_daemon.emulator.database.caller import Caller
+from narrator_daemon.emulator.database.rules import Rules
 
 OWNER = {"Authorization": "Bearer owner"}
 NOBODY = Caller()

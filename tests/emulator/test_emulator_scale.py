@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from narrator_daemon.emulator.query import Indexes, parse_query
-from narrator_daemon.emulator.stream import Event, QueryFeed
-from narrator_daemon.emulator.tree import Tree
-from narrator_daemon.emulator.values import normalise
+from narrator_daemon.emulator.database.feeds import Event, QueryFeed
+from narrator_daemon.emulator.database.query import Indexes, parse_query
+from narrator_daemon.emulator.database.tree import Tree
+from narrator_daemon.emulator.database.values import normalise
 
 BOOKS = 20_000
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon.emulator.values import (
+from narrator_daemon.emulator.database.values import (
     InvalidDataError,
     InvalidKeyError,
     children_of,

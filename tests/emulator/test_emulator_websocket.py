@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from narrator_daemon.emulator import LocalFirebase, wire
+from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.protocols import wire
 from tests.emulator.sdk_client import Client, connect, talk
 
 

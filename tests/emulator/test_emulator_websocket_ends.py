@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 import requests
 
-from narrator_daemon.emulator import Fault, LocalFirebase, outbox
+from narrator_daemon.emulator import Fault, LocalFirebase
+from narrator_daemon.emulator.protocols import outbox
 from tests.emulator.sdk_client import OPEN, Client, connect, eventually, set_rules, talk
 
 

@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from narrator_daemon.emulator import wire
-from narrator_daemon.emulator.database import Database
-from narrator_daemon.emulator.rules import Rules
-from narrator_daemon.emulator.session import Session
-from narrator_daemon.emulator.tree import Tree
-from narrator_daemon.emulator.values import to_json
+from narrator_daemon.emulator.database.database import Database
+from narrator_daemon.emulator.database.rules import Rules
+from narrator_daemon.emulator.database.tree import Tree
+from narrator_daemon.emulator.database.values import to_json
+from narrator_daemon.emulator.protocols import wire
+from narrator_daemon.emulator.protocols.session import Session
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -17,7 +17,7 @@ import pytest
 from narrator_daemon import config
 from narrator_daemon import paths as state_dir
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.faults import Fault
+from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.firebase.subscription import StreamState
 from narrator_daemon.health import probe
 from narrator_daemon.health.ask import HEALTHY, NO_DAEMON, UNHEALTHY, ask

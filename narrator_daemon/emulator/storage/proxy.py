@@ -27,7 +27,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from narrator_daemon.emulator.traffic import Kind
+from narrator_daemon.emulator.harness.traffic import Kind
 
 #: Seconds that a V4 signed URL may live.
 MAX_SIGNED_SECONDS = 604_800

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-from narrator_daemon.emulator.auth import Caller
-from narrator_daemon.emulator.query import Query
-from narrator_daemon.emulator.rules_data import Node, Snapshot
-from narrator_daemon.emulator.rules_expression import (
+from narrator_daemon.emulator.database.caller import Caller
+from narrator_daemon.emulator.database.query import Query
+from narrator_daemon.emulator.database.rules_data import Node, Snapshot
+from narrator_daemon.emulator.database.rules_expression import (
     Compiled,
     RuleEvaluationError,
     RuleSyntaxError,
     compile_rule,
 )
-from narrator_daemon.emulator.values import Path, Value
+from narrator_daemon.emulator.database.values import Path, Value
 
 # Rules files may hold // and /* */ comments; strings, which may hold such marks too, come first.
 _COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)

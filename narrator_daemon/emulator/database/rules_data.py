@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from narrator_daemon.emulator.values import Path, Value, children_of, leaf_of, priority_of
+from narrator_daemon.emulator.database.values import Path, Value, children_of, leaf_of, priority_of
 
 
 class Node:

@@ -14,8 +14,14 @@ import time
 from pathlib import Path as FilePath
 from typing import IO
 
-from narrator_daemon.emulator.tree import Commit, Tree
-from narrator_daemon.emulator.values import InvalidKeyError, Value, normalise, render, to_json
+from narrator_daemon.emulator.database.tree import Commit, Tree
+from narrator_daemon.emulator.database.values import (
+    InvalidKeyError,
+    Value,
+    normalise,
+    render,
+    to_json,
+)
 
 #: Bytes in a file that is imported, as many as the service takes in one write.
 MAX_IMPORT_BYTES = 256 * 1024 * 1024

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from narrator_daemon.emulator.tree import Commit, Tree, children_changed, starts_with
-from narrator_daemon.emulator.values import (
+from narrator_daemon.emulator.database.tree import Commit, Tree, children_changed, starts_with
+from narrator_daemon.emulator.database.values import (
     Path,
     Value,
     children_of,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from narrator_daemon.emulator.rules_data import Snapshot
+from narrator_daemon.emulator.database.rules_data import Snapshot
 
 Scope: TypeAlias = Mapping[str, Any]
 Compiled: TypeAlias = Callable[[Scope], Any]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from narrator_daemon.emulator.auth import Caller
-from narrator_daemon.emulator.database import Database, PermissionDeniedError
-from narrator_daemon.emulator.tree import starts_with
-from narrator_daemon.emulator.values import InvalidDataError, Path
+from narrator_daemon.emulator.database.caller import Caller
+from narrator_daemon.emulator.database.database import Database, PermissionDeniedError
+from narrator_daemon.emulator.database.tree import starts_with
+from narrator_daemon.emulator.database.values import InvalidDataError, Path
 
 #: Values that one connection may leave behind.
 MAX_VALUES = 1000

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from narrator_daemon.emulator.query import (
+from narrator_daemon.emulator.database.query import (
     CHILD,
     KEY,
     PRIORITY,
@@ -27,7 +27,7 @@ from narrator_daemon.emulator.query import (
     Query,
     parse_order,
 )
-from narrator_daemon.emulator.values import Value, key_order, order_key
+from narrator_daemon.emulator.database.values import Value, key_order, order_key
 
 #: The version in ``/.ws?v=``.
 VERSION = "5"

@@ -2,7 +2,7 @@
 
 A write costs the size of what is written and the depth of its path, whatever else the tree holds.
 Observers are told of every commit that touches their path, from above or from below; REST streams
-are observers (`narrator_daemon.emulator.stream`), and any other connection can be one.
+are observers (`narrator_daemon.emulator.database.feeds`), and any other connection can be one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from narrator_daemon.emulator.values import LEAF, PRIORITY, Path, Value, same, value_at
+from narrator_daemon.emulator.database.values import LEAF, PRIORITY, Path, Value, same, value_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,21 +11,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from narrator_daemon.emulator.auth import (
+from narrator_daemon.emulator.database.caller import (
     Caller,
     ExpiredTokenError,
     InvalidTokenError,
     read_credential,
     with_override,
 )
-from narrator_daemon.emulator.connections import Wanted
-from narrator_daemon.emulator.database import Database, IndexMissingError, PermissionDeniedError
-from narrator_daemon.emulator.node_hash import node_hash
-from narrator_daemon.emulator.on_disconnect import OnDisconnect
-from narrator_daemon.emulator.query import InvalidQueryError, Query
-from narrator_daemon.emulator.stream import Event, Feed
-from narrator_daemon.emulator.values import InvalidDataError, Path, Value, parse_path, render
-from narrator_daemon.emulator.wire import Request, parse_query
+from narrator_daemon.emulator.database.database import (
+    Database,
+    IndexMissingError,
+    PermissionDeniedError,
+)
+from narrator_daemon.emulator.database.feeds import Event, Feed
+from narrator_daemon.emulator.database.node_hash import node_hash
+from narrator_daemon.emulator.database.query import InvalidQueryError, Query
+from narrator_daemon.emulator.database.values import (
+    InvalidDataError,
+    Path,
+    Value,
+    parse_path,
+    render,
+)
+from narrator_daemon.emulator.protocols.connections import Wanted
+from narrator_daemon.emulator.protocols.on_disconnect import OnDisconnect
+from narrator_daemon.emulator.protocols.wire import Request, parse_query
 
 #: Listeners of one connection.
 MAX_LISTENERS = 10_000

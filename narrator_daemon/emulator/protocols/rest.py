@@ -12,14 +12,15 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from narrator_daemon.emulator.auth import Caller, InvalidTokenError, identify
-from narrator_daemon.emulator.database import Database, IndexMissingError, PermissionDeniedError
-from narrator_daemon.emulator.event_stream import EventStream, EventStreams
-from narrator_daemon.emulator.namespace import names, wrong_namespace
-from narrator_daemon.emulator.query import InvalidQueryError, Query, parse_query
-from narrator_daemon.emulator.rules import InvalidRulesError, Rules
-from narrator_daemon.emulator.traffic import Kind
-from narrator_daemon.emulator.values import (
+from narrator_daemon.emulator.database.caller import Caller, InvalidTokenError, identify
+from narrator_daemon.emulator.database.database import (
+    Database,
+    IndexMissingError,
+    PermissionDeniedError,
+)
+from narrator_daemon.emulator.database.query import InvalidQueryError, Query, parse_query
+from narrator_daemon.emulator.database.rules import InvalidRulesError, Rules
+from narrator_daemon.emulator.database.values import (
     InvalidDataError,
     InvalidKeyError,
     Path,
@@ -31,6 +32,9 @@ from narrator_daemon.emulator.values import (
     render,
     to_json,
 )
+from narrator_daemon.emulator.harness.traffic import Kind
+from narrator_daemon.emulator.protocols.event_stream import EventStream, EventStreams
+from narrator_daemon.emulator.protocols.namespace import names, wrong_namespace
 
 #: Bytes in the body of one write.
 MAX_WRITE_BYTES = 256 * 1024 * 1024

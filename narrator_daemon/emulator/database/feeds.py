@@ -13,9 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from narrator_daemon.emulator.query import Indexes, Query
-from narrator_daemon.emulator.tree import Change, Commit, Tree, children_changed, starts_with
-from narrator_daemon.emulator.values import Path, Value, render, same, value_at
+from narrator_daemon.emulator.database.query import Indexes, Query
+from narrator_daemon.emulator.database.tree import (
+    Change,
+    Commit,
+    Tree,
+    children_changed,
+    starts_with,
+)
+from narrator_daemon.emulator.database.values import Path, Value, render, same, value_at
 
 
 @dataclass(frozen=True, slots=True)

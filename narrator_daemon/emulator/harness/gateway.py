@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from narrator_daemon.emulator.faults import Fault, Faults
-from narrator_daemon.emulator.traffic import STREAM_KINDS, Kind, Traffic
+from narrator_daemon.emulator.harness.faults import Fault, Faults
+from narrator_daemon.emulator.harness.traffic import STREAM_KINDS, Kind, Traffic
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

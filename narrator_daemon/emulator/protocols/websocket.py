@@ -18,15 +18,15 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from narrator_daemon.emulator.auth import Caller
-from narrator_daemon.emulator.connections import Connections, Wanted
-from narrator_daemon.emulator.database import Database
-from narrator_daemon.emulator.namespace import names, wrong_namespace
-from narrator_daemon.emulator.outbox import Outbox
-from narrator_daemon.emulator.session import Session
-from narrator_daemon.emulator.traffic import Kind, Traffic
-from narrator_daemon.emulator.values import to_json
-from narrator_daemon.emulator.wire import (
+from narrator_daemon.emulator.database.caller import Caller
+from narrator_daemon.emulator.database.database import Database
+from narrator_daemon.emulator.database.values import to_json
+from narrator_daemon.emulator.harness.traffic import Kind, Traffic
+from narrator_daemon.emulator.protocols.connections import Connections, Wanted
+from narrator_daemon.emulator.protocols.namespace import names, wrong_namespace
+from narrator_daemon.emulator.protocols.outbox import Outbox
+from narrator_daemon.emulator.protocols.session import Session
+from narrator_daemon.emulator.protocols.wire import (
     MAX_MESSAGE_BYTES,
     VERSION,
     Assembler,

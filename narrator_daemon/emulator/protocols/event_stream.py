@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from narrator_daemon.emulator.connections import Connections, Wanted
-from narrator_daemon.emulator.outbox import Outbox
-from narrator_daemon.emulator.stream import Event
-from narrator_daemon.emulator.traffic import Kind, Traffic
-from narrator_daemon.emulator.values import to_json
+from narrator_daemon.emulator.database.feeds import Event
+from narrator_daemon.emulator.database.values import to_json
+from narrator_daemon.emulator.harness.traffic import Kind, Traffic
+from narrator_daemon.emulator.protocols.connections import Connections, Wanted
+from narrator_daemon.emulator.protocols.outbox import Outbox
 
 _KEEP_ALIVE = b"event: keep-alive\ndata: null\n\n"
 _CANCEL = b"event: cancel\ndata: null\n\n"

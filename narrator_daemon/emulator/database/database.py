@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from narrator_daemon.emulator.auth import Caller
-from narrator_daemon.emulator.query import Indexes, Query
-from narrator_daemon.emulator.rules import Rules
-from narrator_daemon.emulator.stream import Feed, PathFeed, QueryFeed, Sink
-from narrator_daemon.emulator.tree import Commit, Tree
-from narrator_daemon.emulator.values import (
+from narrator_daemon.emulator.database.caller import Caller
+from narrator_daemon.emulator.database.feeds import Feed, PathFeed, QueryFeed, Sink
+from narrator_daemon.emulator.database.query import Indexes, Query
+from narrator_daemon.emulator.database.rules import Rules
+from narrator_daemon.emulator.database.tree import Commit, Tree
+from narrator_daemon.emulator.database.values import (
     PRIORITY,
     InvalidDataError,
     Path,

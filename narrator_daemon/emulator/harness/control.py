@@ -11,15 +11,15 @@ import re
 
 from aiohttp import web
 
-from narrator_daemon.emulator.auth import InvalidTokenError, identify
-from narrator_daemon.emulator.faults import (
+from narrator_daemon.emulator.database.caller import InvalidTokenError, identify
+from narrator_daemon.emulator.harness.faults import (
     STREAM_ACTIONS,
     Faults,
     InvalidFaultError,
     parse_fault,
 )
-from narrator_daemon.emulator.gateway import CONTROL
-from narrator_daemon.emulator.traffic import Traffic
+from narrator_daemon.emulator.harness.gateway import CONTROL
+from narrator_daemon.emulator.harness.traffic import Traffic
 
 
 class Control:

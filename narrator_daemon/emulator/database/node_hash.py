@@ -9,7 +9,7 @@ import base64
 import hashlib
 import struct
 
-from narrator_daemon.emulator.values import (
+from narrator_daemon.emulator.database.values import (
     OrderKey,
     Value,
     children_of,

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""A checkpoint on the hub or on this disk to weights on a device."""

@@ -34,8 +34,8 @@ class Checkpoint:
         name: the hub id or folder it was asked for by.
         config: transformers' ``CsmConfig``.
         tensors: every weight but the codec's, by its name on the hub, in ``dtype`` on ``device``;
-            see ``csm.checkpoint.layout``. The two names of the shared audio embedding give one tensor. Whoever
-            rearranges a weight takes it out of here, so that it is not held twice.
+            see ``csm.checkpoint.layout``. The two names of the shared audio embedding give one
+            tensor. Whoever rearranges a weight takes it out of here, so that it is not held twice.
         codec: transformers' ``MimiModel``, float32, in eval mode, on ``device``.
         tokenizer: the Llama 3.2 tokenizer with CSM's two audio tokens.
         device: where it computes, with its number where there can be several.

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Segments to speech: the model, its slots, and the streams that share them."""

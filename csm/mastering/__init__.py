@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Spoken segments to one narration: joins, pauses, levels, loudness."""

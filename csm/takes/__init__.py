@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Is a take fit to be heard? Measured, judged, and drawn again where it is not."""

@@ -1,6 +1,7 @@
 """What can be measured of one spoken segment without knowing its words; numpy alone.
 
-Samples are float32 mono, shape ``[n]``, full scale 1. Nothing here decides: ``csm.takes.judging`` does.
+Samples are float32 mono, shape ``[n]``, full scale 1. Nothing here decides;
+``csm.takes.judging`` does.
 """
 
 from __future__ import annotations

@@ -69,19 +69,19 @@ def retry(
     config_file: ConfigOption = None,
 ) -> None:
     """Ask for failed books again, as pressing the button would."""
-    from narrator_daemon.commands import retry as again
+    from narrator_daemon.commands.retry import ASKED, request_failed
     from narrator_daemon.firebase.project import Unavailable
 
     if bool(book_ids) == failed:
         raise fail("Name the books, or say --failed for all that have failed.")
     settings = load_settings(config_file)
     try:
-        asked = again.request_failed(settings, book_ids or None)
+        asked = request_failed(settings, book_ids or None)
     except (ConfigError, Unavailable) as error:
         raise fail(str(error)) from None
     for book_id, verdict in asked.items():
         print(plain(f"{book_id}: {verdict}"))
-    raise typer.Exit(0 if all(verdict == again.ASKED for verdict in asked.values()) else 1)
+    raise typer.Exit(0 if all(verdict == ASKED for verdict in asked.values()) else 1)
 
 
 @app.command()

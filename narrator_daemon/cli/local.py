@@ -128,14 +128,14 @@ def narrate(
     config_file: ConfigOption = None,
 ) -> None:
     """Read a text file aloud into a watermarked WAV, with no Firebase."""
-    from narrator_daemon.commands import narrate as reading
+    from narrator_daemon.commands.narrate import CannotRead, read_file
     from narrator_daemon.narration.narrate import Unnarratable
     from narrator_daemon.speech import SpeechError
 
     settings = load_settings(config_file)
     try:
-        reading.read_file(settings, text_file, out, book_id or text_file.stem, report)
+        read_file(settings, text_file, out, book_id or text_file.stem, report)
     except Unnarratable as error:
         raise fail(f"{text_file}: {error} ({error.failure.code.value})") from None
-    except (ConfigError, SpeechError, reading.CannotRead) as error:
+    except (ConfigError, SpeechError, CannotRead) as error:
         raise fail(str(error)) from None

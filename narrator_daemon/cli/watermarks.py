@@ -19,7 +19,7 @@ from narrator_daemon.settings import Settings
 from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:
-    from narrator_daemon.marks import detect as provenance
+    from narrator_daemon.marks.detect import Finding
     from narrator_daemon.marks.keys import NamedKey
 
 ThoroughOption = Annotated[
@@ -46,8 +46,9 @@ def detect(
 
     Books are looked up in the marks.json beside a file, else in the database if one is configured.
     """
-    from narrator_daemon.marks import detect as provenance
+    from narrator_daemon.marks import ledger
     from narrator_daemon.marks.audio_files import Unreadable
+    from narrator_daemon.marks.detect import find
 
     settings = load_settings(config_file)
     with _told():
@@ -55,9 +56,9 @@ def detect(
     findings, unreadable = [], False
     for file in files:
         with _told():
-            known = provenance.known_marks(settings, file.parent)
+            known = ledger.known_marks(settings, file.parent)
             try:
-                findings.append(provenance.find(file, keys, known, thorough=thorough))
+                findings.append(find(file, keys, known, thorough=thorough))
             except Unreadable as error:
                 # The others are searched all the same.
                 fail(str(error))
@@ -82,13 +83,14 @@ def verify(
 
     With one book in question less sound, and worse, is enough than for a search among all.
     """
-    from narrator_daemon.marks import detect as provenance
+    from narrator_daemon.marks import ledger
+    from narrator_daemon.marks.detect import find
 
     settings = load_settings(config_file)
     with _told():
         keys = _keys_or_public(settings)
-        index = provenance.index_of(settings, file.parent, book_id)
-        finding = provenance.find(file, keys, {index: book_id}, thorough=thorough)
+        index = ledger.index_of(settings, file.parent, book_id)
+        finding = find(file, keys, {index: book_id}, thorough=thorough)
     source = finding.of_book(index)
     if source is None:
         others = ", ".join(each.name for each in finding.sources)
@@ -114,8 +116,8 @@ def report(
     config_file: ConfigOption = None,
 ) -> None:
     """Draw where along a file which book's mark is: exit 0 found, 1 not, 2 unreadable."""
-    from narrator_daemon.marks import detect as provenance
-    from narrator_daemon.marks import report as tracing
+    from narrator_daemon.marks import ledger
+    from narrator_daemon.marks.report import explained, verdict, write_picture
 
     settings = load_settings(config_file)
     out = out or Path(f"{file.name}.svg")
@@ -123,10 +125,10 @@ def report(
         raise fail(f"{out}: must end in .svg or .html")
     with _told():
         keys = _keys_or_public(settings)
-        known = provenance.known_marks(settings, file.parent)
-        finding = tracing.write_picture(file, keys, known, out)
-    print(plain(f"{file}: {tracing.verdict(finding)}"))
-    for line in tracing.explained(finding):
+        known = ledger.known_marks(settings, file.parent)
+        finding = write_picture(file, keys, known, out)
+    print(plain(f"{file}: {verdict(finding)}"))
+    for line in explained(finding):
         print(plain(f"  {line}"))
     raise typer.Exit(0 if finding.sources else 1)
 
@@ -145,9 +147,8 @@ def embed(
     config_file: ConfigOption = None,
 ) -> None:
     """Mark an audio file with the identity of a book."""
-    from narrator_daemon.marks import detect as provenance
-    from narrator_daemon.marks import embed as marking
-    from narrator_daemon.marks import keys
+    from narrator_daemon.marks import keys, ledger
+    from narrator_daemon.marks.embed import check_target, embed_file
     from watermark import MIN_SECONDS, WEAK_SCORE
 
     settings = load_settings(config_file)
@@ -155,10 +156,10 @@ def embed(
         raise fail("Name either --book ID or --index N.")
     with _told():
         key = keys.load(settings) or _public().key
-        marking.check_target(source, target)
+        check_target(source, target)
         if book_id is not None:
-            index = provenance.allotted_index(settings, target.parent, book_id)
-        marked = marking.embed_file(source, target, key, index or 0, settings.watermark.strength_db)
+            index = ledger.allotted_index(settings, target.parent, book_id)
+        marked = embed_file(source, target, key, index or 0, settings.watermark.strength_db)
     name = f"index {index}" if book_id is None else f"{book_id} (index {index})"
     print(plain(f"{target}: marked as {name}, {marked.seconds:.1f} s, score {marked.score:.1f}"))
     if marked.score < WEAK_SCORE or marked.seconds < MIN_SECONDS:
@@ -171,8 +172,8 @@ def _told() -> Iterator[None]:
     """Whatever is wrong with files, marks, keys or the database is said, and the command ends."""
     from narrator_daemon.firebase.project import Unavailable
     from narrator_daemon.marks.audio_files import Unreadable
-    from narrator_daemon.marks.detect import NoSuchMark
     from narrator_daemon.marks.embed import CannotMark
+    from narrator_daemon.marks.ledger import NoSuchMark
 
     try:
         yield
@@ -196,7 +197,7 @@ def _public() -> NamedKey:
     return keys.PUBLIC
 
 
-def _print_findings(findings: list[provenance.Finding], *, several_keys: bool) -> None:
+def _print_findings(findings: list[Finding], *, several_keys: bool) -> None:
     table = Table()
     headings = ["File", "Verdict", "Book", "Score", "Chance of error", "Note"]
     if several_keys:

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""What operators and rights holders ask for, one command a file."""

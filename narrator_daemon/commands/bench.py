@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
-from csm.checkpoint import loading as checkpoint
-from csm.checkpoint import random_weights
+from csm.checkpoint import loading, random_weights
 from csm.engine import bench
 from csm.engine.bench import Found
 from narrator_daemon.settings import Settings
@@ -40,16 +39,16 @@ def run(
         SpeechError: the checkpoint cannot be had, or does not fit.
     """
     with as_speech_errors():
-        device = checkpoint.resolve_device(settings.speech.device)
+        device = loading.resolve_device(settings.speech.device)
         tell("making weights …" if random else f"loading {settings.speech.model} …")
         if random:
             loaded = random_weights.random_checkpoint(
                 random_weights.released_config(),
                 device=device,
-                dtype=checkpoint.usual_dtype(device),
+                dtype=loading.usual_dtype(device),
             )
         else:
-            loaded = checkpoint.load_checkpoint(settings.speech.model, device=str(device))
+            loaded = loading.load_checkpoint(settings.speech.model, device=str(device))
         tell("measuring …")
         return bench.measure(
             loaded,

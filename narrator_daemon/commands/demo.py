@@ -38,8 +38,7 @@ from narrator_daemon.config import (
 )
 from narrator_daemon.firebase.project import MARKS, NEXT_MARK, is_key
 from narrator_daemon.firebase.storage import slug
-from narrator_daemon.marks import detect as provenance
-from narrator_daemon.marks import keys
+from narrator_daemon.marks import detect, keys, ledger
 from narrator_daemon.marks.allotment import FIRST_INDEX
 from narrator_daemon.terminal import plain
 
@@ -87,7 +86,7 @@ def example_books() -> dict[str, dict[str, Any]]:
     """
     name = Path("examples") / "books.json"
     places = [
-        Path(__file__).parent.parent / name,
+        Path(__file__).parents[2] / name,
         Path(sysconfig.get_path("data")) / "share" / "narrator-daemon" / name,
     ]
     for place in places:
@@ -137,7 +136,7 @@ def _run(out: Path, keep: bool, page: bool) -> int:
         console.print(f"Local Firebase at {endpoints['database_url']}, {len(books)} books")
         shelf = db.reference("books", app=app)
         # Files here may be marked already: no index of theirs is given to another book.
-        earlier = provenance.read_marks(out)
+        earlier = ledger.read_marks(out)
         by_book = {book_id: index for index, book_id in earlier.items() if is_key(book_id)}
         firebase.load(MARKS, by_book or None)
         firebase.load(NEXT_MARK, max(earlier, default=FIRST_INDEX - 1) + 1)
@@ -153,7 +152,7 @@ def _run(out: Path, keep: bool, page: bool) -> int:
             request(shelf, one.book_id)
         _watch(shelf, shown, pressed_at, out, daemon, console)
         known = _marks(app)
-        provenance.write_marks(out, earlier | known)
+        ledger.write_marks(out, earlier | known)
         _check_watermarks(shown, known)
         console.print(_result(shown))
         right = all(one.right for one in shown)
@@ -290,7 +289,7 @@ def _check_watermarks(shown: list[Shown], known: dict[int, str]) -> None:
     for one in shown:
         if one.file is None:
             continue
-        finding = provenance.find(one.file, [keys.PUBLIC], known)
+        finding = detect.find(one.file, [keys.PUBLIC], known)
         one.watermark = (
             f"{source.name}, chance of error {source.chance_of_error}"
             if (source := next(iter(finding.sources), None))

@@ -16,8 +16,7 @@ from rich.progress import Progress as Bar
 
 from narrator_daemon import speech
 from narrator_daemon.claims import book
-from narrator_daemon.marks import detect as provenance
-from narrator_daemon.marks import keys
+from narrator_daemon.marks import keys, ledger
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
@@ -91,7 +90,7 @@ def read_file(
             engine.load()
             mark = Mark(
                 key,
-                provenance.local_index(out.parent, book_id),
+                ledger.local_index(out.parent, book_id),
                 settings.watermark.strength_db,
                 settings.watermark.self_check,
             )

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The process: how it is put together, its life, its loops, and one job a book."""

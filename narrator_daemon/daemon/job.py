@@ -29,7 +29,7 @@ from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.tally import Ending
 from narrator_daemon.firebase.project import Project, Unavailable
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio
-from narrator_daemon.marks import allotment as marks
+from narrator_daemon.marks import allotment
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
@@ -244,7 +244,7 @@ class Job:
         context, settings = self._context, self._context.settings
         mark = Mark(
             context.key,
-            marks.allot(context.project, self.work.book_id),
+            allotment.allot(context.project, self.work.book_id),
             settings.watermark.strength_db,
             settings.watermark.self_check,
         )

@@ -36,9 +36,8 @@ from narrator_daemon.emulator.protocols.connections import Connections
 from narrator_daemon.emulator.protocols.event_stream import EventStreams
 from narrator_daemon.emulator.protocols.rest import MAX_WRITE_BYTES, RestApi
 from narrator_daemon.emulator.protocols.websocket import WebSocketApi
-from narrator_daemon.emulator.storage import proxy as storage
 from narrator_daemon.emulator.storage.gcs_process import start_gcs
-from narrator_daemon.emulator.storage.proxy import StorageProxy
+from narrator_daemon.emulator.storage.proxy import StorageProxy, kind_of
 
 T = TypeVar("T")
 
@@ -319,9 +318,7 @@ class LocalFirebase:
         async def storage_handler(request: web.Request) -> web.StreamResponse:
             return await proxy.handle(request)
 
-        address = await self._listen(
-            "storage", storage_handler, storage.kind_of, self._ports[1], undo
-        )
+        address = await self._listen("storage", storage_handler, kind_of, self._ports[1], undo)
         folder = None if self._data is None else self._data / "storage"
         process = await asyncio.to_thread(start_gcs, address, folder)
 

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The edges to Firebase: the project, its database, its stream, its bucket."""

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""How the daemon is, and how those who ask are told."""

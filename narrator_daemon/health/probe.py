@@ -11,9 +11,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from narrator_daemon import paths as state_dir
-from narrator_daemon.health import ask as health
-from narrator_daemon.health.ask import Probe
+from narrator_daemon import paths
+from narrator_daemon.health.ask import Probe, ask
 
 
 def answer(words: Sequence[str]) -> int | None:
@@ -30,10 +29,10 @@ def answer(words: Sequence[str]) -> int | None:
         return None
     probe, config_file = asked
     try:
-        folder = state_dir.find(config_file, _environment())
+        folder = paths.find(config_file, _environment())
     except (OSError, ValueError):
         return None
-    seen = health.ask(folder, probe)
+    seen = ask(folder, probe)
     print(json.dumps(seen.report))
     return seen.exit_code
 

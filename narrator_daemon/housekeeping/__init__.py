@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""What any replica does for the whole fleet: reaping, reconciling, renewing, sweeping."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import watermark
 from csm import SAMPLE_RATE
 from csm.mastering.mastering import CEILING_DBTP, TARGET_LUFS, Mastering, pcm16
-from csm.takes import drawing as takes
+from csm.takes import drawing
 from csm.text import NothingToSpeak, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.narration.progress import Pace, Progress
@@ -239,7 +239,7 @@ def narrate(
             "segments": len(segments),
             "segmentsKept": before,
             "latinShare": round(latin_share(readable), 2),
-            "takes": takes.report(notes),
+            "takes": drawing.report(notes),
             "secondsByStep": {step: round(value, 3) for step, value in clock.seconds.items()},
             "watermarkScore": None if score is None else round(float(score), 2),
             "watermarkWeak": None if score is None else _is_weak(score, mastering.length),

@@ -13,7 +13,7 @@ from narrator_daemon.claims import book as books
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claims import Attempted, Claims, now_ms
 from narrator_daemon.firebase.project import Contended, Project, Unavailable
-from narrator_daemon.queue import requesters as limiter
+from narrator_daemon.queue import requesters
 from narrator_daemon.queue.waiting import Candidate, Waiting
 from narrator_daemon.settings import Settings
 
@@ -103,10 +103,10 @@ class Picker:
         uid, now = candidate.requested_by, time.monotonic()
         if self._limited.get(uid, now) > now:
             return self._limited[uid] - now
-        wait = limiter.grant(
+        wait = requesters.grant(
             self._project,
             uid,
-            limiter.grant_name(candidate.book_id, candidate.requested_at, candidate.shown),
+            requesters.grant_name(candidate.book_id, candidate.requested_at, candidate.shown),
             now_ms=now_ms(),
             limit=self._limit,
         )

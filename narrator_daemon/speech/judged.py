@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csm import CsmError
-from csm.takes import drawing as takes
+from csm.takes import drawing
 from csm.takes.recognise import Recogniser
 from narrator_daemon import logs
 from narrator_daemon.settings import Takes
@@ -78,24 +78,24 @@ class JudgedSpeech:
         *,
         seed: int,
         skip: Collection[int] = (),
-        example: takes.Example | None = None,
+        example: drawing.Example | None = None,
     ) -> Generator[Spoken, None, None]:
         """Speak segments; see ``SpeechEngine``."""
         pace = self._engine.pace
         if pace is None:
             raise ValueError(f"the takes of {self.name} cannot be judged: it says no words")
         listen = self._hear if self._recogniser else None
-        judge = takes.Judge(pace, _thresholds(self._settings), listen)
+        judge = drawing.Judge(pace, _thresholds(self._settings), listen)
 
         def draw(
             segments: Sequence[str],
             seed: int,
             skip: Collection[int],
-            like: takes.Example | None,
+            like: drawing.Example | None,
         ) -> SpokenStream:
             return self._engine.speak(segments, seed=seed, skip=skip, example=like or example)
 
-        for kept in takes.well_spoken(
+        for kept in drawing.well_spoken(
             draw,
             segments,
             seed=seed,
@@ -103,7 +103,7 @@ class JudgedSpeech:
             most_draws=self._settings.most_draws,
             skip=skip,
         ):
-            note = takes.note(kept)
+            note = drawing.note(kept)
             if kept.draws > 1:
                 _log.info("drawn_again", segment=kept.take.index, **note)
             take = kept.take
@@ -143,9 +143,9 @@ def judged(engine: SpeechEngine, settings: Takes) -> SpeechEngine:
     return wrapper(engine, settings)
 
 
-def _thresholds(settings: Takes) -> takes.Thresholds:
-    names = takes.Thresholds.__dataclass_fields__
-    return takes.Thresholds(**{name: getattr(settings, name) for name in names})
+def _thresholds(settings: Takes) -> drawing.Thresholds:
+    names = drawing.Thresholds.__dataclass_fields__
+    return drawing.Thresholds(**{name: getattr(settings, name) for name in names})
 
 
 def _fingerprint(settings: Takes) -> str:

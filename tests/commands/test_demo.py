@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from narrator_daemon.commands import demo
-from narrator_daemon.marks import detect as provenance
+from narrator_daemon.marks import ledger
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_no_index_of_a_file_that_is_there_is_given_to_another_book(
     book = {"title": "A tale", "narrative": "A tale of an example, and not a long one."}
     monkeypatch.setattr(demo, "example_books", lambda: {"tale": book, "mine": book})
     # One of them is no key of a database.
-    provenance.write_marks(tmp_path, {1: "mine", 7: "my.own/tale"})
+    ledger.write_marks(tmp_path, {1: "mine", 7: "my.own/tale"})
     assert demo.run(tmp_path, keep=False, page=False) == 0
-    known = provenance.read_marks(tmp_path)
+    known = ledger.read_marks(tmp_path)
     assert known == {1: "mine", 7: "my.own/tale", 8: "tale"}

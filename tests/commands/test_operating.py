@@ -23,7 +23,7 @@ from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.housekeeping.sweep import Sweeper
-from narrator_daemon.marks import detect as provenance
+from narrator_daemon.marks import ledger
 from narrator_daemon.narration.wav import WavWriter
 from narrator_daemon.settings import Storage
 from narrator_daemon.terminal import plain
@@ -306,9 +306,9 @@ def test_detect_says_that_the_database_is_down_and_not_that_there_is_no_mark(
 
 @pytest.mark.parametrize("content", ['{"books": {"t": -5}}', '{"books": {"a": 1, "b": 1}}', "[]"])
 def test_a_marks_file_that_cannot_be_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / provenance.MARKS_FILE).write_text(content)
+    (tmp_path / ledger.MARKS_FILE).write_text(content)
     with pytest.raises(config.ConfigError, match=r"marks\.json"):
-        provenance.read_marks(tmp_path)
+        ledger.read_marks(tmp_path)
 
 
 def write_wav(path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
-from csm.takes import drawing as takes
+from csm.takes import drawing
 from csm.takes.drawing import Example, Fault, JudgedTake, Verdict, seed_of_draw, well_spoken
 
 
@@ -25,7 +25,7 @@ class Take:
 
 
 @dataclass(frozen=True)
-class Judge(takes.Judge):
+class Judge(drawing.Judge):
     """Takes a take's first sample for its badness."""
 
     pace: float = 0.07
@@ -153,7 +153,7 @@ def test_a_slow_judge_bounds_what_is_spoken_ahead() -> None:
     thread.start()
     assert voice.gate is not None
     thread.join(0.2)
-    assert len(set(voice.spoken)) <= takes.AT_ONCE + 1
+    assert len(set(voice.spoken)) <= drawing.AT_ONCE + 1
     voice.gate.set()
     thread.join(20)
     assert len(list(stream)) == 49
@@ -201,13 +201,13 @@ def test_what_fails_while_drawing_again_is_raised() -> None:
 def test_a_report_counts_and_shows_the_worst_in_bounded_size() -> None:
     plan = {str(number): [float(number % 7)] * 3 for number in range(200)}
     kept = kept_of(well_spoken(Voice(plan), list(plan), seed=7, judge=Judge()))
-    report = takes.report([takes.note(one) for one in kept.values()])
+    report = drawing.report([drawing.note(one) for one in kept.values()])
     good = sum(badness == [0.0] * 3 for badness in plan.values())
     assert report["judged"] == 200
     assert report["passed"] == good
     assert report["redrawn"] == 200 - good
     assert report["draws"] == good + 3 * (200 - good)
     assert report["faults"] == {"repeated": 200 - good}
-    assert len(report["failing"]) == takes.MOST_REPORTED
+    assert len(report["failing"]) == drawing.MOST_REPORTED
     assert report["failing"][0] == {"segment": 6, "faults": ["repeated"], "draws": 3}
-    assert takes.report([{}, {"other": 1}])["judged"] == 0
+    assert drawing.report([{}, {"other": 1}])["judged"] == 0

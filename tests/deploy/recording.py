@@ -15,7 +15,7 @@ from typing import Any
 from unittest import mock
 
 from narrator_daemon import config
-from narrator_daemon.commands import retry as again
+from narrator_daemon.commands import retry
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.database.caller import Caller
 from narrator_daemon.emulator.database.query import Query
@@ -126,7 +126,7 @@ def _operators(environment: dict[str, str], frontend: Frontend) -> None:
     with mock.patch.dict(os.environ, variables):
         settings = config.load(None)
         frontend.node("books", "number", "narrative").set("Five.")
-        assert again.request_failed(settings, ["number"]) == {"number": again.ASKED}
+        assert retry.request_failed(settings, ["number"]) == {"number": retry.ASKED}
         frontend.wait_for("number", "ready")
         project = Project(settings)
         try:

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from narrator_daemon import config
-from narrator_daemon import paths as state_dir
+from narrator_daemon import config, paths
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.firebase.subscription import StreamState
@@ -160,7 +159,7 @@ def test_a_probe_looks_where_the_daemon_is(
         file.write_text(toml)
     monkeypatch.chdir(tmp_path)
     wanted = config.load(None).daemon.state_dir
-    assert state_dir.find(None, os.environ) == state_dir.find(file, os.environ) == wanted
+    assert paths.find(None, os.environ) == paths.find(file, os.environ) == wanted
 
 
 def test_a_probe_reads_the_env_file_as_the_daemon_does(
@@ -192,7 +191,7 @@ def test_a_working_directory_that_may_not_be_entered_is_one_without_files(
     assert json.loads(capsys.readouterr().out)["state_dir"] == "/nowhere"
     monkeypatch.delenv("NARRATOR_DAEMON__STATE_DIR")
     assert probe.answer(["health"]) == NO_DAEMON
-    assert config.load(None).daemon.state_dir == state_dir.default()
+    assert config.load(None).daemon.state_dir == paths.default()
 
 
 @pytest.mark.parametrize("toml", ["daemon = 3\n", "[daemon]\nstate_dir = 3\n", "[daemon\n"])

@@ -17,10 +17,9 @@ from typer.testing import CliRunner
 
 from narrator_daemon.cli import app
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.marks import audio_files, keys
-from narrator_daemon.marks import detect as provenance
-from narrator_daemon.marks import report as tracing
+from narrator_daemon.marks import audio_files, detect, keys, ledger
 from narrator_daemon.marks.audio_files import Unreadable, open_audio
+from narrator_daemon.marks.report import explained, write_picture
 from tests.watermark.speechlike import RATE, speechlike
 from watermark import embed
 
@@ -49,7 +48,7 @@ def test_a_file_is_marked_found_verified_and_explained(folder: Path) -> None:
     made = run("watermark", "embed", "plain.wav", "a.flac", "--book", "book [red]a")
     assert (made.exit_code, "book [red]a (index 1)" in made.output) == (0, True)
     assert run("watermark", "embed", "plain.wav", "b.wav", "--book", "b").exit_code == 0
-    assert provenance.read_marks(folder) == {1: "book [red]a", 2: "b"}
+    assert ledger.read_marks(folder) == {1: "book [red]a", 2: "b"}
 
     for book_id, file, expected in (
         ("book [red]a", "a.flac", 0),
@@ -111,9 +110,9 @@ def test_a_cut_and_mixed_file_explains_itself(folder: Path) -> None:
     joined = [one[: 10 * RATE], one[16 * RATE : 27 * RATE], silence, two[20 * RATE : 32 * RATE]]
     soundfile.write("joined.wav", np.concatenate(joined), RATE)
     known = {1: "first", 2: "sec<b>ond"}
-    finding = tracing.write_picture(Path("joined.wav"), [keys.PUBLIC], known, folder / "out.html")
+    finding = write_picture(Path("joined.wav"), [keys.PUBLIC], known, folder / "out.html")
     assert {source.book_id for source in finding.sources} == set(known.values())
-    lines = list(tracing.explained(finding))
+    lines = list(explained(finding))
     assert any("no mark" in line for line in lines)
     (cut,) = (line for line in lines if line.startswith("cut"))
     assert "first" in cut
@@ -165,7 +164,7 @@ def test_a_book_marked_with_two_keys_is_drawn_twice(folder: Path) -> None:
     known = [keys.NamedKey(f"{name}.key", name.encode() * 8) for name in ("old", "new")]
     joined = [embed(SPEECH[: 9 * RATE], RATE, each.key, 5) for each in known]
     soundfile.write("joined.wav", np.concatenate(joined), RATE)
-    finding = tracing.write_picture(Path("joined.wav"), known, {5: "b"}, Path("out.svg"))
+    finding = write_picture(Path("joined.wav"), known, {5: "b"}, Path("out.svg"))
     assert {source.key_name for source in finding.sources} == {"old.key", "new.key"}
     drawn = Path("out.svg").read_text()
     assert "b (key old.key)" in drawn
@@ -230,7 +229,7 @@ def test_ffmpeg_reads_the_rest_and_a_name_is_only_a_name(programs: Path, name: s
 def test_a_file_that_breaks_off_is_read_as_far_as_it_goes(programs: Path) -> None:
     fake_ffmpeg(programs, "breaks")
     Path("x").write_bytes(b"x")
-    finding = provenance.find(Path("x"), [keys.PUBLIC], {})
+    finding = detect.find(Path("x"), [keys.PUBLIC], {})
     assert finding.note.endswith("damaged after 2.0 s")
     refused = run("watermark", "embed", "x", "out.wav", "--index", "1")
     assert (refused.exit_code, Path("out.wav").exists()) == (2, False)
@@ -289,7 +288,7 @@ def test_a_file_may_have_any_name_that_a_file_can_have(folder: Path) -> None:
     drawn = run("watermark", "report", name, "-o", "drawn.svg")
     assert drawn.exit_code == 0
     ElementTree.fromstring((folder / "drawn.svg").read_text())  # noqa: S314 — our own
-    assert provenance.read_marks(folder) == {1: name}
+    assert ledger.read_marks(folder) == {1: name}
 
 
 def test_narrate_writes_over_none_of_its_own_files(

@@ -21,8 +21,14 @@ from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.drawing import Example
 from csm.text import segment
 from narrator_daemon.claims.failure import ErrorCode
-from narrator_daemon.narration import narrate as narration
-from narrator_daemon.narration.narrate import Mark, Narration, Stopped, Unnarratable, narrate
+from narrator_daemon.narration.narrate import (
+    Mark,
+    Narration,
+    Stopped,
+    Unnarratable,
+    kept_name,
+    narrate,
+)
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Limits
@@ -244,7 +250,7 @@ def test_what_no_wav_file_can_hold_is_refused(
 ) -> None:
     # The first while it is spoken, the second once its pauses are known.
     most = round(share * finished[0].duration_seconds * SAMPLE_RATE)
-    monkeypatch.setattr(narration, "MOST_SAMPLES", most)
+    monkeypatch.setattr("narrator_daemon.narration.narrate.MOST_SAMPLES", most)
     with pytest.raises(Unnarratable, match="Divide it") as refused:
         read(tmp_path)
     assert refused.value.failure.code is ErrorCode.TEXT_TOO_LONG
@@ -253,5 +259,5 @@ def test_what_no_wav_file_can_hold_is_refused(
 def test_another_voice_or_seed_finds_nothing_of_this_one() -> None:
     voice, other = Voice(), Voice()
     other.settings_fingerprint = "voice 2"
-    names = {narration.kept_name(voice, 1), narration.kept_name(voice, 2)}
-    assert len({*names, narration.kept_name(other, 1)}) == 3
+    names = {kept_name(voice, 1), kept_name(voice, 2)}
+    assert len({*names, kept_name(other, 1)}) == 3

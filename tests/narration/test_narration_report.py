@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.mastering.mastering import pcm16
-from narrator_daemon.commands import narrate as reading
+from narrator_daemon.commands.narrate import CannotRead, read_file
 from narrator_daemon.narration.measures import Inspection, inspect
 from narrator_daemon.narration.narrate import NarratedPart, Narration
 from narrator_daemon.narration.report import write_report
@@ -176,11 +176,11 @@ def test_narrate_writes_file_and_page_and_leaves_nothing_else(tmp_path: Path) ->
     (tmp_path / "tale.txt").write_text("Call me Ishmael. Some years ago, never mind how long.")
     settings = Settings(speech=Speech(engine="tone"), kept=Kept(folder=tmp_path / "kept"))
     out, report = tmp_path / "tale.wav", tmp_path / "tale.html"
-    reading.read_file(settings, tmp_path / "tale.txt", out, "tale", report)
+    read_file(settings, tmp_path / "tale.txt", out, "tale", report)
     assert {path.name for path in tmp_path.iterdir()} == {
         *("tale.txt", "tale.wav", "tale.html", "kept", "marks.json", "marks.json.lock")
     }
     assert not list((tmp_path / "kept" / "segments").iterdir())
     assert "Call me Ishmael." in Page(report.read_text()).text
-    with pytest.raises(reading.CannotRead, match="there is no folder"):
-        reading.read_file(settings, tmp_path / "tale.txt", out, "tale", tmp_path / "no" / "a.html")
+    with pytest.raises(CannotRead, match="there is no folder"):
+        read_file(settings, tmp_path / "tale.txt", out, "tale", tmp_path / "no" / "a.html")

@@ -18,7 +18,7 @@ from narrator_daemon.commands.doctor.check import (
     passed,
     warned,
 )
-from narrator_daemon.health import ask as health
+from narrator_daemon.health.ask import NO_DAEMON, ask
 from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.marks import keys
 from narrator_daemon.settings import Settings
@@ -72,8 +72,8 @@ def open_to_others(path: Path) -> str | None:
 
 
 def _state_folder(folder: Path) -> Found:
-    asked = health.ask(folder)
-    if asked.exit_code != health.NO_DAEMON:
+    asked = ask(folder)
+    if asked.exit_code != NO_DAEMON:
         problems = "; ".join(asked.report.get("problems", []))
         note = f"a daemon runs in {folder} and is {asked.report.get('status')}"
         return warned(f"{note}: {problems}") if problems else passed(note)
@@ -149,7 +149,7 @@ def _gpu(settings: Settings) -> Found:
     shown += f", driver {version[1].strip()}" if len(version) > 1 else ""
     free, total = torch.cuda.mem_get_info(device)
     shown += f", {_gigabytes(free)} of {_gigabytes(total)} free"
-    if health.ask(settings.daemon.state_dir).exit_code != health.NO_DAEMON:
+    if ask(settings.daemon.state_dir).exit_code != NO_DAEMON:
         return passed(f"{shown} beside the daemon that runs")
     # Of the released model; for so many slots as are asked for, or one where that is left open.
     needed = sizes(CsmConfig(), torch.bfloat16, device).total(settings.speech.slots or 1)

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The local Realtime Database itself: values, tree, queries, rules, disk."""

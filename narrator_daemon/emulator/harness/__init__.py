@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""What tests and drills ask of the local Firebase beside its service: faults and counts."""

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""How clients talk to the local database: REST, event streams, WebSocket."""

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The local Cloud Storage."""

@@ -15,14 +15,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from csm.audio import SAMPLE_RATE
+from csm.errors import CsmError, OutOfMemory
+
 if TYPE_CHECKING:
     from csm.checkpoint.loading import Checkpoint, load_checkpoint
     from csm.engine.engine import Engine, Speech, Take
     from csm.engine.sampling import Sampling
     from csm.engine.voice import Voice
-
-#: Samples a second of all audio in this package.
-SAMPLE_RATE = 24_000
 
 _HOMES = {
     "Checkpoint": "csm.checkpoint.loading",
@@ -46,14 +46,6 @@ __all__ = [
     "Voice",
     "load_checkpoint",
 ]
-
-
-class CsmError(Exception):
-    """Speech could not be made; the message says why and what to do, free of the spoken text."""
-
-
-class OutOfMemory(CsmError):
-    """The device's memory did not suffice. What the failed work held is free again."""
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError, safe_open
 
-from csm import CsmError
+from csm.errors import CsmError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 #: Where the weights are listed or lie, unless config.json's ``transformers_weights`` names it.

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from csm import CsmError
 from csm.checkpoint import hub
+from csm.errors import CsmError
 
 #: What is said in ``prompts/{name}.wav``, word for word.
 TRANSCRIPTS = {

@@ -20,10 +20,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import AutoTokenizer, CsmConfig, MimiModel
 
-from csm import CsmError, OutOfMemory
 from csm.checkpoint import hub
 from csm.checkpoint.layout import AUDIO_EMBEDDING, CODEC_PREFIX, DEPTH_EMBEDDING, expected_shapes
 from csm.checkpoint.quiet import quiet_libraries
+from csm.errors import CsmError, OutOfMemory
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from csm import SAMPLE_RATE, CsmError
+from csm.audio import SAMPLE_RATE
 from csm.engine.capture import Captured
 from csm.engine.model import Model, Slots, buckets
 from csm.engine.pieces import pieces
@@ -21,6 +21,7 @@ from csm.engine.prompt import Prompt, build_prompt, check_room
 from csm.engine.sampling import Sampler, Sampling
 from csm.engine.streams import Job
 from csm.engine.voice import Voice
+from csm.errors import CsmError
 
 #: Voices whose keys and values are kept, 10 MB for each 25 s in bfloat16.
 PREFIXES = 8

@@ -21,13 +21,13 @@ from typing import Any, TypeVar
 
 import torch
 
-from csm import OutOfMemory
 from csm.checkpoint.loading import Checkpoint
 from csm.engine import codec
 from csm.engine.capture import Captured
 from csm.engine.model import Model, Slots, buckets
 from csm.engine.sampling import Sampler, Sampling
 from csm.engine.sizing import DECODING, bytes_a_frame, free_memory, sizes
+from csm.errors import OutOfMemory
 
 T = TypeVar("T")
 

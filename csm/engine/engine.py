@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from csm import SAMPLE_RATE, CsmError, OutOfMemory
+from csm.audio import SAMPLE_RATE
 from csm.checkpoint.loading import Checkpoint
 from csm.engine import codec
 from csm.engine.batch import Batch, Finished
@@ -28,6 +28,7 @@ from csm.engine.model import Model
 from csm.engine.sampling import Sampling
 from csm.engine.streams import Stream, Streams, Take
 from csm.engine.voice import Voice, read_clip
+from csm.errors import CsmError, OutOfMemory
 
 __all__ = ["Engine", "Occupancy", "Speech", "Take"]
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from csm import CsmError
+from csm.errors import CsmError
 
 #: A narration has one speaker.
 SPEAKER = 0

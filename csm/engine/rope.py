@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from csm import CsmError
+from csm.errors import CsmError
 
 
 def frequencies(parameters: Mapping[str, Any], head_size: int) -> Tensor:

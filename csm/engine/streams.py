@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from csm import SAMPLE_RATE, CsmError
+from csm.audio import SAMPLE_RATE
 from csm.engine.sampling import Sampling
 from csm.engine.voice import Voice
+from csm.errors import CsmError
 
 #: Segments that are tried as the voice of a narration that has none.
 VOICE_TRIES = 5

@@ -14,7 +14,8 @@ import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor
 
-from csm import SAMPLE_RATE, CsmError
+from csm.audio import SAMPLE_RATE
+from csm.errors import CsmError
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.measures import pauses
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from csm import SAMPLE_RATE
+from csm.audio import SAMPLE_RATE
 from csm.mastering.limiter import limited
 from csm.mastering.loudness import gated_loudness, step_energies, step_samples, true_peaks
 

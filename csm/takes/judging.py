@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csm import SAMPLE_RATE
+from csm.audio import SAMPLE_RATE
 from csm.takes import measures
 from csm.takes.wording import divergence
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from csm import SAMPLE_RATE, CsmError
+from csm.audio import SAMPLE_RATE
+from csm.errors import CsmError
 
 _RATE = 16_000
 _MISSING = (

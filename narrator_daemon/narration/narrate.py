@@ -90,8 +90,8 @@ class Narration:
         duration_seconds: from its samples.
         parts: what was spoken, in order.
         facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
-            them an earlier attempt had spoken), takes (``csm.takes.drawing.report``), secondsByStep,
-            latinShare (0..1 of the letters; the voices know no other script), watermarkScore and
+            them an earlier attempt had spoken), takes (``csm.takes.drawing.report``),
+            secondsByStep, latinShare (0..1 of the letters; the voices know no other script), watermarkScore and
             watermarkWeak, whether it is too low, or the file too short, for a recompressed copy to
             be told (both None where it was not checked).
     """

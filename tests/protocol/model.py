@@ -1,7 +1,7 @@
 """Small worlds in which workers, a frontend, a database and a bucket meet in every order.
 
-What is real here: every decision of ``narrator_daemon.claims.book`` and ``LeaseWatch``. What is simulated
-is what lies between decisions: a transaction is a read, then a write that names what was read; its
+What is real here: every decision of ``narrator_daemon.claims.book`` and ``LeaseWatch``. What is
+simulated is what lies between decisions: a transaction is a read, then a write that names what was read; its
 answer may be lost after it was taken, in which case the same write is sent again, as the SDK does;
 a copy of it may arrive later; a worker may die or sleep between any two steps, and its clock may be
 an hour off.

@@ -17,7 +17,8 @@ How it works, from the outside in:
 - A third of the bands is a *pilot* that depends on key and place only; the rest carries the book's
   index, coded (:mod:`watermark.payload`), each cell turned by a random sign of its place.
 - :mod:`watermark.detection.features` reads cells back; :mod:`watermark.detection.acquisition`
-  finds the place; :mod:`watermark.detection.evidence` follows it; :mod:`watermark.detection.scoring` names the book.
+  finds the place; :mod:`watermark.detection.evidence` follows it;
+  :mod:`watermark.detection.scoring` names the book.
 
 Against averaging: marks whose pattern repeats every few seconds can be estimated from a long file
 by folding it, and a pilot shared by all books by adding books up. Here the pattern runs on for four
@@ -27,8 +28,8 @@ hundred books of an hour tell nothing of the data, whose signs differ from book 
 each pilot sign 25 times, so that an attacker who can also align them leaves 17 % of the pilot, too
 little to find the place in most clips; a thorough search finds it by the data alone
 (:mod:`watermark.detection.thorough`). The price is the search: 172,032 places for every hypothesis
-instead of 48. It is paid with a matrix product per frequency (0.3 s of CPU for all hypotheses over 20 s of
-sound) and about two deviations of the pilot's score.
+instead of 48. It is paid with a matrix product per frequency (0.3 s of CPU for all hypotheses over
+20 s of sound) and about two deviations of the pilot's score.
 
 How sure a hit is, is arithmetic: see :mod:`watermark.statistics`.
 """

@@ -4,7 +4,8 @@ A score is Σ sign · evidence / ‖evidence‖ over cells. The signs come from 
 SHAKE-256 and the evidence does not depend on them: it is of sound marked with another key or none,
 and the place it is compared at was chosen by the pilot, whose signs are other bits of the stream;
 or every place that could have been chosen is counted as a hypothesis
-(:mod:`watermark.detection.thorough`). So the score is a weighted sum of independent random signs with unit norm, and
+(:mod:`watermark.detection.thorough`). So the score is a weighted sum of independent random signs
+with unit norm, and
 
     P(score ≥ x) ≤ c · Q(x),   c = 1 / (4 Q(√2)) ≈ 3.18
 

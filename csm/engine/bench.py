@@ -1,7 +1,7 @@
 """How fast this machine speaks: frames a second for some numbers of slots.
 
     import csm
-    from csm import bench
+    from csm.engine import bench
     found = bench.measure(csm.load_checkpoint("sesame/csm-1b"), [1, 8, 32], seconds=5)
     print(found.suggested_slots, found.rows)
 

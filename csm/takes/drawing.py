@@ -1,8 +1,8 @@
 """Judging takes and drawing them again: from a stream of takes to one that is fit to be heard.
 
-    from csm import takes
-    judge = takes.Judge(pace=0.07)
-    for kept in takes.well_spoken(draw, segments, seed=7, judge=judge):
+    from csm.takes import drawing
+    judge = drawing.Judge(pace=0.07)
+    for kept in drawing.well_spoken(draw, segments, seed=7, judge=judge):
         print(kept.take.index, kept.verdict.passed, kept.draws)
 
 ``draw`` is whatever speaks: segments, seed and an example of the voice in, takes out.

@@ -91,9 +91,9 @@ class Narration:
         parts: what was spoken, in order.
         facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
             them an earlier attempt had spoken), takes (``csm.takes.drawing.report``),
-            secondsByStep, latinShare (0..1 of the letters; the voices know no other script), watermarkScore and
-            watermarkWeak, whether it is too low, or the file too short, for a recompressed copy to
-            be told (both None where it was not checked).
+            secondsByStep, latinShare (0..1 of the letters; the voices know no other script),
+            watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
+            recompressed copy to be told (both None where it was not checked).
     """
 
     size: int

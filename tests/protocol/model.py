@@ -1,10 +1,10 @@
 """Small worlds in which workers, a frontend, a database and a bucket meet in every order.
 
 What is real here: every decision of ``narrator_daemon.claims.book`` and ``LeaseWatch``. What is
-simulated is what lies between decisions: a transaction is a read, then a write that names what was read; its
-answer may be lost after it was taken, in which case the same write is sent again, as the SDK does;
-a copy of it may arrive later; a worker may die or sleep between any two steps, and its clock may be
-an hour off.
+simulated is what lies between decisions: a transaction is a read, then a write that names what was
+read; its answer may be lost after it was taken, in which case the same write is sent again, as the
+SDK does; a copy of it may arrive later; a worker may die or sleep between any two steps, and its
+clock may be an hour off.
 
 A world offers actions (``enabled``) and takes one at a time (``do``). After each it checks what
 must hold at every moment, and raises ``Violation`` with what does not. ``drain`` checks what must

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,9 @@ def _write(
     )
     check = watermark.SelfCheck(audio.rate, key, index)
     written = 0
-    with soundfile.SoundFile(new, "w", audio.rate, audio.channels, subtype, format=form) as out:
+    with soundfile.SoundFile(
+        os.fsencode(new), "w", audio.rate, audio.channels, subtype, format=form
+    ) as out:
         for block in audio.blocks():
             marked = embedder.feed(block if audio.channels > 1 else block[:, 0])
             check.feed(marked)

@@ -18,7 +18,7 @@ from narrator_daemon.firebase.subscription import StreamState
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.speech import Slots
 
-ALERTS = Path(__file__).parent.parent / "deploy" / "prometheus" / "alerts.yml"
+ALERTS = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
 #: Made where there is a GPU only.
 GPU = {
     "narrator_gpu_memory_bytes",

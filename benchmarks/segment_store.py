@@ -21,32 +21,19 @@ import zlib
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from csm import SAMPLE_RATE
 from narrator_daemon import logs
-from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.settings import Kept
 
 ROUNDS = 5
 SEGMENTS = 300
 DAMAGES = 400
-
-
-class Segments(Protocol):
-    """What both stores offer for one narration."""
-
-    @property
-    def indices(self) -> frozenset[int]: ...
-
-    def add(self, index: int, samples: NDArray[np.float32], note: dict[str, Any]) -> None: ...
-
-    def samples(self, index: int) -> NDArray[np.float32]: ...
-
-    def close(self) -> None: ...
 
 
 class SqliteSegments:
@@ -119,7 +106,7 @@ def main() -> None:
     _damage()
 
 
-def _openers(folder: Path) -> dict[str, Callable[[Sequence[str]], Segments]]:
+def _openers(folder: Path) -> dict[str, Callable[[Sequence[str]], SegmentFile | SqliteSegments]]:
     folder.mkdir(parents=True, exist_ok=True)
     store = KeptSegments(Kept(folder=folder, max_gigabytes=10))
     return {

@@ -39,10 +39,10 @@ class ServiceManager:
     def tell(self, condition: Condition) -> None:
         """Say what is new, and that the one who calls this is alive if the daemon is live.
 
-        ``READY=1`` is said once, when the main loop runs: the configuration is taken, and the daemon
-        can be asked how it is. Whether it takes books is in the status: a first start downloads
-        gigabytes and Firebase may be down, and neither ``systemctl start`` nor the boot of the
-        machine waits for that.
+        ``READY=1`` is said once, when the main loop runs: the configuration is taken, and the
+        daemon can be asked how it is. Whether it takes books is in the status: a first start
+        downloads gigabytes and Firebase may be down, and neither ``systemctl start`` nor the boot
+        of the machine waits for that.
         """
         lines = []
         if condition.phase == "running" and not self._said_ready:

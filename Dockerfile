@@ -23,7 +23,8 @@ RUN python3 tools/image_requirements.py /asked ${EXTRAS}
 FROM base AS wheel
 WORKDIR /project
 COPY pyproject.toml README.md LICENSE ./
-COPY examples/books.json examples/
+COPY tools tools
+COPY examples examples
 COPY narrator_daemon narrator_daemon
 COPY csm csm
 COPY watermark watermark

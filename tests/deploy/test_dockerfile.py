@@ -48,10 +48,8 @@ def test_all_that_it_copies_is_let_in() -> None:
     assert len(sources) > 8
     for source in sources:
         assert (ROOT / source).exists(), source
-        assert f"!{source}" in IGNORED or f"!{source}/**" in IGNORED, source
-    assert IGNORED[0] == "*"
     let_in = {line.strip("!").removesuffix("/**") for line in IGNORED if line.startswith("!")}
-    assert let_in == set(sources)
+    assert IGNORED[0] == "*" and {source.split("/")[0] for source in sources} == let_in
 
 
 def test_what_it_copies_is_enough_to_build_the_package(tmp_path: Path) -> None:
@@ -59,10 +57,12 @@ def test_what_it_copies_is_enough_to_build_the_package(tmp_path: Path) -> None:
         if not line.startswith("COPY "):
             continue
         for source in _sources(line):
-            target = tmp_path / source
-            target.parent.mkdir(exist_ok=True)
-            copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
-            copy(ROOT / source, target)
+            if (ROOT / source).is_dir():
+                # Built things are left behind: what is in git must be enough.
+                built = shutil.ignore_patterns("__pycache__", "node_modules")
+                shutil.copytree(ROOT / source, tmp_path / source, ignore=built)
+            else:
+                shutil.copy(ROOT / source, tmp_path / source)
     wheel = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "."]
     built = subprocess.run(wheel, cwd=tmp_path, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr

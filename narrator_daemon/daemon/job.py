@@ -15,7 +15,7 @@ from tenacity import (
     retry_if_exception_type,
     stop_after_attempt,
     stop_never,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 from narrator_daemon import logs
@@ -101,6 +101,8 @@ class JobContext:
         stopping: set once the worker is shutting down.
         endings: where the end of the claim is announced.
         random_unit: gives numbers in 0..1, for the jitter of retries.
+        sleep: waits so many seconds between tries to write an outcome.
+        clock: monotonic seconds.
     """
 
     settings: Settings
@@ -115,6 +117,8 @@ class JobContext:
     stopping: threading.Event
     endings: Announcements[Ending]
     random_unit: Callable[[], float] = random.random
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
 
 
 class Job:
@@ -134,11 +138,11 @@ class Job:
 
     def __init__(self, context: JobContext, work: Work, on_end: Callable[[Job], None]) -> None:
         self.work = work
-        self.progress_at = time.monotonic()
-        self.stuck = False
         self._context = context
+        self.progress_at = context.clock()
+        self.stuck = False
         self._on_end = on_end
-        self._shown_at = self._logged_at = time.monotonic()
+        self._shown_at = self._logged_at = self.progress_at
         self._kept_name: str | None = None
         self._facts: dict[str, Any] = {}
         self._stored: StoredAudio | None = None
@@ -271,13 +275,13 @@ class Job:
 
     def _upload(self, wav: BinaryIO, narration: Narration) -> StoredAudio:
         store = self._context.store
-        started = time.monotonic()
+        started = self._context.clock()
         path = store.path(self.work.book_id, self.work.token)
         wav.seek(0)
         stored = store.upload(
             path, wav, narration.size, book_id=self.work.book_id, on_read=self._get_anywhere
         )
-        seconds = round(time.monotonic() - started, 3)
+        seconds = round(self._context.clock() - started, 3)
         self._facts["secondsByStep"]["upload"] = seconds
         self._log.info("uploaded", bytes=narration.size, seconds=seconds)
         return stored
@@ -286,7 +290,7 @@ class Job:
         """Take in that something was done, unless nobody wants it any more."""
         if self.work.stopped is not None:
             raise Stopped
-        self.progress_at = time.monotonic()
+        self.progress_at = self._context.clock()
         self.stuck = False
 
     def _show_progress(self, progress: Progress) -> None:
@@ -308,7 +312,8 @@ class Job:
         """Write the outcome, trying until the database answers, or once, and tidy up."""
         trying = Retrying(
             retry=retry_if_exception_type(Unavailable),
-            wait=wait_exponential_jitter(initial=0.5, max=10.0),
+            wait=wait_random_exponential(multiplier=0.5, max=10.0),
+            sleep=self._context.sleep,
             stop=stop_after_attempt(1) if once else stop_never,
             reraise=True,
         )
@@ -346,7 +351,7 @@ class Job:
             claim,
             outcome.failure if isinstance(outcome, Rejection | Retry) else None,
             self._facts,
-            seconds=round(time.monotonic() - self.work.claimed_at, 3),
+            seconds=round(self._context.clock() - self.work.claimed_at, 3),
             since_request=seconds_since(claim.requested_at, now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
             book_gone=seen.verdict is Verdict.GONE,

@@ -39,7 +39,8 @@ def test_one_that_is_stopped_while_it_is_written_is_let_go_of(
         if len(out.getvalue()) > 44:
             raise Stopped
 
-    with pytest.raises(Stopped):
+    # Closed while the error is on its way, as the file of a job is.
+    with pytest.raises(Stopped), out:
         narrate(
             "A text of a few words.",
             out,
@@ -50,7 +51,6 @@ def test_one_that_is_stopped_while_it_is_written_is_let_go_of(
             kept=KeptSegments(Kept(folder=tmp_path, max_gigabytes=0)),
             on_progress=stop,
         )
-    out.close()
     gc.collect()
     assert ignored == []
 
@@ -71,17 +71,14 @@ class FullDisk(io.BytesIO):
 
 
 def test_one_on_a_full_disk_says_so_and_nothing_else(ignored: list[Any]) -> None:
-    file = FullDisk()
-
-    def fill() -> None:
+    def fill(file: FullDisk) -> None:
         with WavWriter(file, 1000) as wav:
             wav.write(np.zeros(500, dtype=np.int16))
             file.full = True
             wav.write(np.zeros(500, dtype=np.int16))
 
-    with pytest.raises(OSError, match="No space left"):
-        fill()
-    file.close()
+    with pytest.raises(OSError, match="No space left"), FullDisk() as file:
+        fill(file)
     gc.collect()
     assert ignored == []
 

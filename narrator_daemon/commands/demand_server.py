@@ -17,8 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from narrator_daemon import logs
-from narrator_daemon.config import ConfigError
-from narrator_daemon.firebase.project import Unavailable
+from narrator_daemon.errors import Unavailable, WrongUse
 from narrator_daemon.queue.demand import Demand
 
 #: Seconds for which one count answers all who ask: whoever may ask must not load the database.
@@ -27,7 +26,7 @@ _FRESH_SECONDS = 5.0
 #: Seconds that a client may take over its request.
 _PATIENCE_SECONDS = 5.0
 
-_log = logs.get("demand_server")
+_log = logs.get(__name__)
 
 
 class _Counted:
@@ -71,7 +70,7 @@ class DemandServer:
         port: it listens on.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        WrongUse: the address cannot be listened on.
     """
 
     def __init__(
@@ -110,9 +109,10 @@ class DemandServer:
         try:
             self._server = ThreadingHTTPServer((host, port), Handler)
         except OSError as error:
-            raise ConfigError(
-                f"{host}:{port} cannot be listened on: {error.strerror or error}; "
-                "choose another --port"
+            raise WrongUse(
+                f"cannot be listened on: {error.strerror or error}",
+                where=f"--serve: {port} on {host}",
+                advice="choose another",
             ) from None
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])

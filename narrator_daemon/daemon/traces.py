@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from narrator_daemon import __version__, logs
-from narrator_daemon.config import ConfigError
+from narrator_daemon.errors import ConfigError, NotInstalled
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -39,7 +39,7 @@ _FAREWELL_SECONDS = 3.0
 #: Seconds that the collector may take over one request.
 _PATIENCE_SECONDS = 5.0
 
-_log = logs.get("traces")
+_log = logs.get(__name__)
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Trace:
         """The claim has ended: nothing more is told of it. Safe to call twice.
 
         Args:
-            outcome: as :class:`narrator_daemon.daemon.tally.Ending` names it.
+            outcome: as :class:`narrator_daemon.claims.ending.Ending` names it.
             code: of the error, where there was one.
         """
         on_end, self._on_end = self._on_end, None
@@ -151,17 +151,18 @@ def create(settings: Tracing, worker_id: str) -> Traces:
         worker_id: this worker's, which its spans carry.
 
     Raises:
-        ConfigError: the extra ``otel`` is not installed, or its settings in the environment
-            (``OTEL_…``) cannot be used.
+        NotInstalled: the extra ``otel`` is not.
+        ConfigError: OpenTelemetry's settings in the environment (``OTEL_…``) cannot be used.
     """
     if settings.endpoint is None:
         return Off()
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError as error:
-        raise ConfigError(
-            f"[tracing] endpoint: OpenTelemetry is not installed ({error}); "
-            "pip install 'narrator-daemon[otel]', or leave the endpoint out"
+        raise NotInstalled(
+            f"OpenTelemetry is not installed ({error})",
+            where="[tracing] endpoint",
+            advice="pip install 'narrator-daemon[otel]', or leave the endpoint out",
         ) from None
 
     # It says of every batch that it was not taken.
@@ -171,7 +172,7 @@ def create(settings: Tracing, worker_id: str) -> Traces:
         return _Otel(exporter, settings.sample_ratio, worker_id)
     except (ValueError, OSError) as error:
         raise ConfigError(
-            f"[tracing]: OpenTelemetry's own settings (OTEL_…) cannot be used: {error}"
+            f"OpenTelemetry's own settings (OTEL_…) cannot be used: {error}", where="[tracing]"
         ) from None
 
 

@@ -16,7 +16,7 @@ from narrator_daemon.health.condition import Condition
 #: Most characters of the status that is shown.
 _LONGEST_STATUS = 300
 
-_log = logs.get("notify")
+_log = logs.get(__name__)
 
 
 class ServiceManager:

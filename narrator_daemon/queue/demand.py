@@ -10,10 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from narrator_daemon.claims import book as books
+from narrator_daemon.catalogue import (
+    CLAIM,
+    LIMITS,
+    PATH,
+    PROCESSING,
+    REQUESTED,
+    REQUESTED_AT,
+    REQUESTED_BY,
+    children,
+)
 from narrator_daemon.claims.claim import Claim, same, waits_until
-from narrator_daemon.firebase.project import LIMITS, Project, children, database_errors
-from narrator_daemon.firebase.subscription import WINDOW
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue import requesters
 
 
@@ -72,15 +82,15 @@ def count(
     claimable = 0
     for book_id, book in requested.items():
         record = children(book)
-        claim = Claim.from_record(record.get(books.CLAIM))
-        requested_at, uid = record.get(books.REQUESTED_AT), record.get(books.REQUESTED_BY)
+        claim = Claim.from_record(record.get(CLAIM))
+        requested_at, uid = record.get(REQUESTED_AT), record.get(REQUESTED_BY)
         is_retry = claim is not None and same(claim.requested_at, requested_at)
         if is_retry and waits_until(claim, now_ms) is not None:
             continue
         if limit and not is_retry and isinstance(uid, str) and uid:
             if uid not in grants:
                 grants[uid] = granted(uid)
-            shown = record.get(books.PATH)
+            shown = record.get(PATH)
             name = requesters.grant_name(
                 book_id, requested_at, None if shown is None else str(shown)
             )
@@ -109,14 +119,8 @@ def read(project: Project, *, limit: int, now_ms: int) -> Demand:
         with database_errors():
             return project.reference(LIMITS, node).get()
 
-    requested = _with_status(project, books.REQUESTED)
-    in_work = _with_status(project, books.PROCESSING)
+    requested = books.with_status(project, REQUESTED, books.WINDOW)
+    in_work = books.with_status(project, PROCESSING, books.WINDOW)
     claimable, later = count(requested, granted, limit=limit, now_ms=now_ms)
-    more = max(len(requested), len(in_work)) >= WINDOW
-    return Demand(claimable, later, len(in_work), more)
-
-
-def _with_status(project: Project, status: str) -> dict[str, Any]:
-    with database_errors(project.books_path):
-        by_status = project.books().order_by_child(books.STATUS)
-        return children(by_status.equal_to(status).limit_to_first(WINDOW).get())
+    complete = books.is_complete(requested) and books.is_complete(in_work)
+    return Demand(claimable, later, len(in_work), more=not complete)

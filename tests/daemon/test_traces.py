@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from narrator_daemon import config, logs
-from narrator_daemon.config import ConfigError
 from narrator_daemon.daemon import traces
+from narrator_daemon.errors import ConfigError, NotInstalled
 from narrator_daemon.settings import Tracing
 
 CLAIM: dict[str, Any] = {"book_id": "emma", "token": "t1", "attempt": 2, "take": 1}
@@ -131,7 +131,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.delitem(
         sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", raising=False
     )
-    with pytest.raises(ConfigError, match=r"pip install 'narrator-daemon\[otel\]'"):
+    with pytest.raises(NotInstalled, match=r"pip install 'narrator-daemon\[otel\]'"):
         traces.create(Tracing(endpoint="http://127.0.0.1:1/v1/traces"), "w")
 
 

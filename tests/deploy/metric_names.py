@@ -6,8 +6,7 @@ from typing import Any
 
 import promql_parser
 
-from narrator_daemon.daemon.tally import Ending
-from tests.daemon.test_metrics import GPU, condition, metrics
+from tests.daemon.test_metrics import GPU, condition, metrics, published
 
 #: What other exporters of a cluster or a machine tell of this program's process.
 OTHERS = {
@@ -35,7 +34,7 @@ COMING = {
 def exported() -> dict[str, set[str]]:
     """Metrics and their labels, as a scrape gets them."""
     made = metrics(condition())
-    made.ended(Ending("published", seconds_by_step={"speech": 1.0}))
+    made.ended(published(1.0))
     found: dict[str, set[str]] = {name: set() for name in GPU}
     for family in made.registry.collect():
         for sample in family.samples:

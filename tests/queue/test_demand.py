@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 from narrator_daemon import config
 from narrator_daemon.cli import app
 from narrator_daemon.commands.demand_server import DemandServer
-from narrator_daemon.config import ConfigError
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.firebase.project import Project, Unavailable
+from narrator_daemon.errors import Unavailable, WrongUse
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue import demand, requesters
 from narrator_daemon.queue.demand import Demand
 
@@ -183,5 +183,5 @@ def test_other_paths_are_not_there(path: str) -> None:
 
 
 def test_a_port_that_is_taken_is_said() -> None:
-    with serving(lambda: Demand(0, 0, 0, False)) as url, pytest.raises(ConfigError, match="listen"):
+    with serving(lambda: Demand(0, 0, 0, False)) as url, pytest.raises(WrongUse, match="listen"):
         DemandServer(lambda: Demand(0, 0, 0, False), "127.0.0.1", int(url.rpartition(":")[2]))

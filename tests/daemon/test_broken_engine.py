@@ -60,7 +60,7 @@ def test_one_bad_book_is_no_broken_engine() -> None:
     for _ in range(5):
         tally.add(broke("bad"))
     assert not tally.engine_is_broken
-    tally.add(Ending("good", "published"))
+    tally.add(Ending("good", "published", facts={"audioSeconds": 2.0}))
     for book_id in ("bad", "bad", "bad"):
         tally.add(broke(book_id))
     assert not tally.engine_is_broken
@@ -72,5 +72,5 @@ def test_what_is_spoken_between_shows_that_it_works() -> None:
     tally = Tally()
     for book_id in ("a", "b", "c", "d"):
         tally.add(broke(book_id))
-        tally.add(Ending("good", "published"))
+        tally.add(Ending("good", "published", facts={"audioSeconds": 2.0}))
     assert not tally.engine_is_broken

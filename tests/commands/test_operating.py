@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from typer.testing import CliRunner, Result
 
-from narrator_daemon import config
+from narrator_daemon import cli, config
 from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.errors import ConfigError
@@ -34,15 +35,17 @@ StartInside = Callable[..., Inside]
 TEXT = "A text of a few words, to be read aloud."
 
 
-def command(firebase: LocalFirebase, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "narrator_daemon", *words],
-        env={**os.environ, **firebase.environment(), "NARRATOR_SPEECH__ENGINE": "tone"},
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        timeout=60,
-    )
+def command(*words: str) -> Result:
+    """One of the program's commands, in this process."""
+    return CliRunner().invoke(cli.app, words)
+
+
+@pytest.fixture
+def environment(firebase: LocalFirebase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The local Firebase is that of this process."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in firebase.environment().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
@@ -122,40 +125,35 @@ class TestSweep:
         other.close()
 
 
+@pytest.mark.usefixtures("environment")
 class TestRetry:
-    def test_a_named_book(
-        self, firebase: LocalFirebase, frontend: Frontend, start_inside: StartInside, tmp_path: Path
-    ) -> None:
-        start_inside().wait_ready()
-        frontend.add_requested("b", " ")
-        frontend.wait_for("b", "failed")
-        frontend.node("books", "b").update({"narrative": TEXT})
-        done = command(firebase, tmp_path, "retry", "b")
-        assert (done.returncode, done.stdout) == (0, "b: requested\n")
-        assert "narrativeAudioError" not in frontend.wait_for("b", "ready")
+    def test_a_named_book(self, frontend: Frontend) -> None:
+        for book_id in ("b", "other"):
+            frontend.add(book_id, TEXT, narrativeAudioStatus="failed")
+        done = command("retry", "b")
+        assert (done.exit_code, done.stdout) == (0, "b: requested\n")
+        assert frontend.status("other") == "failed"
+        # With a time of its own, so that its attempts begin anew.
+        assert frontend.book("b")["narrativeAudioRequestedAt"] > 1_750_000_000_000
 
-    def test_all_that_failed_and_nothing_else(
-        self, firebase: LocalFirebase, frontend: Frontend, tmp_path: Path
-    ) -> None:
+    def test_all_that_failed_and_nothing_else(self, frontend: Frontend) -> None:
         for book_id in ("one", "two"):
             frontend.add(book_id, TEXT, narrativeAudioStatus="failed")
         frontend.add("three", TEXT, narrativeAudioStatus="ready")
-        done = command(firebase, tmp_path, "retry", "--failed")
-        assert done.returncode == 0
+        done = command("retry", "--failed")
+        assert done.exit_code == 0
         assert done.stdout.splitlines() == ["one: requested", "two: requested"]
         assert frontend.status("three") == "ready"
 
-    def test_what_cannot_be_retried_is_said(
-        self, firebase: LocalFirebase, frontend: Frontend, tmp_path: Path
-    ) -> None:
+    def test_what_cannot_be_retried_is_said(self, frontend: Frontend) -> None:
         frontend.add("b", TEXT, narrativeAudioStatus="ready")
-        done = command(firebase, tmp_path, "retry", "b", "none")
-        assert done.returncode == 1
+        done = command("retry", "b", "none")
+        assert done.exit_code == 1
         assert done.stdout.splitlines() == ["b: has not failed", "none: no such book"]
-        assert command(firebase, tmp_path, "retry").returncode == 2
+        assert command("retry").exit_code == 2
         for odd in ("a.b", "", "a/b"):
-            done = command(firebase, tmp_path, "retry", odd)
-            assert (done.returncode, done.stderr) == (1, "")
+            done = command("retry", odd)
+            assert (done.exit_code, done.stderr) == (1, "")
             assert done.stdout.endswith("no such book\n")
 
 
@@ -178,12 +176,9 @@ class TestRenewal:
             time.sleep(0.2)
         assert requests.get(first, timeout=5).status_code == 400
 
+    @pytest.mark.usefixtures("environment")
     def test_all_are_renewed_on_demand_and_what_is_not_a_book_s_own_is_not_signed(
-        self,
-        firebase: LocalFirebase,
-        frontend: Frontend,
-        sweeper: tuple[Sweeper, AudioStore],
-        tmp_path: Path,
+        self, frontend: Frontend, sweeper: tuple[Sweeper, AudioStore]
     ) -> None:
         _, store = sweeper
         expires = {"narrativeAudioUrl": "old", "narrativeAudioUrlExpiresAt": 1_000}
@@ -194,8 +189,8 @@ class TestRenewal:
         frontend.add("thief", TEXT, narrativeAudioPath=store.path("b0", "0" * 32), **expires)
         frontend.add("lost", TEXT, narrativeAudioPath=store.path("lost", "1" * 32), **expires)
         frontend.add("odd", TEXT, narrativeAudioPath=["x"], **expires)
-        done = command(firebase, tmp_path, "refresh-urls")
-        assert (done.returncode, done.stdout) == (0, "3 URLs renewed\n"), done.stderr
+        done = command("refresh-urls")
+        assert (done.exit_code, done.stdout) == (0, "3 URLs renewed\n"), done.stderr
         for number in range(3):
             url = frontend.book(f"b{number}")["narrativeAudioUrl"]
             assert requests.get(url, timeout=5).content == b"RIFF"
@@ -333,21 +328,12 @@ def test_a_state_folder_that_others_could_have_made_is_refused(tmp_path: Path) -
             StateFolder(folder)
 
 
-def test_the_emulator_command_refuses_what_it_cannot_use(tmp_path: Path) -> None:
+def test_the_emulator_command_refuses_rules_it_cannot_read(tmp_path: Path) -> None:
     (tmp_path / "rules.json").write_bytes(b"\xff")
-    for words in (
-        ["--namespace", "a b"],
-        ["--bucket", "../x"],
-        ["--data", "rules.json"],
-        ["--rules", "rules.json"],
-    ):
-        program = [sys.executable, "-m", "narrator_daemon", "emulator", *words]
-        ports = ["--database-port", "0", "--storage-port", "0"]
-        done = subprocess.run(
-            [*program, *ports], capture_output=True, text=True, cwd=tmp_path, timeout=30
-        )
-        assert done.returncode == 2, words
-        assert "Traceback" not in done.stderr
+    words = ["emulator", "--database-port", "0", "--storage-port", "0", "--rules"]
+    done = command(*words, str(tmp_path / "rules.json"))
+    assert done.exit_code == 2
+    assert "Traceback" not in done.stderr
 
 
 def test_the_emulator_command_says_where_it_is_and_stops_on_sigterm(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ SDK_TESTS := tests/frontend
 SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
 ARGS ?=
 
-.PHONY: demo test e2e frontend drills rules deploy-check licences audit lint types setup lock clean
+.PHONY: demo test mutants e2e frontend drills rules deploy-check licences audit lint types setup lock clean
 
 demo: $(READY)
 	$(BIN)/narrator-daemon demo $(ARGS)
@@ -18,6 +18,10 @@ demo: $(READY)
 # One process a core, and one thread in each: numeric libraries would start as many more.
 test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
+
+# The program changed in one place at a time: a test must notice. make mutants ARGS="--all"
+mutants: $(READY)
+	$(BIN)/python tools/mutants.py $(ARGS)
 
 # The demo page in a real browser. What the page is built from must give what is packaged.
 e2e: $(READY) $(FRONTEND_READY)

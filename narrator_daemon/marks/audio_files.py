@@ -104,7 +104,7 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
     # Neither program may take a name for an option, for "-" or for an address.
     absolute = path.absolute()
     try:
-        opened = soundfile.SoundFile(absolute)
+        opened = soundfile.SoundFile(os.fsencode(absolute))
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError, ValueError) as error:
         with _opened_by_ffmpeg(path, absolute, _reason(error)) as audio:
             yield _checked(audio)

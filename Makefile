@@ -10,20 +10,27 @@ SDK_TESTS := tests/frontend
 SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
 ARGS ?=
 
-.PHONY: demo test e2e frontend drills rules deploy-check licences audit lint types setup lock clean
+.PHONY: demo page test e2e frontend drills rules deploy-check licences audit lint types setup lock clean
 
-demo: $(READY)
+demo: page
 	$(BIN)/narrator-daemon demo $(ARGS)
+
+# The demo page out of examples/frontend, with Python alone.
+page: $(READY)
+	$(BIN)/python tools/build_page.py
 
 # One process a core, and one thread in each: numeric libraries would start as many more.
 test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
-# The demo page in a real browser. What the page is built from must give what is packaged.
-e2e: $(READY) $(FRONTEND_READY)
+# The demo page in a real browser. Its types are checked, what is left without them must be what
+# esbuild makes of it, and the bundled SDK what the versions in package.json give.
+e2e: page $(FRONTEND_READY)
 	sh tools/get_program.sh chromium chromium fonts-dejavu-core
-	cd $(FRONTEND) && npm run --silent check && node build.mjs $(CURDIR)/$(VENV)/page
-	diff --recursive $(VENV)/page narrator_daemon/emulator/page
+	cd $(FRONTEND) && npm run --silent check
+	cd $(FRONTEND) && node compare.mjs $(CURDIR)/narrator_daemon/emulator/page
+	cd $(FRONTEND) && node vendor.mjs $(CURDIR)/$(VENV)/vendor
+	diff --recursive $(VENV)/vendor $(FRONTEND)/vendor
 	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
 
 # The Firebase JavaScript SDK against the local Firebase. Needs Node.js 20 or newer and npm.

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 import structlog
 
+import build_page
 from narrator_daemon.emulator import LocalFirebase
 from tests.actors import Daemon, Frontend
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The page that the local Firebase serves is the one of these sources."""
+    if not hasattr(config, "workerinput"):
+        build_page.build()
 
 
 @pytest.fixture(autouse=True)

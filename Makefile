@@ -8,9 +8,11 @@ FRONTEND := examples/frontend
 FRONTEND_READY := $(FRONTEND)/node_modules/.ready
 SDK_TESTS := tests/frontend
 SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
+COG = $(BIN)/cog -I tools -I . --verbosity=0
 ARGS ?=
 
-.PHONY: demo page test e2e frontend drills rules deploy-check licences audit lint types setup lock clean
+.PHONY: demo page test coverage e2e frontend drills rules deploy-check docs tables picture licences audit lint types \
+  setup lock clean
 
 demo: page
 	$(BIN)/narrator-daemon demo $(ARGS)
@@ -59,6 +61,22 @@ deploy-check: $(READY)
 	sh tools/get_program.sh systemd-analyze systemd
 	sh tools/get_program.sh kubectl kubernetes-client
 	$(BIN)/python -m tests.deploy.check
+
+# The documentation as a site, in build/site. Fails where a table is not what the program gives, a link
+# leads nowhere, or a page would ask the network for anything.
+docs: $(READY)
+	$(COG) --check docs/*.md docs/*/*.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python tools/check_site.py build/site
+
+# The tables of the documentation that follow from the program.
+tables: $(READY)
+	$(COG) -r docs/*.md docs/*/*.md
+
+# The picture of the demo page, taken in a browser.
+picture: page
+	sh tools/get_program.sh chromium chromium fonts-dejavu-core
+	$(BIN)/python -m tests.e2e.picture
 
 # LICENCES.md: what the dependencies are under. Fails on a licence that nobody has looked at.
 licences: $(READY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -55,4 +56,6 @@ def start_daemon(firebase: LocalFirebase, tmp_path: Path) -> Iterator[Callable[.
 
     yield start
     for daemon in started:
+        if "COVERAGE_RUN" in os.environ:
+            daemon.let_end()
         daemon.kill()

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import doc_tables
 import pytest
 import typer.main
 from cogapp import Cog
 
+import doc_tables
 from narrator_daemon.cli import app
 from narrator_daemon.settings import Settings
 

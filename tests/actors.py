@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -274,6 +275,13 @@ class Daemon:
         """Ask it to stop, as systemd does; its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
+
+    def let_end(self) -> None:
+        """Ask it to stop, so that its coverage is written; one that will not is left as it is."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.stop(15)
 
     def kill(self) -> None:
         if self.process.poll() is None:

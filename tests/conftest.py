@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import structlog
 
+import build_page
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.speech import SpeechEngine
 from narrator_daemon.speech.tone import ToneSpeech
 from tests.actors import Daemon, Frontend, Inside
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The page that the local Firebase serves is the one of these sources."""
+    if not hasattr(config, "workerinput"):
+        build_page.build()
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +58,8 @@ def start_daemon(firebase: LocalFirebase, tmp_path: Path) -> Iterator[Callable[.
 
     yield start
     for daemon in started:
+        if "COVERAGE_RUN" in os.environ:
+            daemon.let_end()
         daemon.kill()
 
 

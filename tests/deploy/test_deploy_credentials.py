@@ -1,4 +1,4 @@
-"""The ways to be let in that the README names, as far as they can be tried with nobody to ask."""
+"""The ways to be let in that the documentation names, as far as nobody needs to be asked."""
 
 from __future__ import annotations
 

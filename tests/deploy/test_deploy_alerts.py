@@ -44,7 +44,7 @@ def test_an_alert_says_what_it_means_and_where_to_read_on(rule: dict[str, Any]) 
     assert set(notes) == {"summary", "description", "runbook_url"}
     assert len(notes["summary"]) < MOST_WIDTH and notes["description"].endswith(".")
     address, _, anchor = notes["runbook_url"].partition("#")
-    assert address == "https://narrator-daemon.example/operate/alerts/"
+    assert address == "https://narrator-daemon.example/operate/alerts.html"
     assert anchor == rule["alert"].lower()
 
 

@@ -39,8 +39,8 @@ SAME: dict[str, dict[str, Any]] = {
         "monitoring": {"enabled": True},
         "autoscaling": {"enabled": True},
     },
-    "overlays/shared-models": {"storage": {"sharedModels": {"enabled": True}}},
-    "overlays/node-storage": {"storage": {"kind": "node", "ephemeral": "36Gi"}},
+    "overlays/shared-models": {"volumes": {"sharedModels": {"enabled": True}}},
+    "overlays/node-storage": {"volumes": {"kind": "node", "ephemeral": "36Gi"}},
     "overlays/once": {"workload": "job"},
     "overlays/nightly": {"workload": "cronjob"},
     "overlays/scale-to-zero": {"workload": "scaledjob"},
@@ -195,7 +195,7 @@ def test_a_pod_has_time_for_the_grace_that_is_configured() -> None:
         ({}, "config.firebase.project_id is required"),
         ({**VALUES, "replica": 2}, "replica"),
         ({**VALUES, "workload": "daemonset"}, "workload"),
-        ({**VALUES, "storage": {"kind": "disk"}}, "kind"),
+        ({**VALUES, "volumes": {"kind": "disk"}}, "kind"),
         ({"config": {**BASE, "speach": {"engine": "csm"}}}, "speach"),
         ({**VALUES, "autoscaling": {"min": 0}}, "min"),
         ({**VALUES, "monitoring": {"runbooks": "docs"}}, "runbooks"),
@@ -244,7 +244,7 @@ def test_with_workload_identity_there_is_no_key_anywhere() -> None:
 
 
 def test_two_releases_in_one_namespace_share_nothing() -> None:
-    values = {"workload": "scaledjob", "storage": {"sharedModels": {"enabled": True}}}
+    values = {"workload": "scaledjob", "volumes": {"sharedModels": {"enabled": True}}}
     one, two = (resources(values, name) for name in ("novels", "poems"))
     for a, b in zip(one, two, strict=True):
         assert a["metadata"]["name"] != b["metadata"]["name"]
@@ -259,12 +259,12 @@ def test_two_releases_in_one_namespace_share_nothing() -> None:
 
 def test_the_alerts_lead_to_where_the_documentation_is() -> None:
     made = resources(
-        {"monitoring": {"enabled": True, "dashboard": True, "runbooks": "https://docs.test/a/"}}
+        {"monitoring": {"enabled": True, "dashboard": True, "runbooks": "https://docs.test/a.html"}}
     )
     (rule,) = [one for one in made if one["kind"] == "PrometheusRule"]
     (group,) = rule["spec"]["groups"]
     for alert in group["rules"]:
-        assert alert["annotations"]["runbook_url"].startswith("https://docs.test/a/#narrator")
+        assert alert["annotations"]["runbook_url"].startswith("https://docs.test/a.html#narrator")
     # Prometheus' and Grafana's own templates are left to them.
     assert any("{{ $labels.instance }}" in a["annotations"]["summary"] for a in group["rules"])
     (dashboard,) = [one for one in made if one["metadata"]["name"].endswith("-dashboard")]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import build_page
 from narrator_daemon.settings import Daemon
 
 ROOT = Path(__file__).parent.parent.parent
@@ -61,6 +62,7 @@ def test_what_it_copies_is_enough_to_build_the_package(tmp_path: Path) -> None:
                 # Built things are left behind: what is in git must be enough.
                 built = shutil.ignore_patterns("__pycache__", "node_modules")
                 shutil.copytree(ROOT / source, tmp_path / source, ignore=built)
+                shutil.rmtree(tmp_path / source / "emulator/page", ignore_errors=True)
             else:
                 shutil.copy(ROOT / source, tmp_path / source)
     wheel = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "."]
@@ -70,6 +72,12 @@ def test_what_it_copies_is_enough_to_build_the_package(tmp_path: Path) -> None:
     names = zipfile.ZipFile(path).namelist()
     assert any(name.endswith("examples/books.json") for name in names)
     assert "narrator_daemon/emulator/database/default.rules.json" in names
+    sources = (ROOT / "narrator_daemon").rglob("*.jinja")
+    templates = {str(path.relative_to(ROOT)) for path in sources}
+    assert templates and templates <= set(names)
+    page = {f"narrator_daemon/emulator/page/{name}" for name in build_page.page()}
+    assert "narrator_daemon/emulator/page/page/page.js" in page
+    assert {name for name in names if "/emulator/page/" in name} == page
 
 
 def test_the_large_layer_stands_on_nothing_that_is_edited() -> None:

@@ -1,7 +1,7 @@
 {{/* A volume of the pod's own: dict "root" $ "name" "segments" "size" "10Gi" */}}
 {{- define "narrator.volume" -}}
 - name: {{ .name }}
-{{- if eq .root.Values.storage.kind "node" }}
+{{- if eq .root.Values.volumes.kind "node" }}
   emptyDir:
     sizeLimit: {{ .size }}
 {{- else }}
@@ -9,7 +9,7 @@
     volumeClaimTemplate:
       spec:
         accessModes: [ReadWriteOnce]
-        {{- with .root.Values.storage.class }}
+        {{- with .root.Values.volumes.class }}
         storageClassName: {{ . }}
         {{- end }}
         resources:
@@ -100,10 +100,10 @@ spec:
           containerPort: 9464
       resources:
         requests:
-          ephemeral-storage: {{ .Values.storage.ephemeral }}
+          ephemeral-storage: {{ .Values.volumes.ephemeral }}
           {{- toYaml .Values.resources.requests | nindent 10 }}
         limits:
-          ephemeral-storage: {{ .Values.storage.ephemeral }}
+          ephemeral-storage: {{ .Values.volumes.ephemeral }}
           {{- toYaml .Values.resources.limits | nindent 10 }}
       securityContext:
         {{- include "narrator.containerSecurity" . | nindent 8 }}
@@ -153,15 +153,15 @@ spec:
     - name: state
       emptyDir:
         sizeLimit: 16Mi
-    {{- include "narrator.volume" (dict "root" . "name" "segments" "size" .Values.storage.segments) | nindent 4 }}
+    {{- include "narrator.volume" (dict "root" . "name" "segments" "size" .Values.volumes.segments) | nindent 4 }}
     - name: scratch
       emptyDir:
-        sizeLimit: {{ .Values.storage.scratch }}
-    {{- if .Values.storage.sharedModels.enabled }}
+        sizeLimit: {{ .Values.volumes.scratch }}
+    {{- if .Values.volumes.sharedModels.enabled }}
     - name: models
       persistentVolumeClaim:
         claimName: {{ include "narrator.name" . }}-models
     {{- else }}
-    {{- include "narrator.volume" (dict "root" . "name" "models" "size" .Values.storage.models) | nindent 4 }}
+    {{- include "narrator.volume" (dict "root" . "name" "models" "size" .Values.volumes.models) | nindent 4 }}
     {{- end }}
 {{- end }}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from narrator_daemon.settings import Tracing
 
 #: Outcomes that are no fault of anything.
-_WELL = frozenset({"published", "given_back", "cancelled", "superseded"})
+_WELL = frozenset({"published", "given_back", "cancelled", "superseded", "gone"})
 
 #: Seconds in which the last spans are sent at the end.
 _FAREWELL_SECONDS = 3.0
@@ -70,7 +70,7 @@ class Trace:
         self.steps: dict[str, _Step] = {}
         self._on_end = on_end
 
-    def add(self, step: str, began: float, ended: float, *, failed: bool = False) -> None:
+    def add(self, step: str, began: float, ended: float, failed: bool = False) -> None:
         """Take in a turn of a step.
 
         Args:
@@ -94,7 +94,7 @@ class Trace:
         try:
             yield
         except BaseException:
-            self.add(name, began, time.monotonic(), failed=True)
+            self.add(name, began, time.monotonic(), True)
             raise
         self.add(name, began, time.monotonic())
 
@@ -102,7 +102,8 @@ class Trace:
         """The claim has ended: nothing more is told of it. Safe to call twice.
 
         Args:
-            outcome: as :class:`narrator_daemon.claims.ending.Ending` names it.
+            outcome: as :class:`narrator_daemon.claims.ending.Ending` names it; ``unknown``
+                where the database took none in the time that was left.
             code: of the error, where there was one.
         """
         on_end, self._on_end = self._on_end, None
@@ -232,19 +233,22 @@ class _Otel:
         facts = {**facts, "narrator.outcome": outcome}
         if code is not None:
             facts["narrator.error_code"] = code
-        last = max([trace.began, *(step.ended for step in trace.steps.values())])
+        # A thread deep in an engine may come back and add to them.
+        steps = list(trace.steps.items())
+        last = max([trace.began, *(step.ended for _, step in steps)])
         root = self._tracer.start_span("narration", start_time=at(trace.began), attributes=facts)
         if outcome not in _WELL:
             root.set_status(StatusCode.ERROR, code or outcome)
         inside = set_span_in_context(root)
-        for name, step in trace.steps.items():
+        for name, step in steps:
             span = self._tracer.start_span(
                 name,
                 inside,
                 start_time=at(step.began),
                 attributes={"narrator.busy_seconds": round(step.busy, 6)},
             )
-            if step.failed:
+            # A step that was told to stop ends by an exception too, and nothing is wrong.
+            if step.failed and outcome not in _WELL:
                 span.set_status(StatusCode.ERROR)
             span.end(at(step.ended))
         root.end(at(last))

@@ -171,7 +171,7 @@ def narrate(
     kept: KeptSegments,
     loudness_lufs: float = TARGET_LUFS,
     on_progress: Callable[[Progress], None] = lambda progress: None,
-    on_step: Callable[[str, float, float], None] = lambda step, began, ended: None,
+    on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Narration:
     """Read a text aloud: segments, speech, joins and level, watermark, WAV.
@@ -191,7 +191,8 @@ def narrate(
         loudness_lufs: integrated loudness by BS.1770.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, mastering, watermark, write,
-            self_check) when it began and ended, monotonic seconds; the last four take turns.
+            self_check) when it began and ended, monotonic seconds, and whether by an exception; the
+            last four take turns.
         stopped: asked as often.
 
     Raises:
@@ -355,14 +356,18 @@ def _is_weak(score: float, length: int) -> bool:
 class _Clock:
     """Seconds by step."""
 
-    def __init__(self, on_step: Callable[[str, float, float], None]) -> None:
+    def __init__(self, on_step: Callable[[str, float, float, bool], None]) -> None:
         self.seconds: dict[str, float] = {}
         self._on_step = on_step
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         started = time.monotonic()
-        yield
+        try:
+            yield
+        except BaseException:
+            self._on_step(name, started, time.monotonic(), True)
+            raise
         ended = time.monotonic()
         self.seconds[name] = self.seconds.get(name, 0.0) + ended - started
-        self._on_step(name, started, ended)
+        self._on_step(name, started, ended, False)

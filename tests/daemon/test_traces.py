@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -22,6 +22,7 @@ from narrator_daemon import config, logs
 from narrator_daemon.daemon import traces
 from narrator_daemon.errors import ConfigError, NotInstalled
 from narrator_daemon.settings import Tracing
+from tests.actors import Daemon, Frontend
 
 CLAIM: dict[str, Any] = {"book_id": "emma", "token": "t1", "attempt": 2, "take": 1}
 SECOND = 1_000_000_000
@@ -105,6 +106,16 @@ def test_what_went_wrong_is_marked_and_not_quoted() -> None:
     )
     assert root.attributes["narrator.error_code"] == "internal_error"
     assert not any("secret" in span.to_json() for span in spans.values())
+
+
+def test_a_book_that_nobody_wants_any_more_is_no_failure() -> None:
+    def cancelled(made: traces.Traces) -> None:
+        trace = made.begin(**CLAIM)
+        trace.add("speech", trace.began, trace.began + 1, True)
+        trace.end("cancelled")
+
+    spans = spans_of(cancelled)
+    assert {span.status.status_code for span in spans.values()} == {StatusCode.UNSET}
 
 
 def test_a_share_of_claims_can_be_traced() -> None:
@@ -232,6 +243,18 @@ def test_a_collector_that_is_gone_does_not_hold_up_the_end() -> None:
     closing.start()
     closing.join(traces._FAREWELL_SECONDS + 5)
     assert not closing.is_alive()
+
+
+def test_a_daemon_sends_the_trace_of_a_book(
+    frontend: Frontend, start_daemon: Callable[..., Daemon]
+) -> None:
+    with collecting() as collector:
+        daemon = start_daemon(TRACING__ENDPOINT=collector.endpoint)
+        frontend.add_requested("emma", "Emma Woodhouse, handsome, clever, and rich.")
+        frontend.wait_for("emma", "ready")
+        # What is not sent yet is sent at the end.
+        assert daemon.stop() == 0
+    assert set(collector.names) >= {"narration", "claim", "speech", "mastering", "upload"}
 
 
 @pytest.fixture(autouse=True)

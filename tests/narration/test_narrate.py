@@ -119,14 +119,15 @@ def decibels(samples: NDArray[np.float32]) -> float:
 
 
 def test_every_turn_of_a_step_is_told_in_its_order(tmp_path: Path) -> None:
-    told: list[tuple[str, float, float]] = []
+    told: list[tuple[str, float, float, bool]] = []
     made, _ = read(tmp_path, on_step=lambda *turn: told.append(turn))
-    assert list(dict.fromkeys(step for step, _, _ in told)) == [
+    assert list(dict.fromkeys(step for step, *_ in told)) == [
         *("text", "speech", "mastering", "watermark", "write", "self_check"),
     ]
     assert all(a[2] <= b[1] for a, b in itertools.pairwise(told))
     sums: dict[str, float] = {}
-    for step, began, ended in told:
+    assert not any(failed for *_, failed in told)
+    for step, began, ended, _ in told:
         sums[step] = sums.get(step, 0.0) + ended - began
     assert made.facts["secondsByStep"] == {step: round(value, 3) for step, value in sums.items()}
 

@@ -100,6 +100,7 @@ audit: $(READY)
 
 # Wheel and source distribution, into build/dist.
 dist: $(READY)
+	rm -rf build/lib build/dist
 	$(BIN)/python -m build --no-isolation --outdir build/dist .
 
 # What the wheel brings along, as CycloneDX: it is installed for that, with the versions of the lock.

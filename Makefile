@@ -11,8 +11,8 @@ SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
 COG = $(BIN)/cog -I tools -I . --verbosity=0
 ARGS ?=
 
-.PHONY: demo page test coverage mutants e2e frontend drills rules deploy-check docs tables picture licences audit lint types \
-  setup lock clean
+.PHONY: demo page test coverage mutants e2e frontend drills rules deploy-check docs tables picture licences \
+  audit dist sbom lint types setup lock clean
 
 demo: page
 	$(BIN)/narrator-daemon demo $(ARGS)
@@ -69,7 +69,7 @@ rules: $(READY)
 	cd deploy/firebase && npm ci --silent
 	$(BIN)/python -m tests.deploy.targaryen
 
-# The units and the manifests, by systemd-analyze and kubectl.
+# The units, the manifests and the workflows, by systemd-analyze, kubectl, their schemas and zizmor.
 deploy-check: $(READY)
 	sh tools/get_program.sh systemd-analyze systemd
 	sh tools/get_program.sh kubectl kubernetes-client
@@ -101,6 +101,19 @@ audit: $(READY)
 	$(BIN)/python -m venv $(VENV)/audit
 	$(VENV)/audit/bin/pip install --quiet pip-audit
 	$(VENV)/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
+
+# Wheel and source distribution, into build/dist.
+dist: $(READY)
+	rm -rf build/lib build/dist
+	$(BIN)/python -m build --no-isolation --outdir build/dist .
+
+# What the wheel brings along, as CycloneDX: it is installed for that, with the versions of the lock.
+sbom: dist
+	rm -rf build/sbom && $(BIN)/python -m venv build/sbom/product && $(BIN)/python -m venv build/sbom/tool
+	build/sbom/product/bin/pip install --quiet --constraint requirements.lock build/dist/*.whl
+	build/sbom/tool/bin/pip install --quiet 'cyclonedx-bom>=7,<8'
+	build/sbom/tool/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/dist/narrator-daemon.cdx.json build/sbom/product
 
 lint: $(READY)
 	$(BIN)/ruff check .

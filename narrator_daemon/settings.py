@@ -150,6 +150,16 @@ class Watermark(Section):
         return list(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
 
+class Credentials(Section):
+    """Who signs for narrations: content credentials by the C2PA standard."""
+
+    certificate: Path | None = None
+    private_key: Path | None = None
+    sign_command: tuple[str, ...] = ()
+    time_stamp_authority: str | None = None
+    producer: Annotated[str, Field(max_length=200)] = ""
+
+
 class Mastering(Section):
     """The sound of the whole narration."""
 
@@ -257,6 +267,7 @@ class Settings(Section):
     voice: Voice = Voice()
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
+    credentials: Credentials = Credentials()
     mastering: Mastering = Mastering()
     kept: Kept = Field(default_factory=Kept)
     storage: Storage = Storage()

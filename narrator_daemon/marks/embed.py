@@ -10,7 +10,8 @@ from pathlib import Path
 import soundfile
 
 import watermark
-from narrator_daemon.marks.audio_files import AudioFile, Unreadable, open_audio
+from narrator_daemon.errors import CannotMark, Unreadable
+from narrator_daemon.marks.audio_files import AudioFile, open_audio
 
 #: What is written loses nothing: a mark is the strongest where it was just made.
 _FORMATS = {".wav": "WAV", ".flac": "FLAC"}
@@ -18,10 +19,6 @@ _FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 _FINE = {"PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
 #: A WAV cannot tell of more bytes.
 _MOST_WAV_BYTES = 4_000_000_000
-
-
-class CannotMark(Exception):
-    """A file cannot be marked or written; the message says which and why."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """What goes wrong with content credentials."""
 
+from narrator_daemon.errors import NarratorError
 
-class CannotSign(Exception):
-    """A file cannot be signed; the message says why and what to do. It never holds a key."""
+
+class CannotSign(NarratorError):
+    """A file cannot be signed. Its text never holds a key."""

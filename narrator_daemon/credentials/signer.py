@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from narrator_daemon.config import ConfigError
 from narrator_daemon.credentials.errors import CannotSign
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.settings import Credentials
 
 #: Seconds that a signing command may take.

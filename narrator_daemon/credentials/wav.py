@@ -15,12 +15,9 @@ from narrator_daemon.credentials.errors import CannotSign
 from narrator_daemon.credentials.manifest import Made, label, manifest
 from narrator_daemon.credentials.native import Signing
 from narrator_daemon.credentials.signer import Signer
-
-#: Bytes that label and credentials take at the most. A time stamp and foreign chains need room.
-MOST_BYTES = 1 << 16
+from narrator_daemon.narration.wav import ROOM_BYTES
 
 _BLOCK = 1 << 20
-_LIMIT = 1 << 32
 
 
 def add_credentials(file: BinaryIO, made: Made, signer: Signer | None) -> int:
@@ -35,12 +32,9 @@ def add_credentials(file: BinaryIO, made: Made, signer: Signer | None) -> int:
         the size of the file now, in bytes.
 
     Raises:
-        CannotSign: the file holds no room, or the signer fails.
+        CannotSign: the signer fails, or its chain is too long.
     """
-    size = file.seek(0, 2)
-    if size + MOST_BYTES > _LIMIT:
-        raise CannotSign("the file is so long that a WAV file has no room for its credentials")
-    size = _append(file, size, b"LIST", _info(label(made)))
+    size = _append(file, file.seek(0, 2), b"LIST", _info(label(made)))
     if signer is None:
         return size
     with Signing(
@@ -51,6 +45,10 @@ def add_credentials(file: BinaryIO, made: Made, signer: Signer | None) -> int:
         signer.time_stamp_authority,
     ) as signing:
         length = signing.placeholder()
+        if length > ROOM_BYTES // 2:
+            raise CannotSign(
+                f"the credentials would take {length} bytes", advice="take a shorter chain"
+            )
         whole = size + _CHUNK.size + length + length % 2
         _write_riff_size(file, whole)
         digest = _digest(file, size)

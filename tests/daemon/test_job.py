@@ -19,6 +19,8 @@ from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms
+from narrator_daemon.credentials import signer as signers
+from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.daemon import job as jobs
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.job import Job, JobContext, backoff_ms
@@ -80,6 +82,7 @@ class Desk:
             self.settings,
             self.engine,
             DEMO_KEY,
+            FileCredentials(signers.throwaway(), self.settings),
             lambda _book_id: 1,
             store,
             KeptSegments(self.settings.kept),

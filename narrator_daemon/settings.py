@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
@@ -158,6 +159,12 @@ class Credentials(Section):
     sign_command: tuple[str, ...] = ()
     time_stamp_authority: str | None = None
     producer: Annotated[str, Field(max_length=200)] = ""
+
+    @field_validator("sign_command", mode="before")
+    @classmethod
+    def _sign_command(cls, value: object) -> object:
+        # In the environment a command is written as in a shell.
+        return shlex.split(value) if isinstance(value, str) else value
 
 
 class Mastering(Section):

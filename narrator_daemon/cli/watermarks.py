@@ -33,7 +33,7 @@ ThoroughOption = Annotated[
 AMBIGUOUS = 3
 
 app = typer.Typer(no_args_is_help=True, help="Find and make watermarks.")
-keys_app = typer.Typer(no_args_is_help=True, help="Watermark keys.")
+keys_app = typer.Typer(no_args_is_help=True, help="Watermark keys, and keys that sign.")
 
 
 @app.command()
@@ -222,6 +222,30 @@ def _print_findings(findings: list[Finding], *, several_keys: bool) -> None:
             cells.insert(4, plain(best.key_name if best else ""))
         table.add_row(*cells)
     Console().print(table)
+
+
+@keys_app.command()
+def certificate(
+    key_file: Annotated[Path, typer.Argument(help="Written with mode 600; must not exist.")],
+    organisation: Annotated[
+        str, typer.Option("--organisation", "-o", help="Whose the certificate will be.")
+    ],
+) -> None:
+    """Make a key for content credentials, and a request for a certificate to it.
+
+    The request stands beside the key, as FILE.csr; a certificate authority makes the certificate.
+    """
+    from narrator_daemon.credentials.signer import new_key_and_request
+    from narrator_daemon.marks import keys
+
+    key, request = new_key_and_request(organisation)
+    request_file = key_file.with_name(f"{key_file.name}.csr")
+    keys.write_secret(key_file, key)
+    request_file.write_text(request)
+    print(
+        f"Wrote {os.fspath(key_file)} and {os.fspath(request_file)}. Give the second to a "
+        "certificate authority, and name what comes back, and the first, under [credentials]."
+    )
 
 
 @keys_app.command()

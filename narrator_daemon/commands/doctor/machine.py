@@ -70,7 +70,7 @@ def _credentials(settings: Settings) -> Found:
     signer = signer_of(settings, throwaway=settings.emulated)
     if signer is None:
         return warned(
-            "narrations are labelled, and not signed, which the law of the European Union asks for. "
+            "narrations are labelled, but not signed, as the European Union's law asks for. "
             "Get a certificate (narrator-daemon keys certificate FILE makes the request) "
             "and name it under [credentials]"
         )

@@ -103,6 +103,10 @@ def run(out: Path, *, keep: bool, page: bool) -> int:
         DemoError: it cannot be run here.
         EmulatorError: the local Firebase cannot start.
     """
+    from narrator_daemon.emulator import page_files
+
+    if page and not page_files.is_built():
+        raise DemoError("the demo page is not built: run `make page`, or install the package")
     # As Ctrl-C does, so that what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

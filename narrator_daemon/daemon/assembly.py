@@ -65,6 +65,20 @@ def worker(settings: Settings, engine: SpeechEngine, project: Project) -> Worker
     Raises:
         ConfigError: a setting cannot be used.
     """
+    return Worker(settings, parts(settings, engine, project), ServiceManager())
+
+
+def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
+    """All that a replica is made of, wired together; nothing of it runs yet.
+
+    Args:
+        settings: complete.
+        engine: not yet loaded.
+        project: the Firebase project.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+    """
     daemon, claim_settings = settings.daemon, settings.claims
     key = keys.require(settings)
     if key == keys.DEMO_KEY:
@@ -206,7 +220,7 @@ def worker(settings: Settings, engine: SpeechEngine, project: Project) -> Worker
         "bucket": project.bucket_name,
         "emulated": settings.emulated,
     }
-    parts = Parts(
+    return Parts(
         engine,
         loading,
         subscription,
@@ -221,4 +235,3 @@ def worker(settings: Settings, engine: SpeechEngine, project: Project) -> Worker
         stopping,
         facts,
     )
-    return Worker(settings, parts, ServiceManager())

@@ -1,15 +1,18 @@
-// Builds the demo page into the Python package, which serves it as it is, or into another folder.
+// Bundles what the page needs of the Firebase SDK into vendor/, or into another folder: one module
+// that browsers load as it is. Run `npm run vendor` after a change of the versions in package.json.
 
-import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
-const packaged = new URL("../../narrator_daemon/emulator/page/", import.meta.url);
-const out = process.argv[2] ? pathToFileURL(`${process.argv[2]}/`) : packaged;
+const out = process.argv[2] ? pathToFileURL(`${process.argv[2]}/`) : new URL("vendor/", import.meta.url);
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 const { metafile } = await build({
-  entryPoints: ["page/page.ts"],
+  stdin: {
+    contents: 'export * from "@firebase/app"; export * from "@firebase/database";',
+    resolveDir: import.meta.dirname,
+  },
   absWorkingDir: import.meta.dirname,
   bundle: true,
   minify: true,
@@ -18,17 +21,14 @@ const { metafile } = await build({
   charset: "utf8",
   legalComments: "none",
   metafile: true,
-  outfile: new URL("page.js", out).pathname,
+  outfile: new URL("firebase.js", out).pathname,
 });
-for (const name of ["index.html", "page.css", "icon.svg"]) {
-  await cp(new URL(`page/${name}`, import.meta.url), new URL(name, out));
-}
 await writeFile(new URL("LICENSES.txt", out), await licences(Object.keys(metafile.inputs)));
 
-/** What the bundle holds of others, and on which terms; the Apache licence is the package's own. */
+/** What the bundle holds, and on which terms; the Apache licence is the repository's own. */
 async function licences(files) {
   const packages = files.map((file) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1]);
-  const parts = ["page.js holds, in minified form:\n"];
+  const parts = ["firebase.js holds, in minified form:\n"];
   for (const name of [...new Set(packages)].filter(Boolean).sort()) {
     const folder = new URL(`node_modules/${name}/`, import.meta.url);
     const { version, license } = JSON.parse(await readFile(new URL("package.json", folder), "utf8"));

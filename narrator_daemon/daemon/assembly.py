@@ -17,6 +17,7 @@ from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms
+from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.claimer import Claimer
 from narrator_daemon.daemon.dependencies import Dependencies
@@ -85,11 +86,19 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
     if key == keys.DEMO_KEY:
         _log.warning("demonstration_key", note="marks made with the public key prove nothing")
 
+    signer = signer_of(settings, throwaway=settings.emulated)
+    credentials = FileCredentials(signer, settings)
+    if signer is None:
+        _log.warning("unsigned", note="narrations carry no content credentials; see [credentials]")
+    elif signer.throwaway:
+        _log.warning("throwaway_credentials", note="narrations are signed by nobody who is trusted")
+
     # What is depended on, and what is announced.
     store = AudioStore(project, settings.storage)
     dependencies = Dependencies()
     dependencies.add("database", lambda: books.check_indices(project))
     dependencies.add("storage", store.check)
+    dependencies.add("credentials", credentials.check)
     claimed = Announcements[Claimed](dependencies.report)
     endings = Announcements[Ending](dependencies.report)
     tally = Tally()
@@ -117,6 +126,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         settings,
         engine,
         key,
+        credentials,
         lambda book_id: allotment.allot(project, book_id),
         store,
         KeptSegments(settings.kept),

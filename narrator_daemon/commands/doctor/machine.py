@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from narrator_daemon import speech
@@ -18,6 +19,7 @@ from narrator_daemon.commands.doctor.check import (
     passed,
     warned,
 )
+from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.health.ask import NO_DAEMON, ask
 from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.marks import keys
@@ -26,6 +28,9 @@ from narrator_daemon.settings import Settings
 #: Free bytes that the state and the audio on its way take at most, and that a checkpoint takes.
 _LEAST_FREE, _CHECKPOINT_BYTES = 200_000_000, 8_000_000_000
 
+#: Days before its end that a certificate is spoken of.
+_EXPIRES_SOON_DAYS = 30
+
 #: Bytes on the disk for each character of a narration in work: 0.07 s of segments and of the file.
 _BYTES_A_CHARACTER = 0.07 * (96_000 + 48_000)
 
@@ -33,6 +38,7 @@ _BYTES_A_CHARACTER = 0.07 * (96_000 + 48_000)
 def examine(settings: Settings) -> Iterator[Check]:
     """Key, state folder, disk, and what the chosen engine needs."""
     yield check("watermark key", lambda: _key(settings))
+    yield check("content credentials", lambda: _credentials(settings))
     yield check("state folder", lambda: _state_folder(settings.daemon.state_dir))
     yield check("disk", lambda: _disk(settings))
     yield check("kept segments", lambda: _kept(settings))
@@ -58,6 +64,32 @@ def _key(settings: Settings) -> Found:
         if path is not None and path.is_file() and (note := open_to_others(path)):
             return warned(f"{own}, but {note}")
     return passed(own)
+
+
+def _credentials(settings: Settings) -> Found:
+    signer = signer_of(settings, throwaway=settings.emulated)
+    if signer is None:
+        return warned(
+            "narrations are labelled, but not signed, as the European Union's law asks for. "
+            "Get a certificate (narrator-daemon keys certificate FILE makes the request) "
+            "and name it under [credentials]"
+        )
+    days = (signer.expires - datetime.now(UTC)).days
+    if days < 0:
+        return failed(
+            f"the certificate of {signer.name} expired on {signer.expires:%Y-%m-%d}: put a new "
+            "one in its place"
+        )
+    FileCredentials(signer, settings).check()
+    if signer.throwaway:
+        return warned("signed by a throwaway that nobody trusts; fine for an emulator")
+    told = f"signed by {signer.name}, until {signer.expires:%Y-%m-%d}"
+    key = settings.credentials.private_key
+    if key is not None and (note := open_to_others(key)):
+        return warned(f"{told}, but {note}")
+    if days < _EXPIRES_SOON_DAYS:
+        return warned(f"{told}, which is in {days} days: put a new one in its place before")
+    return passed(told)
 
 
 def open_to_others(path: Path) -> str | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from csm.audio import PACE
+
 #: Steele, Lea and Flood's SplitMix64 (OOPSLA 2014): its increment and its mixer's factors, signed.
 GOLDEN = -0x61C8864680B583EB
 MIX = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)
@@ -46,7 +48,7 @@ class Sampling:
     guard_end: bool = True
     end_zeros: int = 32
     first_end: int = 4
-    seconds_per_character: float = 0.07
+    seconds_per_character: float = PACE
     cap_factor: float = 1.6
     cap_seconds: float = 1.0
 

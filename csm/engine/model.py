@@ -31,6 +31,7 @@ from csm.engine.linear import Linear, linear
 from csm.engine.prompt import Prompt
 from csm.engine.rope import turns
 from csm.engine.sampling import Sampler
+from csm.engine.state import State, column
 
 #: Positions of a cache that a frame may read, to spare it what no slot has reached.
 BUCKETS = (512, 1024, 1536, 2048)
@@ -272,6 +273,7 @@ class Slots:
         ended: 1 where the model ended it, int64 ``[B]``.
         sound: 0 where a value was no number, int64 ``[B]``.
         report: the last four, ``[4, B]``, for the host to read at once.
+        state: what holds all of the above from the positions on.
         codes: of the frame last made, int64 ``[codebooks, B]``.
         history: the codes of all finished frames, int16 ``[B, T + 1, codebooks]``.
     """
@@ -282,17 +284,11 @@ class Slots:
         self.count = count
         self.cache = backbone.cache(count, model.positions)
         self.inputs = torch.zeros(count, backbone.hidden, dtype=model.dtype, device=device)
-        self.positions, self.caps, self.seeds = torch.zeros(
-            3, count, dtype=torch.int64, device=device
-        )
-        self.report = torch.zeros(4, count, dtype=torch.int64, device=device)
-        self.frames, self.done, self.ended, self.sound = self.report
-        self.done.fill_(1)
+        self.state = state = State(count, model.codebooks, model.positions, device)
+        self.positions, self.caps, self.seeds = state.positions, state.caps, state.seeds
+        self.frames, self.done, self.ended, self.sound = state.report
+        self.report, self.history = state.report, state.history
         self.codes = torch.zeros(model.codebooks, count, dtype=torch.int64, device=device)
-        # One more than can be, as a slot that is done goes on writing at its last place.
-        self.history = torch.zeros(
-            count, model.positions + 1, model.codebooks, dtype=torch.int16, device=device
-        )
         self._rows = torch.arange(count, device=device)
         self._steps = torch.arange(model.positions, device=device)
         # Views are made once, as a frame runs each of them through some 140 layers.
@@ -308,7 +304,10 @@ class Slots:
         places = range(depth.positions)
         self._depth_targets = [cache[:, :, :, :, place].unbind() for place in places]
         self._depth_reads = [_keys_and_values(cache, place + 1) for place in places]
-        self._logits = torch.zeros(count, model.codes, dtype=model.dtype, device=device)
+        # Kept to the end of the frame, to see whether all were numbers.
+        self._logits = torch.zeros(
+            model.codebooks, count, model.codes, dtype=model.dtype, device=device
+        )
 
     @torch.inference_mode()
     def begin(self, slot: int, inputs: Tensor, position: int, cap: int, seed: int) -> None:
@@ -322,16 +321,19 @@ class Slots:
             seed: of the segment, at most 63 bits.
         """
         self.inputs[slot] = inputs
-        self.positions[slot] = position
-        self.caps[slot] = cap
-        self.seeds[slot] = seed
-        self.frames[slot] = self.done[slot] = self.ended[slot] = 0
-        self.sound[slot] = 1
+        self.state.values[:, slot] = torch.tensor(column(position, cap, seed))
 
     @torch.inference_mode()
     def stop(self, slot: int) -> None:
         """Set a slot to do nothing more."""
         self.done[slot] = 1
+
+    @torch.inference_mode()
+    def clean(self, slot: int) -> None:
+        """Forget what a slot computed, where it was no numbers: 0 times such a value is another."""
+        self.stop(slot)
+        self.cache[:, slot] = 0
+        self.inputs[slot] = 0
 
     @torch.inference_mode()
     def frame(self, model: Model, sampler: Sampler, bucket: int) -> None:
@@ -344,21 +346,17 @@ class Slots:
         """
         noise = sampler.noise(self.seeds, self.frames)
         state = self._backbone_step(model, bucket)
-        self.sound &= state.isfinite().all(-1)
-        model.heads[0](state, self._logits)
-        first = self._code_rows[0]
-        sampler.draw_first(self._logits, noise, self.frames, first)
+        first, logits = self._code_rows[0], self._logits[0]
+        model.heads[0](state, logits)
+        # Before code 0 is forbidden by a value that is none.
+        self.sound &= logits.isfinite().all(-1)
+        sampler.draw_first(logits, noise, self.frames, first)
         self._depth_steps(model, sampler, state, noise)
+        self.sound &= self._logits[1:].isfinite().all(-1).all(0)
 
         places = self.codes + model.audio_offsets[:, None]
         self.inputs.copy_(F.embedding(places, model.audio_embedding).sum(0))
-        self.history.index_put_((self._rows, self.frames), self.codes.t().to(torch.int16))
-        going = 1 - self.done
-        ending = sampler.ends(self.codes) & going
-        self.ended |= ending
-        self.positions += going
-        self.frames += going - ending
-        self.done |= ending | (self.frames >= self.caps)
+        self.state.advance(self.codes, sampler.ends(self.codes), sampler.sampling.most_held)
 
     def _backbone_step(self, model: Model, bucket: int) -> Tensor:
         stack, reads = model.backbone, self._backbone_reads[bucket]
@@ -395,8 +393,9 @@ class Slots:
         for place in range(model.codebooks):
             stack.run(rows, work, stack.turns[place], attend)
             if place > 0:
-                model.heads[place](stack.norm(rows), self._logits)
-                sampler.draw(self._logits, noise, place, self._code_rows[place])
+                logits = self._logits[place]
+                model.heads[place](stack.norm(rows), logits)
+                sampler.draw(logits, noise, place, self._code_rows[place])
             if place < model.codebooks - 1:
                 rows = model.depth_embeddings[place].index_select(0, self._code_rows[place])
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csm.audio import CODE_FRAME_SECONDS, PACE, SAMPLE_RATE
+from csm.audio import CODE_FRAME_SECONDS, SAMPLE_RATE
 from csm.takes import measures
 from csm.takes.wording import divergence
 

@@ -213,5 +213,5 @@ def _recogniser(settings: Settings) -> Found:
     try:
         Recogniser(settings.takes.recogniser).load()
     except CsmError as error:
-        return failed(str(error))
+        return failed(f"{error}; the settings are takes.recognise and takes.recogniser")
     return passed("it can listen to the takes")

@@ -25,10 +25,11 @@ from csm.audio import CODE_FRAME_SECONDS
 from csm.checkpoint.loading import Checkpoint
 from csm.engine import codec
 from csm.engine.capture import Captured
+from csm.engine.device import on, settle, uncollected
 from csm.engine.model import Model, Slots, buckets
 from csm.engine.sampling import Sampler, Sampling
 from csm.engine.sizing import DECODING, bytes_a_frame, free_memory, sizes
-from csm.errors import OutOfMemory
+from csm.errors import OutOfMemory, ran_out_of_memory
 
 T = TypeVar("T")
 
@@ -216,12 +217,14 @@ def _frame(model: Model, slots: Slots, bucket: int) -> Callable[[], object]:
         codes=model.codes,
         device=model.device,
     )
-    captured = Captured(
-        lambda bucket: slots.frame(model, sampler, bucket),
-        [bucket],
-        model.device,
-        lambda done, count: None,
-    )
+    settle()
+    with uncollected(), on(model.device):
+        captured = Captured(
+            lambda bucket: slots.frame(model, sampler, bucket),
+            [bucket],
+            model.device,
+            lambda done, count: None,
+        )
     return lambda: captured(bucket)
 
 
@@ -265,11 +268,8 @@ def _guarded(work: Callable[[], T]) -> T | None:
     """What the work gives; None where the memory did not suffice."""
     try:
         return work()
-    except (torch.OutOfMemoryError, MemoryError):
-        pass
-    except RuntimeError as error:
-        # How torch says it of a CPU's memory.
-        if "can't allocate memory" not in str(error):
+    except Exception as error:
+        if not ran_out_of_memory(error):
             raise
     # Outside the handlers, so that no traceback holds what is to be freed.
     gc.collect()

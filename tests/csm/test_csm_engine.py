@@ -311,7 +311,7 @@ def test_out_of_memory_frees_and_goes_on(
         raise error
 
     at_frame(monkeypatch, 3, fail)
-    with pytest.raises(OutOfMemory, match=r"with 1 slot: .*set speech\.slots") as caught:
+    with pytest.raises(OutOfMemory, match=r"with 1 slot: .*fewer slots") as caught:
         list(runner.speak(["Call me Ishmael."], seed=0))
     # The error itself, which a caller may keep, holds nothing of the failed work.
     error.__traceback__ = None

@@ -162,10 +162,9 @@ class Engine:
         _check_call(seed, voice, max_seconds)
         self._core.check_open()
         wanted = frozenset(range(len(segments))) - frozenset(skip)
-        places = (
-            wanted if voice is not None else wanted | frozenset(range(len(segments))[:VOICE_TRIES])
-        )
-        script = Script(self._core.scribe, segments, places, voice, max_seconds)
+        # Without a voice the first are spoken, wanted or not.
+        tries = range(len(segments))[: VOICE_TRIES if voice is None else 0]
+        script = Script(self._core.scribe, segments, wanted.union(tries), voice, max_seconds)
         stream = Stream(tuple(segments), seed, voice, script, wanted, self.sampling)
         self._core.add(stream)
         return Speech(self, self._core, stream)

@@ -364,7 +364,8 @@ def test_a_text_that_does_not_fit_is_spoken_in_pieces(endless: Path) -> None:
         key=lambda take: take.index,
     )
     assert len(whole.codes) == 60 and len(whole.samples) == 60 * FRAME
-    assert len(other.codes) == 16
+    # As slow as that voice: 3 characters at 0.25 s, times 1.6, plus 1 s.
+    assert len(other.codes) == 27
     (first,) = engine.speak(["Call me Ishmael."], seed=0, voice=voice, max_seconds=2.4)
     assert torch.equal(whole.codes[:30], first.codes)
     engine.close()

@@ -137,11 +137,9 @@ def test_takes_that_nobody_takes_hold_the_speaking_up(runner: Engine, voice: Voi
 
 def test_an_error_reaches_only_whom_it_concerns(runner: Engine, voice: Voice) -> None:
     too_long = Voice("Long.", torch.ones(2040, 32, dtype=torch.int64))
-    broken = runner.speak(["Some years ago."] * 3, seed=1, voice=too_long, max_seconds=SHORT)
     fine = runner.speak(TEXTS, seed=2, voice=voice, max_seconds=SHORT)
-    for _ in range(2):
-        with pytest.raises(CsmError, match="does not fit"):
-            next(broken)
+    with pytest.raises(CsmError, match="does not fit"):
+        runner.speak(["Some years ago."] * 3, seed=1, voice=too_long, max_seconds=SHORT)
     assert len(list(fine)) == len(TEXTS)
 
 

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from csm.audio import SAMPLE_RATE
 from csm.engine.capture import Captured
-from csm.engine.model import Model, Slots, buckets
+from csm.engine.model import Model, decode_one_frame, prefill
 from csm.engine.pieces import pieces
 from csm.engine.prompt import Prompt, build_prompt, check_room
-from csm.engine.sampling import Sampler, Sampling
+from csm.engine.sampling import Sampling
+from csm.engine.slots import Slots
 from csm.engine.streams import Job
 from csm.engine.voice import Voice
 from csm.errors import CsmError
@@ -58,14 +59,12 @@ class _Speaking:
     Attributes:
         job: the segment.
         pieces: what of it is yet to be begun.
-        position: the highest that the slot can be at.
         codes: of the pieces that are done.
         ended: whether each of these ended by itself.
     """
 
     job: Job
     pieces: list[_Piece] = field(default_factory=list)
-    position: int = 0
     codes: list[Tensor] = field(default_factory=list)
     ended: bool = True
 
@@ -95,15 +94,11 @@ class Batch:
         self.frames = self.slot_frames = 0
         self._model, self._tokenizer, self._sampling = model, tokenizer, sampling
         self._seconds_a_frame: float = config.codec_config.frame_size / SAMPLE_RATE
-        self._slots = Slots(model, count)
-        sampler = Sampler(
-            sampling, codebooks=model.codebooks, codes=model.codes, device=model.device
-        )
+        # Not by way of self: a circle would keep the memory of a batch that is let go.
+        slots = self._slots = Slots(model, count)
+        sampler = model.sampler(sampling)
         self._frame = Captured(
-            lambda bucket: self._slots.frame(model, sampler, bucket),
-            buckets(model.positions),
-            model.device,
-            on_progress,
+            lambda: decode_one_frame(model, slots, sampler), model.device, on_progress
         )
         self._look = FRAMES_A_LOOK if model.device.type == "cuda" else 1
         self._speaking: list[_Speaking | None] = [None] * count
@@ -146,14 +141,8 @@ class Batch:
     def run(self) -> None:
         """Make some frames for each slot."""
         occupied = [speaking for _, speaking in self._occupied()]
-        furthest = max(speaking.position for speaking in occupied) + self._look - 1
-        bucket = next(
-            (bucket for bucket in self._frame.shapes if furthest < bucket), self._frame.shapes[-1]
-        )
         for _ in range(self._look):
-            self._frame(bucket)
-        for speaking in occupied:
-            speaking.position += self._look
+            self._frame()
         self.frames += self._look
         self.slot_frames += self._look * len(occupied)
 
@@ -209,9 +198,9 @@ class Batch:
             start = prefix.shape[3]
             cache[:, :, :, :start] = prefix
         rows = self._model.embed(piece.prompt)
-        speaking.position = start + len(rows) - 1
-        self._slots.begin(slot, rows[-1], speaking.position, piece.cap, piece.seed)
-        self._model.prefill(rows[:-1], cache, start)
+        position = start + len(rows) - 1
+        self._slots.begin(slot, rows[-1], position, piece.cap, piece.seed)
+        prefill(self._model, rows[:-1], cache, start)
 
     def _prefix(self, voice: Voice, cache: Tensor) -> Tensor:
         """A voice's keys and values, ``[layers, 2, key heads, n, D]``; overwrites ``cache``."""
@@ -220,7 +209,7 @@ class Batch:
             whole, own = self._prompt("", voice), self._prompt("")
             count = len(whole) - len(own)
             rows = self._model.embed(Prompt(whole.ids[:count], whole.used[:count]))
-            self._model.prefill(rows, cache, 0)
+            prefill(self._model, rows, cache, 0)
             prefix = cache[:, :, :, :count].clone()
         self._prefixes[voice] = prefix
         if len(self._prefixes) > PREFIXES:

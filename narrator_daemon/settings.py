@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from csm.audio import PACE
 from narrator_daemon.paths import default as default_state_dir
 
 
@@ -86,7 +87,7 @@ class Speech(Section):
     guard_end: bool = True
     end_zeros: Annotated[int, Field(ge=1, le=32)] = 32
     first_end: Annotated[int, Field(ge=1, le=1000)] = 4
-    seconds_per_character: Annotated[float, Field(ge=0.01, le=1)] = 0.07
+    seconds_per_character: Annotated[float, Field(ge=0.01, le=1)] = PACE
     cap_factor: Annotated[float, Field(ge=0.5)] = 1.6
     cap_seconds: Annotated[float, Field(ge=0, le=60)] = 1
 

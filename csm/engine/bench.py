@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from csm.audio import CODE_FRAME_SECONDS
 from csm.checkpoint.loading import Checkpoint
 from csm.engine import codec
 from csm.engine.capture import Captured
@@ -32,8 +33,6 @@ from csm.errors import OutOfMemory
 
 T = TypeVar("T")
 
-#: Seconds of audio in a frame.
-FRAME_SECONDS = 0.08
 #: Positions behind each slot when the frames are timed: a voice of 15 s and half a long segment.
 CONTEXT = 400
 #: Frames that are timed before the slots begin anew, so that the context stays about the same.
@@ -85,7 +84,7 @@ class Found:
         bandwidth_gb_s: how fast the memory is, in 10^9 bytes a second.
         rows: one for each number of slots that fitted.
         left_out: numbers of slots that did not fit.
-        suggested_slots: for ``speech.slots``.
+        suggested_slots: how many to make an engine with.
     """
 
     checkpoint: str
@@ -199,7 +198,7 @@ def _row(checkpoint: Checkpoint, model: Model, count: int, seconds: float, speed
 
     taken = list(_timed(begin, frame, most, seconds, device))
     second = statistics.median(taken)
-    frames = round(SEGMENT_SECONDS / FRAME_SECONDS)
+    frames = round(SEGMENT_SECONDS / CODE_FRAME_SECONDS)
     codes = [torch.zeros(frames, model.codebooks, dtype=torch.int64, device=device)] * count
     decoding = seconds_of(lambda: codec.decode_batch(checkpoint.codec, codes), device) / frames
     # On a GPU the two go on side by side; a CPU has no more arithmetic to give.
@@ -209,7 +208,7 @@ def _row(checkpoint: Checkpoint, model: Model, count: int, seconds: float, speed
         slots=count,
         ms_a_frame=1e3 * second,
         decode_ms_a_frame=1e3 * decoding,
-        audio_seconds_a_second=count * FRAME_SECONDS / whole,
+        audio_seconds_a_second=count * CODE_FRAME_SECONDS / whole,
         floor_share=floor / second,
         peak_memory_gib=_in_use(device) / 2**30,
         slot_memory_mib=(held / count or sizes(config, model.dtype, device).slot) / 2**20,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from csm.audio import PACE
+
 #: Steele, Lea and Flood's SplitMix64 (OOPSLA 2014): its increment and its mixer's factors, signed.
 GOLDEN = -0x61C8864680B583EB
 MIX = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)
@@ -34,6 +36,9 @@ class Sampling:
             included.
         cap_factor: a segment may take this many times its expected seconds,
         cap_seconds: and this many seconds more. An infinite factor leaves the caller's cap alone.
+        most_held: a segment has run away, and is cut, when this many frames in a row equal the one
+            before them; 0 lets it. A take that holds a sound or a silence for so long (1.28 s) is
+            refused by the judges anyway.
     """
 
     temperature: float = 0.9
@@ -41,9 +46,10 @@ class Sampling:
     guard_end: bool = True
     end_zeros: int = 32
     first_end: int = 4
-    seconds_per_character: float = 0.07
+    seconds_per_character: float = PACE
     cap_factor: float = 1.6
     cap_seconds: float = 1.0
+    most_held: int = 15
 
     def __post_init__(self) -> None:
         if not (
@@ -54,30 +60,36 @@ class Sampling:
             and 0 < self.seconds_per_character < math.inf
             and self.cap_factor > 0
             and 0 <= self.cap_seconds < math.inf
+            and self.most_held >= 0
         ):
             raise ValueError(
-                "temperature and cap_seconds must be 0 or more, top_k, end_zeros and first_end 1 "
-                f"or more, seconds_per_character and cap_factor above 0, not {self!r}"
+                "temperature, cap_seconds and most_held must be 0 or more, top_k, end_zeros and "
+                f"first_end 1 or more, seconds_per_character and cap_factor above 0, not {self!r}"
             )
 
     @classmethod
     def reference(cls) -> Sampling:
         """The rules of Sesame's own generator: no guard, and no cap but the caller's."""
-        return cls(guard_end=False, first_end=1, cap_factor=math.inf)
+        return cls(guard_end=False, first_end=1, cap_factor=math.inf, most_held=0)
 
-    def expected_seconds(self, text: str) -> float:
-        """How long a text takes when it is spoken as it should be."""
-        return len(text) * self.seconds_per_character
+    def expected_seconds(self, text: str, pace: float | None = None) -> float:
+        """How long a text takes when it is spoken as it should be.
 
-    def cap(self, text: str) -> float:
-        """Seconds after which a segment that has not ended is cut."""
-        return self.expected_seconds(text) * self.cap_factor + self.cap_seconds
+        Args:
+            text: what is said.
+            pace: seconds that a character takes in this voice; None is ``seconds_per_character``.
+        """
+        return len(text) * (pace or self.seconds_per_character)
+
+    def cap(self, text: str, pace: float | None = None) -> float:
+        """Seconds after which a segment that has not ended is cut; as ``expected_seconds``."""
+        return self.expected_seconds(text, pace) * self.cap_factor + self.cap_seconds
 
     def __str__(self) -> str:
         return (
             f"t{self.temperature:g}k{self.top_k}e{self.first_end}{'g' if self.guard_end else 'r'}"
             f"z{self.end_zeros}c{self.seconds_per_character:g}x{self.cap_factor:g}"
-            f"+{self.cap_seconds:g}"
+            f"+{self.cap_seconds:g}h{self.most_held}"
         )
 
 

@@ -22,7 +22,7 @@ CODEC_PARAMETERS = 96_200_000
 #: What decoding a group of segments takes while it lasts.
 DECODING = codec.FRAMES_AT_ONCE * codec.BYTES_A_FRAME
 #: What a GPU's driver, its libraries and their captured graphs hold beside tensors. An allowance,
-#: to be replaced by what ``narrator-daemon bench`` measures on a card.
+#: to be replaced by what ``csm.engine.bench`` measures on a card.
 GPU_OVERHEAD = 2 * 2**30
 #: Slots at most where they are chosen. A frame of more gains little: of a GPU's it is the
 #: arithmetic that then takes the time, and a CPU has little of it from the start.

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import csm
+from csm.audio import PACE
 from csm.checkpoint import hub_voices
 from csm.checkpoint.loading import load_checkpoint, resolve_device
 from csm.engine.engine import Engine, Speech
@@ -18,7 +19,6 @@ from csm.engine.sampling import Sampling
 from csm.engine.sizing import choose_slots, free_memory
 from csm.engine.voice import Voice, fingerprint
 from csm.takes.drawing import Example
-from csm.takes.judging import PACE
 from narrator_daemon import logs
 from narrator_daemon.speech import Slots, SpeechError, Spoken, SpokenStream
 

@@ -178,10 +178,11 @@ def _finish(kernels: Kernels, plain: Plain, model: Model, count: int) -> bool:
     codes[:, 0] = 0
     for slots, one in zip(both, (kernels, plain), strict=True):
         slots.codes.copy_(codes)
-        slots.caps.fill_(3)
+        slots.caps.fill_(5)
         slots.done.zero_()
-        for _ in range(3):
-            one.finish(slots, model.audio_embedding, Sampling())
+        # One slot ends, the other repeats itself.
+        for _ in range(4):
+            one.finish(slots, model.audio_embedding, Sampling(most_held=2))
     one, other = both
     return (
         close(one.inputs, other.inputs)

@@ -10,6 +10,7 @@ from csm.engine.kernels import language
 from csm.engine.kernels.language import Target, gdc_launch_dependents, gdc_wait, jit, tl
 from csm.engine.sampling import Sampling
 from csm.engine.slots import Slots
+from csm.engine.state import ENDED, RAN_AWAY
 
 #: Values of the next input that a program sums.
 WIDTH = 256
@@ -32,14 +33,7 @@ def finish(slots: Slots, embedding: Tensor, sampling: Sampling) -> None:
     vocabulary = len(embedding) // len(slots.codes)
     first = torch.arange(0, len(embedding), vocabulary, device=embedding.device)
     slots.inputs.copy_(F.embedding(slots.codes + first[:, None], embedding).sum(0))
-    rows = torch.arange(slots.count, device=embedding.device)
-    slots.history.index_put_((rows, slots.frames), slots.codes.t().to(torch.int16))
-    going = 1 - slots.done
-    ending = ends(slots.codes, sampling) & going
-    slots.ended |= ending
-    slots.positions += going
-    slots.frames += going - ending
-    slots.done |= ending | (slots.frames >= slots.caps)
+    slots.state.advance(slots.codes, ends(slots.codes, sampling), sampling.most_held)
 
 
 def _zeros(sampling: Sampling, codebooks: int) -> int:
@@ -54,17 +48,21 @@ def finish_kernel(
     history,
     positions,
     caps,
+    held,
     frames,
     done,
     ended,
     B,
     zeros,
+    most_held,
     CODEBOOKS: tl.constexpr,
     CP: tl.constexpr,
     VOCABULARY: tl.constexpr,
     H: tl.constexpr,
     WIDTH: tl.constexpr,
     PLACES: tl.constexpr,
+    ENDED: tl.constexpr,
+    RAN_AWAY: tl.constexpr,
     PDL: tl.constexpr,
 ):
     """Some of one slot's next input; the slot's first program does the rest."""
@@ -92,12 +90,20 @@ def finish_kernel(
         silent = tl.sum((code == 0).to(tl.int32), 0)
         first_is_silent = tl.sum(((code == 0) & (c == 0)).to(tl.int32), 0)
         ending = ((silent >= zeros) & (first_is_silent == 1)).to(tl.int64) * going
+        away = tl.zeros((), tl.int64)
+        if most_held > 0:
+            # The first frame has none before it, whatever was spoken in this slot.
+            before = tl.load(history + place - CODEBOOKS + c, mask=real & (frame > 0), other=-1)
+            differ = tl.sum((real & (before != code.to(tl.int16))).to(tl.int32), 0)
+            count = tl.where(differ == 0, tl.load(held + b) + 1, 0)
+            tl.store(held + b, count)
+            away = (count >= most_held).to(tl.int64) * going
         frame += going - ending
-        tl.store(ended + b, tl.load(ended + b) | ending)
+        tl.store(ended + b, tl.load(ended + b) + ENDED * ending + RAN_AWAY * away)
         tl.store(positions + b, tl.load(positions + b) + going)
         tl.store(frames + b, frame)
         capped = (frame >= tl.load(caps + b)).to(tl.int64)
-        tl.store(done + b, was_done | ending | capped)
+        tl.store(done + b, was_done | ending | away | capped)
 
 
 def fused_finish(slots: Slots, embedding: Tensor, sampling: Sampling, target: Target) -> None:
@@ -113,17 +119,21 @@ def fused_finish(slots: Slots, embedding: Tensor, sampling: Sampling, target: Ta
         slots.history,
         slots.positions,
         slots.caps,
+        slots.held,
         slots.frames,
         slots.done,
         slots.ended,
         count,
         _zeros(sampling, codebooks),
+        sampling.most_held,
         CODEBOOKS=codebooks,
         CP=language.block(codebooks),
         VOCABULARY=len(embedding) // codebooks,
         H=hidden,
         WIDTH=min(WIDTH, language.block(hidden)),
         PLACES=slots.history.shape[1],
+        ENDED=ENDED,
+        RAN_AWAY=RAN_AWAY,
         warps=8,
         dependent=target.dependent,
     )

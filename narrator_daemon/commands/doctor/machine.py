@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from csm.audio import PACE
 from narrator_daemon import speech
 from narrator_daemon.commands.doctor.check import (
     LONG_LIMIT_SECONDS,
@@ -26,8 +27,8 @@ from narrator_daemon.settings import Settings
 #: Free bytes that the state and the audio on its way take at most, and that a checkpoint takes.
 _LEAST_FREE, _CHECKPOINT_BYTES = 200_000_000, 8_000_000_000
 
-#: Bytes on the disk for each character of a narration in work: 0.07 s of segments and of the file.
-_BYTES_A_CHARACTER = 0.07 * (96_000 + 48_000)
+#: Bytes on the disk for each character of a narration in work: of segments and of the file.
+_BYTES_A_CHARACTER = PACE * (96_000 + 48_000)
 
 
 def examine(settings: Settings) -> Iterator[Check]:
@@ -212,5 +213,5 @@ def _recogniser(settings: Settings) -> Found:
     try:
         Recogniser(settings.takes.recogniser).load()
     except CsmError as error:
-        return failed(str(error))
+        return failed(f"{error}; the settings are takes.recognise and takes.recogniser")
     return passed("it can listen to the takes")

@@ -9,17 +9,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from csm.engine import device, prefill
+from csm.engine import starts
 from csm.engine.capture import Captured
-from csm.engine.model import Model, Slots, buckets
+from csm.engine.model import Model, decode_one_frame
 from csm.engine.reports import Report, Reports
-from csm.engine.sampling import Sampler, Sampling
+from csm.engine.sampling import Sampling
 from csm.engine.script import Piece, Scribe
+from csm.engine.slots import Slots
 from csm.engine.state import ENDED, RAN_AWAY
 from csm.engine.streams import Job
 from csm.engine.voice import Voice
@@ -58,7 +58,6 @@ class _Speaking:
         pieces: what of it is yet to be begun.
         begun: how many are.
         since: the first look that tells of the piece that is spoken; None until it is begun.
-        position: the highest that the slot can be at.
         codes: of the pieces that are done.
         ended: whether each of these ended by itself.
         ran_away: whether one of these did.
@@ -68,7 +67,6 @@ class _Speaking:
     pieces: list[Piece]
     begun: int = 0
     since: int | None = None
-    position: int = 0
     codes: list[Tensor] = field(default_factory=list)
     ended: bool = True
     ran_away: bool = False
@@ -97,25 +95,19 @@ class Batch:
         self.frames = self.slot_frames = 0
         self._model, self._scribe = model, scribe
         self._gpu = model.device.type == "cuda"
-        self._slots = Slots(model, count)
-        sampler = Sampler(
-            sampling, codebooks=model.codebooks, codes=model.codes, device=model.device
+        slots = self._slots = Slots(model, count)
+        sampler = model.sampler(sampling)
+        # Not by way of self: a circle would keep the memory of a batch that is let go.
+        self._frame = Captured(
+            lambda: decode_one_frame(model, slots, sampler), model.device, on_progress
         )
-        with device.uncollected(), device.on(model.device):
-            # Nothing that is captured may know the batch: a circle would outlive it.
-            self._frame = Captured(
-                partial(_frame, self._slots, model, sampler),
-                buckets(model.positions),
-                model.device,
-                on_progress,
-            )
         self._look = FRAMES_A_LOOK if self._gpu else 1
         self._reports = Reports(self._slots.report, LOOKS_BEHIND if self._gpu else 0)
         self._speaking: list[_Speaking | None] = [None] * count
         self._prefixes: OrderedDict[Voice, Tensor] = OrderedDict()
         # Where arithmetic takes the time, prompts are computed beside the frames.
         self._beside = None if self._gpu else ThreadPoolExecutor(1, "csm prefill")
-        self._filling: dict[int, Future[tuple[prefill.Start, prefill.Filled]]] = {}
+        self._filling: dict[int, Future[tuple[starts.Start, starts.Filled]]] = {}
 
     @property
     def jobs(self) -> list[Job]:
@@ -162,14 +154,8 @@ class Batch:
         occupied = [speaking for _, speaking in self._occupied() if speaking.since is not None]
         if not occupied:
             return
-        furthest = max(speaking.position for speaking in occupied) + self._look - 1
-        bucket = next(
-            (bucket for bucket in self._frame.shapes if furthest < bucket), self._frame.shapes[-1]
-        )
         for _ in range(self._look):
-            self._frame(bucket)
-        for speaking in occupied:
-            speaking.position += self._look
+            self._frame()
         self._reports.post()
         self.frames += self._look
         self.slot_frames += self._look * len(occupied)
@@ -239,10 +225,10 @@ class Batch:
             if speaking.since is None and slot not in self._filling
         ]
         if self._beside is None:
-            starts = [self._start(slot, speaking) for slot, speaking in waiting]
-            prefill.together(self._model, self._slots, starts)
-            for (_, speaking), start in zip(waiting, starts, strict=True):
-                self._begun(speaking, start)
+            beginning = [self._start(slot, speaking) for slot, speaking in waiting]
+            starts.together(self._model, self._slots, beginning)
+            for _, speaking in waiting:
+                self._begun(speaking)
             return
         for slot, speaking in waiting:
             self._filling[slot] = self._beside.submit(self._compute, slot, speaking)
@@ -255,32 +241,27 @@ class Batch:
                 start, filled = future.result()
                 waited = self._speaking[slot]
                 if waited is not None:  # It may have been abandoned meanwhile.
-                    prefill.put(self._slots, start, filled)
-                    self._begun(waited, start)
+                    starts.put(self._slots, start, filled)
+                    self._begun(waited)
 
-    def _compute(self, slot: int, speaking: _Speaking) -> tuple[prefill.Start, prefill.Filled]:
+    def _compute(self, slot: int, speaking: _Speaking) -> tuple[starts.Start, starts.Filled]:
         start = self._start(slot, speaking)
-        return start, prefill.alone(self._model, start)
+        return start, starts.alone(self._model, start)
 
-    def _start(self, slot: int, speaking: _Speaking) -> prefill.Start:
+    def _start(self, slot: int, speaking: _Speaking) -> starts.Start:
         piece, job = speaking.pieces[speaking.begun], speaking.job
         prefix = self._prefix(job.voice) if job.voice is not None else None
-        return prefill.Start(slot, piece.ids, prefix, piece.cap, job.seed(speaking.begun))
+        return starts.Start(slot, piece.ids, prefix, piece.cap, job.seed(speaking.begun))
 
-    def _begun(self, speaking: _Speaking, start: prefill.Start) -> None:
+    def _begun(self, speaking: _Speaking) -> None:
         speaking.begun += 1
-        speaking.position = start.position
         speaking.since = self._reports.looks
 
     def _prefix(self, voice: Voice) -> Tensor:
         prefix = self._prefixes.pop(voice, None)
         if prefix is None:
-            prefix = prefill.voice_prefix(self._model, self._scribe.voice(voice))
+            prefix = starts.voice_prefix(self._model, self._scribe.voice(voice))
         self._prefixes[voice] = prefix
         if len(self._prefixes) > PREFIXES:
             self._prefixes.popitem(last=False)
         return prefix
-
-
-def _frame(slots: Slots, model: Model, sampler: Sampler, bucket: int) -> None:
-    slots.frame(model, sampler, bucket)

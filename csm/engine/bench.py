@@ -25,16 +25,18 @@ from csm.audio import CODE_FRAME_SECONDS
 from csm.checkpoint.loading import Checkpoint
 from csm.engine import codec
 from csm.engine.capture import Captured
-from csm.engine.device import on, settle, uncollected
-from csm.engine.model import Model, Slots, buckets
-from csm.engine.sampling import Sampler, Sampling
+from csm.engine.model import Model, decode_one_frame
+from csm.engine.sampling import Sampling
 from csm.engine.sizing import DECODING, bytes_a_frame, free_memory, sizes
+from csm.engine.slots import Slots
 from csm.errors import OutOfMemory, ran_out_of_memory
 
 T = TypeVar("T")
 
 #: Positions behind each slot when the frames are timed: a voice of 15 s and half a long segment.
 CONTEXT = 400
+#: Frames that are timed before the slots begin anew, so that the context stays about the same.
+TIMED_FRAMES = 112
 #: Bytes that are moved to measure how fast the memory is; caches are smaller.
 TRAFFIC = 2**30
 #: Frames before the clock starts, and the least that are timed.
@@ -182,15 +184,19 @@ def _row(checkpoint: Checkpoint, model: Model, count: int, seconds: float, speed
     slots = Slots(model, count)
     held = torch.cuda.memory_allocated(device) - before if gpu else 0
     context = min(CONTEXT, model.positions // 2)
-    bucket = next(size for size in buckets(model.positions) if size > context)
-    frame = _frame(model, slots, bucket)
+    most = min(TIMED_FRAMES, model.positions - context)
+    # An end is forbidden throughout: random weights and real ones are timed alike.
+    sampler = model.sampler(Sampling(first_end=model.positions))
+    frame = Captured(
+        lambda: decode_one_frame(model, slots, sampler), device, lambda done, count: None
+    )
 
     def begin() -> None:
         # A cache that is filled with zeros is as slow to read as any.
         for slot in range(count):
-            slots.begin(slot, torch.zeros_like(slots.inputs[0]), context, bucket - context, slot)
+            slots.begin(slot, torch.zeros_like(slots.inputs[0]), context, most, slot)
 
-    taken = list(_timed(begin, frame, bucket - context, seconds, device))
+    taken = list(_timed(begin, frame, most, seconds, device))
     second = statistics.median(taken)
     frames = round(SEGMENT_SECONDS / CODE_FRAME_SECONDS)
     codes = [torch.zeros(frames, model.codebooks, dtype=torch.int64, device=device)] * count
@@ -207,25 +213,6 @@ def _row(checkpoint: Checkpoint, model: Model, count: int, seconds: float, speed
         peak_memory_gib=_in_use(device) / 2**30,
         slot_memory_mib=(held / count or sizes(config, model.dtype, device).slot) / 2**20,
     )
-
-
-def _frame(model: Model, slots: Slots, bucket: int) -> Callable[[], object]:
-    # An end is forbidden throughout: random weights and real ones are timed alike.
-    sampler = Sampler(
-        Sampling(first_end=model.positions),
-        codebooks=model.codebooks,
-        codes=model.codes,
-        device=model.device,
-    )
-    settle()
-    with uncollected(), on(model.device):
-        captured = Captured(
-            lambda bucket: slots.frame(model, sampler, bucket),
-            [bucket],
-            model.device,
-            lambda done, count: None,
-        )
-    return lambda: captured(bucket)
 
 
 def _timed(

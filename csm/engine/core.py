@@ -75,7 +75,6 @@ class Core:
         self._checkpoint: Checkpoint | None = checkpoint
         self._sampling, self._slots = sampling, slots
         self._device, self._dtype = checkpoint.device, checkpoint.dtype
-        device.settle()
         model = self._attempt(lambda: self._on(lambda: Model(checkpoint)))
         if isinstance(model, CsmError):
             raise model

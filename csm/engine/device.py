@@ -18,22 +18,11 @@ _uncollected = 0
 _was_enabled = True
 
 
-def settle() -> None:
-    """Choose how this process computes, whatever the libraries would: the same each time.
-
-    cuDNN's attention is never taken. Torch prefers it on Hopper with cuDNN 9.15 and newer, where it
-    makes a plan of some 30 ms of the host's time for each new shape, as each prefill has, and has
-    crashed or given wrong values with few key heads (pytorch 190321, 193893). Flash, efficient and
-    plain attention remain. The choice is the process's: torch's way to make it for some calls alone
-    is the process's as well, and two threads would undo each other's.
-    """
-    torch.backends.cuda.enable_cudnn_sdp(False)
-
-
 def settle_float32() -> None:
     """Compute float32 convolutions in float32: cuDNN takes TF32, 10 bits of mantissa, by default.
 
-    The process's choice, as above. What computes in float32 here is the codec.
+    The choice is the process's, as is torch's way to make it for some calls alone, which two
+    threads would undo for each other. What convolves here is the codec.
     """
     torch.backends.cudnn.allow_tf32 = False
 

@@ -1,15 +1,10 @@
-"""Drawing codes from logits, and when a segment ends.
-
-All of it is tensor arithmetic without a host in between and without a generator's state, so that it
-can be part of a captured graph and gives a segment the same codes in whichever slot it is spoken.
-"""
+"""How codes are drawn and when a segment ends, and the hash that draws them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from csm.audio import PACE
@@ -96,77 +91,6 @@ class Sampling:
             f"z{self.end_zeros}c{self.seconds_per_character:g}x{self.cap_factor:g}"
             f"+{self.cap_seconds:g}h{self.most_held}"
         )
-
-
-class Sampler:
-    """Draws codes for a batch of slots.
-
-    Args:
-        sampling: how.
-        codebooks: codes a frame.
-        codes: in a codebook.
-        device: of the logits.
-    """
-
-    def __init__(
-        self, sampling: Sampling, *, codebooks: int, codes: int, device: torch.device
-    ) -> None:
-        self.sampling = sampling
-        self._codebooks = codebooks
-        self._end_zeros = min(sampling.end_zeros, codebooks)
-        # A hash of each code of each codebook, to be mixed with a hash of segment and frame.
-        places = torch.arange(codebooks * codes, device=device)
-        self._places = mix_(places.mul_(GOLDEN)).view(codebooks, 1, codes)
-
-    def noise(self, seeds: Tensor, frames: Tensor) -> Tensor | None:
-        """Make a frame's noise: a function of seed, frame, codebook and code alone.
-
-        Args:
-            seeds: of the segments, int64 ``[B]``.
-            frames: their numbers, int64 ``[B]``.
-
-        Returns:
-            Gumbel noise times temperature, float32 ``[codebooks, B, codes]``: the code at which
-            logits plus noise are largest is a draw from their softmax at that temperature (Gumbel
-            1954). None at temperature 0.
-        """
-        if self.sampling.temperature == 0:
-            return None
-        keys = mix_(mix_(seeds + GOLDEN).add_(frames * GOLDEN))
-        bits = mix_(self._places ^ keys[:, None])
-        # 23 bits and a half, which float32 holds exactly: above 0 and below 1.
-        uniform = (bits >> 41).bitwise_and_(0x7FFFFF).to(torch.float32).add_(0.5).mul_(2.0**-23)
-        return uniform.log_().neg_().log_().mul_(-self.sampling.temperature)
-
-    def draw_first(self, logits: Tensor, noise: Tensor | None, frames: Tensor, out: Tensor) -> None:
-        """Draw codebook 0, not 0 where a segment must not end yet.
-
-        Args:
-            logits: ``[B, codes]``. Overwritten.
-            noise: the frame's. Where the draw wants the end and it is guarded, that of the other
-                codebooks is silenced.
-            frames: number of each slot's frame, int64 ``[B]``.
-            out: where to write the codes, int64 ``[B]``.
-        """
-        logits[:, 0].masked_fill_(frames < self.sampling.first_end, float("-inf"))
-        self.draw(logits, noise, 0, out)
-        if noise is not None and self.sampling.guard_end:
-            noise[1:].mul_((out != 0)[:, None])
-
-    def draw(self, logits: Tensor, noise: Tensor | None, codebook: int, out: Tensor) -> None:
-        """Draw a code from each row of logits, ``[B, codes]``, to ``out``, int64 ``[B]``."""
-        if noise is None:
-            torch.argmax(logits, dim=-1, out=out)
-            return
-        scores = logits.to(torch.float32, copy=True)
-        last = scores.topk(min(self.sampling.top_k, scores.shape[-1]), sorted=False)[0]
-        scores.masked_fill_(scores < last.amin(-1, keepdim=True), float("-inf"))
-        torch.argmax(scores.add_(noise[codebook]), dim=-1, out=out)
-
-    def ends(self, codes: Tensor) -> Tensor:
-        """Where a frame ends its segment: 1 or 0, int64 ``[B]``, of codes ``[codebooks, B]``."""
-        zero = codes == 0
-        return (zero[0] & (zero.sum(0) >= self._end_zeros)).to(torch.int64)
 
 
 def mix_(bits: Tensor) -> Tensor:

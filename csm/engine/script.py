@@ -140,8 +140,7 @@ class Scribe:
                 f"a voice's codes must be whole numbers, [frames, {self._codebooks}], with a frame "
                 f"at least, not {shape}"
             )
-        # A copy, as a caller may change its own.
-        mine = codes.detach().to("cpu", torch.int64, copy=True)
+        mine = codes.detach().to("cpu", torch.int64)
         least, most = int(mine.min()), int(mine.max())
         if least < 0 or most >= self._codes:
             raise ValueError(

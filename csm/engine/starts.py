@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from csm.engine import device
-from csm.engine.model import Model, Slots, Work
+from csm.engine.model import Model, prefill
 from csm.engine.prompt import Prompt
+from csm.engine.slots import Slots
 from csm.engine.state import ROWS, column
 
 #: Texts are filled up to a multiple of so many tokens, and caches are read up to one of so many
@@ -76,7 +77,7 @@ def voice_prefix(model: Model, prompt: Prompt) -> Tensor:
     """A voice's keys and values, ``[layers, 2, key heads, n, D]``."""
     rows = model.embed(prompt)
     cache = _room(model, len(rows))
-    model.prefill(rows, cache, 0)
+    prefill(model, rows, cache, 0)
     return cache
 
 
@@ -88,7 +89,7 @@ def alone(model: Model, start: Start) -> Filled:
     if start.prefix is not None:
         cache[:, :, :, : start.begins] = start.prefix
     inputs = rows[-1].clone()
-    model.prefill(rows[:-1], cache, start.begins)
+    prefill(model, rows[:-1], cache, start.begins)
     return Filled(cache, inputs)
 
 
@@ -153,7 +154,7 @@ def _numbers(group: Sequence[Start | None], length: int) -> Tensor:
 
 
 def _pass(model: Model, slots: Slots, numbers: Tensor, reach: int) -> None:
-    stack, places = model.backbone, numbers[:, _SLOT]
+    stack, heads, places = model.backbone, model.backbone.heads, numbers[:, _SLOT]
     count, length = len(numbers), numbers.shape[1] - _IDS
     rows = F.embedding(numbers[:, _IDS:], model.text_embedding)
     # The last token of each is what its first frame begins with.
@@ -166,19 +167,19 @@ def _pass(model: Model, slots: Slots, numbers: Tensor, reach: int) -> None:
     counts = steps < numbers[:, _COUNT, None]
     own = torch.where(counts, numbers[:, _BEGINS, None] + steps, model.positions - 1).flatten()
     target = places.repeat_interleave(length), own
-    queries_own = own.view(count, 1, length, 1).expand(-1, -1, -1, stack.group)
-    seen = torch.arange(reach, device=rows.device) <= queries_own.reshape(count, 1, -1, 1)
-    mask = torch.zeros_like(seen, dtype=rows.dtype).masked_fill_(~seen, float("-inf"))
-
-    def attend(number: int, work: Work) -> Tensor:
-        layer = slots.cache[number]
-        layer.permute(0, 3, 1, 2, 4).index_put_(target, work.keys_values)
-        keys, values = layer[:, :, :, :reach].index_select(0, places).unbind(1)
-        queries = work.queries.reshape(count, length * stack.group, stack.key_heads, -1)
-        heads = F.scaled_dot_product_attention(
-            queries.transpose(1, 2), keys, values, attn_mask=mask
-        )
-        return heads.transpose(1, 2).reshape(count * length, -1)
-
+    seen = torch.arange(reach, device=rows.device) <= own[:, None]
+    seen = seen.view(count, 1, length, 1, reach).expand(-1, -1, -1, heads.group, -1).flatten(2, 3)
+    turns = stack.turns.index_select(0, own)
     flat = rows.view(count * length, -1)
-    stack.run(flat, Work(stack, len(flat)), stack.turns.index_select(0, own)[:, None], attend)
+    for layer, cache in zip(stack.layers, slots.cache, strict=True):
+        projected = layer.queries_keys_values(layer.attention_norm(flat))
+        queries, keys_values = heads.turned(projected, turns)
+        cache.permute(0, 3, 1, 2, 4).index_put_(target, keys_values)
+        keys, values = cache[:, :, :, :reach].index_select(0, places).unbind(1)
+        queries = queries.reshape(count, length * heads.group, heads.key_heads, -1)
+        heard = F.scaled_dot_product_attention(
+            queries.transpose(1, 2), keys, values, attn_mask=seen
+        )
+        layer.attention_out.add_to(flat, heard.transpose(1, 2).reshape(count * length, -1))
+        gate, up = layer.gate_up(layer.mlp_norm(flat)).chunk(2, dim=1)
+        layer.down.add_to(flat, F.silu(gate, inplace=True).mul_(up))

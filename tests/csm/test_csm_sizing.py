@@ -36,7 +36,7 @@ def held(thing: object, seen: set[int]) -> int:
 
 
 def test_weights_and_slots_take_what_is_said(tiny: Path) -> None:
-    checkpoint = csm.load_checkpoint(str(tiny), device="cpu")
+    checkpoint = csm.load_checkpoint(str(tiny), device="cpu", dtype=torch.float32)
     said = sizes(checkpoint.config, torch.float32, CPU)
     model = Model(checkpoint)
     weights = held(model, set())
@@ -80,7 +80,7 @@ def test_free_memory_heeds_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_random_weights_are_drawn_from_their_seed(tiny: Path) -> None:
-    config = csm.load_checkpoint(str(tiny), device="cpu").config
+    config = csm.load_checkpoint(str(tiny), device="cpu", dtype=torch.float32).config
     one, again, other = (
         random_checkpoint(config, device=CPU, dtype=torch.bfloat16, seed=seed) for seed in (1, 1, 2)
     )

@@ -62,7 +62,7 @@ def _turned(at, d, inside, cosine, sine):
     """A head's values, in float32, turned pair by pair and rounded to their own type."""
     here = tl.load(at + d, mask=inside, other=0.0).to(tl.float32)
     other = tl.load(at + (d ^ 1), mask=inside, other=0.0).to(tl.float32)
-    turned = here * cosine + tl.where(d & 1, other, -other) * sine
+    turned = here * cosine + tl.where((d & 1) == 1, other, -other) * sine
     return turned.to(at.dtype.element_ty).to(tl.float32)
 
 

@@ -186,7 +186,7 @@ def draw_kernel(
         order = ((u ^ ((u >> 31) & 0x7FFFFFFF)) >> (32 - BITS)).to(tl.int64)
         least = tl.full((), -(1 << (BITS - 1)), tl.int64)
         for digit in tl.static_range(BITS // 2):
-            step: tl.constexpr = 1 << (BITS - 2 - 2 * digit)
+            step = 1 << (BITS - 2 - 2 * digit)
             reached = (order >= least + step).to(tl.int64)
             reached += (order >= least + 2 * step).to(tl.int64) << 21
             reached += (order >= least + 3 * step).to(tl.int64) << 42

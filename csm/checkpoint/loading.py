@@ -23,7 +23,7 @@ from transformers import AutoTokenizer, CsmConfig, MimiModel
 from csm.checkpoint import hub
 from csm.checkpoint.layout import AUDIO_EMBEDDING, CODEC_PREFIX, DEPTH_EMBEDDING, expected_shapes
 from csm.checkpoint.quiet import quiet_libraries
-from csm.errors import CsmError, OutOfMemory
+from csm.errors import CsmError, OutOfMemory, ran_out_of_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +86,8 @@ def load_checkpoint(
             weights = _Weights(files, model)
             codec = _load_codec(config, weights, place)
             tensors = _load_tensors(config, weights, place, dtype)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise _does_not_fit(model, place) from error
-        except RuntimeError as error:
-            # How torch says it of a CPU's memory.
-            if "can't allocate memory" not in str(error):
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
                 raise
             raise _does_not_fit(model, place) from error
     return Checkpoint(model, config, tensors, codec, tokenizer, place, dtype)
@@ -264,9 +261,9 @@ def _load_codec(config: Any, weights: _Weights, device: torch.device) -> Any:
         )
         missing = sorted(info["missing_keys"])
         codec = codec.to(device).eval()
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         # Shapes that are wrong, and whatever else transformers makes of them.
         raise CsmError(
             f"the codec of {weights.model} cannot be loaded ({type(error).__name__}: "

@@ -29,7 +29,7 @@ from csm.engine.model import Model, decode_one_frame
 from csm.engine.sampling import Sampling
 from csm.engine.sizing import DECODING, bytes_a_frame, free_memory, sizes
 from csm.engine.slots import Slots
-from csm.errors import OutOfMemory
+from csm.errors import OutOfMemory, ran_out_of_memory
 
 T = TypeVar("T")
 
@@ -255,11 +255,8 @@ def _guarded(work: Callable[[], T]) -> T | None:
     """What the work gives; None where the memory did not suffice."""
     try:
         return work()
-    except (torch.OutOfMemoryError, MemoryError):
-        pass
-    except RuntimeError as error:
-        # How torch says it of a CPU's memory.
-        if "can't allocate memory" not in str(error):
+    except Exception as error:
+        if not ran_out_of_memory(error):
             raise
     # Outside the handlers, so that no traceback holds what is to be freed.
     gc.collect()

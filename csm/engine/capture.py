@@ -6,12 +6,13 @@ or a profiler that shows Python; inside ``without_graphs()`` the same holds for 
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+
+from csm.engine.device import uncollected
 
 #: Runs before a capture, in which libraries choose kernels and take the memory they keep.
 WARM_UPS = 2
@@ -74,22 +75,9 @@ def _capture(step: Callable[[], None], device: torch.device) -> torch.cuda.CUDAG
                 step()
         stream.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with _no_collection():
-            # Another thread may go on decoding meanwhile.
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                step()
+        captured = torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local")
+        # Another thread may go on decoding meanwhile.
+        with uncollected(), captured:
+            step()
         torch.cuda.current_stream(device).wait_stream(stream)
         return graph
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """A graph that is collected during a capture invalidates it (pytorch/pytorch 161037)."""
-    gc.collect()
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

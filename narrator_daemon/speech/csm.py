@@ -207,7 +207,9 @@ def as_speech_errors() -> Iterator[None]:
     try:
         yield
     except csm.OutOfMemory as error:
-        raise SpeechError("out_of_memory", str(error)) from error
+        raise SpeechError(
+            "out_of_memory", f"{error}; the settings are speech.slots and speech.device"
+        ) from error
     except torch.OutOfMemoryError as error:
         raise SpeechError(
             "out_of_memory",

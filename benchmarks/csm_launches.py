@@ -2,9 +2,9 @@
 
     python -m benchmarks.csm_launches [--batches 1 8 32 64 128]
 
-Meta tensors of the released size stand in for a GPU's. Torch's operators are counted as they are dispatched,
-views left out; kernels are counted where they would be launched. From the count, and from the
-bytes that each must move, the time of a frame on an H100 is computed; see ``Machine``.
+Meta tensors of the released size stand in for a GPU's. Torch's operators are counted as they are
+dispatched, views left out; kernels are counted where they would be launched. From the count, and
+from the bytes that each must move, the time of a frame on an H100 is computed; see ``Machine``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.reporting import report
@@ -66,7 +65,9 @@ class _Operators(TorchDispatchMode):
         super().__init__()
         self._found = found
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         name = str(function).removeprefix("aten.")
         if not name.startswith(FREE) and not name.startswith("_unsafe_view"):
             self._found.append(Launch(name, args))
@@ -82,8 +83,7 @@ def meta_model(target: Target, *, int8: bool = False) -> Model:
     }
     tensors[DEPTH_EMBEDDING] = tensors[AUDIO_EMBEDDING]
     checkpoint = Checkpoint("meta", config, tensors, None, None, device, dtype)
-    with mock.patch("csm.engine.model.choose", lambda _setting, _model: Fused(target, device)):
-        return Model(checkpoint, int8_depth=int8)
+    return Model(checkpoint, kernels=Fused(target, device), int8_depth=int8)
 
 
 def launches(model: Model, batch: int) -> list[Launch]:

@@ -121,9 +121,7 @@ def plan(
         wide, splits = 64, 1
         while wide > 16 and -(-outputs // wide) < 0.6 * processors:
             wide //= 2
-    at_once = min(
-        (64 if wide == 64 else 128) * 2 // size, language.block(columns // splits, 16)
-    )
+    at_once = min((64 if wide == 64 else 128) * 2 // size, language.block(columns // splits, 16))
     stage = (rows + wide * (1 + gated)) * at_once * size
     return Plan(rows, wide, at_once, splits, max(2, min(6, UNDER_WAY // stage)))
 

@@ -8,6 +8,7 @@ each tensor.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ from transformers import AutoTokenizer, CsmConfig, MimiModel
 from csm.checkpoint import hub
 from csm.checkpoint.layout import AUDIO_EMBEDDING, CODEC_PREFIX, DEPTH_EMBEDDING, expected_shapes
 from csm.checkpoint.quiet import quiet_libraries
+from csm.checkpoint.soundness import (
+    LARGEST_WEIGHT,
+    check_codec_layers,
+    check_config,
+    check_names,
+    check_values,
+)
 from csm.errors import CsmError, OutOfMemory, ran_out_of_memory
 
 
@@ -159,7 +167,11 @@ class _Weights:
                     f"{self.model} holds {name} as {tensor.dtype}, as a quantised checkpoint does: "
                     "give the checkpoint as it was released, in float32 or bfloat16"
                 )
-            return tensor.to(device=device, dtype=dtype, copy=True)
+            copy = tensor.to(device=device, dtype=dtype, copy=True)
+        codec = name.startswith(CODEC_PREFIX)
+        # The codec's sums over all that it has heard may be large.
+        check_values(name, copy, self.model, math.inf if codec else LARGEST_WEIGHT)
+        return copy
 
     @contextlib.contextmanager
     def _open(self, file: Path) -> Iterator[Any]:
@@ -183,6 +195,10 @@ def _load_tensors(
             if one in weights.shapes and other not in weights.shapes:
                 del expected[other]
     _check_shapes(expected, weights)
+    own = {
+        name: shape for name, shape in weights.shapes.items() if not name.startswith(CODEC_PREFIX)
+    }
+    check_names(own, expected_shapes(config), weights.model)
     # The largest first: the copy that is on its way is then small when much is held.
     order = sorted(expected, key=lambda name: -torch.Size(expected[name]).numel())
     tensors: dict[str, Tensor] = {}
@@ -241,6 +257,7 @@ def _config(raw: dict[str, Any], model: str) -> Any:
             f"{model} cannot be loaded: its config.json asks for biases or for another activation "
             "than silu, which no released CSM has"
         )
+    check_config(config, model)
     return config
 
 
@@ -250,6 +267,7 @@ def _load_codec(config: Any, weights: _Weights, device: torch.device) -> Any:
         for name in weights.shapes
         if name.startswith(CODEC_PREFIX)
     }
+    check_codec_layers(state, config.codec_config, weights.model)
     try:
         # transformers knows how its own names have changed since the files were written.
         codec, info = MimiModel.from_pretrained(

@@ -7,19 +7,21 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from narrator_daemon import logs
-from narrator_daemon.claims import book as books
+from narrator_daemon.catalogue import CLAIM, PROCESSING, STATUS
 from narrator_daemon.claims import history
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.claims.claims import Claims, Leases
+from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.lease_watch import LeaseWatch
-from narrator_daemon.firebase.project import Contended, Project
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.errors import Contended
+from narrator_daemon.firebase.project import Project
 
 #: Seconds after which a round ends, however many are dead; the next goes on. Longer, and the watch
 #: would take the time between two readings for one in which it slept, and judge all leases anew.
 _LONGEST_SECONDS = 15.0
 
-_log = logs.get("reaper")
+_log = logs.get(__name__)
 
 
 class Reaper:
@@ -62,10 +64,10 @@ class Reaper:
         for book_id, record in records.items():
             if not isinstance(record, dict):
                 continue
-            found = record.get(books.CLAIM)
+            found = record.get(CLAIM)
             claim = Claim.from_record(found)
             token = None if claim is None else claim.token
-            if token is not None or record.get(books.STATUS) == books.PROCESSING:
+            if token is not None or record.get(STATUS) == PROCESSING:
                 claimed[book_id] = token, found
         self._claimed = claimed
 
@@ -103,15 +105,13 @@ class Reaper:
             return True
         _log.warning("book_reaped", book=book_id, token=token)
         if seen.claim is not None and token is not None:
-            entry = {
-                "owner": seen.claim.owner,
-                "attempt": seen.claim.attempt,
-                "take": seen.claim.take,
-                "claimedAt": seen.claim.at,
-                "outcome": "worker_lost",
-                "reapedBy": self._reaped_by,
-            }
-            history.record(self._project, book_id, token, entry)
+            history.record(
+                self._project,
+                book_id,
+                seen.claim,
+                "worker_lost",
+                {"reapedBy": self._reaped_by},
+            )
         self._on_freed(book_id)
         return True
 

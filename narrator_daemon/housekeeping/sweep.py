@@ -13,9 +13,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from narrator_daemon import logs
-from narrator_daemon.claims import book as books
+from narrator_daemon.catalogue import CLAIM, LIMITS, PATH, WORKERS, children, is_count
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.firebase.project import LIMITS, WORKERS, Project, children, database_errors
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore, StoredObject
 
 #: Younger objects are left alone, in seconds.
@@ -30,7 +32,7 @@ _LONGEST_SECONDS = 60.0
 #: Milliseconds after which a worker that was not seen, or a requester's limit, is forgotten.
 _FORGOTTEN_MS = 24 * 3600 * 1000
 
-_log = logs.get("sweep")
+_log = logs.get(__name__)
 
 
 class Sweeper:
@@ -86,14 +88,13 @@ class Sweeper:
         token = self._store.token(stored.path, book_id)
         if token is None:
             return False
-        with database_errors(self._project.books_path):
-            if self._project.book(book_id, books.PATH).get() == stored.path:
-                return False
-            claim = Claim.from_record(self._project.book(book_id, books.CLAIM).get())
-            if claim is not None and claim.token == token:
-                return False
-            # Published between the two reads: the claim went because the path came.
-            return bool(self._project.book(book_id, books.PATH).get() != stored.path)
+        if books.read(self._project, book_id, PATH) == stored.path:
+            return False
+        claim = Claim.from_record(books.read(self._project, book_id, CLAIM))
+        if claim is not None and claim.token == token:
+            return False
+        # Published between the two reads: the claim went because the path came.
+        return bool(books.read(self._project, book_id, PATH) != stored.path)
 
     def _forget(
         self, node: str, times: Callable[[dict[str, Any]], list[Any]], ends_at: float
@@ -105,5 +106,5 @@ class Sweeper:
                 if time.monotonic() > ends_at:
                     return
                 stamps = times(child) if isinstance(child, dict) else []
-                if not any(isinstance(stamp, int) and stamp >= long_ago for stamp in stamps):
+                if not any(is_count(stamp) and stamp >= long_ago for stamp in stamps):
                     self._project.reference(node, key).delete()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -71,7 +72,7 @@ def write_report(page: Path, wav: Path, narration: Narration, made_from: dict[st
     inspection = inspect(wav, narration)
     with page.open("w", encoding="utf-8") as out:
         out.writelines(_head(wav, narration, made_from, inspection))
-        with soundfile.SoundFile(wav) as file:
+        with soundfile.SoundFile(os.fsencode(wav)) as file:
             for number, part in enumerate(inspection.parts, 1):
                 out.writelines(_part(number, part, _samples(file, part), file.samplerate))
         out.write("</main>\n</body>\n</html>\n")

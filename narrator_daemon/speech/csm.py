@@ -23,7 +23,7 @@ from csm.takes.drawing import Example
 from narrator_daemon import logs
 from narrator_daemon.speech import Slots, SpeechError, Spoken, SpokenStream
 
-_log = logs.get("speech")
+_log = logs.get(__name__)
 
 
 class CsmSpeech:

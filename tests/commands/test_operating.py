@@ -312,10 +312,8 @@ def test_a_marks_file_that_cannot_be_is_refused(tmp_path: Path, content: str) ->
 
 
 def write_wav(path: Path) -> None:
-    with path.open("wb") as file:
-        wav = WavWriter(file, 24_000)
+    with path.open("wb") as file, WavWriter(file, 24_000) as wav:
         wav.write(np.zeros(24_000, dtype=np.int16))
-        wav.close()
 
 
 def test_foreign_text_is_shown_and_does_nothing() -> None:

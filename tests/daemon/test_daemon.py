@@ -120,11 +120,8 @@ def test_the_url_modes(firebase: LocalFirebase, frontend: Frontend, start_daemon
 def test_a_cancelled_book_stops_and_leaves_nothing(
     firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
 ) -> None:
-    start_daemon().wait_ready()
-    # Held at its upload, so that the frontend can change its mind in time.
-    firebase.faults.add(Fault("slow", service="storage", method="POST|PUT", seconds=4))
-    frontend.add_requested("b", TEXT)
-    frontend.wait_for("b", "processing")
+    daemon = start_daemon().wait_ready()
+    with_its_audio_uploaded(firebase, frontend)
     frontend.cancel("b")
     wait_until(lambda: "narrativeAudioClaim" not in frontend.book("b"), "the claim to go")
     book = frontend.book("b")
@@ -132,15 +129,14 @@ def test_a_cancelled_book_stops_and_leaves_nothing(
         name for name in book if name.startswith("narrativeAudio") and "Requested" not in name
     ]
     wait_until(lambda: not objects(firebase), "the audio to be deleted")
+    assert "Exception ignored" not in daemon.log
 
 
 def test_a_deleted_book_does_not_come_back(
     firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
 ) -> None:
     daemon = start_daemon().wait_ready()
-    firebase.faults.add(Fault("slow", service="storage", method="POST|PUT", seconds=3))
-    frontend.add_requested("b", TEXT)
-    frontend.wait_for("b", "processing")
+    with_its_audio_uploaded(firebase, frontend)
     frontend.delete("b")
     wait_until(lambda: any(e["event"] == "gone" for e in daemon.events), "the work to stop")
     assert frontend.book("b") is None
@@ -152,15 +148,28 @@ def test_asked_for_with_another_text_while_in_work(
     firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
 ) -> None:
     start_daemon().wait_ready()
-    firebase.faults.add(Fault("slow", service="storage", method="POST|PUT", seconds=3, count=1))
-    frontend.add_requested("b", TEXT)
-    frontend.wait_for("b", "processing")
+    (first,) = with_its_audio_uploaded(firebase, frontend)
     other = "A quite different text, which is the one that counts from now on."
     frontend.node("books", "b").update({"narrative": other})
     frontend.request("b")
     book = frontend.wait_for("b", "ready")
     assert book["narrativeAudioTextHash"] == sha256(other.encode()).hexdigest()
-    wait_until(lambda: len(objects(firebase)) == 1, "the first audio to be deleted")
+    assert book["narrativeAudioPath"] != first
+    wait_until(
+        lambda: objects(firebase) == [book["narrativeAudioPath"]], "the first audio to be deleted"
+    )
+
+
+def with_its_audio_uploaded(firebase: LocalFirebase, frontend: Frontend) -> list[str]:
+    """A book in work whose audio is in the bucket, which its worker is told two seconds later."""
+    fault = firebase.faults.add(
+        Fault("slow_answer", service="storage", method="POST|PUT", seconds=2, count=1)
+    )
+    frontend.add_requested("b", TEXT)
+    there: list[str] = wait_until(lambda: objects(firebase), "the audio in the bucket")
+    assert firebase.faults.hits(fault) == 1
+    assert frontend.status("b") == "processing"
+    return there
 
 
 def objects(firebase: LocalFirebase) -> list[str]:
@@ -250,7 +259,8 @@ def test_two_daemons_cannot_share_a_state_folder(start_daemon: Start, tmp_path: 
 
 def test_the_tone_engine_imports_no_torch(firebase: LocalFirebase, tmp_path: Path) -> None:
     program = (
-        "import sys; from narrator_daemon import config, speech, worker;"
+        "import sys; from narrator_daemon import config, speech;"
+        "from narrator_daemon.daemon import worker;"
         "from narrator_daemon.firebase.project import Project;"
         "settings = config.load(None); engine = speech.create(settings); engine.load();"
         "list(engine.speak(['Hello there.'], seed=1)); Project(settings);"

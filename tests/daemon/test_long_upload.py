@@ -11,7 +11,8 @@ import pytest
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
-from narrator_daemon.firebase.project import Project, Refused, Unavailable
+from narrator_daemon.errors import Refused, Unavailable
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 
 # Two chunks and a half.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from narrator_daemon.claims import book
+from narrator_daemon import catalogue
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.cli import app
 from narrator_daemon.settings import Settings
@@ -32,7 +32,7 @@ def test_each_field_of_a_book_is_explained() -> None:
     told = set(re.findall(r"`(narrative(?:Audio|Updated)\w+)`", README))
     fields = {
         value
-        for name, value in vars(book).items()
+        for name, value in vars(catalogue).items()
         if name.isupper() and isinstance(value, str) and value.startswith("narrative")
     }
     assert fields and fields <= told

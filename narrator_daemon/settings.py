@@ -84,6 +84,8 @@ class Speech(Section):
     model: Annotated[str, Field(min_length=1)] = "sesame/csm-1b"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     slots: Annotated[int, Field(ge=0, le=512)] = 0
+    kernels: Literal["auto", "off"] = "auto"
+    int8_depth: bool = False
     guard_end: bool = True
     end_zeros: Annotated[int, Field(ge=1, le=32)] = 32
     first_end: Annotated[int, Field(ge=1, le=1000)] = 4

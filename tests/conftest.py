@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import structlog
 
 from narrator_daemon.emulator import LocalFirebase
 from tests.actors import Daemon, Frontend
+
+
+# Kernels run without a GPU in Triton's interpreter. Triton looks when it is first imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ from csm.audio import CODE_FRAME_SECONDS
 from csm.checkpoint.loading import Checkpoint
 from csm.engine import codec
 from csm.engine.capture import Captured
+from csm.engine.device import on
 from csm.engine.model import Model, decode_one_frame
 from csm.engine.sampling import Sampling
 from csm.engine.sizing import DECODING, bytes_a_frame, free_memory, sizes
@@ -119,25 +120,27 @@ def measure(
         OutOfMemory: not even the smallest number fits.
     """
     device, config = checkpoint.device, checkpoint.config
-    speed = bandwidth(device)
-    model = _guarded(lambda: Model(checkpoint))
-    if model is None:
-        raise OutOfMemory(
-            f"the model does not fit into the memory of {device}: free some, or take another device"
-        )
     rows: list[Row] = []
     waiting = sorted(set(counts))
     needed = sizes(config, checkpoint.dtype, device)
-    while waiting:
-        # A CPU's memory ends in the kernel's killing somebody, not in an error.
-        if waiting[0] * needed.slot + DECODING > free_memory(device):
-            break
-        row = _guarded(lambda: _row(checkpoint, model, waiting[0], seconds, speed))
-        if row is None:
-            break
-        rows.append(row)
-        on_row(row)
-        del waiting[0]
+    with on(device):
+        speed = bandwidth(device)
+        model = _guarded(lambda: Model(checkpoint))
+        if model is None:
+            raise OutOfMemory(
+                f"the model does not fit into the memory of {device}: free some, or take another "
+                "device"
+            )
+        while waiting:
+            # A CPU's memory ends in the kernel's killing somebody, not in an error.
+            if waiting[0] * needed.slot + DECODING > free_memory(device):
+                break
+            row = _guarded(lambda: _row(checkpoint, model, waiting[0], seconds, speed))
+            if row is None:
+                break
+            rows.append(row)
+            on_row(row)
+            del waiting[0]
     if not rows:
         raise OutOfMemory(
             f"{waiting[0]} slots do not fit into the memory of {device}: with the model they take "

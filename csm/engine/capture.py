@@ -7,7 +7,7 @@ or a profiler that shows Python; inside ``without_graphs()`` the same holds for 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -17,7 +17,13 @@ from csm.engine.device import uncollected
 #: Runs before a capture, in which libraries choose kernels and take the memory they keep.
 WARM_UPS = 2
 
-_without = os.environ.get("CSM_NO_GRAPHS", "") not in ("", "0")
+
+def graphs_are_off(environment: Mapping[str, str]) -> bool:
+    """Whether an environment asks for no graphs."""
+    return environment.get("CSM_NO_GRAPHS", "") not in ("", "0")
+
+
+_without = graphs_are_off(os.environ)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from csm.checkpoint.loading import Checkpoint
 from csm.engine import codec, device
 from csm.engine.batch import Batch, Finished
 from csm.engine.failures import attempt, no_numbers
+from csm.engine.kernels.choice import Setting
 from csm.engine.model import Model
 from csm.engine.sampling import Sampling
 from csm.engine.script import Scribe
@@ -63,21 +64,34 @@ class Core:
         checkpoint: its tensors are moved into the model.
         sampling: how codes are drawn.
         slots: segments that are spoken at once.
+        kernels: see ``Model``.
+        int8_depth: see ``Model``.
 
     Raises:
         CsmError: the checkpoint asks for what the model does not have.
         OutOfMemory: its weights do not fit.
     """
 
-    def __init__(self, checkpoint: Checkpoint, sampling: Sampling, slots: int) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        sampling: Sampling,
+        slots: int,
+        *,
+        kernels: Setting = "auto",
+        int8_depth: bool = False,
+    ) -> None:
         self.dropped: deque[Stream] = deque()
         self.scribe = Scribe(checkpoint.config, checkpoint.tokenizer, sampling)
         self._checkpoint: Checkpoint | None = checkpoint
         self._sampling, self._slots = sampling, slots
         self._device, self._dtype = checkpoint.device, checkpoint.dtype
-        model = self._attempt(lambda: self._on(lambda: Model(checkpoint)))
+        model = self._attempt(
+            lambda: self._on(lambda: Model(checkpoint, kernels=kernels, int8_depth=int8_depth))
+        )
         if isinstance(model, CsmError):
             raise model
+        self.kernels = model.kernels.about
         self._model: Model | None = model
         self._batch: Batch | None = None
         #: Of batches that are gone: frames, and slots that were occupied in them.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from csm.checkpoint.loading import Checkpoint
 from csm.engine.core import Core, Occupancy
+from csm.engine.kernels.choice import Setting
 from csm.engine.sampling import Sampling
 from csm.engine.script import Script
 from csm.engine.streams import VOICE_TRIES, Stream, Take
@@ -61,6 +62,10 @@ class Engine:
         checkpoint: from ``csm.load_checkpoint``. The engine owns it from here on.
         sampling: how codes are drawn.
         slots: segments that are spoken at once; None is 32 on a GPU and 1 on a CPU.
+        kernels: ``auto`` makes frames of a GPU's own kernels where these work, ``off`` of plain
+            torch.
+        int8_depth: hold the weights of the depth decoder's layers, most of what a frame reads, in 8
+            bits. Less to read, and other codes; how it sounds is for ears to judge.
 
     Raises:
         CsmError: the checkpoint asks for what this model does not have.
@@ -72,14 +77,24 @@ class Engine:
         checkpoint: Checkpoint,
         sampling: Sampling | None = None,
         slots: int | None = None,
+        *,
+        kernels: Setting = "auto",
+        int8_depth: bool = False,
     ) -> None:
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be 1 or more, not {slots}")
         self.sampling = sampling or Sampling()
         self.device = checkpoint.device
         preset = GPU_SLOTS if self.device.type == "cuda" else CPU_SLOTS
-        self._core = Core(checkpoint, self.sampling, slots or preset)
+        self._core = Core(
+            checkpoint, self.sampling, slots or preset, kernels=kernels, int8_depth=int8_depth
+        )
         weakref.finalize(self, self._core.stop)
+
+    @property
+    def kernels(self) -> str:
+        """What frames are made of, and why, in a few words for a log."""
+        return self._core.kernels
 
     @property
     def occupancy(self) -> Occupancy:

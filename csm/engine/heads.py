@@ -47,7 +47,7 @@ class Heads:
         # projections' type, this is no copy.
         exact = turning.float()
         by = torch.view_as_complex(turns).unsqueeze(-2)
-        torch.view_as_complex(exact.unflatten(-1, (size // 2, 2))).mul_(by)
+        torch.view_as_complex(exact.view(count, -1, size // 2, 2)).mul_(by)
         if exact is not turning:
             turning.copy_(exact)
         queries = heads[:, : group * key_heads].view(count, group, key_heads, size)

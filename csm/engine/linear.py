@@ -12,15 +12,15 @@ HALF_MAX = 65_504.0
 
 
 class Linear(Protocol):
-    """A weight ``[out, in]`` that rows are multiplied with; its transpose is what is applied.
+    """A weight ``[out, in]`` that rows are multiplied with; its transpose is what is applied."""
 
-    Attributes:
-        weight: as it is held.
-        scales: what each of its rows is to be multiplied with, ``[out]``; None is 1.
-    """
+    @property
+    def weight(self) -> Any:
+        """It, as it is held."""
 
-    weight: Any
-    scales: Tensor | None
+    @property
+    def scales(self) -> Tensor | None:
+        """What each row of the weight is to be multiplied with, ``[out]``; None is 1."""
 
     def __call__(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
         """Give ``rows @ weight.T``, ``[n, out]``, in ``out`` where that is given."""

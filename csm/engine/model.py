@@ -29,8 +29,9 @@ from torch import Tensor
 from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING
 from csm.checkpoint.loading import Checkpoint
 from csm.engine.heads import Heads
-from csm.engine.kernels.choice import Kernels, Setting, choose
+from csm.engine.kernels.choice import Setting, choose
 from csm.engine.kernels.draw import Sampler
+from csm.engine.kernels.operations import Kernels
 from csm.engine.linear import Linear, linear
 from csm.engine.norm import Norm
 from csm.engine.prompt import Prompt
@@ -130,13 +131,18 @@ class Model:
     Args:
         checkpoint: its tensors are moved here; only its configuration, tokenizer and codec are of
             use after that.
-        kernels: ``auto`` uses the kernels of a GPU where they work, ``off`` plain torch.
+        kernels: ``auto`` uses the kernels of a GPU where they work, ``off`` plain torch; or those
+            to use.
         int8_depth: hold the weights of the depth decoder's layers in 8 bits.
     """
 
     @torch.inference_mode()
     def __init__(
-        self, checkpoint: Checkpoint, *, kernels: Setting = "auto", int8_depth: bool = False
+        self,
+        checkpoint: Checkpoint,
+        *,
+        kernels: Setting | Kernels = "auto",
+        int8_depth: bool = False,
     ) -> None:
         config, tensors = checkpoint.config, checkpoint.tensors
         depth = config.depth_decoder_config
@@ -148,9 +154,7 @@ class Model:
         self.positions: int = config.max_position_embeddings
         self.backbone = Stack(config, tensors, "backbone_model.", self.positions)
         # A position for the backbone's state and one for each code but the last.
-        self.depth = Stack(
-            depth, tensors, "depth_decoder.model.", self.codebooks, int8=int8_depth
-        )
+        self.depth = Stack(depth, tensors, "depth_decoder.model.", self.codebooks, int8=int8_depth)
         self.text_embedding = tensors.pop("embed_text_tokens.weight")
         self.audio_embedding = tensors.pop(AUDIO_EMBEDDING)
         self.audio_offsets = torch.arange(self.codebooks, device=self.device) * config.vocab_size
@@ -170,7 +174,7 @@ class Model:
             linear(first),
             *map(linear, heads[:, :, : self.codes].transpose(1, 2).contiguous()),
         ]
-        self.kernels: Kernels = choose(kernels, self)
+        self.kernels = choose(kernels, self) if isinstance(kernels, str) else kernels
 
     def sampler(self, sampling: Sampling) -> Sampler:
         """What draws this model's codes."""

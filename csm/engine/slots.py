@@ -1,4 +1,4 @@
-"""What B slots are at, in tensors whose places never change, so that a captured graph finds them."""
+"""What B slots are at, in tensors whose places never change: a captured graph finds them there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Slots:
         depth_cache: the depth decoder's of one frame, ``[layers, B, 2, key heads, codebooks, D]``.
         inputs: what the next frame begins with, ``[B, hidden]``.
         state: what each slot is at; its rows are attributes here, too, int64 ``[B]`` each:
-            ``positions``, ``caps``, ``seeds``, ``held``, ``frames``, ``done``, ``ended``, ``sound``.
+            ``positions``, ``caps``, ``seeds``, ``held``, ``frames``, ``done``, ``ended`` and
+            ``sound``.
         report: what of it the host asks for.
         history: the codes of all finished frames, int16 ``[B, T + 1, codebooks]``.
         codes: of the frame last made, int64 ``[codebooks, B]``.

@@ -168,6 +168,8 @@ def _engine(settings: Settings) -> SpeechEngine:
         model=speech.model,
         device=speech.device,
         slots=speech.slots,
+        kernels=speech.kernels,
+        int8_depth=speech.int8_depth,
         sampling=Sampling(
             guard_end=speech.guard_end,
             end_zeros=speech.end_zeros,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,25 +34,13 @@ def disagreements(kernels: Kernels, model: Model, counts: tuple[int, ...] = SLOT
         model: whose weights and sizes they are tried with.
         counts: numbers of slots.
     """
-    wrong = []
     with torch.inference_mode():
-        for count in counts:
-            for name, agree in _trials(kernels, Plain("the twin"), model, count):
-                if not agree():
-                    wrong.append(f"{name} of {count} slots")
-    return wrong
-
-
-def _trials(
-    kernels: Kernels, plain: Plain, model: Model, count: int
-) -> Iterator[tuple[str, Callable[[], bool]]]:
-    for part, stack in (("backbone", model.backbone), ("depth decoder", model.depth)):
-        yield f"products ({part})", lambda stack=stack: _products(kernels, plain, stack, count)
-    yield "heads", lambda: _heads(kernels, plain, model, count)
-    yield "decode attention", lambda: _decode_attention(kernels, plain, model, count)
-    yield "depth attention", lambda: _depth_attention(kernels, plain, model, count)
-    yield "draws", lambda: _draws(kernels, plain, model, count)
-    yield "end of a frame", lambda: _finish(kernels, plain, model, count)
+        return [
+            f"{name} of {count} slots"
+            for count in counts
+            for name, agree in TRIALS.items()
+            if not agree(kernels, Plain("the twin"), model, count)
+        ]
 
 
 def close(one: Tensor, other: Tensor) -> bool:
@@ -68,7 +56,13 @@ def _random(model: Model, *shape: int) -> Tensor:
     return values.to(model.dtype)
 
 
-def _products(kernels: Kernels, plain: Plain, stack: Stack, count: int) -> bool:
+def _products(kernels: Kernels, plain: Plain, model: Model, count: int) -> bool:
+    return all(
+        _products_of(stack, kernels, plain, count) for stack in (model.backbone, model.depth)
+    )
+
+
+def _products_of(stack: Stack, kernels: Kernels, plain: Plain, count: int) -> bool:
     layer, agree = stack.layers[0], True
     generator = torch.Generator(stack.device).manual_seed(count)
     for weight, norm in (
@@ -89,9 +83,7 @@ def _products(kernels: Kernels, plain: Plain, stack: Stack, count: int) -> bool:
             made = kernels.gated_product(rows, weight, norm)
             agree &= close(made, plain.gated_product(rows, weight, norm))
         else:
-            agree &= close(
-                kernels.product(rows, weight, norm), plain.product(rows, weight, norm)
-            )
+            agree &= close(kernels.product(rows, weight, norm), plain.product(rows, weight, norm))
     return agree
 
 
@@ -129,9 +121,7 @@ def _depth_attention(kernels: Kernels, plain: Plain, model: Model, count: int) -
     for place in range(1, model.codebooks):
         rows = 2 * count if place == 1 else count
         projected = _random(model, rows, stack.heads.width)
-        one = kernels.depth_attention(
-            projected.clone(), stack.heads, stack.turns, caches[0], place
-        )
+        one = kernels.depth_attention(projected.clone(), stack.heads, stack.turns, caches[0], place)
         other = plain.depth_attention(projected, stack.heads, stack.turns, caches[1], place)
         agree &= close(one, other)
     return agree and close(*caches)
@@ -183,10 +173,21 @@ def _finish(kernels: Kernels, plain: Plain, model: Model, count: int) -> bool:
         # One slot ends, the other repeats itself.
         for _ in range(4):
             one.finish(slots, model.audio_embedding, Sampling(most_held=2))
-    one, other = both
+    made, twin = both
     return (
-        close(one.inputs, other.inputs)
-        and torch.equal(one.report, other.report)
-        and torch.equal(one.positions, other.positions)
-        and torch.equal(one.history, other.history)
+        close(made.inputs, twin.inputs)
+        and torch.equal(made.report, twin.report)
+        and torch.equal(made.positions, twin.positions)
+        and torch.equal(made.history, twin.history)
     )
+
+
+#: Names of operations and whether they agree: kernels, their twins, a model and a number of slots.
+TRIALS: dict[str, Callable[[Kernels, Plain, Model, int], bool]] = {
+    "products": _products,
+    "heads": _heads,
+    "decode attention": _decode_attention,
+    "depth attention": _depth_attention,
+    "draws": _draws,
+    "the end of a frame": _finish,
+}

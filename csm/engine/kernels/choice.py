@@ -13,8 +13,6 @@ from csm.engine.kernels.operations import Fused, Kernels, Plain
 if TYPE_CHECKING:
     from csm.engine.model import Model
 
-__all__ = ["Kernels", "Setting", "choose"]
-
 Setting = Literal["auto", "off"]
 
 
@@ -35,7 +33,7 @@ def choose(setting: Setting, model: Model) -> Kernels:
         return Plain(f"on {model.device.type}")
     if setting == "off":
         return Plain("speech.kernels is off")
-    if language.triton is None:
+    if not language.AVAILABLE:
         return Plain("triton is not installed")
     if torch.cuda.get_device_capability(model.device) < (8, 0):
         return Plain("kernels are for compute capability 8.0 and later")

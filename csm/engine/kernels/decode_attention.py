@@ -1,4 +1,4 @@
-"""The backbone's attention of one new position of each slot, over as much as that slot has behind it.
+"""The backbone's attention of one new position of each slot, over what that slot has behind it.
 
 Slots are of all lengths. Each reads its own and no more, so nothing of a slot's result depends on
 how far the others are, and a frame is one graph whatever the lengths.
@@ -58,7 +58,9 @@ def decode_attention(
             own = cache[slot]
             own[:, :, position] = keys_values[slot]
             out[slot] = F.scaled_dot_product_attention(
-                queries[slot, None], own[None, 0, :, : position + 1], own[None, 1, :, : position + 1]
+                queries[slot, None],
+                own[None, 0, :, : position + 1],
+                own[None, 1, :, : position + 1],
             )[0]
     return out.transpose(1, 2).reshape(slots, -1)
 

@@ -1,4 +1,4 @@
-"""The depth decoder's attention: RoPE of a position, its keys and values kept, and what it attends to.
+"""The depth decoder's attention: RoPE of a position, its keys and values kept, what is attended to.
 
 A frame is at most 32 positions, so a program holds all that its slot's key head has seen.
 """
@@ -34,9 +34,8 @@ def depth_attention(
     slots = len(cache)
     count = len(projected) // slots
     first = place + 1 - count
-    queries, keys_values = heads.turned(
-        projected, turns[first : place + 1].repeat_interleave(slots, 0) if count > 1 else turns[place]
-    )
+    by = turns[place] if count == 1 else turns[first : place + 1].repeat_interleave(slots, 0)
+    queries, keys_values = heads.turned(projected, by)
     if count == 1:
         cache[:, :, :, place] = keys_values
         queries, mask = queries.transpose(1, 2), None
@@ -62,7 +61,7 @@ def _turned(at, d, inside, cosine, sine):
     """A head's values, in float32, turned pair by pair and rounded to their own type."""
     here = tl.load(at + d, mask=inside, other=0.0).to(tl.float32)
     other = tl.load(at + (d ^ 1), mask=inside, other=0.0).to(tl.float32)
-    turned = here * cosine + tl.where(d & 1, other, -other) * sine
+    turned = here * cosine + tl.where((d & 1) == 1, other, -other) * sine
     return turned.to(at.dtype.element_ty).to(tl.float32)
 
 
@@ -103,9 +102,7 @@ def depth_attention_kernel(
     if FIRST:
         row = slots + b
     start = projected + row * width + h * D
-    q = _turned(
-        start + g[:, None] * (KH * D), d[None], heads, cosine[None], sine[None]
-    )
+    q = _turned(start + g[:, None] * (KH * D), d[None], heads, cosine[None], sine[None])
     k = _turned(start + G * KH * D, d, inside, cosine, sine)
     v = tl.load(start + (G + 1) * KH * D + d, mask=inside, other=0.0)
     keys = cache + (b * 2 * KH + h) * (PLACES * D)

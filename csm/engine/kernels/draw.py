@@ -186,7 +186,7 @@ def draw_kernel(
         order = ((u ^ ((u >> 31) & 0x7FFFFFFF)) >> (32 - BITS)).to(tl.int64)
         least = tl.full((), -(1 << (BITS - 1)), tl.int64)
         for digit in tl.static_range(BITS // 2):
-            step: tl.constexpr = 1 << (BITS - 2 - 2 * digit)
+            step = tl.full((), 1 << (BITS - 2 - 2 * digit), tl.int64)
             reached = (order >= least + step).to(tl.int64)
             reached += (order >= least + 2 * step).to(tl.int64) << 21
             reached += (order >= least + 3 * step).to(tl.int64) << 42
@@ -250,9 +250,7 @@ class FusedSampler(Sampler):
     def end(self) -> None:
         """Nothing is left to do: the draws say where a logit is no number."""
 
-    def _launch(
-        self, logits: Tensor, codebook: int, out: Tensor, table: Any, rows: Any
-    ) -> None:
+    def _launch(self, logits: Tensor, codebook: int, out: Tensor, table: Any, rows: Any) -> None:
         sampling = self.sampling
         hidden = 1 if table is None else table.shape[1]
         language.launch(

@@ -21,6 +21,7 @@ except ImportError:
     triton = tl = libdevice = gdc_launch_dependents = gdc_wait = None
 
 __all__ = [
+    "AVAILABLE",
     "INTERPRETED",
     "Target",
     "block",
@@ -33,6 +34,8 @@ __all__ = [
     "tl",
 ]
 
+#: Whether Triton is installed.
+AVAILABLE = triton is not None
 #: Whether kernels run in Triton's interpreter, which needs no GPU: ``TRITON_INTERPRET=1``.
 INTERPRETED = triton is not None and bool(triton.knobs.runtime.interpret)
 #: Streaming multiprocessors of an H100, for what is planned without a device.

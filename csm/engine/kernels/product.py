@@ -32,6 +32,9 @@ from csm.engine.norm import Norm
 AHEAD = 65_536
 #: A program of a split product gets no fewer columns.
 LEAST_COLUMNS = 512
+#: Bytes that a program loads while it computes: a processor of an H100 must have 20 kB under way to
+#: keep its share of the memory busy.
+UNDER_WAY = 73_728
 #: Rows that a program multiplies at once, at most.
 MOST_ROWS = 64
 
@@ -89,7 +92,9 @@ class Plan:
     stages: int
 
 
-def plan(count: int, outputs: int, columns: int, processors: int, *, split: bool) -> Plan:
+def plan(
+    count: int, outputs: int, columns: int, processors: int, *, gated: bool, split: bool, size: int
+) -> Plan:
     """About a program for each processor, of as many outputs as that leaves it.
 
     Args:
@@ -97,7 +102,9 @@ def plan(count: int, outputs: int, columns: int, processors: int, *, split: bool
         outputs: of the weight; half of its rows where it is gated.
         columns: of the weight.
         processors: of the GPU.
+        gated: whether each output takes two rows of the weight.
         split: whether columns may be split.
+        size: bytes of a value of the rows.
     """
     rows = min(MOST_ROWS, language.block(count, 16))
     if split:
@@ -114,7 +121,9 @@ def plan(count: int, outputs: int, columns: int, processors: int, *, split: bool
         wide, splits = 64, 1
         while wide > 16 and -(-outputs // wide) < 0.6 * processors:
             wide //= 2
-    return Plan(rows, wide, 64 if wide == 64 else 128, splits, 4 if wide < 64 else 3)
+    at_once = min((64 if wide == 64 else 128) * 2 // size, language.block(columns // splits, 16))
+    stage = (rows + wide * (1 + gated)) * at_once * size
+    return Plan(rows, wide, at_once, splits, max(2, min(6, UNDER_WAY // stage)))
 
 
 @jit
@@ -282,7 +291,15 @@ def _launch(
 ) -> None:
     count, columns = rows.shape
     outputs = total.shape[1]
-    cut = plan(count, outputs, columns, target.processors, split=add)
+    cut = plan(
+        count,
+        outputs,
+        columns,
+        target.processors,
+        gated=gated,
+        split=add,
+        size=rows.element_size(),
+    )
     row_bytes = columns // cut.splits * weight.weight.element_size()
     lines = min(row_bytes, AHEAD // (cut.outputs * (1 + gated))) // 128
     blocks = -(-outputs // cut.outputs), -(-count // cut.rows)
@@ -306,9 +323,7 @@ def _launch(
         K=columns,
         BM=cut.rows,
         BN=cut.outputs,
-        BK=min(
-            2 * cut.columns // rows.element_size(), language.block(columns // cut.splits, 16)
-        ),
+        BK=cut.columns,
         SPLITS=cut.splits,
         NORM=norm is not None,
         GATED=gated,

@@ -92,6 +92,7 @@ class Speech(Section):
     seconds_per_character: Annotated[float, Field(ge=0.01, le=1)] = PACE
     cap_factor: Annotated[float, Field(ge=0.5)] = 1.6
     cap_seconds: Annotated[float, Field(ge=0, le=60)] = 1
+    most_held: Annotated[int, Field(ge=0, le=2000)] = 15
 
 
 class Voice(Section):

@@ -77,7 +77,7 @@ def test_the_command(tiny: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["checkpoint"] == str(tiny) and found["dtype"] == "float32"
+    assert found["checkpoint"] == str(tiny) and found["dtype"] == "bfloat16"
     assert [row["slots"] for row in found["rows"]] == [1, 2]
     assert found["bandwidth_gb_s"] > 0.1
 

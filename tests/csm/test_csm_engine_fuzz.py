@@ -128,13 +128,13 @@ def test_hundreds_of_segments_leave_nothing_behind(engine: Engine) -> None:
         return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
 
     counts = []
-    for round_ in range(3):
+    for round_ in range(4):
         for book in range(3):
             for number, _ in enumerate(
-                engine.speak(["No."] * 20, seed=book, voice=Voice("N.", some[book % 3].codes))
+                engine.speak(["No."] * 15, seed=book, voice=Voice("N.", some[book % 3].codes))
             ):
-                assert number < 20
-        if round_:
+                assert number < 15
+        if round_ >= 2:
             counts.append(tensors())
     # A few voices' keys and values are kept, and no more of them than there are.
     assert counts[1] <= counts[0]

@@ -218,7 +218,7 @@ def test_no_memory_for_a_single_slot_fails_everybody(
 
 
 def test_no_memory_for_the_model(endless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: object) -> None:
+    def never(*_: object, **__: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(Model, "__init__", never)

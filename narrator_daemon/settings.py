@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
@@ -154,6 +155,22 @@ class Watermark(Section):
         return list(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
 
+class Credentials(Section):
+    """Who signs for narrations: content credentials by the C2PA standard."""
+
+    certificate: Path | None = None
+    private_key: Path | None = None
+    sign_command: tuple[str, ...] = ()
+    time_stamp_authority: str | None = None
+    producer: Annotated[str, Field(max_length=200)] = ""
+
+    @field_validator("sign_command", mode="before")
+    @classmethod
+    def _sign_command(cls, value: object) -> object:
+        # In the environment a command is written as in a shell.
+        return shlex.split(value) if isinstance(value, str) else value
+
+
 class Mastering(Section):
     """The sound of the whole narration."""
 
@@ -226,7 +243,7 @@ class Daemon(Section):
     worker_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] = Field(
         default_factory=_default_worker_id
     )
-    books_at_once: Annotated[int, Field(ge=1, le=64)] = 2
+    books_at_once: Annotated[int, Field(ge=0, le=64)] = 0
     grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
     stuck_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300
     state_dir: Path = Field(default_factory=default_state_dir)
@@ -261,6 +278,7 @@ class Settings(Section):
     voice: Voice = Voice()
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
+    credentials: Credentials = Credentials()
     mastering: Mastering = Mastering()
     kept: Kept = Field(default_factory=Kept)
     storage: Storage = Storage()

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from tenacity import (
@@ -29,6 +29,7 @@ from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import GiveBack, Outcome, Publication, Rejection, Retry
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms, seconds_since
+from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio
@@ -92,6 +93,7 @@ class JobContext:
         settings: all of them.
         engine: loaded.
         key: the watermark key.
+        credentials: puts into a finished file what it says of itself.
         allot: gives a book's watermark index.
         store: where audio goes.
         kept: the finished segments of narrations that are not published yet.
@@ -108,6 +110,7 @@ class JobContext:
     settings: Settings
     engine: SpeechEngine
     key: bytes = field(repr=False)
+    credentials: FileCredentials
     allot: Callable[[str], int]
     store: AudioStore
     kept: KeptSegments
@@ -249,9 +252,10 @@ class Job:
 
     def _narrate(self, wav: BinaryIO) -> Narration:
         context, settings = self._context, self._context.settings
+        index = context.allot(self.work.book_id)
         mark = Mark(
             context.key,
-            context.allot(self.work.book_id),
+            index,
             settings.watermark.strength_db,
             settings.watermark.self_check,
         )
@@ -269,9 +273,19 @@ class Job:
             on_progress=self._show_progress,
             stopped=lambda: self.work.stopped is not None,
         )
+        started = context.clock()
+        size = context.credentials.add(
+            wav,
+            book_id=self.work.book_id,
+            index=index,
+            claim=self.work.token,
+            take=self.work.claim.take,
+            input_hash=self.work.claim.input_hash,
+        )
+        narration.facts["secondsByStep"]["credentials"] = round(context.clock() - started, 3)
         self._facts = {**narration.facts, "audioSeconds": narration.duration_seconds}
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])
-        return narration
+        return replace(narration, size=size)
 
     def _upload(self, wav: BinaryIO, narration: Narration) -> StoredAudio:
         store = self._context.store

@@ -19,6 +19,9 @@ from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms
+from narrator_daemon.credentials import signer as signers
+from narrator_daemon.credentials.errors import CannotSign
+from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.daemon import job as jobs
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.job import Job, JobContext, backoff_ms
@@ -80,6 +83,7 @@ class Desk:
             self.settings,
             self.engine,
             DEMO_KEY,
+            FileCredentials(signers.throwaway(), self.settings),
             lambda _book_id: 1,
             store,
             KeptSegments(self.settings.kept),
@@ -491,3 +495,20 @@ class TestProgress:
         del desk.book["narrativeAudioProgress"]
         desk.claims.show_progress(work, 0.5)
         assert "narrativeAudioProgress" not in desk.book
+
+
+def test_a_signer_that_fails_costs_the_book_no_attempt(desk: Desk) -> None:
+    leaf = signers.throwaway()
+
+    def fails(_data: bytes) -> bytes:
+        raise CannotSign("the key service does not answer")
+
+    credentials = FileCredentials(replace(leaf, key=fails), desk.settings)
+    desk.context = replace(desk.context, credentials=credentials)
+    ending = desk.run()
+    assert ending.outcome == "given_back"
+    assert [error.dependency for error in desk.reported] == ["credentials"]
+    assert desk.book["narrativeAudioStatus"] == "requested"
+    assert desk.store.objects_by_path == {}
+    with pytest.raises(CannotSign):
+        credentials.check()

@@ -14,9 +14,7 @@ import yaml
 
 from narrator_daemon import settings
 from narrator_daemon.claims.ending import Ending
-from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.daemon.metrics import Metrics
-from narrator_daemon.daemon.tally import Tally
 from narrator_daemon.firebase.subscription import StreamState
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.speech import Slots
@@ -70,7 +68,7 @@ def metrics(seen: Condition) -> Metrics:
     counts: Any = _Counts()
     engine: Any = _Engine()
     return Metrics(
-        settings.Metrics(), lambda: seen, 2, engine, counts, counts, ("database", "storage")
+        settings.Metrics(), lambda: seen, lambda: 2, engine, counts, counts, ("database", "storage")
     )
 
 
@@ -173,20 +171,3 @@ def test_names_are_of_the_ecosystem() -> None:
         assert re.fullmatch(r"(narrator|process)_[a-z_]+", family.name)
         if family.type == "counter":
             assert all(sample.name.endswith("_total") for sample in family.samples)
-
-
-def test_rates_are_of_the_last_hour() -> None:
-    now = 0.0
-    tally = Tally(clock=lambda: now)
-    tally.add(published(30.0))
-    now = 600.0
-    tally.add(Ending("b", "failed", failure=Failure(ErrorCode.NO_TEXT, "No text.")))
-    tally.add(Ending("b", "given_back"))
-    assert tally.as_record() == {"seconds": 600, "books": 1, "failed": 1, "audioSeconds": 30.0}
-    now = 3700.0
-    assert tally.as_record() == {"seconds": 3600, "books": 0, "failed": 1, "audioSeconds": 0}
-    for second in range(3700, 11_000):
-        now = float(second)
-        tally.add(published(1.0))
-    assert tally.as_record()["books"] == pytest.approx(3600, abs=60)
-    assert len(tally._steps) <= 61

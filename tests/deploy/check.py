@@ -1,4 +1,4 @@
-"""Checks with tools of the system: systemd-analyze on the units, kubectl on the manifests.
+"""Checks with other tools: systemd-analyze on the units, kubectl on the manifests, and workflows.
 
 make deploy-check
 """
@@ -66,8 +66,38 @@ def check_kustomization(folder: Path) -> list[str]:
     return wrong
 
 
+#: What is looked at by schemas that check-jsonschema carries.
+SCHEMAS = {
+    "github-workflows": ".github/workflows/*.yml",
+    "dependabot": ".github/dependabot.yml",
+    "github-issue-forms": ".github/ISSUE_TEMPLATE/[!c]*.yml",
+    "github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
+    "compose-spec": "compose.yaml",
+}
+
+
+def check_github() -> list[str]:
+    """What is wrong with the files for GitHub: their shape, and what zizmor calls unsafe."""
+    tools = Path(sys.executable).parent
+    commands: list[list[str | Path]] = [
+        [tools / "zizmor", "--offline", "--quiet", ROOT / ".github"],
+        [tools / "pre-commit", "validate-config", ROOT / ".pre-commit-config.yaml"],
+    ]
+    for schema, pattern in SCHEMAS.items():
+        files = sorted(ROOT.glob(pattern))
+        checker = [tools / "check-jsonschema", "--builtin-schema", f"vendor.{schema}"]
+        commands.append([*checker, *files])
+    wrong = []
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            wrong.append(done.stdout + done.stderr)
+    print(f"GitHub: {len(commands)} checks")
+    return wrong
+
+
 def main() -> int:
-    wrong: list[str] = []
+    wrong = check_github()
     units = sorted((ROOT / "deploy/systemd").glob("*.service"))
     with tempfile.TemporaryDirectory() as folder:
         for unit in units:
@@ -76,7 +106,8 @@ def main() -> int:
     for kustomization in folders:
         wrong += check_kustomization(kustomization)
     print(*wrong, sep="\n")
-    print(f"{len(units) + len(folders) - len(wrong)} passed, {len(wrong)} failed")
+    checks = len(units) + len(folders) + len(SCHEMAS) + 2
+    print(f"{checks - len(wrong)} passed, {len(wrong)} failed")
     return 1 if wrong else 0
 
 

@@ -22,6 +22,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         build_page.build()
 
+# Kernels run without a GPU in Triton's interpreter. Triton looks when it is first imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 
 @pytest.fixture(autouse=True)
 def configured_for_one_test_only() -> Iterator[None]:

@@ -13,7 +13,6 @@ import structlog
 from narrator_daemon.emulator import LocalFirebase
 from tests.actors import Daemon, Frontend
 
-
 # Kernels run without a GPU in Triton's interpreter. Triton looks when it is first imported.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 

@@ -22,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         build_page.build()
 
+
 # Kernels run without a GPU in Triton's interpreter. Triton looks when it is first imported.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 

@@ -86,7 +86,7 @@ $(DEPLOY_TOOLS)/.ready: tools/get_deploy_tools.sh tests/deploy/tools.txt tests/d
 # leads nowhere, or a page would ask the network for anything.
 docs: $(READY)
 	$(COG) --check docs/*.md docs/*/*.md
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python tools/check_site.py build/site
 
 # The tables of the documentation that follow from the program.

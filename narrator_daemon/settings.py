@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from csm.audio import PACE
 from narrator_daemon.paths import default as default_state_dir
 
 
@@ -84,12 +85,15 @@ class Speech(Section):
     model: Annotated[str, Field(min_length=1)] = "sesame/csm-1b"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     slots: Annotated[int, Field(ge=0, le=512)] = 0
+    kernels: Literal["auto", "off"] = "auto"
+    int8_depth: bool = False
     guard_end: bool = True
     end_zeros: Annotated[int, Field(ge=1, le=32)] = 32
     first_end: Annotated[int, Field(ge=1, le=1000)] = 4
-    seconds_per_character: Annotated[float, Field(ge=0.01, le=1)] = 0.07
+    seconds_per_character: Annotated[float, Field(ge=0.01, le=1)] = PACE
     cap_factor: Annotated[float, Field(ge=0.5)] = 1.6
     cap_seconds: Annotated[float, Field(ge=0, le=60)] = 1
+    most_held: Annotated[int, Field(ge=0, le=2000)] = 15
 
 
 class Voice(Section):
@@ -239,7 +243,7 @@ class Daemon(Section):
     worker_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] = Field(
         default_factory=_default_worker_id
     )
-    books_at_once: Annotated[int, Field(ge=1, le=64)] = 2
+    books_at_once: Annotated[int, Field(ge=0, le=64)] = 0
     grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
     stuck_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300
     state_dir: Path = Field(default_factory=default_state_dir)

@@ -1,7 +1,7 @@
 """Judging takes and drawing them again: from a stream of takes to one that is fit to be heard.
 
     from csm.takes import drawing
-    judge = drawing.Judge(pace=0.07)
+    judge = drawing.Judge(pace=csm.audio.PACE)
     for kept in drawing.well_spoken(draw, segments, seed=7, judge=judge):
         print(kept.take.index, kept.verdict.passed, kept.draws)
 

@@ -1,7 +1,8 @@
 """Is a spoken segment fit to be heard? A verdict on its sound, its codes and, if asked, its words.
 
+from csm.audio import PACE
 from csm.takes.judging import Judge
-verdict = Judge(pace=0.07)("Call me Ishmael.", take.samples, codes=take.codes, ended=take.ended)
+verdict = Judge(pace=PACE)("Call me Ishmael.", take.samples, codes=take.codes, ended=take.ended)
 print(verdict.passed, verdict.faults, verdict.scores)
 """
 
@@ -15,14 +16,10 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csm.audio import SAMPLE_RATE
+from csm.audio import CODE_FRAME_SECONDS, SAMPLE_RATE
 from csm.takes import measures
 from csm.takes.wording import divergence
 
-#: Seconds a character of English takes when it is narrated, spaces included.
-PACE = 0.07
-#: Frames of codes a second (Mimi).
-_FRAME_RATE = 12.5
 #: Seconds beside the pace that a segment may be longer by (pauses, letters read one by one) and
 #: shorter by.
 _LONGER_SECONDS, _SHORTER_SECONDS = 1.0, 0.5
@@ -226,4 +223,4 @@ def longest_repeat(text: str) -> int:
 def _repeated_seconds(samples: NDArray[np.float32], codes: ArrayLike | None) -> float:
     if codes is None:
         return measures.said_again_seconds(samples, SAMPLE_RATE)
-    return measures.repeated_codes(np.asarray(codes, dtype=np.int64)) / _FRAME_RATE
+    return measures.repeated_codes(np.asarray(codes, dtype=np.int64)) * CODE_FRAME_SECONDS

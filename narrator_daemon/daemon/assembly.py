@@ -48,6 +48,7 @@ from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine
+from narrator_daemon.speech.feeding import books_at_once
 
 #: Seconds between sweeps, and after one that went wrong.
 _SWEEP_SECONDS, _SWEEP_AGAIN_SECONDS = 3600.0, 300.0
@@ -121,7 +122,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
 
     # One job a book.
     stopping = threading.Event()
-    in_work = InWork(daemon.books_at_once)
+    in_work = InWork(lambda: books_at_once(daemon.books_at_once, engine))
     context = JobContext(
         settings,
         engine,
@@ -207,7 +208,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         metrics = Metrics(
             settings.metrics,
             lambda: gauges.read("stopping" if stopping.is_set() else "running"),
-            in_work.capacity,
+            lambda: in_work.capacity,
             engine,
             store,
             renewer,

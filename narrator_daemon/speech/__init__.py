@@ -168,6 +168,8 @@ def _engine(settings: Settings) -> SpeechEngine:
         model=speech.model,
         device=speech.device,
         slots=speech.slots,
+        kernels=speech.kernels,
+        int8_depth=speech.int8_depth,
         sampling=Sampling(
             guard_end=speech.guard_end,
             end_zeros=speech.end_zeros,
@@ -175,6 +177,7 @@ def _engine(settings: Settings) -> SpeechEngine:
             seconds_per_character=speech.seconds_per_character,
             cap_factor=speech.cap_factor,
             cap_seconds=speech.cap_seconds,
+            most_held=speech.most_held,
         ),
         voice_reference=settings.voice.reference,
         voice_transcript=settings.voice.transcript,

@@ -69,7 +69,11 @@ class JudgedSpeech:
             try:
                 self._recogniser.load()
             except CsmError as error:
-                raise SpeechError("engine_error", str(error)) from error
+                raise SpeechError(
+                    "engine_error",
+                    f"{error}; the settings are takes.recognise (with the extra recognise, pip "
+                    "install 'narrator-daemon[recognise]') and takes.recogniser",
+                ) from error
         self._engine.load()
 
     def speak(

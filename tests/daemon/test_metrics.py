@@ -64,7 +64,7 @@ def metrics(seen: Condition) -> Metrics:
     counts: Any = _Counts()
     engine: Any = _Engine()
     return Metrics(
-        settings.Metrics(), lambda: seen, 2, engine, counts, counts, ("database", "storage")
+        settings.Metrics(), lambda: seen, lambda: 2, engine, counts, counts, ("database", "storage")
     )
 
 

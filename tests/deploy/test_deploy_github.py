@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.deploy
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
 
 #: By schemas that check-jsonschema carries.

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from csm.audio import PACE
 from narrator_daemon import speech
 from narrator_daemon.commands.doctor.check import (
     LONG_LIMIT_SECONDS,
@@ -24,6 +25,7 @@ from narrator_daemon.health.ask import NO_DAEMON, ask
 from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.marks import keys
 from narrator_daemon.settings import Settings
+from narrator_daemon.speech.feeding import most_books_at_once
 
 #: Free bytes that the state and the audio on its way take at most, and that a checkpoint takes.
 _LEAST_FREE, _CHECKPOINT_BYTES = 200_000_000, 8_000_000_000
@@ -31,8 +33,8 @@ _LEAST_FREE, _CHECKPOINT_BYTES = 200_000_000, 8_000_000_000
 #: Days before its end that a certificate is spoken of.
 _EXPIRES_SOON_DAYS = 30
 
-#: Bytes on the disk for each character of a narration in work: 0.07 s of segments and of the file.
-_BYTES_A_CHARACTER = 0.07 * (96_000 + 48_000)
+#: Bytes on the disk for each character of a narration in work: of segments and of the file.
+_BYTES_A_CHARACTER = PACE * (96_000 + 48_000)
 
 
 def examine(settings: Settings) -> Iterator[Check]:
@@ -135,7 +137,8 @@ def _kept(settings: Settings) -> Found:
             "kept.folder to a folder that can"
         )
     free = shutil.disk_usage(folder).free
-    need = settings.limits.max_characters * _BYTES_A_CHARACTER * settings.daemon.books_at_once
+    books = most_books_at_once(settings)
+    need = settings.limits.max_characters * _BYTES_A_CHARACTER * books
     if free < need:
         return warned(
             f"{_gigabytes(free)} free under {folder}, and the longest texts that the limits allow "
@@ -244,5 +247,5 @@ def _recogniser(settings: Settings) -> Found:
     try:
         Recogniser(settings.takes.recogniser).load()
     except CsmError as error:
-        return failed(str(error))
+        return failed(f"{error}; the settings are takes.recognise and takes.recogniser")
     return passed("it can listen to the takes")

@@ -9,17 +9,24 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from csm.text import (
+    Break,
+    Delivery,
     NothingToSpeak,
-    Segment,
-    date_rules,
+    abbreviation_rules,
+    address_rules,
+    code_rules,
+    headings,
     latin_share,
+    math_rules,
     normalise,
     number_rules,
     roman_numerals,
+    scripture_rules,
     segment,
-    word_rules,
+    symbol_rules,
 )
 from csm.text.rules import Rule
+from csm.text.traced import Traced
 
 TABLE = Path(__file__).parents[1] / "data" / "normalisation.tsv"
 
@@ -50,13 +57,15 @@ class Case(NamedTuple):
     written: str
     spoken: str
     known: bool
+    held_out: bool
 
 
 def table() -> list[Case]:
     cases = []
     for line in TABLE.read_text(encoding="utf-8").splitlines()[1:]:
-        kind, written, spoken, *known = line.replace("\\n", "\n").split("\t")
-        cases.append(Case(kind, written, spoken, known == ["missed"]))
+        fields = line.replace("\\n", "\n").split("\t")
+        kind, written, spoken, known, held_out = fields + [""] * (5 - len(fields))
+        cases.append(Case(kind, written, spoken, known == "missed", held_out == "held-out"))
     return cases
 
 
@@ -73,10 +82,13 @@ def spoken(text: str) -> str:
 
 def test_the_table_is_large_and_nearly_all_of_it_is_right() -> None:
     cases = table()
-    assert len(cases) >= 150
-    assert len({case.kind for case in cases}) >= 20
+    assert len(cases) >= 600
+    assert len({case.kind for case in cases}) >= 30
     assert len({case.written for case in cases}) == len(cases)
-    assert sum(not case.known for case in cases) / len(cases) >= 0.97
+    tuned = [case for case in cases if not case.held_out]
+    assert sum(not case.known for case in tuned) / len(tuned) >= 0.97
+    # What no rule was tuned on.
+    assert sum(case.held_out for case in cases) / len(cases) >= 0.2
 
 
 def test_exactly_the_known_cases_of_the_table_are_missed() -> None:
@@ -127,7 +139,7 @@ def test_special_tokens_of_the_model_are_plain_words(token: str) -> None:
 
 def test_a_speaker_tag_cannot_be_imitated() -> None:
     assert normalise("[1]Hello.") == "Hello."
-    assert normalise("[a] Hello.") == "a, Hello."
+    assert normalise("[a] Hello.") == "a Hello."
 
 
 def test_absurdly_long_words_are_split() -> None:
@@ -150,11 +162,19 @@ def test_segments_keep_every_word_and_every_limit(text: str, limit: int) -> None
     assert words(" ".join(part.text for part in parts)) == words(normalise(text))
     for part in parts:
         assert len(part.text) <= limit
-        assert re.search(r"[.!?][\"']*\Z", part.text)
+        goes_on = part.follows is Break.CLAUSE
+        assert re.search(r"[.!?,;:][\"']*\Z" if goes_on else r"[.!?][\"']*\Z", part.text)
         assert any(character.isalnum() for character in part.text)
     if len(parts) > 1:
         assert min(len(part.text) for part in parts) >= 20
-    assert [part.pause_seconds > 0 for part in parts] == [True] * (len(parts) - 1) + [False]
+    assert [part.follows is Break.END for part in parts] == [False] * (len(parts) - 1) + [True]
+    sentences = [sentence for part in parts for sentence in part.sentences]
+    assert sentences[0].start >= 0
+    assert sentences[-1].end <= len(text)
+    for one, two in itertools.pairwise(sentences):
+        assert one.start <= one.end
+        assert one.start <= two.start
+        assert one.end <= two.end
 
 
 @settings(deadline=None, max_examples=50)
@@ -168,7 +188,7 @@ def test_prose_is_packed(paragraphs: list[list[int]]) -> None:
     assert max(len(part.text) for part in parts) <= 300
     # Two neighbours of one paragraph are never both short enough to have shared a segment.
     for first, second in itertools.pairwise(parts):
-        if first.pause_seconds == 0.35:
+        if first.follows is Break.SENTENCE:
             assert (
                 len(first.text) >= 120
                 or len(first.text) + 1 + len(second.text) > 300
@@ -179,14 +199,15 @@ def test_prose_is_packed(paragraphs: list[list[int]]) -> None:
 def test_pauses_tell_sentences_from_paragraphs() -> None:
     sentence = "It was a long and weary road that wound down from the hills to the sea in the west."
     parts = segment(f"{sentence} {sentence} {sentence}\n\n{sentence}")
-    assert [part.pause_seconds for part in parts] == [0.35, 0.9, 0.0]
+    assert [part.follows for part in parts] == [Break.SENTENCE, Break.PARAGRAPH, Break.END]
 
 
 def test_a_sentence_that_is_too_long_is_cut_at_a_clause() -> None:
     clause = "and then he went on to the next of the houses,"
     parts = segment(" ".join([clause] * 12))
-    assert all(part.text.endswith("houses.") for part in parts)
-    assert [part.pause_seconds for part in parts[:-1]] == [0.2] * (len(parts) - 1)
+    assert all(part.text.endswith("houses,") for part in parts[:-1])
+    assert parts[-1].text.endswith("houses.")
+    assert all(part.follows is Break.CLAUSE for part in parts[:-1])
 
 
 @pytest.mark.parametrize(
@@ -212,9 +233,9 @@ def test_a_heading_is_joined_to_what_follows() -> None:
 
 
 def test_a_short_text_is_one_segment() -> None:
-    assert segment("No.") == [Segment("No.", 0.0)]
-    assert segment("seven") == [Segment("seven.", 0.0)]
-    assert segment("“Why?”") == [Segment('"Why?"', 0.0)]
+    assert [part.text for part in segment("No.")] == ["No."]
+    assert [part.text for part in segment("seven")] == ["seven."]
+    assert [part.text for part in segment("“Why?”")] == ['"Why?"']
 
 
 @pytest.mark.parametrize(
@@ -332,7 +353,16 @@ def test_prose_is_normalised_fast() -> None:
 
 
 def every_rule() -> list[Rule]:
-    rooms = (word_rules, number_rules, date_rules, roman_numerals)
+    rooms = (
+        abbreviation_rules,
+        address_rules,
+        code_rules,
+        number_rules,
+        math_rules,
+        roman_numerals,
+        scripture_rules,
+        symbol_rules,
+    )
     tables = [value for room in rooms for value in vars(room).values() if isinstance(value, tuple)]
     return [rule for table in tables for rule in table if isinstance(rule, Rule)]
 

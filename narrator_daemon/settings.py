@@ -150,6 +150,22 @@ class Watermark(Section):
         return list(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
 
+_Pause = Annotated[float, Field(ge=0.12, le=10)]
+
+
+class Pauses(Section):
+    """Seconds of silence between two sounds, by what comes next. ``csm.text.Pauses`` has them."""
+
+    clause: _Pause = 0.25
+    sentence: _Pause = 0.45
+    turn: _Pause = 0.5
+    list_item: _Pause = 0.6
+    paragraph: _Pause = 0.9
+    heading: _Pause = 1.2
+    scene: _Pause = 1.75
+    chapter: _Pause = 2.75
+
+
 class Mastering(Section):
     """The sound of the whole narration."""
 
@@ -257,6 +273,7 @@ class Settings(Section):
     voice: Voice = Voice()
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
+    pauses: Pauses = Pauses()
     mastering: Mastering = Mastering()
     kept: Kept = Field(default_factory=Kept)
     storage: Storage = Storage()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from csm.text.characters import latin_share
 from csm.text.normalise import normalise, spoken_blocks
+from csm.text.pauses import Pauses
 from csm.text.segments import Break, Delivery, Heading, Segment, Sentence, headings, pack
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Delivery",
     "Heading",
     "NothingToSpeak",
+    "Pauses",
     "Segment",
     "Sentence",
     "headings",

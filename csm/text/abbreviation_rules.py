@@ -8,7 +8,6 @@ from string import ascii_uppercase
 from csm.text.rules import (
     Rule,
     apply,
-    apply_near_digits,
     closing_dot,
     closing_dot_before_opener,
     opens_sentence,
@@ -372,7 +371,8 @@ _RULES_WITHOUT_STOPS = (
 )
 
 
-_NUMBERED = (Rule(re.compile(rf"\b({_BARE_LABELS}) ?(?=[0-9])"), _label),)
+#: Labels without a stop, for ``number_rules``.
+LABEL_RULES = (Rule(re.compile(rf"\b({_BARE_LABELS}) ?(?=[0-9])"), _label),)
 
 
 def _has_abbreviation(text: str) -> bool:
@@ -391,4 +391,4 @@ def speak_abbreviations(text: Traced) -> Traced:
     """Titles, initials and abbreviations in words."""
     if _has_abbreviation(text.text):
         text = apply(_RULES_WITH_STOPS, text)
-    return apply_near_digits(_NUMBERED, apply(_RULES_WITHOUT_STOPS, text))
+    return apply(_RULES_WITHOUT_STOPS, text)

@@ -53,6 +53,10 @@ def _address(match: re.Match[str]) -> str:
     return " ".join(words.split()) + tail
 
 
+def _ending(match: re.Match[str]) -> str:
+    return f"dot {match[1]}"
+
+
 def _spelled(code: str) -> str:
     """``3xYz`` character by character; runs of small letters stay together as the words they are."""
     return " ".join(digits(part) if part.isdigit() else part for part in _CHUNK.findall(code))
@@ -75,6 +79,8 @@ _RULES = (
         _address,
     ),
     Rule(re.compile(rf"(?<![\w.-])[\w-]{{1,60}}\.(?:{_FILES})\b(?!\.\w)"), _address),
+    # "put the dot in .com"
+    Rule(re.compile(rf"(?<![^ (\"'])\.(com|org|net|{_FILES})\b(?![.\w])"), _ending, (".",)),
 )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from csm.text.rules import END, Rule, apply_near_digits
+from csm.text.rules import END, Rule
 from csm.text.spoken_numbers import cardinal, digits, whole
-from csm.text.traced import Traced
 
 _GROUPS = re.compile(r"[0-9]+")
 _LETTERS_OR_DIGITS = re.compile(r"[A-Za-z]|[0-9]+")
@@ -106,7 +105,7 @@ def _aircraft(match: re.Match[str]) -> str:
     return " ".join(filter(None, (maker, letter, whole(hundreds), spoken)))
 
 
-_RULES = tuple(
+CODE_RULES = tuple(
     Rule(re.compile(pattern), spoken, needs)
     for pattern, spoken, needs in (
         # ISBN 978-0-306-40615-7
@@ -186,7 +185,7 @@ _RULES = tuple(
             ("-",),
         ),
         (
-            rf"(?<![\w-]){_ELEMENT}[2-9]?(?:{_ELEMENT}[2-9]?){{0,4}}(?<=[2-9])(?!\w)",
+            rf"(?<![\w-])(?![A-Z]{{3}}){_ELEMENT}[2-9]?(?:{_ELEMENT}[2-9]?){{0,4}}(?<=[2-9])(?!\w)",
             _formula,
             (),
         ),
@@ -198,8 +197,3 @@ _RULES = tuple(
         ),
     )
 )
-
-
-def speak_codes(text: Traced) -> Traced:
-    """Numbers that are no quantities, in digits."""
-    return apply_near_digits(_RULES, text)

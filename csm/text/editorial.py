@@ -110,6 +110,14 @@ _AFTER_NAMES_OF_LETTERS = frozenset(
         *("wave waves points value values rated shaped plan day band movie movies gang".split()),
     )
 )
+#: What a word can go on with after its first letter: "T he", but not "C shell" or "X windows".
+_SECOND_LETTERS = {
+    **{"B": "aeioulry", "C": "aeioulryhz", "D": "aeiourwyh", "F": "aeioulry", "G": "aeioulrhny"},
+    **{"H": "aeiouy", "J": "aeiou", "K": "aeioulrnhy", "L": "aeiouyl", "M": "aeiouyr", "N": "aeiouy"},
+    **{"P": "aeioulrhsny", "Q": "u", "R": "aeiouhy", "S": "aeioucehklmnpqtuwy", "T": "aeiouhrwy"},
+    **{"U": "gklmnprst", "V": "aeiouy", "W": "aeiouhry", "X": "ae", "Y": "aeiou", "Z": "aeiou"},
+    "E": "abcdfghlmnpqrstvwxy",
+}
 _SURELY_WORDS = frozenset("His Has Was Will Were For Nor Then Than Does".split())
 #: What both have; the three that are words themselves only before what is none.
 _LONE_CAPITAL = re.compile(
@@ -161,6 +169,8 @@ def _drop_cap(match: re.Match[str]) -> str:
         return letter + rest if len(rest) > 1 else match.group()
     if rest in _AFTER_NAMES_OF_LETTERS:
         return letter + rest if letter + rest in _SURELY_WORDS else match.group()
+    if rest[0] not in _SECOND_LETTERS.get(letter, "aeiou"):
+        return match.group()
     if (len(rest) == 1 and rest not in _ONE_LETTER_ENDS) or after == "-":
         return match.group()
     return letter + rest

@@ -9,7 +9,6 @@ from csm.text.abbreviation_rules import speak_abbreviations
 from csm.text.address_rules import speak_addresses
 from csm.text.capitals import quieted
 from csm.text.characters import clean
-from csm.text.code_rules import speak_codes
 from csm.text.editorial import whole_words, without_brackets, without_notes, without_smileys
 from csm.text.html_marks import entities, read_html
 from csm.text.layout import Block, Kind, blocks
@@ -85,7 +84,6 @@ def _one_round(text: Traced) -> Traced:
     text = speak_scripture(text)
     text = speak_abbreviations(text)
     text = speak_roman_numerals(text)
-    text = speak_codes(text)
     text = speak_numbers(text)
     text = speak_symbols(text)
     text = tidy(text)

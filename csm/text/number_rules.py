@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from csm.text.abbreviation_rules import LABEL_RULES
+from csm.text.code_rules import CODE_RULES
 from csm.text.date_rules import DATE_RULES
 from csm.text.math_rules import FORMULA_RULES, POWER_RULES
 from csm.text.money_rules import MONEY_RULES
@@ -186,6 +188,8 @@ _LETTERS_FROM_TO = (
     ),
 )
 _RULES = (
+    *LABEL_RULES,
+    *CODE_RULES,
     *DATE_RULES,
     *MONEY_RULES,
     *FORMULA_RULES,

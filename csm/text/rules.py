@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from csm.text.traced import Traced, joined
 
@@ -78,18 +78,26 @@ class Rule:
     spoken: Callable[[re.Match[str]], str]
     needs: tuple[str, ...] = ()
 
+    @cached_property
+    def first(self) -> frozenset[str]:
+        """The first characters of what it needs."""
+        return frozenset(need[0] for need in self.needs)
+
 
 def apply(rules: Iterable[Rule], text: Traced) -> Traced:
     """Apply each rule over the whole of ``text`` in turn.
 
     The words get a capital where they open a sentence, so that the sentence is found later.
     """
+    written, there = text.text, frozenset(text.text)
     for rule in rules:
-        written = text.text
-        for need in rule.needs or ("",):
-            if need in written:
-                text = text.sub(rule.pattern, partial(_in_place, rule.spoken))
-                break
+        if rule.needs and (
+            rule.first.isdisjoint(there) or not any(need in written for need in rule.needs)
+        ):
+            continue
+        text = text.sub(rule.pattern, partial(_in_place, rule.spoken))
+        if text.text is not written:
+            written, there = text.text, frozenset(text.text)
     return text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -104,6 +105,12 @@ class Segment:
         return " ".join(sentence.text for sentence in self.sentences)
 
     @property
+    def shares(self) -> tuple[float, ...]:
+        """What share of the text, 0..1, is behind each sentence once it is read; the last is 1."""
+        lengths = itertools.accumulate(len(sentence.text) + 1 for sentence in self.sentences)
+        return tuple(length / (len(self.text) + 1) for length in lengths)
+
+    @property
     def start(self) -> int:
         """Where in the original text it begins, in code points."""
         return self.sentences[0].start
@@ -179,6 +186,9 @@ def _sentences(block: Block) -> list[Sentence]:
     found: list[Sentence] = []
     for start, end in _spans(text):
         words = _finished(text[start:end], ".")
+        if words and not found:
+            # Voices know by it that a new sentence begins, if another goes before it.
+            words = words[0].upper() + words[1:]
         if words:
             found.append(
                 Sentence(words, block.text.start(start), block.text.end(end), heading=heading)

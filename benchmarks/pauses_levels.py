@@ -3,11 +3,11 @@
     python -m benchmarks.pauses_levels [ENGINE]
 
 Five example books and a text of headings, scenes, a list and short turns of dialogue are narrated,
-watermark and all, by ENGINE: `piper`, the preview voice, unless told otherwise. A pause is what lies
-45 dB below the loud parts, nearest to where the file should have it; `inside` are those between two
-sentences of one segment, `between` those of two segments. `stray` are silences of 0.4 s and more
-with no break in the text within half a second. Levels are those of the segments; neighbours of which
-one is shouted or whispered are left out.
+watermark and all, by ENGINE: `piper`, the preview voice, unless told otherwise. A pause is what
+lies 45 dB below the loud parts, nearest to where the file should have it; `inside` are those
+between two sentences of one segment, `between` those of two segments. `stray` are silences of 0.4 s
+and more with no break in the text within half a second: what the voice does at commas and quotes.
+Levels are those of the segments; neighbours of which one is shouted or whispered are left out.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def measured(narration: Narration, samples: Samples) -> dict[str, Any]:
     ]
     levels = [
         integrated_loudness(
-            samples[round(part.start_seconds * SAMPLE_RATE) : round(part.end_seconds * SAMPLE_RATE)],
+            samples[
+                round(part.start_seconds * SAMPLE_RATE) : round(part.end_seconds * SAMPLE_RATE)
+            ],
             SAMPLE_RATE,
         )
         for part in narration.parts

@@ -32,7 +32,7 @@ _OFF_SHARE = 0.12
 
 
 def sound_of(samples: NDArray[np.float32], rate: int) -> tuple[int, int]:
-    """First sample of the sound in ``samples`` ``[n]`` and the one after its last; equal if none."""
+    """First sample of the sound in ``samples`` ``[n]`` and the one after its last; 0, 0 if none."""
     frame = max(1, round(_FRAME_SECONDS * rate))
     level = _levels(samples, frame)
     loud = float(np.percentile(level, 95)) if len(level) else 0.0
@@ -125,9 +125,7 @@ def _gaps(level: NDArray[np.float64]) -> list[tuple[int, int]]:
     """Silences between two sounds, in frames: first, and the one after the last."""
     places = np.flatnonzero(_is_sound(level))
     shortest = _SHORTEST_PAUSE_SECONDS / _FRAME_SECONDS
-    return [
-        (int(one) + 1, int(two)) for one, two in pairwise(places) if two - one - 1 >= shortest
-    ]
+    return [(int(one) + 1, int(two)) for one, two in pairwise(places) if two - one - 1 >= shortest]
 
 
 def padded(

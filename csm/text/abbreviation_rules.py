@@ -14,6 +14,7 @@ from csm.text.rules import (
 )
 from csm.text.spoken_numbers import month
 from csm.text.traced import Traced
+from csm.text.vocabulary import words
 
 # Expanded before a name; with the stop also where none follows ("Mr. and Mrs. Bennet").
 _TITLES = {
@@ -126,14 +127,13 @@ _ABBREVIATIONS = {
 }
 _BEFORE_WORDS = frozenset(("Mon", "Tue", "Wed", "Thu", "Fri", "Sq"))
 #: After a number these are minutes and the like.
-_UNITS_TOO = frozenset("min sec secs l c pt pts".split())
+_UNITS_TOO = frozenset(["min", "sec", "secs", "l", "c", "pt", "pts"])
 _AFTER_NUMBERS = tuple(f"{digit} " for digit in "0123456789")
 _NEVER_LAST = frozenset(("viz", "cf", "vs", "approx", "attn", "incl", "excl", "esp"))
-_OF_NAMES = frozenset(
-    (
-        *("Inc", "Ltd", "Co", "Cos", "Corp", "Bros", "Jr", "Sr", "Esq", "Ave", "Blvd", "Rd", "Hwy"),
-        *("Pkwy", "Sq", "Univ"),
-    )
+_OF_NAMES = words(
+    """
+    Inc Ltd Co Cos Corp Bros Jr Sr Esq Ave Blvd Rd Hwy Pkwy Sq Univ
+    """
 )
 # Before a number.
 _LABELS = {
@@ -191,11 +191,10 @@ _LABELS = {
 }
 #: Without a stop too before a number or a Roman one.
 _BARE_LABELS = "Nos?|[Vv]ols?|pp|[Ff]igs?|[Cc]hs?|[Cc]haps?"
-_ACRONYMS_THAT_CLOSE = frozenset(
-    (
-        *("US", "USA", "UK", "UN", "EU", "USSR", "DC", "LA", "NY", "TV", "RSVP", "PS"),
-        *("BC", "AD", "BCE", "CE", "AM", "PM", "MD", "PhD", "BA", "MA"),
-    )
+_ACRONYMS_THAT_CLOSE = words(
+    """
+    US USA UK UN EU USSR DC LA NY TV RSVP PS BC AD BCE CE AM PM MD PhD BA MA
+    """
 )
 _CAPITAL_NAME = r"[A-Z][\w'’-]{1,40}"
 _COURT = re.compile(rf"(?<=\w) v\.? (?=(?:the |The )?{_CAPITAL_NAME})")

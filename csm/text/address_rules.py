@@ -58,7 +58,7 @@ def _ending(match: re.Match[str]) -> str:
 
 
 def _spelled(code: str) -> str:
-    """``3xYz`` character by character; runs of small letters stay together as the words they are."""
+    """``3xYz`` character by character; runs of small letters stay together, as words do."""
     return " ".join(digits(part) if part.isdigit() else part for part in _CHUNK.findall(code))
 
 

@@ -6,45 +6,31 @@ import re
 
 from csm.text.spoken_numbers import roman
 from csm.text.traced import Traced
+from csm.text.vocabulary import words
 
 #: Said as a word or letter by letter, but never to be written small. Those that are also words
 #: ("IT", "US", "WHO") are left to what surrounds them.
-_ACRONYMS = frozenset(
-    (
-        *(
-            "NASA NATO UNESCO UNICEF USSR OPEC AIDS RADAR FIFA UEFA NASDAQ FEMA OSHA SWAT ASCII".split()
-        ),
-        *(
-            "JPEG POTUS SCOTUS IKEA NAFTA ASEAN INTERPOL YMCA YWCA ACLU AFL CIO NAACP UCLA NYPD".split()
-        ),
-        *(
-            "LAPD HTML HTTP HTTPS URL PDF USB CPU GPU RAM ROM BIOS DNA RNA HIV MRI ECG EEG IVF".split()
-        ),
-        *(
-            "BBC ITV CNN NBC CBS ABC PBS ESPN MTV HBO FBI CIA NSA KGB FSB IRS DEA ATF FDA CDC EPA".split()
-        ),
-        *(
-            "USA UK UN EU UAE USS HMS RAF RN MP PM MEP CEO CFO CTO COO VIP UFO TV DVD CD VHS PC".split()
-        ),
-        *("IBM AT&T GM BMW VW GE HP MIT NYU LSE UCL GDP GNP VAT IMF WTO OECD AFP BP KLM".split()),
-        *(
-            "RSVP FAQ DIY ASAP FYI AKA PS OK ID IQ PhD BC AD BCE CE PM GMT UTC EST PST NHS PTSD".split()
-        ),
-        *(
-            "ADHD LGBT NGO PLO IRA ISIS POW MIA AWOL SOS ATM PIN SIM GPS SUV LED LCD VCR MP3 API SQL".split()
-        ),
-        *(
-            "XML JSON CSS PHP NFL NBA MLB NHL FIFA PGA WWF WWE UFC PLC LLC MBA BSC MSC DC NYC UNO".split()
-        ),
-        *("SS SA LSD DDT TNT CCTV ISBN ISSN OCR PVC REM FM HD IPA ICU ER".split()),
-    )
+_ACRONYMS = words(
+    """
+    NASA NATO UNESCO UNICEF USSR OPEC AIDS RADAR FIFA UEFA NASDAQ FEMA OSHA SWAT ASCII JPEG
+    POTUS SCOTUS IKEA NAFTA ASEAN INTERPOL YMCA YWCA ACLU AFL CIO NAACP UCLA NYPD LAPD HTML
+    HTTP HTTPS URL PDF USB CPU GPU RAM ROM BIOS DNA RNA HIV MRI ECG EEG IVF BBC ITV CNN NBC
+    CBS ABC PBS ESPN MTV HBO FBI CIA NSA KGB FSB IRS DEA ATF FDA CDC EPA USA UK UN EU UAE USS
+    HMS RAF RN MP PM MEP CEO CFO CTO COO VIP UFO TV DVD CD VHS PC IBM AT&T GM BMW VW GE HP MIT
+    NYU LSE UCL GDP GNP VAT IMF WTO OECD AFP BP KLM RSVP FAQ DIY ASAP FYI AKA PS OK ID IQ PhD
+    BC AD BCE CE PM GMT UTC EST PST NHS PTSD ADHD LGBT NGO PLO IRA ISIS POW MIA AWOL SOS ATM
+    PIN SIM GPS SUV LED LCD VCR MP3 API SQL XML JSON CSS PHP NFL NBA MLB NHL FIFA PGA WWF WWE
+    UFC PLC LLC MBA BSC MSC DC NYC UNO SS SA LSD DDT TNT CCTV ISBN ISSN OCR PVC REM FM HD IPA
+    ICU ER
+    """
 )
 _SPOKEN_SMALL = frozenset(("PIN", "ZIP"))
 #: Abbreviations that only look like letters.
-_STOPPED = frozenset("MR MRS MS DR ST REV PROF CAPT COL GEN SGT LT JR SR NO VOL CH".split())
+_STOPPED = words("MR MRS MS DR ST REV PROF CAPT COL GEN SGT LT JR SR NO VOL CH")
 _VOWEL = re.compile(r"[AEIOUY]")
 _RUN = re.compile(
-    r"(?<![\w'’-])[A-Z]+(?:'[A-Z]{1,2})?(?![\w])(?:[,.;:!?]{0,2}[ -](?:\"|')?(?:[A-Z]+(?:'[A-Z]{1,2})?"
+    r"(?<![\w'’-])[A-Z]+(?:'[A-Z]{1,2})?(?![\w])(?:[,.;:!?]{0,2}[ -](?:\"|')?(?:[A-Z]+"
+    r"(?:'[A-Z]{1,2})?"
     r"|[&—–])(?![\w]))*"
 )
 _WORD = re.compile(r"[A-Z]+(?:'[A-Z]{1,2})?")
@@ -54,22 +40,14 @@ _NAME_OR_NUMBER = re.compile(r"\. ?(?:[0-9]|[A-Z][a-z])")
 _LOWER_AFTER = re.compile(r"[,;:]? [\"']?[a-z]")
 _OPENING = re.compile(r"(?:[.!?][\"']? |^)[\"']?\Z")
 #: In capitals for stress, a first name is only a name.
-_NAMES = frozenset(
-    (
-        *(
-            "JOHN MARY ANNA ANNE JANE LUCY ROSE EMMA KATE ALEX ADAM PAUL MARK LUKE JACK JOSH NICK".split()
-        ),
-        *(
-            "TONY FRED CARL ERIC EVAN GREG IVAN JOEL KARL KYLE LEON NEIL NOAH OWEN PETE PHIL RORY".split()
-        ),
-        *(
-            "RYAN SEAN TODD TROY VERA NORA NINA LISA LILY LEAH JUNE JOAN JILL JUDY IRIS GINA EDNA".split()
-        ),
-        *(
-            "ELLA DORA DAWN CLEO BETH AMY ANN BOB BEN DAN EVE IAN JIM JOE KIM LEE LIZ MAX MEG PAM".split()
-        ),
-        *("PAT RAY RON ROY SAM SUE TED TIM TOM VIC ZOE".split()),
-    )
+_NAMES = words(
+    """
+    JOHN MARY ANNA ANNE JANE LUCY ROSE EMMA KATE ALEX ADAM PAUL MARK LUKE JACK JOSH NICK TONY
+    FRED CARL ERIC EVAN GREG IVAN JOEL KARL KYLE LEON NEIL NOAH OWEN PETE PHIL RORY RYAN SEAN
+    TODD TROY VERA NORA NINA LISA LILY LEAH JUNE JOAN JILL JUDY IRIS GINA EDNA ELLA DORA DAWN
+    CLEO BETH AMY ANN BOB BEN DAN EVE IAN JIM JOE KIM LEE LIZ MAX MEG PAM PAT RAY RON ROY SAM
+    SUE TED TIM TOM VIC ZOE
+    """
 )
 
 

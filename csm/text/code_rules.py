@@ -12,7 +12,8 @@ _LETTERS_OR_DIGITS = re.compile(r"[A-Za-z]|[0-9]+")
 
 #: Words after which a number is a code, with what may stand between.
 _CODE_WORDS = re.compile(
-    r"\b(?:(?:zip(?: code)?|post(?:al |-)?code|pin(?: code| number)?|pass(?:word|code)|area code|code"
+    r"\b(?:(?:zip(?: code)?|post(?:al |-)?code|pin(?: code| number)?|pass(?:word|code)"
+    r"|area code|code"
     r"|sort code|iban|ssn|account no\.?"
     r"|(?:account|serial|tracking|order|phone|telephone|mobile|fax|card|passport|licen[cs]e|policy"
     r"|invoice|case|badge|reference|routing|social security|model|part|id) (?:number|no\.?))"
@@ -110,7 +111,8 @@ CODE_RULES = tuple(
     for pattern, spoken, needs in (
         # ISBN 978-0-306-40615-7
         (
-            r"(?P<label>\bIS[BS]N(?:-1[03])?:? )(?P<number>[0-9](?:[0-9]|[- ](?=[0-9Xx])){7,16}[0-9Xx]?)"
+            r"(?P<label>\bIS[BS]N(?:-1[03])?:? )(?P<number>[0-9](?:[0-9]|[- ]"
+            r"(?=[0-9Xx])){7,16}[0-9Xx]?)"
             r"(?![\w-])",
             _isbn,
             ("ISBN", "ISSN"),
@@ -129,14 +131,16 @@ CODE_RULES = tuple(
             ("+",),
         ),
         (
-            r"(?<!\w)\+[0-9]{1,3}[ -.]?(?:\([0-9]{1,5}\)|[0-9]{2,5})(?:[ .-][0-9]{2,5}){1,5}(?![\w-])",
+            r"(?<!\w)\+[0-9]{1,3}[ -.]?(?:\([0-9]{1,5}\)|[0-9]{2,5})(?:[ .-][0-9]{2,5}){1,5}"
+            r"(?![\w-])",
             _groups,
             ("+",),
         ),
         (r"(?<!\w)\+[0-9]{8,15}(?!\w)", lambda match: f"plus {digits(match.group())}", ("+",)),
         # (02) 9876 5432, 020 7946 0958, 0800 123 4567, 1300 555 019
         (
-            r"(?<![\w.,/-])(?:\(0[0-9]{1,4}\)|0[0-9]{2,4})(?:[ -][0-9]{3,6}){1,3}(?![\w,/-]|\.[0-9])",
+            r"(?<![\w.,/-])(?:\(0[0-9]{1,4}\)|0[0-9]{2,4})(?:[ -][0-9]{3,6}){1,3}(?![\w,/-]"
+            r"|\.[0-9])",
             _groups,
             ("0",),
         ),
@@ -150,21 +154,24 @@ CODE_RULES = tuple(
         (r"(?<![\w.,/-])[0-9]{4}(?:[ -][0-9]{4}){3}(?![\w,/-])", _groups, ()),
         # 1-800-555-1234, (212) 555-1234, 555.123.4567, 555-1234
         (
-            r"(?<![\w.-])(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[.-][0-9]{4}(?![\w-]|\.[0-9])",
+            r"(?<![\w.-])(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[.-][0-9]{4}"
+            r"(?![\w-]|\.[0-9])",
             _groups,
             ("-", "."),
         ),
         (r"(?<![\w.-])[0-9]{3}-[0-9]{4}(?![\w-])", _groups, ("-",)),
         # Numbers to be dialled, and aircraft: digit by digit, and as people call them.
         (
-            r"(?i:\b(?:dial(?:s|led|ed|ling|ing)?|call(?:s|ed|ing)?|rings?|rang|phoned?|text(?:ed)?) )"
+            r"(?i:\b(?:dial(?:s|led|ed|ling|ing)?|call(?:s|ed|ing)?|rings?|rang|phoned?|text"
+            r"(?:ed)?) )"
             rf"(?:[149]11|112|999|000){END}(?! [a-z])",
             lambda match: f"{match.group()[:-3]}{digits(match.group()[-3:])}",
             ("11", "999", "000"),
         ),
         (
             r"(?i:\b(?:dial(?:s|led|ed|ling|ing)?|call(?:s|ed|ing)?|rings?|rang|phoned?) )"
-            rf"(?:[149]11|112|999){END}(?= (?:twice|again|at|and|now|if|when|but|before|from|as|for|in|on"
+            rf"(?:[149]11|112|999){END}(?= (?:twice|again|at|and|now|if|when|but|before|from|as"
+            rf"|for|in|on"
             r"|to|then)\b)",
             lambda match: f"{match.group()[:-3]}{digits(match.group()[-3:])}",
             ("11", "999"),
@@ -175,7 +182,11 @@ CODE_RULES = tuple(
             ("Boeing", "Airbus"),
         ),
         # After a word that says so.
-        (r"(?i:\b(?:account|serial|case|order|part|model) )no\.? (?=#?[0-9])", _number_of, ("no", "No")),
+        (
+            r"(?i:\b(?:account|serial|case|order|part|model) )no\.? (?=#?[0-9])",
+            _number_of,
+            ("no", "No"),
+        ),
         (rf"(?<=[ :#])[0-9]{{3,16}}{END}", _coded, ()),
         (rf"(?P<label>\b{_STATES},? )(?P<number>[0-9]{{5}}(?:-[0-9]{{4}})?){END}", _labelled, ()),
         # A1B2C3, SW1A 1AA, NE-123

@@ -10,12 +10,13 @@ _PLACES = (
     (re.compile(r"[;:][\"']? "), 0.0),
     (
         re.compile(r"[,][\"']? (?=(?:and|but|or|nor|so|yet|for|because|though|although|while)\b)"),
-        0.1,
+        0.25,
     ),
-    (re.compile(r"[,][\"']? "), 0.2),
+    (re.compile(r"[,][\"']? "), 0.35),
     (
         re.compile(
-            r" (?=(?:and|but|or|nor|because|although|though|while|when|where|which|who|whom|whose|that"
+            r" (?=(?:and|but|or|nor|because|although|though|while|when|where|which|who|whom"
+            r"|whose|that"
             r"|if|unless|until|since|as|than|after|before|whereas)\b)"
         ),
         0.5,
@@ -68,7 +69,7 @@ def _best(text: str, low: int, high: int, target: int, room: int) -> int:
             if not low <= cut <= high:
                 continue
             cost = penalty + (2 * (cut - target) / room) ** 2 * 2
-            if penalty > 0.2 and _CLINGING.search(text, max(0, cut - 12), cut - 1):
+            if penalty > 0.35 and _CLINGING.search(text, max(0, cut - 12), cut - 1):
                 cost += _CLINGS
             if cost < least:
                 best, least = cut, cost

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from csm.text.characters import SUPERSCRIPTS
 from csm.text.traced import Traced
+from csm.text.vocabulary import words
 
 # Footnote marks. A number in square brackets, a letter that touches what it explains.
 _BRACKETED_NOTE = re.compile(
@@ -71,65 +72,76 @@ _DROP_CAP = re.compile(
     r"(?:(?<=[.!?] )|(?<=[.!?]['\"] )|^|(?<=^['\"])|(?<=[ ]['\"]))([A-Z]) ([a-z]{1,20}|[A-Z]{1,20})"
     r"(?![\w])"
 )
-_AFTER_A = frozenset(
-    (
-        *(
-            "t nd ll s n ny fter gain lthough lways mong bout bove cross lice lmost lone long".split()
-        ),
-        *("lready lso mid nother nyone nything part round side way mericans".split()),
-    )
+_AFTER_A = words(
+    """
+    t nd ll s n ny fter gain lthough lways mong bout bove cross lice lmost lone long lready
+    lso mid nother nyone nything part round side way mericans
+    """
 )
-_AFTER_I = frozenset("t n f s ts nto ndeed nside nstead t's f's magine nterest tself".split())
-_AFTER_O = frozenset(
-    "n f r h nce ne ver ur nly ld ther thers ut ff ften utside bviously n'ce pen".split()
+_AFTER_I = words(
+    """
+    t n f s ts nto ndeed nside nstead t's f's magine nterest tself
+    """
+)
+_AFTER_O = words(
+    """
+    n f r h nce ne ver ur nly ld ther thers ut ff ften utside bviously n'ce pen
+    """
 )
 _ONE_LETTER_ENDS = frozenset("oey")
-_AFTER_NAMES_OF_LETTERS = frozenset(
-    (
-        *("is was and or has had will in to of for then does can would are were as at on".split()),
-        *(
-            "cells cell ray rays shirt shirts turn turns flat sharp major minor string strings".split()
-        ),
-        *(
-            "vitamin bomb level levels chromosome type types class grade words word side team".split()
-        ),
-        *(
-            "zero one two three four five six seven eight nine ten eleven twelve point oh hundred".split()
-        ),
-        *(
-            "first second third fourth fifth sixth seventh eighth ninth tenth twenty thirty forty".split()
-        ),
-        *("fifty sixty seventy eighty ninety thirteen fourteen fifteen sixteen seventeen".split()),
-        *(
-            "eighteen nineteen thousand million plus minus equals times divided percent per degrees".split()
-        ),
-        *(
-            "degree section paragraph copyright squared cubed infinity slash dot dash underscore".split()
-        ),
-        *("hash hashtag tilde colon question number about square greater less versus".split()),
-        *("wave waves points value values rated shaped plan day band movie movies gang".split()),
-    )
+_AFTER_NAMES_OF_LETTERS = words(
+    """
+    is was and or has had will in to of for then does can would are were as at on cells cell
+    ray rays shirt shirts turn turns flat sharp major minor string strings vitamin bomb level
+    levels chromosome type types class grade words word side team zero one two three four five
+    six seven eight nine ten eleven twelve point oh hundred first second third fourth fifth
+    sixth seventh eighth ninth tenth twenty thirty forty fifty sixty seventy eighty ninety
+    thirteen fourteen fifteen sixteen seventeen eighteen nineteen thousand million plus minus
+    equals times divided percent per degrees degree section paragraph copyright squared cubed
+    infinity slash dot dash underscore hash hashtag tilde colon question number about square
+    greater less versus wave waves points value values rated shaped plan day band movie movies
+    gang
+    """
 )
 #: What a word can go on with after its first letter: "T he", but not "C shell" or "X windows".
 _SECOND_LETTERS = {
-    **{"B": "aeioulry", "C": "aeioulryhz", "D": "aeiourwyh", "F": "aeioulry", "G": "aeioulrhny"},
-    **{"H": "aeiouy", "J": "aeiou", "K": "aeioulrnhy", "L": "aeiouyl", "M": "aeiouyr", "N": "aeiouy"},
-    **{"P": "aeioulrhsny", "Q": "u", "R": "aeiouhy", "S": "aeioucehklmnpqtuwy", "T": "aeiouhrwy"},
-    **{"U": "gklmnprst", "V": "aeiouy", "W": "aeiouhry", "X": "ae", "Y": "aeiou", "Z": "aeiou"},
+    "B": "aeioulry",
+    "C": "aeioulryhz",
+    "D": "aeiourwyh",
+    "F": "aeioulry",
+    "G": "aeioulrhny",
+    "H": "aeiouy",
+    "J": "aeiou",
+    "K": "aeioulrnhy",
+    "L": "aeiouyl",
+    "M": "aeiouyr",
+    "N": "aeiouy",
+    "P": "aeioulrhsny",
+    "Q": "u",
+    "R": "aeiouhy",
+    "S": "aeioucehklmnpqtuwy",
+    "T": "aeiouhrwy",
+    "U": "gklmnprst",
+    "V": "aeiouy",
+    "W": "aeiouhry",
+    "X": "ae",
+    "Y": "aeiou",
+    "Z": "aeiou",
     "E": "abcdfghlmnpqrstvwxy",
 }
-_SURELY_WORDS = frozenset("His Has Was Will Were For Nor Then Than Does".split())
+_SURELY_WORDS = words("His Has Was Will Were For Nor Then Than Does")
 #: What both have; the three that are words themselves only before what is none.
 _LONE_CAPITAL = re.compile(
-    rf"[A-Z] (?:(?<=[B-HJ-NP-Z] )[A-Za-z]|(?:{'|'.join(sorted(_AFTER_A | _AFTER_I | _AFTER_O))})(?!\w)"
+    rf"[A-Z] (?:(?<=[B-HJ-NP-Z] )[A-Za-z]|"
+    rf"(?:{'|'.join(sorted(_AFTER_A | _AFTER_I | _AFTER_O))})(?!\w)"
     r"|[A-Z] |[A-Z]{1,9}(?!\w))"
 )
 _SPACED_WORD = re.compile(r"(?<!\w)(?:[A-Z] ){3,20}[A-Z](?!\w)")
-_SPACED_WORDS = frozenset(
-    (
-        *("CHAPTER PART BOOK PROLOGUE EPILOGUE PREFACE FOREWORD CONTENTS INTRODUCTION".split()),
-        *("VOLUME SECTION SCENE CANTO APPENDIX CONCLUSION AFTERWORD".split()),
-    )
+_SPACED_WORDS = words(
+    """
+    CHAPTER PART BOOK PROLOGUE EPILOGUE PREFACE FOREWORD CONTENTS INTRODUCTION VOLUME SECTION
+    SCENE CANTO APPENDIX CONCLUSION AFTERWORD
+    """
 )
 
 

@@ -11,6 +11,7 @@ import re
 
 from csm.text.marks import CELL, HEADINGS, ITEM, SCENE
 from csm.text.traced import Traced
+from csm.text.vocabulary import words
 
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 
@@ -53,13 +54,11 @@ _BLOCKS = frozenset(
     )
 )
 #: Inside a line; the words on both sides of it touch as they are written.
-_INLINE = frozenset(
-    (
-        *("a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn"),
-        *("em", "font", "i", "ins", "kbd", "mark", "q", "rb", "rp", "rt", "rtc", "ruby", "s"),
-        *("samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var"),
-        *("wbr", "nobr"),
-    )
+_INLINE = words(
+    """
+    a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd mark q rb rp rt rtc
+    ruby s samp small span strike strong sub sup time tt u var wbr nobr
+    """
 )
 #: Inside a line, with a gap around it.
 _APART = frozenset(

@@ -58,12 +58,8 @@ _LIST_ITEM = re.compile(
 )
 _ROMAN_ITEM = re.compile(r"(\(?)([ivx]{1,5})([.)]) ")
 _ENDED = re.compile(r"[.!?:]['\")\]]*$")
-_ROMAN = {
-    name: str(value)
-    for value, name in enumerate(
-        "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split(), 1
-    )
-}
+_ROMANS = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx"
+_ROMAN = {name: str(value) for value, name in enumerate(_ROMANS.split(" "), 1)}
 
 #: Hard-wrapped prose: no line longer than this many characters …
 _WRAP_LONGEST = 100

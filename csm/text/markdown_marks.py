@@ -8,8 +8,7 @@ from csm.text.marks import CELL, HEADINGS, ITEM, SCENE
 from csm.text.traced import Traced
 
 _FENCE = re.compile(r"^ *(?:```|~~~)[`~]*[ \w+-]{0,40}$", re.MULTILINE)
-_HEADING = re.compile(r"^ {0,3}#{1,6} ++([^\n]*)$", re.MULTILINE)
-_HEADING_END = re.compile(r" #+$")
+_HEADING = re.compile(r"^ {0,3}#{1,6} ++([^\n]*[^\s#])?[ #]*$", re.MULTILINE)
 _UNDERLINED = re.compile(
     r"(?:(?<=\n\n)|\A)( {0,3}[^\s>|*+-][^\n]{0,100})\n *(={3,}|-{3,}) *$", re.M
 )
@@ -80,9 +79,13 @@ def _referred(text: Traced) -> Traced:
 
 
 def _heading(match: re.Match[str]) -> str:
-    words = _HEADING_END.sub("", match[1].rstrip()).strip()
-    signs = match.group()[: match.start(1) - match.start()].count("#")
-    return f"\n\n{HEADINGS[signs - 1]}{words}\n\n" if words else "\n\n"
+    if not match[1]:
+        return "\n\n"
+    level = match.group()[: match.start(1) - match.start()].count("#")
+    closing = match.group()[match.end(1) - match.start() :]
+    # "C#" is no heading that is closed by a sign.
+    sign = closing.rstrip() if closing[:1] == "#" else ""
+    return f"\n\n{HEADINGS[level - 1]}{match[1]}{sign}\n\n"
 
 
 def _underlined(match: re.Match[str]) -> str:

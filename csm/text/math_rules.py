@@ -73,7 +73,8 @@ def _compared(match: re.Match[str]) -> str:
 FORMULA_RULES = (
     Rule(
         re.compile(
-            rf"(?<![\w.,])(?P<minus>[-−])?(?:(?P<factor>{NUMBER}) ?[x×*⋅] ?)?10{_RAISED}{_UNIT_AFTER}"
+            rf"(?<![\w.,])(?P<minus>[-−])?(?:"
+            rf"(?P<factor>{NUMBER}) ?[x×*⋅] ?)?10{_RAISED}{_UNIT_AFTER}"
             r"(?!\w)"
         ),
         _ten_to_the,

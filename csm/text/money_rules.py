@@ -205,7 +205,8 @@ MONEY_RULES = tuple(
     Rule(re.compile(pattern), spoken, needs)
     for pattern, spoken, needs in (
         (
-            r"(?:£(?P<pounds>[0-9]{1,6}),? )(?P<shillings>[0-9]{1,2})s\.?(?:,? (?P<pence>1?[0-9])d\b\.?)?"
+            r"(?:£(?P<pounds>[0-9]{1,6}),? )(?P<shillings>[0-9]{1,2})s\.?(?:,? "
+            r"(?P<pence>1?[0-9])d\b\.?)?"
             r"(?!\w)",
             _old_money,
             ("£",),
@@ -222,18 +223,21 @@ MONEY_RULES = tuple(
             tuple(_SIGNS),
         ),
         (
-            rf"{_MINUS}(?<!\w)(?P<sign>{_either(_CODES)}) ?{_AMOUNT}(?:{TO}(?P<upto>{NUMBER}))?{_SCALE}"
+            rf"{_MINUS}(?<!\w)(?P<sign>{_either(_CODES)}) ?{_AMOUNT}(?:{TO}"
+            rf"(?P<upto>{NUMBER}))?{_SCALE}"
             r"(?!\w)",
             _money,
             tuple(_CODES),
         ),
         (
-            rf"{EDGE}{_AMOUNT}(?:{TO}(?P<upto>{NUMBER}))?{_SCALE} ?(?P<sign>{_either(_SIGNS)})(?![\w$])",
+            rf"{EDGE}{_AMOUNT}(?:{TO}(?P<upto>{NUMBER}))?{_SCALE} ?(?P<sign>{_either(_SIGNS)})"
+            rf"(?![\w$])",
             _money,
             tuple(_SIGNS),
         ),
         (
-            rf"{EDGE}{_AMOUNT}(?:{TO}(?P<upto>{NUMBER}))?{_SCALE} ?(?P<sign>{_either(_CODES, _AFTER)})"
+            rf"{EDGE}{_AMOUNT}(?:{TO}(?P<upto>{NUMBER}))?{_SCALE} ?"
+            rf"(?P<sign>{_either(_CODES, _AFTER)})"
             r"(?!\w)",
             _money,
             (*_CODES, *_AFTER),

@@ -107,6 +107,10 @@ def _heading_number(match: re.Match[str]) -> str:
     return f"{match[1]} {whole(match[2])}"
 
 
+#: 4x4, 8.5 x 11 in.: before a unit takes the second number.
+_SIZES = (
+    Rule(re.compile(r"(?<=[0-9])(?: ?[xX] ?|×)(?=[0-9])"), lambda match: " by ", ("x", "X", "×")),
+)
 _AMOUNTS = tuple(
     Rule(re.compile(pattern), spoken, needs)
     for pattern, spoken, needs in (
@@ -145,7 +149,8 @@ _AMOUNTS = tuple(
         ),
         (r"(?<!\w)'([0-9]{2})(?![\w'])", lambda match: short_year(match[1]), ("'",)),
         (
-            r"(?i:\b(chapter|part|book|section|page|volume|act|scene|lesson|verse|psalm) )0+([0-9]{1,4})\b",
+            r"(?i:\b(chapter|part|book|section|page|volume|act|scene|lesson|verse|psalm) )0+"
+            r"([0-9]{1,4})\b",
             lambda match: f"{match[1]} {whole(match[2].lstrip('0') or '0')}",
             ("0",),
         ),
@@ -170,7 +175,6 @@ _AMOUNTS = tuple(
         (r"(?<![^ (])[-–−](?=\.?[0-9])", lambda match: "minus ", ("-", "–", "−")),
         (r"(?:\bNo\. ?|\bno\.|#)(?=[0-9])", lambda match: "number ", ("o.", "#")),
         (r"(?<=[A-Za-z])-(?=[0-9])|(?<=[0-9])-(?=[A-Z])", lambda match: " ", ("-",)),
-        (r"(?<=[0-9])(?: ?[xX] ?|×)(?=[0-9])", lambda match: " by ", ("x", "X", "×")),
         (r"(?<=[0-9])[x×](?=[ -][a-z]|$|[.,;])", lambda match: " times", ("x", "×")),
         (
             r"(?<![0-9])[0-9]{1,3}(?:,[0-9]{3}){1,5}(?:\.[0-9]{1,18})?(?![0-9]|,[0-9])",
@@ -193,6 +197,7 @@ _RULES = (
     *DATE_RULES,
     *MONEY_RULES,
     *FORMULA_RULES,
+    *_SIZES,
     *UNIT_RULES,
     *POWER_RULES,
     *_AMOUNTS,

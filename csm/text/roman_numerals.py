@@ -11,109 +11,68 @@ from collections.abc import Callable
 from csm.text.rules import Rule, apply
 from csm.text.spoken_numbers import cardinal, ordinal, roman, year
 from csm.text.traced import Traced
+from csm.text.vocabulary import words
 
-_KINGS = frozenset(
-    (
-        *("Louis Henry George Charles Edward Richard William James Paul Elizabeth Philip".split()),
-        *("Francis Frederick Napoleon Nicholas Alexander Catherine Peter Ivan Pius Leo".split()),
-        *(
-            "Benedict Gregory Innocent Urban Clement Ferdinand Christian Gustav Olaf Wilhelm".split()
-        ),
-        *(
-            "Franz Leopold Ramses Ptolemy Edgar Alfonso Umberto Victor Haakon Margrethe Mary".split()
-        ),
-        *(
-            "Robert David Julius Sixtus Boniface Constantine Otto Theodosius Justinian Selim".split()
-        ),
-        *(
-            "Murad Mehmed Mahmud Rudolf Conrad Edmund Harold Stephen Malcolm Baldwin Bohemond".split()
-        ),
-        *("Darius Xerxes Artaxerxes Cyrus Thutmose Amenhotep Seti Rameses Akbar Shapur".split()),
-        *(
-            "Emanuel Emmanuel Manuel Maximilian Joseph Albert Alphonse Carlos Felipe Isabella".split()
-        ),
-        *("Joan Joanna Sigismund Casimir Vladislav Wenceslas Bela Matthias Stefan Michael".split()),
-        *(
-            "Basil Leo Romanos Alexios Nero Theodore Callixtus Calixtus Celestine Adrian Hadrian".split()
-        ),
-        *("Martin Eugene Honorius Lucius Sylvester Silvester Paschal Anastasius Marcellus".split()),
-        *(
-            "Wilhelmina Beatrix Juliana Anne Amadeus Oscar Haile Menelik Abdul Suleiman Osman".split()
-        ),
-        *(
-            "Bayezid Mustafa Mohammed Muhammad Hussein Abdullah Hassan Fuad Faisal Farouk Tutankhamun".split()
-        ),
-    )
+_KINGS = words(
+    """
+    Louis Henry George Charles Edward Richard William James Paul Elizabeth Philip Francis
+    Frederick Napoleon Nicholas Alexander Catherine Peter Ivan Pius Leo Benedict Gregory
+    Innocent Urban Clement Ferdinand Christian Gustav Olaf Wilhelm Franz Leopold Ramses
+    Ptolemy Edgar Alfonso Umberto Victor Haakon Margrethe Mary Robert David Julius Sixtus
+    Boniface Constantine Otto Theodosius Justinian Selim Murad Mehmed Mahmud Rudolf Conrad
+    Edmund Harold Stephen Malcolm Baldwin Bohemond Darius Xerxes Artaxerxes Cyrus Thutmose
+    Amenhotep Seti Rameses Akbar Shapur Emanuel Emmanuel Manuel Maximilian Joseph Albert
+    Alphonse Carlos Felipe Isabella Joan Joanna Sigismund Casimir Vladislav Wenceslas Bela
+    Matthias Stefan Michael Basil Leo Romanos Alexios Nero Theodore Callixtus Calixtus
+    Celestine Adrian Hadrian Martin Eugene Honorius Lucius Sylvester Silvester Paschal
+    Anastasius Marcellus Wilhelmina Beatrix Juliana Anne Amadeus Oscar Haile Menelik Abdul
+    Suleiman Osman Bayezid Mustafa Mohammed Muhammad Hussein Abdullah Hassan Fuad Faisal
+    Farouk Tutankhamun
+    """
 )
 #: Their name is more often somebody's who says I, or of another number ("Malcolm X").
 _NOT_KINGS = frozenset((("Malcolm", "X"),))
-_ROYAL = frozenset(
-    "king queen emperor empress pope tsar czar kaiser sultan prince princess pharaoh shah caliph "
-    "duke count earl archduke khan lord saint patriarch".split()
+_ROYAL = words(
+    """
+    king queen emperor empress pope tsar czar kaiser sultan prince princess pharaoh shah
+    caliph duke count earl archduke khan lord saint patriarch
+    """
 )
-_FIRST_NAMES = frozenset(
-    (
-        *(
-            "John James Robert William Richard Thomas Charles Christopher Daniel Matthew Anthony".split()
-        ),
-        *("Donald Mark Paul Steven Andrew Kenneth Joshua Kevin Brian George Edward Ronald".split()),
-        *(
-            "Timothy Jason Jeffrey Ryan Jacob Gary Nicholas Eric Jonathan Stephen Larry Justin".split()
-        ),
-        *(
-            "Scott Brandon Benjamin Samuel Gregory Frank Alexander Raymond Patrick Jack Dennis".split()
-        ),
-        *(
-            "Jerry Tyler Aaron Jose Adam Henry Nathan Douglas Zachary Peter Kyle Walter Ethan".split()
-        ),
-        *(
-            "Jeremy Harold Keith Christian Roger Noah Gerald Carl Terry Sean Austin Arthur Lawrence".split()
-        ),
-        *(
-            "Jesse Dylan Bryan Joe Jordan Billy Bruce Albert Willie Gabriel Logan Alan Juan Wayne".split()
-        ),
-        *(
-            "Roy Ralph Randy Eugene Vincent Russell Elijah Louis Bobby Philip Johnny Cornelius".split()
-        ),
-        *(
-            "Thurston Theodore Winthrop Nelson Prescott Loudon Davis Hank Fred Frederick Franklin".split()
-        ),
-    )
+_FIRST_NAMES = words(
+    """
+    John James Robert William Richard Thomas Charles Christopher Daniel Matthew Anthony Donald
+    Mark Paul Steven Andrew Kenneth Joshua Kevin Brian George Edward Ronald Timothy Jason
+    Jeffrey Ryan Jacob Gary Nicholas Eric Jonathan Stephen Larry Justin Scott Brandon Benjamin
+    Samuel Gregory Frank Alexander Raymond Patrick Jack Dennis Jerry Tyler Aaron Jose Adam
+    Henry Nathan Douglas Zachary Peter Kyle Walter Ethan Jeremy Harold Keith Christian Roger
+    Noah Gerald Carl Terry Sean Austin Arthur Lawrence Jesse Dylan Bryan Joe Jordan Billy
+    Bruce Albert Willie Gabriel Logan Alan Juan Wayne Roy Ralph Randy Eugene Vincent Russell
+    Elijah Louis Bobby Philip Johnny Cornelius Thurston Theodore Winthrop Nelson Prescott
+    Loudon Davis Hank Fred Frederick Franklin
+    """
 )
 #: What is counted in Roman numerals, in the singular.
-_PARTS = frozenset(
-    (
-        *(
-            "chapter book part volume vol canto act scene section psalm appendix letter stave phase".split()
-        ),
-        *(
-            "figure table article amendment fit episode season war page plate bowl type stage class".split()
-        ),
-        *(
-            "grade title mark level division schedule factor olympiad lesson number no note line".split()
-        ),
-        *(
-            "paragraph verse tome exercise corps movement symphony sonata category group tier".split()
-        ),
-        *("saturn apollo gemini wrestlemania vatican lyceum".split()),
-    )
+_PARTS = words(
+    """
+    chapter book part volume vol canto act scene section psalm appendix letter stave phase
+    figure table article amendment fit episode season war page plate bowl type stage class
+    grade title mark level division schedule factor olympiad lesson number no note line
+    paragraph verse tome exercise corps movement symphony sonata category group tier saturn
+    apollo gemini wrestlemania vatican lyceum
+    """
 )
 #: After these with a capital, a lone I is a number whatever follows ("Chapter I tells of …").
-_PARTS_BEFORE_I = frozenset(
-    "chapter volume canto stave type phase stage class grade title division schedule".split()
+_PARTS_BEFORE_I = words(
+    """
+    chapter volume canto stave type phase stage class grade title division schedule
+    """
 )
-_SMALL_PARTS = frozenset(
-    (
-        *(
-            "chapter volume vol canto act scene page psalm section part book note line verse".split()
-        ),
-        *(
-            "paragraph article number figure table plate appendix lesson chapters pages volumes".split()
-        ),
-        *(
-            "acts scenes sections parts books notes lines verses paragraphs articles figures".split()
-        ),
-    )
+_SMALL_PARTS = words(
+    """
+    chapter volume vol canto act scene page psalm section part book note line verse paragraph
+    article number figure table plate appendix lesson chapters pages volumes acts scenes
+    sections parts books notes lines verses paragraphs articles figures
+    """
 )
 _LABEL = r"[A-Za-z]{2,12}\.?"
 _CAPITAL_NUMERAL = r"[IVXLC]{1,9}"

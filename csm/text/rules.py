@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from csm.text.traced import Traced, joined
+from csm.text.vocabulary import words
 
 #: Before a pattern: not in the middle of a number or a word. After it: neither.
 EDGE = r"(?<![\w.,/])"
@@ -24,28 +25,16 @@ NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3}){1,5}|[0-9]{1,18})(?:\.[0-9]{1,18})?"
 
 #: Whose stop ends no sentence where a number follows: "Rs. 500", "1 Cor. 13". Words without a vowel
 #: are taken for abbreviations as well.
-_BEFORE_NUMBERS = frozenset(
-    (
-        *(
-            "no nos vol vols p pp fig figs ch chap sec art c ca cf vs v op eq ex ed eds pt pts par".split()
-        ),
-        *(
-            "para app bk bks bd cap col cols def fol ibid int lib lit loc max min misc ms mss n nn".split()
-        ),
-        *(
-            "est approx abt tel ext apt ste rm fl suppl tab tit trans ver approx rs re pl prop prob".split()
-        ),
-        *(
-            "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri".split()
-        ),
-        *(
-            "gen exod lev num deut josh judg sam kgs chr chron neh esth ps prov eccl isa jer lam".split()
-        ),
-        *(
-            "ezek dan hos ob mic nah hab zeph hag zech mal matt mk lk jn rom cor gal eph phil col".split()
-        ),
-        *("thess tim tit philem heb jas pet rev macc mr mrs ms dr st ave blvd rd hwy rt".split()),
-    )
+_BEFORE_NUMBERS = words(
+    """
+    no nos vol vols p pp fig figs ch chap sec art c ca cf vs v op eq ex ed eds pt pts par para
+    app bk bks bd cap col cols def fol ibid int lib lit loc max min misc ms mss n nn est
+    approx abt tel ext apt ste rm fl suppl tab tit trans ver approx rs re pl prop prob jan feb
+    mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri gen exod lev
+    num deut josh judg sam kgs chr chron neh esth ps prov eccl isa jer lam ezek dan hos ob mic
+    nah hab zeph hag zech mal matt mk lk jn rom cor gal eph phil col thess tim tit philem heb
+    jas pet rev macc mr mrs ms dr st ave blvd rd hwy rt
+    """
 )
 _WORD_BEFORE = re.compile(r"([^\W\d_]{1,12})\.\Z")
 _VOWEL = re.compile(r"[aeiouyAEIOUY]")
@@ -185,45 +174,25 @@ _DETERMINER = re.compile(
 )
 _NEXT_WORD = re.compile(r" ([A-Za-z]{2,20})(?![\w'])")
 #: What goes on after an amount that stands for itself.
-_NO_NOUN = frozenset(
-    (
-        *(
-            "of in on to and or for from at by with an per each is was were are he she it they we you".split()
-        ),
-        *(
-            "that this than more less as but if when while because until after before every apiece".split()
-        ),
-        *(
-            "off over under worth back not so too only will would had has have went came cost extra".split()
-        ),
-        *(
-            "ago now then today richer poorer short left total here there who which into out up down".split()
-        ),
-        *(
-            "between about around through plus minus nor yet instead could can should might may must".split()
-        ),
-        *(
-            "does did do away long high wide tall deep thick old later earlier north south east west".split()
-        ),
-        *("above below across apart square or in".split()),
-    )
+_NO_NOUN = words(
+    """
+    of in on to and or for from at by with an per each is was were are he she it they we you
+    that this than more less as but if when while because until after before every apiece off
+    over under worth back not so too only will would had has have went came cost extra ago now
+    then today richer poorer short left total here there who which into out up down between
+    about around through plus minus nor yet instead could can should might may must does did
+    do away long high wide tall deep thick old later earlier north south east west above below
+    across apart square or in
+    """
 )
 #: Nouns that an amount describes even after "the" or nothing.
-_DESCRIBED = frozenset(
-    (
-        *(
-            "bill note coin question fee fine prize ticket house loan budget deal project reward".split()
-        ),
-        *(
-            "contract check cheque investment bet grant plan bonus fraud lawsuit settlement fund gift".split()
-        ),
-        *(
-            "menu meal stamp debt estate mansion home car programme program mark turn angle film lens".split()
-        ),
-        *(
-            "bag bottle box race walk run swim chance discount increase rise drop cut raise share stake".split()
-        ),
-    )
+_DESCRIBED = words(
+    """
+    bill note coin question fee fine prize ticket house loan budget deal project reward
+    contract check cheque investment bet grant plan bonus fraud lawsuit settlement fund gift
+    menu meal stamp debt estate mansion home car programme program mark turn angle film lens
+    bag bottle box race walk run swim chance discount increase rise drop cut raise share stake
+    """
 )
 
 

@@ -149,7 +149,7 @@ def pack(blocks: list[Block], max_characters: int) -> list[Segment]:
 
 
 def _blocks_of_sentences(blocks: list[Block]) -> Iterator[list[Sentence]]:
-    """The sentences of each block that has some, the last of each with the break after the block."""
+    """The sentences of each block that has some, the last with the break after the block."""
     before: Block | None = None
     sentences: list[Sentence] = []
     scene = False
@@ -235,7 +235,7 @@ def divided(sentence: Sentence, limit: int) -> list[Sentence]:
     # A part may gain the mark that keeps it open.
     places = [0, *cuts(text, limit - 1), len(text)]
     scale = (sentence.end - sentence.start) / len(text)
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         last = end == len(text)
         words = _finished(text[start:end], "." if last else ",")
         if words:
@@ -271,7 +271,7 @@ def _joined(one: Segment, two: Segment, limit: int) -> list[Segment]:
     if len(one.text) < len(two.text):
         first, *rest = two.sentences
         inner, outer = divided(first, max(len(first.text) // 2 + 10, TOO_SHORT)), rest
-        head = one.sentences + (inner[0],)
+        head = (*one.sentences, inner[0])
         tail = (*inner[1:], *outer)
         if len(inner) > 1:
             return [Segment(head), *_packed(list(tail), limit)]

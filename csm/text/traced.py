@@ -32,25 +32,22 @@ class Traced:
     def start(self, position: int) -> int:
         """Where in the original the text from ``position`` on begins."""
         last = len(self._at) - 1
-        place = min(bisect_right(self._at, position) - 1, last - 1)
-        return self._from(place, position)
+        return self._place(min(bisect_right(self._at, position), last), position)
 
     def end(self, position: int) -> int:
         """Where in the original the text before ``position`` ends."""
-        place = max(bisect_left(self._at, position), 1)
-        return self._to(place, position)
+        return self._place(max(bisect_left(self._at, position), 1), position)
 
-    def _from(self, place: int, position: int) -> int:
-        at, origin = self._at, self._origin
-        if at[place + 1] - at[place] == origin[place + 1] - origin[place]:
-            return origin[place] + position - at[place]
-        return origin[place] if position < at[place + 1] else origin[place + 1]
+    def _place(self, index: int, position: int) -> int:
+        """Where a position between the places ``index - 1`` and ``index`` was in the original.
 
-    def _to(self, place: int, position: int) -> int:
-        at, origin = self._at, self._origin
-        if at[place] - at[place - 1] == origin[place] - origin[place - 1]:
-            return origin[place] - (at[place] - position)
-        return origin[place] if position > at[place - 1] else origin[place - 1]
+        What was rewritten between them is not divided: the position is at its nearer end.
+        """
+        first, last = self._at[index - 1], self._at[index]
+        begin, finish = self._origin[index - 1], self._origin[index]
+        if last - first == finish - begin:
+            return begin + position - first
+        return begin if position - first < last - position else finish
 
     def translated(self, table: dict[int, str]) -> Traced:
         """With its characters replaced one by one; each by exactly one."""
@@ -59,7 +56,7 @@ class Traced:
     def sub(self, pattern: re.Pattern[str], words: Callable[[re.Match[str]], str] | str) -> Traced:
         """With each match of ``pattern`` replaced, as ``re.sub`` does.
 
-        A first group that the replacement holds as it was keeps its place in the original.
+        The longest group, if the replacement holds it as it was, keeps its place in the original.
         """
         text = self.text
         replaced = (lambda match: words) if isinstance(words, str) else words
@@ -94,11 +91,11 @@ class Traced:
                 origin.append(old_origin[place])
                 place += 1
             at.append(start + shift)
-            origin.append(self._from(min(place, count - 1) - 1, start))
+            origin.append(self._place(min(place, count - 1), start))
             while place < count - 1 and old_at[place] < end:
                 place += 1
             at.append(start + shift + length)
-            origin.append(self._to(min(place, count - 1), end))
+            origin.append(self._place(min(place, count - 1), end))
             shift += length - (end - start)
         while place < count:
             at.append(old_at[place] + shift)
@@ -124,10 +121,13 @@ class Traced:
 
 
 def _edits(match: re.Match[str], new: str) -> list[tuple[int, int, int]]:
-    """Start, end and new length of what a replacement changed: its first group may have stayed."""
+    """Start, end and new length of what a replacement changed: its longest group may have stayed."""
     start, end = match.span()
-    if match.lastindex and match[1] and (place := new.find(match[1])) >= 0:
-        first, last = match.span(1)
+    stayed = max(
+        range(match.re.groups + 1), key=lambda group: len(match[group] or "") * bool(group)
+    )
+    if stayed and (place := new.find(match[stayed])) >= 0:
+        first, last = match.span(stayed)
         return [(start, first, place), (last, end, len(new) - place - (last - first))]
     return [(start, end, len(new))]
 

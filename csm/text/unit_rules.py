@@ -6,6 +6,7 @@ import re
 
 from csm.text.rules import EDGE, NUMBER, TO, Rule, closing_dot, describes
 from csm.text.spoken_numbers import decimal, fraction, whole
+from csm.text.vocabulary import words
 
 #: One and many, parted by a slash; the same word where there is no slash.
 _UNITS = {
@@ -204,7 +205,7 @@ _DIVISORS = {
     "person": "person/",
 }
 #: Read as a unit only where nothing follows that would make it another word.
-_DOUBTFUL = frozenset("A N J K W V L h t MP g mo".split())
+_DOUBTFUL = words("A N J K W V L h t MP g mo")
 _FOLLOWS_UNIT = re.compile(
     r"\.?(?:[)\],;:!?\"'/]|$| ?[–—-]| (?:and|or|of|at|in|to|is|was|for|per|per|from|with|on|by|fuse"
     r"|current|battery|charger|bottle|bag|bulb|each|long|wide|high|deep|tall|a|an|the|supply|socket"
@@ -289,7 +290,8 @@ UNIT_RULES = tuple(
     Rule(re.compile(pattern), spoken, needs)
     for pattern, spoken, needs in (
         (
-            rf"{EDGE}(?P<degrees>{NUMBER})° ?(?:(?P<minutes>{NUMBER})' ?)?(?:(?P<seconds>{NUMBER})\" ?)?"
+            rf"{EDGE}(?P<degrees>{NUMBER})° ?(?:(?P<minutes>{NUMBER})' ?)?(?:"
+            rf"(?P<seconds>{NUMBER})\" ?)?"
             r"(?P<wind>[NSEW])(?!\w)",
             _position,
             ("°",),
@@ -306,7 +308,8 @@ UNIT_RULES = tuple(
             ("h",),
         ),
         (
-            rf"{EDGE}(?:(?P<whole>[0-9]{{1,4}}) )?(?P<top>[0-9]{{1,2}})/(?P<bottom>[0-9]{{1,2}})[ -]?"
+            rf"{EDGE}(?:(?P<whole>[0-9]{{1,4}}) )?(?P<top>[0-9]{{1,2}})/"
+            rf"(?P<bottom>[0-9]{{1,2}})[ -]?"
             rf"{UNIT}(?!\w)\.?",
             _part_of_unit,
             ("/",),

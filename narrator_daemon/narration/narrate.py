@@ -9,9 +9,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 import watermark
 from csm import SAMPLE_RATE
 from csm.mastering.levels import EMPHASIS_LU, SHOUT_LU, WHISPER_LU
@@ -42,6 +39,8 @@ _SPEECH_SHARE, _MEASURED_SHARE, _WRITTEN_SHARE = 0.9, 0.94, 0.98
 #: 1.5 and 3 dB: 0.03 to 0.09 and at most 0.73.
 _MARK_LOUDNESS = 0.06
 _MARK_PEAKS = 0.75
+
+_DEFAULT_PAUSES = PauseSettings()
 
 #: How far a segment's level may stay below and above the narration's, in LU, as the text asks.
 _ALLOWED_LU = {
@@ -190,7 +189,7 @@ def narrate(
     mark: Mark,
     kept: KeptSegments,
     loudness_lufs: float = TARGET_LUFS,
-    pauses: PauseSettings = PauseSettings(),
+    pauses: PauseSettings = _DEFAULT_PAUSES,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Narration:

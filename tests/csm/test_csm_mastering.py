@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from csm import SAMPLE_RATE
 from csm.mastering import mastering
+from csm.mastering.levels import level_gains
 from csm.mastering.limiter import limited
 from csm.mastering.loudness import (
     gated_loudness,
@@ -21,7 +22,6 @@ from csm.mastering.loudness import (
     true_peak_decibels,
     true_peaks,
 )
-from csm.mastering.levels import level_gains
 from csm.mastering.mastering import InnerPause, Mastering, Part, pcm16
 from csm.mastering.sounds import sentence_gaps
 
@@ -211,9 +211,7 @@ def sentences(lengths: list[float], gaps: list[float], seed: int = 0) -> Samples
     """Sounds with silences between them, and short gaps inside each as words have."""
     parts = [speech(length, seed + n) for n, length in enumerate(lengths)]
     between = [silence(gap) for gap in gaps] + [silence(0)]
-    return np.concatenate(
-        [one for pair in zip(parts, between, strict=True) for one in pair]
-    )
+    return np.concatenate([one for pair in zip(parts, between, strict=True) for one in pair])
 
 
 def inner(lengths: list[float], seconds: float) -> tuple[InnerPause, ...]:
@@ -325,17 +323,13 @@ def test_a_whisper_and_a_shout_stay_what_they_are() -> None:
     takes=st.lists(st.tuples(st.floats(-60, -5), st.floats(0.1, 30)), min_size=1, max_size=12),
     silent=st.integers(0, 12),
 )
-def test_levels_end_within_what_is_allowed(
-    takes: list[tuple[float, float]], silent: int
-) -> None:
+def test_levels_end_within_what_is_allowed(takes: list[tuple[float, float]], silent: int) -> None:
     loudness = [one for one, _ in takes]
     loudness.insert(silent % (len(loudness) + 1), -math.inf)
     seconds = [length for _, length in takes] + [1.0]
     gains = level_gains(loudness, seconds, [(-0.8, 0.8)] * len(loudness))
     assert all(abs(gain) <= 18 for gain in gains)
-    after = [
-        one + gain for one, gain in zip(loudness, gains, strict=True) if abs(gain) < 18
-    ]
+    after = [one + gain for one, gain in zip(loudness, gains, strict=True) if abs(gain) < 18]
     heard = [one for one in after if one > -math.inf]
     assert max(heard, default=0) - min(heard, default=0) <= 1.6 + 1e-6
 

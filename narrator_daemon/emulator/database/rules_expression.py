@@ -288,7 +288,9 @@ class _Parser:
         if match is None:
             raise self._error()
         if match[2] not in ("", "i"):
-            raise RuleSyntaxError(f"Invalid regular expression flags '{match[2]}': only i is known.")
+            raise RuleSyntaxError(
+                f"Invalid regular expression flags '{match[2]}': only i is known."
+            )
         try:
             pattern = Regex(match[1], ignore_case=match[2] == "i")
         except RegexError as error:

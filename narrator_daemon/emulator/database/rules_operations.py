@@ -67,7 +67,7 @@ def _compare(a: Any, b: Any) -> int | None:
         return 0
     if math.isnan(_number(a)) or math.isnan(_number(b)):
         return None
-    return (a > b) - (a < b)
+    return int(a > b) - int(a < b)
 
 
 def _ordered(wanted: frozenset[int]) -> Callable[[Any, Any], bool]:
@@ -180,7 +180,8 @@ def _parent(snapshot: Snapshot) -> Snapshot:
 def _has_children(snapshot: Snapshot, names: Sequence[Any] | None = None) -> bool:
     if names is None:
         return snapshot.node.has_children
-    return all([snapshot.child(_string(name)).node.exists for name in names])
+    keys = [_string(name) for name in names]
+    return all(snapshot.child(key).node.exists for key in keys)
 
 
 def _matches(text: str, pattern: Regex) -> bool:

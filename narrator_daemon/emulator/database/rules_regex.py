@@ -1,6 +1,6 @@
-"""Regular expressions of security rules: the documented symbols alone, matched in linear time.
+r"""Regular expressions of security rules: the documented symbols alone, matched in linear time.
 
-The documentation knows ``\\s \\w \\d \\S \\W \\D``, ``.``, sets, groups, ``|``, ``* + ? {n}``, the
+The documentation knows ``\s \w \d \S \W \D``, ``.``, sets, groups, ``|``, ``* + ? {n}``, the
 escape, and ``^`` and ``$`` as the first and the last character of a pattern. A match is only
 detected, nothing is captured, so an automaton is enough: no pattern can be made to run for ever.
 

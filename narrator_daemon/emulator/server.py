@@ -35,8 +35,10 @@ from narrator_daemon.emulator.protocols.connections import Connections
 from narrator_daemon.emulator.protocols.event_stream import EventStreams
 from narrator_daemon.emulator.protocols.rest import MAX_WRITE_BYTES, RestApi
 from narrator_daemon.emulator.protocols.websocket import WebSocketApi
-from narrator_daemon.emulator.storage.gcs_process import start_gcs
-from narrator_daemon.emulator.storage.proxy import StorageProxy, kind_of
+from narrator_daemon.emulator.storage.rules import StorageRules
+from narrator_daemon.emulator.storage.rules import default_rules as default_storage_rules
+from narrator_daemon.emulator.storage.rules_language import StorageRulesError
+from narrator_daemon.emulator.storage.service import StorageService, kind_of
 
 T = TypeVar("T")
 
@@ -73,7 +75,7 @@ class LocalFirebase:
     ...     firebase.load("/books/emma", {"narrative": "Emma Woodhouse, handsome, clever…"})
     ...     host = firebase.endpoints["database_host"]
 
-    It runs in a thread of this process (storage in a child process that ends with it).
+    It runs in a thread of this process.
 
     Args:
         host: address to listen on. Anything but loopback lets others in, who need no password.
@@ -84,6 +86,8 @@ class LocalFirebase:
         bucket: made at the start.
         rules: a rules file, or its content; None for rules that follow the narration contract.
             They hold for every database that is given none of its own.
+        storage_rules: a storage rules file, or its text; None for rules under which clients reach
+            narrations by their download tokens alone.
         data: folder that keeps databases and objects between runs; None forgets them.
         keep_alive_seconds: how often a stream without events says that it is alive.
         storage: False for the database alone.
@@ -101,6 +105,7 @@ class LocalFirebase:
         namespace: str = "demo-books",
         bucket: str = "demo-books.appspot.com",
         rules: Path | Mapping[str, Any] | None = None,
+        storage_rules: Path | str | None = None,
         data: Path | None = None,
         keep_alive_seconds: float = 30.0,
         storage: bool = True,
@@ -110,6 +115,7 @@ class LocalFirebase:
         self._namespace = namespace
         self._bucket = bucket
         self._rules = _read_rules(rules)
+        self._storage_rules = _read_storage_rules(storage_rules)
         self._data = data
         self._with_storage = storage
         self.traffic = Traffic()
@@ -319,22 +325,14 @@ class LocalFirebase:
         return sockets, RestApi(self._databases, streams)
 
     async def _open_storage(self, undo: list[Callable[[], Awaitable[None]]]) -> str:
-        proxy: StorageProxy
+        service: StorageService
 
         async def storage_handler(request: web.Request) -> web.StreamResponse:
-            return await proxy.handle(request)
+            return await service.handle(request)
 
         address = await self._listen("storage", storage_handler, kind_of, self._ports[1], undo)
         folder = None if self._data is None else self._data / "storage"
-        process = await asyncio.to_thread(start_gcs, address, folder)
-
-        async def stop_process() -> None:
-            await asyncio.to_thread(process.stop)
-
-        undo.insert(0, stop_process)
-        proxy = StorageProxy(process.url, address)
-        undo.insert(1, proxy.close)
-        await proxy.create_bucket(self._bucket)
+        service = StorageService(self._bucket, f"http://{address}", self._storage_rules, folder)
         return f"http://{address}"
 
     async def _listen(
@@ -351,6 +349,8 @@ class LocalFirebase:
         runner = web.AppRunner(
             app,
             access_log=None,
+            # What is stored packed stays packed.
+            auto_decompress=service != "storage",
             shutdown_timeout=_SHUTDOWN_SECONDS,
             # A client that hangs up frees its listener at once.
             handler_cancellation=True,
@@ -373,9 +373,24 @@ def _read_rules(rules: Path | Mapping[str, Any] | None) -> Rules:
         return Rules(default_rules())
     if isinstance(rules, Mapping):
         return Rules(json.dumps(rules, indent=2))
+    return Rules(_read_text(rules, "the rules"))
+
+
+def _read_storage_rules(rules: Path | str | None) -> StorageRules:
+    if rules is None:
+        return StorageRules(default_storage_rules())
+    text = _read_text(rules, "the storage rules") if isinstance(rules, Path) else rules
     try:
-        return Rules(rules.read_text(encoding="utf-8"))
+        return StorageRules(text)
+    except StorageRulesError as error:
+        where = f"{rules}: " if isinstance(rules, Path) else ""
+        raise EmulatorError(f"cannot use the storage rules: {where}{error}") from error
+
+
+def _read_text(file: Path, what: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise EmulatorError(f"cannot read the rules: {rules}: {error.strerror}") from error
+        raise EmulatorError(f"cannot read {what}: {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise EmulatorError(f"cannot read the rules: {rules}: is not UTF-8 text") from error
+        raise EmulatorError(f"cannot read {what}: {file}: is not UTF-8 text") from error

@@ -36,6 +36,7 @@ from narrator_daemon.config import (
     KNOWN_NAMES,
     WATERMARK_KEY_ENV,
 )
+from narrator_daemon.direct import without_proxy
 from narrator_daemon.firebase.project import MARKS, NEXT_MARK, is_key
 from narrator_daemon.firebase.storage import slug
 from narrator_daemon.marks import detect, keys, ledger
@@ -109,6 +110,8 @@ def run(out: Path, *, keep: bool, page: bool) -> int:
     """
     from narrator_daemon.emulator import EmulatorError
 
+    # What the demo starts is here, and not behind a proxy.
+    os.environ.update(without_proxy(os.environ))
     # As Ctrl-C does, so that what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

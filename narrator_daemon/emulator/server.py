@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +20,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
         "the local Firebase needs more packages: pip install 'narrator-daemon[emulator]'"
     ) from error
 
+from narrator_daemon.direct import without_proxy
 from narrator_daemon.emulator import page_files
 from narrator_daemon.emulator.database.caller import Caller
 from narrator_daemon.emulator.database.database import Database
@@ -39,6 +41,7 @@ from narrator_daemon.emulator.storage.rules import StorageRules
 from narrator_daemon.emulator.storage.rules import default_rules as default_storage_rules
 from narrator_daemon.emulator.storage.rules_language import StorageRulesError
 from narrator_daemon.emulator.storage.service import StorageService, kind_of
+from narrator_daemon.emulator.target import request_log
 
 T = TypeVar("T")
 
@@ -153,8 +156,9 @@ class LocalFirebase:
         return f"http://{at['database_host']}{page_files.PAGE}?ns={at['namespace']}"
 
     def environment(self) -> dict[str, str]:
-        """The variables that point the SDKs here."""
-        variables = {"FIREBASE_DATABASE_EMULATOR_HOST": self.endpoints["database_host"]}
+        """The variables that point the SDKs here, past any proxy."""
+        variables = without_proxy(os.environ)
+        variables |= {"FIREBASE_DATABASE_EMULATOR_HOST": self.endpoints["database_host"]}
         if self.endpoints["storage_url"]:
             variables["STORAGE_EMULATOR_HOST"] = self.endpoints["storage_url"]
         return variables
@@ -349,6 +353,7 @@ class LocalFirebase:
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=request_log(f"{__name__}.{service}"),
             # What is stored packed stays packed.
             auto_decompress=service != "storage",
             shutdown_timeout=_SHUTDOWN_SECONDS,

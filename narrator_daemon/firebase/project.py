@@ -8,6 +8,7 @@ by itself (``Unavailable``) from one that an operator must change (``Refused``).
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from google.cloud import storage
 from google.oauth2 import service_account
 
 from narrator_daemon.config import ConfigError, require_project
+from narrator_daemon.direct import without_proxy
 from narrator_daemon.settings import Settings
 
 #: Seconds that one answer of the database may take. The SDK repeats what fails on the way.
@@ -117,6 +119,10 @@ class Project:
         #: Tells this catalogue's audio from that of others in the same bucket.
         self.catalogue = f"{firebase.database_url}/{settings.books.path}"
         self.storage_emulator = settings.storage_emulator
+        if settings.storage_emulator is not None:
+            urls = (str(firebase.database_url), settings.storage_emulator)
+            hosts = [host for url in urls if (host := urlsplit(url).hostname)]
+            os.environ.update(without_proxy(os.environ, hosts))
         self.bucket_name = str(firebase.storage_bucket)
         options: dict[str, object] = {
             "projectId": firebase.project_id,

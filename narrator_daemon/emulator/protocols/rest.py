@@ -51,6 +51,7 @@ from narrator_daemon.emulator.protocols.rest_settings import (
     read_setting,
     rules_text,
 )
+from narrator_daemon.emulator.target import raw_path
 
 #: Bytes in the body of one write.
 MAX_WRITE_BYTES = 256 * 1024 * 1024
@@ -133,14 +134,14 @@ class RestApi:
         method = _method(request)
         if method == "OPTIONS":
             return _preflight()
-        raw_path = request.raw_path.partition("?")[0]
+        path_sent = raw_path(request)
         if _BROKEN_ESCAPE.search(request.raw_path):
             raise RestError(400, "Invalid path: Invalid token in path")
         database = self._databases.named(request.query.get("ns"))
         caller = identify(request.headers.get("Authorization"), request.query)
-        if raw_path.startswith(PREFIX):
+        if path_sent.startswith(PREFIX):
             return await self._settings(request, method, caller, database)
-        path = _parse_path(raw_path)
+        path = _parse_path(path_sent)
         parameters = parse_parameters(request.query, formats=("export",))
         if method in ("GET", "HEAD"):
             query = parse_query(request.query)
@@ -187,14 +188,14 @@ class RestApi:
     ) -> web.Response:
         if not caller.admin:
             raise PermissionDeniedError
-        raw_path = request.raw_path.partition("?")[0]
+        setting = raw_path(request)
         parameters = parse_parameters(request.query, formats=("strict",))
         if method not in ("GET", "PUT"):
             raise RestError(405, "Method not allowed.")
-        if raw_path != RULES_PATH:
+        if setting != RULES_PATH:
             if method == "PUT":
-                change_setting(database, raw_path, _parse_body(await request.read()))
-            return _answer(parameters, read_setting(database, raw_path))
+                change_setting(database, setting, _parse_body(await request.read()))
+            return _answer(parameters, read_setting(database, setting))
         if method == "GET":
             text = rules_text(database.rules, strict="format" in request.query)
             return web.Response(text=text, content_type="application/json", headers=_CORS)
@@ -297,10 +298,10 @@ def _method(request: web.Request) -> str:
 
 def kind_of(request: web.Request) -> Kind:
     """What a request is counted as."""
-    method, raw_path = _method(request), request.raw_path.partition("?")[0]
-    if raw_path == RULES_PATH:
+    method, path_sent = _method(request), raw_path(request)
+    if path_sent == RULES_PATH:
         return Kind("database", method, "rules", RULES_PATH)
-    path = [part for part in unquote(raw_path).removesuffix(".json").split("/") if part]
+    path = [part for part in unquote(path_sent).removesuffix(".json").split("/") if part]
     place = "/" + "/".join([*path[:1], *("*" for _ in path[1:2])])
     return Kind("database", method, _read_or_write(request, method), place)
 
@@ -324,11 +325,11 @@ def _unquoted(tag: str) -> str:
     return tag.strip().strip('"')
 
 
-def _parse_path(raw_path: str) -> Path:
-    if not raw_path.endswith(".json"):
+def _parse_path(path_sent: str) -> Path:
+    if not path_sent.endswith(".json"):
         raise RestError(404, "append .json to your request URI to use the REST API.")
     try:
-        text = unquote(raw_path[: -len(".json")], errors="strict")
+        text = unquote(path_sent[: -len(".json")], errors="strict")
     except UnicodeDecodeError:
         raise RestError(400, "Invalid path: Invalid token in path") from None
     return parse_path(text)

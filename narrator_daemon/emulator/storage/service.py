@@ -19,6 +19,7 @@ from narrator_daemon.emulator.storage.rules import StorageRules
 from narrator_daemon.emulator.storage.rules_language import StorageRulesError
 from narrator_daemon.emulator.storage.uploads import Uploads, parse_resource
 from narrator_daemon.emulator.storage.xml_api import XmlApi
+from narrator_daemon.emulator.target import raw_path
 
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _XML = re.compile(r"/([^/]+)(?:/(.*))?\Z")
@@ -62,7 +63,7 @@ class StorageService:
             return refusal(StorageError(413, "The body is too large.", "uploadTooLarge"))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        path = request.raw_path.partition("?")[0]
+        path = raw_path(request)
         if not path.startswith("/") or _BROKEN_ESCAPE.search(request.raw_path):
             raise invalid("The path of the request cannot be read.")
         if path in (_RESET, _SET_RULES):
@@ -116,7 +117,7 @@ def kind_of(request: web.Request) -> Kind:
 
 
 def _action(request: web.Request) -> str:
-    path = request.raw_path.partition("?")[0]
+    path = raw_path(request)
     if _UPLOAD.match(path) or (path.startswith("/v0/") and request.method in ("POST", "PUT")):
         return "upload"
     if _LIST.match(path):

@@ -33,6 +33,7 @@ from narrator_daemon.emulator.storage.objects import (
     no_object,
 )
 from narrator_daemon.emulator.storage.uploads import Upload, Uploads, add_chunk
+from narrator_daemon.emulator.target import raw_path
 
 #: Seconds that a V4 signed URL may live.
 MAX_SIGNED_SECONDS = 604_800
@@ -128,7 +129,7 @@ class XmlApi:
         if method == "POST" and request.headers.get("x-goog-resumable") == "start":
             upload = self._begun(request, bucket, name)
             number = self._uploads.begin(upload)
-            location = f"{self._base}{request.raw_path.partition('?')[0]}?upload_id={number}"
+            location = f"{self._base}{raw_path(request)}?upload_id={number}"
             return empty(201, Location=location)
         if method == "PUT":
             return await self._put(request, bucket, name)

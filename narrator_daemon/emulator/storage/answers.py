@@ -191,9 +191,25 @@ def preflight() -> web.Response:
     )
 
 
-def media(request: web.Request, stored: StoredObject, content: bytes) -> web.Response:
-    """The content of an object, or the part that the request asks for."""
+def file_name(stored: StoredObject) -> str:
+    """What a browser may save an object as: its name without folders, percent-encoded."""
+    return quote(stored.name.rpartition("/")[2], safe="")
+
+
+def media(
+    request: web.Request, stored: StoredObject, content: bytes, disposition: str | None = None
+) -> web.Response:
+    """The content of an object, or the part that the request asks for.
+
+    Args:
+        request: who asks.
+        stored: which.
+        content: all of it.
+        disposition: ``Content-Disposition`` where the object says none.
+    """
     headers = CIMultiDict(_CORS)
+    if disposition is not None:
+        headers["Content-Disposition"] = disposition
     for name, header in _HEADER_FIELDS.items():
         if name in stored.metadata.fields:
             headers[header] = _header_text(stored.metadata.fields[name])
@@ -213,7 +229,10 @@ def media(request: web.Request, stored: StoredObject, content: bytes) -> web.Res
         unpacked = _unpacked(content)
         if unpacked is not None:
             del headers["Content-Encoding"]
-            return web.Response(body=unpacked, headers=headers)
+            answer = web.Response(body=unpacked, headers=headers)
+            # Its length is not the object's.
+            answer.enable_chunked_encoding()
+            return answer
     return _part(request, content, headers)
 
 

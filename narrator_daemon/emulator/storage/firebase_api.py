@@ -26,6 +26,7 @@ from narrator_daemon.emulator.database.caller import (
 from narrator_daemon.emulator.storage.answers import (
     TOKENS,
     empty,
+    file_name,
     firebase_resource,
     json_answer,
     media,
@@ -43,6 +44,7 @@ from narrator_daemon.emulator.storage.objects import (
 )
 from narrator_daemon.emulator.storage.rules import Proposed, StorageRules
 from narrator_daemon.emulator.storage.uploads import (
+    CANCELLED,
     Upload,
     Uploads,
     parse_multipart,
@@ -142,7 +144,8 @@ class FirebaseApi:
         if stored is None:
             raise no_object(bucket, name)
         if request.query.get("alt") == "media":
-            return media(request, stored, self._store.content(stored))
+            disposition = f"inline; filename*=utf-8''{file_name(stored)}"
+            return media(request, stored, self._store.content(stored), disposition)
         if not tokens:
             # Whoever may read it may have a URL for it.
             stored = self._with_tokens(stored, [str(uuid4())])
@@ -257,15 +260,15 @@ class FirebaseApi:
             raise invalid(f"Unknown X-Goog-Upload-Command: {command!r:.80}")
         if "query" in words:
             received = str(len(upload.content))
-            status = "active" if upload.ended is None else "final"
+            status = {None: "active", CANCELLED: "cancelled"}.get(upload.ended, "final")
             return empty(200, **{_STATUS: status, "X-Goog-Upload-Size-Received": received})
         if "cancel" in words:
-            if upload.ended is not None:
+            if upload.ended not in (None, CANCELLED):
                 raise invalid("The upload has ended.")
-            self._uploads.forget(number)
+            upload.end(CANCELLED)
             return empty(200, **{_STATUS: "cancelled"})
         if upload.ended is not None:
-            if "upload" in words:
+            if "upload" in words or upload.ended == CANCELLED:
                 raise invalid("The upload has ended.")
             return empty(upload.ended, **{_STATUS: "final"})
         if "upload" in words:
@@ -275,14 +278,13 @@ class FirebaseApi:
         try:
             stored = self._stored(request, upload)
         except StorageError as error:
-            upload.ended = error.status
+            upload.end(error.status)
             answer = json_answer(
                 {"error": {"code": error.status, "message": str(error)}}, error.status
             )
             answer.headers[_STATUS] = "final"
             return answer
-        upload.ended = 200
-        upload.content.clear()
+        upload.end(200)
         answer = json_answer(firebase_resource(stored))
         answer.headers[_STATUS] = "final"
         return answer

@@ -16,6 +16,7 @@ from narrator_daemon.emulator.storage.answers import (
     access,
     bucket_resource,
     empty,
+    file_name,
     json_answer,
     media,
     object_resource,
@@ -31,6 +32,7 @@ from narrator_daemon.emulator.storage.objects import (
     no_object,
 )
 from narrator_daemon.emulator.storage.uploads import (
+    CANCELLED,
     Upload,
     Uploads,
     add_chunk,
@@ -165,7 +167,8 @@ class JsonApi:
         stored = self._found(names[0], names[1], conditions)
         conditions.check(stored, reading=True)
         if request.query.get("alt") == "media":
-            return media(request, stored, self._store.content(stored))
+            disposition = f"attachment; filename*={file_name(stored)}"
+            return media(request, stored, self._store.content(stored), disposition)
         return self._shown(stored)
 
     async def _patch(self, request: web.Request, names: tuple[str, ...]) -> web.Response:
@@ -219,6 +222,9 @@ class JsonApi:
     async def _copy(self, request: web.Request, names: tuple[str, ...]) -> web.Response:
         resource = parse_resource(await request.read())
         bucket, name, method, to_bucket, to_name = names
+        if "rewriteToken" in request.query:
+            # Every rewrite is done at once, so that nobody was ever given one.
+            raise invalid("Invalid value for rewriteToken.")
         source_conditions = Conditions.parse(request.query, "ifSource")
         source = self._found(bucket, name, source_conditions)
         source_conditions.check(source)
@@ -254,6 +260,11 @@ class JsonApi:
         resource: dict[str, object],
     ) -> StoredObject:
         # A resource takes the place of the source's metadata as a whole.
+        custom = resource.get("metadata")
+        if isinstance(custom, dict):
+            # There is nothing yet that null could take away.
+            nothing = {name: "" for name, value in custom.items() if value is None}
+            resource = {**resource, "metadata": {**custom, **nothing}}
         said = {key for key in resource if key not in ("name", "bucket", "kind", "storageClass")}
         metadata = Metadata.parse(resource) if said else source.metadata
         if "contentType" not in metadata.fields and "contentType" in source.metadata.fields:
@@ -347,18 +358,17 @@ class JsonApi:
             return empty(308, **more)
         if upload.ended is not None:
             stored = self._store.find(upload.bucket, upload.name)
-            return empty(upload.ended) if stored is None else self._shown(stored)
+            if stored is None or upload.ended != 200:
+                return empty(upload.ended)
+            return self._shown(stored)
         try:
             stored = self._stored(request, upload)
-        except StorageError:
-            self._uploads.forget(number)
+        except StorageError as error:
+            upload.end(error.status)
             raise
-        upload.ended = 200
-        upload.content.clear()
+        upload.end(200)
         return self._shown(stored)
 
     async def _cancel(self, request: web.Request, _: tuple[str, ...]) -> web.Response:
-        number = request.query.get("upload_id", "")
-        self._uploads.find(number)
-        self._uploads.forget(number)
-        return empty(499)
+        self._uploads.find(request.query.get("upload_id", "")).end(CANCELLED)
+        return empty(CANCELLED)

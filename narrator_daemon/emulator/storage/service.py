@@ -95,7 +95,7 @@ class StorageService:
             except (KeyError, IndexError, TypeError):
                 raise invalid("Expected {rules: {files: [{name, content}]}}.") from None
             except StorageRulesError as error:
-                raise invalid(str(error)) from None
+                return json_answer({"message": f"There was an error updating rules: {error}"}, 400)
             return json_answer({"message": "Rules updated successfully"})
         raise StorageError(405, "Method not allowed.", "methodNotAllowed")
 

@@ -19,11 +19,13 @@ from typing import Any
 from narrator_daemon.emulator.storage.conditions import Conditions
 from narrator_daemon.emulator.storage.objects import StorageError, checksums, invalid
 
+#: How an upload ended that the client has called off.
+CANCELLED = 499
 #: Uploads that may be under way at once, and how long one may be left alone.
 MAX_UPLOADS = 1000
 MAX_IDLE_SECONDS = 7 * 24 * 3600.0
 
-_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)\Z")
+_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18}|\*)|\*)/([0-9]{1,18}|\*)\Z")
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.IGNORECASE)
 
 
@@ -50,6 +52,11 @@ class Upload:
     credential: str | None = None
     ended: int | None = None
     touched: float = 0.0
+
+    def end(self, status: int) -> None:
+        """Remember how it ended, and let the content go."""
+        self.ended = status
+        self.content.clear()
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Compare the content with the checksums that the client gave.
@@ -155,7 +162,12 @@ def add_chunk(upload: Upload, content_range: str | None, chunk: bytes) -> bool:
         raise invalid(f"Invalid Content-Range: {content_range!r:.80}")
     total = None if match[3] == "*" else int(match[3])
     if match[1] is not None:
-        start, end = int(match[1]), int(match[2])
+        start = int(match[1])
+        # A client that does not know how much it has sends all of it, from the start on.
+        open_ended = match[2] == "*"
+        end = start + len(chunk) - 1 if open_ended else int(match[2])
+        if open_ended and total is None:
+            total = end + 1
         if end - start + 1 != len(chunk) or (total is not None and end >= total):
             raise invalid(f"Content-Range {content_range!r:.80} is not that of the body.")
         if start > len(upload.content):

@@ -133,7 +133,7 @@ class RestApi:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         method = _method(request)
         if method == "OPTIONS":
-            return _preflight()
+            return _preflight(request)
         path_sent = raw_path(request)
         if _BROKEN_ESCAPE.search(request.raw_path):
             raise RestError(400, "Invalid path: Invalid token in path")
@@ -396,12 +396,13 @@ def _error(status: int, message: str) -> web.Response:
     )
 
 
-def _preflight() -> web.Response:
+def _preflight(request: web.Request) -> web.Response:
+    asked = request.headers.get("Access-Control-Request-Headers", "Authorization")
     return web.Response(
         headers={
             **_CORS,
             "Access-Control-Allow-Methods": "GET, PUT, PATCH, POST, DELETE, OPTIONS",
-            "Access-Control-Allow-Headers": "*, Authorization",
+            "Access-Control-Allow-Headers": asked,
             "Access-Control-Max-Age": "3600",
         }
     )

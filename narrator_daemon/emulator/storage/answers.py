@@ -19,9 +19,17 @@ from narrator_daemon.emulator.storage.objects import Bucket, StorageError, Store
 #: The custom metadata under which Firebase keeps download tokens.
 TOKENS = "firebaseStorageDownloadTokens"
 
+# By name, since not every client knows the asterisk.
+_EXPOSED = (
+    "Content-Disposition", "Content-Encoding", "Content-Length", "Content-Range", "Content-Type",
+    "ETag", "Location", "Range", "X-Goog-Generation", "X-Goog-Hash", "X-Goog-Metageneration",
+    "X-Goog-Stored-Content-Encoding", "X-Goog-Stored-Content-Length",
+    "X-Goog-Upload-Chunk-Granularity", "X-Goog-Upload-Control-URL", "X-Goog-Upload-Size-Received",
+    "X-Goog-Upload-Status", "X-Goog-Upload-URL", "X-GUploader-UploadID",
+)  # fmt: skip
 _CORS = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "*",
+    "Access-Control-Expose-Headers": ", ".join(_EXPOSED),
 }
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 _HEADER_FIELDS = {
@@ -179,13 +187,14 @@ def xml_refusal(status: int, code: str, message: str, details: str = "") -> web.
     return web.Response(status=status, text=text, content_type="application/xml", headers=_CORS)
 
 
-def preflight() -> web.Response:
+def preflight(request: web.Request) -> web.Response:
     """What a browser wants to know before it asks from another origin."""
+    asked = request.headers.get("Access-Control-Request-Headers", "Authorization")
     return web.Response(
         headers={
             **_CORS,
             "Access-Control-Allow-Methods": "GET, HEAD, PUT, PATCH, POST, DELETE, OPTIONS",
-            "Access-Control-Allow-Headers": "*, Authorization",
+            "Access-Control-Allow-Headers": asked,
             "Access-Control-Max-Age": "3600",
         }
     )

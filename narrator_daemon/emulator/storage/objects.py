@@ -26,6 +26,8 @@ TEXT_FIELDS = (
     "storageClass",
     "customTime",
 )
+#: Buckets that are made because somebody uses them.
+MAX_BUCKETS = 1000
 #: Bytes of UTF-8 in the name of an object.
 MAX_NAME_BYTES = 1024
 
@@ -249,6 +251,16 @@ class ObjectStore:
         bucket = self._buckets[name] = Bucket(name, self._clock(), dict(settings or {}))
         self._contents.write_bucket(bucket)
         return bucket
+
+    def open_bucket(self, name: str) -> Bucket:
+        """The bucket of that name, made if it is not there.
+
+        Raises:
+            StorageError: none can be called so, or there are too many.
+        """
+        if name not in self._buckets and len(self._buckets) >= MAX_BUCKETS:
+            raise StorageError(429, "There are too many buckets.", "rateLimitExceeded")
+        return self._buckets.get(name) or self.create_bucket(name)
 
     def change_bucket(self, name: str, settings: Mapping[str, Any]) -> Bucket:
         """Change what a bucket says about itself.

@@ -54,7 +54,7 @@ class StorageService:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         if request.method == "OPTIONS":
-            return preflight()
+            return preflight(request)
         try:
             return await self._answer(request)
         except StorageError as error:

@@ -108,7 +108,7 @@ def number_text(value: float) -> str:
     if not exponent:
         return mantissa
     power = int(exponent)
-    if -7 <= power < 0:
+    if -6 <= power < 0:
         sign, digits = ("-" if value < 0 else ""), mantissa.lstrip("-").replace(".", "")
         return f"{sign}0.{'0' * (-power - 1)}{digits}"
     return f"{mantissa}e{power:+d}"

@@ -117,7 +117,11 @@ def glob_pattern(glob: str) -> Regex:
             at += len(glob[at:]) - len(glob[at:].lstrip("*"))
         elif sign == "?":
             out.append("[^/]")
-        elif sign == "[" and (end := glob.find("]", at + 1)) >= 0:
+        elif sign == "[":
+            # The first sign in a set may be the bracket itself.
+            end = glob.find("]", at + 1)
+            if end < 0:
+                raise invalid(f"Invalid value for matchGlob: {glob!r:.80}: a [ is not closed")
             out.append(_set(glob[at:end]))
             at = end + 1
         elif sign in "{}" and (sign == "{" or depth):

@@ -29,6 +29,7 @@ from narrator_daemon.emulator.storage.objects import (
     ObjectStore,
     StorageError,
     StoredObject,
+    checksums,
     invalid,
     no_object,
 )
@@ -209,7 +210,9 @@ class XmlApi:
         part = Upload("", "", {}, Conditions(), bytearray(content))
         part.check(request.headers)
         under_way.parts[int(number)] = content
-        return empty(200, ETag=_part_etag(content))
+        md5, crc32c = checksums(content)
+        hashes = {"X-Goog-Hash": f"crc32c={crc32c},md5={md5}"}
+        return empty(200, ETag=_part_etag(content), **hashes)
 
     async def _form(self, request: web.Request, bucket: str) -> web.Response:
         """An upload from an HTML form, as signed policies allow; the policy is not checked."""

@@ -10,7 +10,7 @@ SDK_TESTS := tests/frontend
 SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
 ARGS ?=
 
-.PHONY: demo test e2e frontend drills rules deploy-check licences audit lint types setup lock clean
+.PHONY: demo test e2e frontend conformance drills rules deploy-check licences audit lint types setup lock clean
 
 demo: $(READY)
 	$(BIN)/narrator-daemon demo $(ARGS)
@@ -29,6 +29,14 @@ e2e: $(READY) $(FRONTEND_READY)
 # The Firebase JavaScript SDK against the local Firebase. Needs Node.js 20 or newer and npm.
 frontend: $(READY) $(SDK_TESTS_READY)
 	cd $(SDK_TESTS) && npm test --silent
+
+# The released SDKs against the local Firebase: JavaScript, and the Admin SDKs of Node.js and Python;
+# and random security rules against npm's targaryen. Needs Node.js 20 or newer and npm.
+conformance: $(READY)
+	cd tests/conformance && npm ci --silent && npm test --silent
+	$(BIN)/pytest tests/conformance/python_admin.py
+	$(BIN)/python -m tests.conformance.fuzz_rules --count 500
+	$(BIN)/python -m tests.conformance.fuzz_regexes --count 300
 
 $(SDK_TESTS_READY): $(SDK_TESTS)/package-lock.json
 	cd $(SDK_TESTS) && npm ci --silent

@@ -25,7 +25,7 @@ Test: TypeAlias = Callable[[str], bool]
 # The states in which a text has matched: at its end alone, and whatever follows.
 _END, _FOUND = 0, 1
 
-_META = "|)(?+}{*"
+_META = "|)?+{*"
 _DIGITS = frozenset("0123456789")
 _WORD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 _SPACE = frozenset(" \t\n\r\f\v")
@@ -176,7 +176,7 @@ class _Parser:
     def _literal_meta(self) -> _Piece | None:
         """A sign that stands for itself where there is nothing for it to work on."""
         sign = self._peek()
-        if not sign or sign not in _META or sign == "(":
+        if not sign or sign not in _META:
             return None
         self._at += 1
         return self._one(sign.__eq__)

@@ -39,6 +39,7 @@ class MemoryProject:
     books_path = "/books"
     catalogue = "http://127.0.0.1/books"
     bucket_name = "demo"
+    storage_emulator = None
 
     def __init__(self, books: Mapping[str, Any] | None = None) -> None:
         self.tree: dict[str, Any] = {"books": copy.deepcopy(dict(books or {}))}

@@ -94,18 +94,38 @@ class Worker:
         self._hurried = threading.Event()
 
     def run(self) -> int:
-        """Work until a signal says stop. Returns the exit status.
+        """Work until a signal says stop: SIGTERM or SIGINT. Returns the exit status.
 
-        SIGTERM or SIGINT stops claiming, lets books in work finish within the grace period and
-        gives the others back. A second signal ends the grace period.
+        Raises:
+            ConfigError: another daemon has the state folder, or a port is taken.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        return self.work()
+
+    def stop(self) -> None:
+        """Stop in time: claim no more, finish what is in work or give it back. Returns at once.
+
+        Asked a second time, it does not wait for the grace period to end.
+        """
+        if self._parts.stopping.is_set():
+            self._hurried.set()
+        self._parts.stopping.set()
+
+    def work(self) -> int:
+        """Work until ``stop`` is called from another thread, or a part breaks for good.
+
+        Returns:
+            The exit status: 0, or 1 where something broke.
+
+        Raises:
+            ConfigError: as ``run``.
         """
         parts = self._parts
         with ExitStack() as open_for_life:
             folder = open_for_life.enter_context(StateFolder(self._settings.daemon.state_dir))
             # One that hangs must not keep the process, which is to be started anew.
             open_for_life.callback(_within, _FAREWELL_SECONDS, [parts.engine.close])
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._on_signal)
             self._tell(folder, "starting")
             _log.info("starting", version=__version__, worker=self._id, **parts.facts)
             for service in parts.services:
@@ -115,11 +135,6 @@ class Worker:
             self._shut_down(folder)
         _log.info("stopped", worker=self._id)
         return 1 if broken else 0
-
-    def _on_signal(self, number: int, _frame: object) -> None:
-        if self._parts.stopping.is_set():
-            self._hurried.set()
-        self._parts.stopping.set()
 
     def _open(self) -> None:
         """Open for work."""

@@ -11,10 +11,10 @@ from narrator_daemon import logs
 from narrator_daemon.catalogue import PATH
 from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.clock import now_ms
-from narrator_daemon.errors import Contended
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.rounds import Round
 
 #: Books read at once.
 _PAGE = 100
@@ -84,6 +84,7 @@ class Renewer:
         until = self._clock() + (life - 1 if everything else life // 3)
         ends_at = time.monotonic() + seconds
         renewed: set[str] = set()
+        renewals = Round("renew")
         self.behind = True
         while True:
             page = books.expiring(self._project, until, _PAGE + len(self._passed_over))
@@ -96,9 +97,10 @@ class Renewer:
                 self.behind = False
                 return len(renewed)
             for book_id in sorted(new):
-                if self._renew(book_id, page[book_id]):
-                    renewed.add(book_id)
-                else:
+                with renewals.item(book=book_id):
+                    if self._renew(book_id, page[book_id]):
+                        renewed.add(book_id)
+                if book_id not in renewed:
                     self._passed_over.add(book_id)
                 if time.monotonic() >= ends_at:
                     return len(renewed)
@@ -109,14 +111,11 @@ class Renewer:
         if not isinstance(path, str) or not self._store.belongs_to(path, book_id):
             return False
         url, expires_at = self._store.sign(path)
-        try:
-            seen = books.change(
-                self._project,
-                book_id,
-                lambda book: renew(book, path=path, url=url, expires_at=expires_at),
-            )
-        except Contended:
-            return False
+        seen = books.change(
+            self._project,
+            book_id,
+            lambda book: renew(book, path=path, url=url, expires_at=expires_at),
+        )
         if seen.verdict is not Verdict.APPLIED:
             return False
         self.renewed += 1

@@ -19,6 +19,7 @@ from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore, StoredObject
+from narrator_daemon.rounds import Round
 
 #: Younger objects are left alone, in seconds.
 LEAST_AGE_SECONDS = 3600.0
@@ -65,14 +66,14 @@ class Sweeper:
             Unavailable: database or storage did not answer; the next round looks again.
         """
         deleted = looked_at = 0
+        sweep = Round("sweep")
         ends_at = time.monotonic() + _LONGEST_SECONDS
         for stored in self._store.objects(after=self._after, most=MOST_OBJECTS):
             looked_at += 1
             self._after = stored.path
-            if self._clock() - stored.created_at >= self._least_age and self._orphaned(stored):
-                self._store.delete(stored.path, generation=stored.generation)
-                deleted += 1
-                _log.info("orphan_deleted", path=stored.path)
+            if self._clock() - stored.created_at >= self._least_age:
+                with sweep.item(path=stored.path):
+                    deleted += self._delete_orphan(stored)
             if time.monotonic() > ends_at:
                 return deleted
         if looked_at < MOST_OBJECTS:
@@ -80,6 +81,13 @@ class Sweeper:
         self._forget(WORKERS, lambda presence: [presence.get("at")], ends_at)
         self._forget(LIMITS, lambda grants: list(grants.values()), ends_at)
         return deleted
+
+    def _delete_orphan(self, stored: StoredObject) -> bool:
+        if not self._orphaned(stored):
+            return False
+        self._store.delete(stored.path, generation=stored.generation)
+        _log.info("orphan_deleted", path=stored.path)
+        return True
 
     def _orphaned(self, stored: StoredObject) -> bool:
         if not self._store.is_ours(stored):

@@ -177,6 +177,7 @@ def _engine(settings: Settings) -> SpeechEngine:
             seconds_per_character=speech.seconds_per_character,
             cap_factor=speech.cap_factor,
             cap_seconds=speech.cap_seconds,
+            most_held=speech.most_held,
         ),
         voice_reference=settings.voice.reference,
         voice_transcript=settings.voice.transcript,

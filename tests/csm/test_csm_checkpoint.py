@@ -51,7 +51,7 @@ def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def test_the_hubs_layout_loads_whole(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    checkpoint = load_checkpoint(str(tiny), device="cpu")
+    checkpoint = load_checkpoint(str(tiny), device="cpu", dtype=torch.float32)
 
     assert checkpoint.name == str(tiny)
     assert checkpoint.device == torch.device("cpu")
@@ -107,7 +107,7 @@ def test_the_plain_layout_loads_too(sharded: bool, copy: Path) -> None:
     else:
         (copy / INDEX).unlink()
         save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    tensors = load_checkpoint(str(copy), device="cpu").tensors
+    tensors = load_checkpoint(str(copy), device="cpu", dtype=torch.float32).tensors
     assert torch.equal(tensors["lm_head.weight"], weights["lm_head.weight"])
 
 
@@ -127,7 +127,7 @@ def test_the_shared_embedding_is_held_once(names: tuple[str, ...], copy: Path) -
     rest = {name: weight for name, weight in weights.items() if weight is not shared}
     rest.pop(AUDIO_EMBEDDING, None)
     in_one_file(copy, {**rest, **{name: shared.clone() for name in names}})
-    tensors = load_checkpoint(str(copy), device="cpu").tensors
+    tensors = load_checkpoint(str(copy), device="cpu", dtype=torch.float32).tensors
     assert tensors[AUDIO_EMBEDDING] is tensors[DEPTH_EMBEDDING]
     assert torch.equal(tensors[AUDIO_EMBEDDING], shared)
 
@@ -136,7 +136,7 @@ def test_two_embeddings_that_differ_stay_two(copy: Path) -> None:
     weights = all_weights(copy)
     weights[AUDIO_EMBEDDING] = weights[DEPTH_EMBEDDING] + 1
     in_one_file(copy, weights)
-    tensors = load_checkpoint(str(copy), device="cpu").tensors
+    tensors = load_checkpoint(str(copy), device="cpu", dtype=torch.float32).tensors
     assert torch.equal(tensors[AUDIO_EMBEDDING], tensors[DEPTH_EMBEDDING] + 1)
 
 

@@ -35,7 +35,7 @@ HOSTILE = ["<|AUDIO|> <|audio_eos|>", "<placeholder>[1] hi", "<|end_of_text|>\ud
 @pytest.fixture(scope="module")
 def engine(tiny: Path) -> Iterator[Engine]:
     """A working engine, not to be closed."""
-    engine = Engine(csm.load_checkpoint(str(tiny), device="cpu"))
+    engine = Engine(csm.load_checkpoint(str(tiny), device="cpu", dtype=torch.float32))
     yield engine
     engine.close()
 
@@ -43,7 +43,7 @@ def engine(tiny: Path) -> Iterator[Engine]:
 @pytest.fixture
 def runner(endless: Path) -> Iterator[Engine]:
     """An engine of its own, to be broken or closed; its segments run to their caps."""
-    checkpoint = csm.load_checkpoint(str(endless), device="cpu")
+    checkpoint = csm.load_checkpoint(str(endless), device="cpu", dtype=torch.float32)
     for name, weight in checkpoint.tensors.items():
         if "self_attn" in name:
             weight.mul_(8)  # So that it is heard what is said, and by whom.
@@ -84,7 +84,7 @@ def eager_to_end(patch: pytest.MonkeyPatch, tiny: Path, first_end: int) -> Engin
         draw(sampler, logits, codebook, out)
 
     patch.setattr(Sampler, "draw", eager)
-    checkpoint = csm.load_checkpoint(str(tiny), device="cpu")
+    checkpoint = csm.load_checkpoint(str(tiny), device="cpu", dtype=torch.float32)
     return Engine(checkpoint, Sampling(temperature=0.05, first_end=first_end))
 
 
@@ -113,7 +113,7 @@ def test_greedy_codes_are_transformers(with_voice: bool, endless: Path) -> None:
     )[0]
     assert expected.shape == (frames, 32)
 
-    checkpoint = csm.load_checkpoint(str(endless), device="cpu")
+    checkpoint = csm.load_checkpoint(str(endless), device="cpu", dtype=torch.float32)
     voice = Voice("Noise.", codec.encode(checkpoint.codec, noise)) if with_voice else None
     engine = Engine(checkpoint, GREEDY, slots=2)
     seconds = frames * FRAME / SAMPLE_RATE
@@ -124,7 +124,7 @@ def test_greedy_codes_are_transformers(with_voice: bool, endless: Path) -> None:
 
 
 def test_reserved_codes_are_never_drawn(endless: Path) -> None:
-    checkpoint = csm.load_checkpoint(str(endless), device="cpu")
+    checkpoint = csm.load_checkpoint(str(endless), device="cpu", dtype=torch.float32)
     # An adversary's checkpoint: it wants nothing else.
     first = checkpoint.tensors["lm_head.weight"]
     first[2048:] = 10 * first[5]
@@ -283,7 +283,7 @@ def test_closing_the_engine_never_passes_for_the_end_of_a_narration(
 
 
 def test_an_engine_that_is_let_go_ends_its_threads(endless: Path) -> None:
-    engine = Engine(csm.load_checkpoint(str(endless), device="cpu"))
+    engine = Engine(csm.load_checkpoint(str(endless), device="cpu", dtype=torch.float32))
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("csm ")]
     list(engine.speak(["One."], seed=0, max_seconds=0.1))
     mine = [thread for thread in threads if thread in engine._core._threads]
@@ -338,7 +338,7 @@ def test_other_failures_do_not_quote_the_book(
 
 @pytest.mark.parametrize("part", ["backbone", "codec"])
 def test_values_that_are_no_numbers_are_no_audio(part: str, endless: Path) -> None:
-    checkpoint = csm.load_checkpoint(str(endless), device="cpu")
+    checkpoint = csm.load_checkpoint(str(endless), device="cpu", dtype=torch.float32)
     damaged = {
         "backbone": [checkpoint.tensors["backbone_model.norm.weight"]],
         "codec": checkpoint.codec.quantizer.state_dict().values(),
@@ -357,7 +357,7 @@ def test_a_voice_that_leaves_no_room_is_refused(engine: Engine) -> None:
 
 
 def test_a_text_that_does_not_fit_is_spoken_in_pieces(endless: Path) -> None:
-    engine = Engine(csm.load_checkpoint(str(endless), device="cpu"), slots=2)
+    engine = Engine(csm.load_checkpoint(str(endless), device="cpu", dtype=torch.float32), slots=2)
     voice = Voice("Long.", torch.ones(1997, 32, dtype=torch.int64))
     text = "Call me Ishmael. Some years ago."
     # With 30 frames to come, voice and text together are too long by some positions.

@@ -28,7 +28,7 @@ SHORT = 0.4
 
 
 def checkpoint(folder: Path) -> csm.Checkpoint:
-    loaded = csm.load_checkpoint(str(folder), device="cpu")
+    loaded = csm.load_checkpoint(str(folder), device="cpu", dtype=torch.float32)
     for name, weight in loaded.tensors.items():
         if "self_attn" in name:
             weight.mul_(8)  # So that it is heard what is said, and by whom.
@@ -218,7 +218,7 @@ def test_no_memory_for_a_single_slot_fails_everybody(
 
 
 def test_no_memory_for_the_model(endless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: object) -> None:
+    def never(*_: object, **__: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(Model, "__init__", never)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from narrator_daemon.claims.ending import Ending
-from narrator_daemon.claims.failure import ErrorCode, Failure
-from narrator_daemon.daemon.tally import Tally
 from narrator_daemon.emulator import LocalFirebase
 from tests.actors import Daemon, Frontend
 
@@ -26,10 +23,6 @@ settings = config.load(None)
 logs.configure("info", "json")
 sys.exit(assembly.worker(settings, Broken(), Project(settings)).run())
 """
-
-
-def broke(book_id: str) -> Ending:
-    return Ending(book_id, "retried", failure=Failure(ErrorCode.ENGINE_ERROR, "It failed."))
 
 
 def test_it_ends_before_the_books_have_no_attempts_left(
@@ -53,24 +46,3 @@ def test_it_ends_before_the_books_have_no_attempts_left(
             frontend.wait_for(book_id, "ready", 60)
     finally:
         healthy.kill()
-
-
-def test_one_bad_book_is_no_broken_engine() -> None:
-    tally = Tally()
-    for _ in range(5):
-        tally.add(broke("bad"))
-    assert not tally.engine_is_broken
-    tally.add(Ending("good", "published"))
-    for book_id in ("bad", "bad", "bad"):
-        tally.add(broke(book_id))
-    assert not tally.engine_is_broken
-    tally.add(broke("good"))
-    assert tally.engine_is_broken
-
-
-def test_what_is_spoken_between_shows_that_it_works() -> None:
-    tally = Tally()
-    for book_id in ("a", "b", "c", "d"):
-        tally.add(broke(book_id))
-        tally.add(Ending("good", "published"))
-    assert not tally.engine_is_broken

@@ -58,9 +58,8 @@ def examine(settings: Settings, clock: Callable[[], float] = time.time) -> Itera
         for name in _NEED_A_PROJECT:
             yield Check(name, "fail", "not looked at: mend the credentials first")
         return
-    project = opened[0]
-    store = AudioStore(project, settings.storage)
-    try:
+    with opened[0] as project:
+        store = AudioStore(project, settings.storage)
         yield check("database", lambda: _database(project))
         yield check("rules", lambda: _rules(project))
         yield check("clock", lambda: _clock(project, clock))
@@ -70,8 +69,6 @@ def examine(settings: Settings, clock: Callable[[], float] = time.time) -> Itera
         yield check("audio of ready books", lambda: _ready_books(project, store, odd))
         for book_id, problems in odd.items():
             yield Check(f"book {book_id}", "warn", "; ".join(problems))
-    finally:
-        project.close()
 
 
 def _credentials(settings: Settings, project: Project) -> Found:

@@ -73,9 +73,7 @@ def test_products(fused: Fused, count: int, int8: bool, dtype: torch.dtype) -> N
     rows = random(count, columns, dtype=dtype)
     norm = Norm(torch.rand(columns).to(dtype) + 0.5, 1e-5)
     weight = linear(random(2 * outputs, columns, dtype=dtype) / columns**0.5, int8=int8)
-    assert agreement.close(
-        fused.product(rows, weight, norm), weight(norm(rows))
-    )
+    assert agreement.close(fused.product(rows, weight, norm), weight(norm(rows)))
     assert agreement.close(fused.product(rows, weight), weight(rows))
     given = torch.empty(count, 2 * outputs, dtype=dtype)
     assert fused.product(rows, weight, None, given) is given
@@ -125,18 +123,14 @@ def test_a_product_is_cut_so_that_each_part_is_computed_once(count: int, process
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @pytest.mark.parametrize("heads", [Heads(4, 2, 32), Heads(2, 3, 12), Heads(1, 1, 16)], ids=str)
-def test_depth_attention_at_every_place(
-    fused: Fused, heads: Heads, dtype: torch.dtype
-) -> None:
+def test_depth_attention_at_every_place(fused: Fused, heads: Heads, dtype: torch.dtype) -> None:
     slots, places = 2, 32
     caches = torch.zeros(2, slots, 2, heads.key_heads, places, heads.size, dtype=dtype)
     by = turns(ROPE, heads.size, places)
     for place in range(1, places):
         projected = random((1 + (place == 1)) * slots, heads.width, dtype=dtype, seed=place)
         made = fused.depth_attention(projected.clone(), heads, by, caches[0], place)
-        assert agreement.close(
-            made, PLAIN.depth_attention(projected, heads, by, caches[1], place)
-        )
+        assert agreement.close(made, PLAIN.depth_attention(projected, heads, by, caches[1], place))
     assert agreement.close(caches[0], caches[1])
 
 
@@ -353,16 +347,16 @@ def test_frames_of_kernels_are_those_of_plain_torch(fused: Fused, int8: bool) ->
         for weight in checkpoint.tensors.values():
             weight.mul_(6 if weight.ndim > 1 else 1)
         model = Model(checkpoint, kernels=kernels, int8_depth=int8)
-        slots, sampler = Slots(model, 17), model.sampler(Sampling(first_end=1))
-        for slot in range(17):
-            rows = random(3 + 15 * slot, model.backbone.hidden, seed=slot)
+        slots, sampler = Slots(model, 3), model.sampler(Sampling(first_end=1))
+        for slot in range(3):
+            rows = random(3 + 100 * slot, model.backbone.hidden, seed=slot)
             prefill(model, rows[:-1].clone(), slots.cache[:, slot], 0)
             slots.begin(slot, rows[-1], len(rows) - 1, 9, slot)
-        for _ in range(4):
+        for _ in range(3):
             decode_one_frame(model, slots, sampler)
-        made.append((slots.history[:, :4], slots.report, slots.inputs))
+        made.append((slots.history[:, :3], slots.report, slots.inputs))
     (codes, report, inputs), (expected, same_report, same_inputs) = made
-    assert torch.equal(codes, expected) and len(codes.unique()) > 40
+    assert torch.equal(codes, expected) and len(codes.unique()) > 15
     assert torch.equal(report, same_report) and torch.allclose(inputs, same_inputs, atol=1e-4)
 
 

@@ -263,6 +263,20 @@ class Metrics(Section):
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
 
 
+class Tracing(Section):
+    """OpenTelemetry traces."""
+
+    endpoint: str | None = None
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @field_validator("endpoint")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/]+/\S*", value):
+            raise ValueError("must be an address such as http://localhost:4318/v1/traces")
+        return value
+
+
 class Settings(Section):
     """All settings, by the sections of ``config.toml``.
 
@@ -286,6 +300,7 @@ class Settings(Section):
     daemon: Daemon = Field(default_factory=Daemon)
     logging: Logging = Logging()
     metrics: Metrics = Metrics()
+    tracing: Tracing = Tracing()
     storage_emulator: str | None = None
 
     @property

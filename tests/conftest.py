@@ -16,14 +16,15 @@ from narrator_daemon.speech import SpeechEngine
 from narrator_daemon.speech.tone import ToneSpeech
 from tests.actors import Daemon, Frontend, Inside
 
-# Kernels run without a GPU in Triton's interpreter. Triton looks when it is first imported.
-os.environ.setdefault("TRITON_INTERPRET", "1")
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """The page that the local Firebase serves is the one of these sources."""
     if not hasattr(config, "workerinput"):
         build_page.build()
+
+
+# Kernels run without a GPU in Triton's interpreter. Triton looks when it is first imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,13 @@ from narrator_daemon.claims import book, outcome
 from narrator_daemon.claims.failure import ErrorCode, Failure
 
 _CLAIM = "mine"
-_STATUSES = ("none", catalogue.REQUESTED, catalogue.PROCESSING, catalogue.READY, catalogue.FAILED)
+_STATUSES = (
+    "none",
+    catalogue.REQUESTED,
+    catalogue.PROCESSING,
+    catalogue.READY,
+    catalogue.FAILED,
+)
 _FAILURE = Failure(ErrorCode.ENGINE_ERROR, "said")
 _PUBLICATION = outcome.Publication("https://example.com/a.wav", None, 1.0, "a.wav", "hash")
 
@@ -19,8 +25,8 @@ def _digest(record: dict[str, Any]) -> str:
     return str(record["narrative"])
 
 
-def _settled(result: outcome.Outcome) -> Callable[[dict[str, Any]], book.Transition]:
-    return lambda record: outcome.settle(record, token=_CLAIM, outcome=result, digest=_digest)
+def _settled(end: outcome.Outcome) -> Callable[[dict[str, Any]], book.Transition]:
+    return lambda record: outcome.settle(record, token=_CLAIM, outcome=end, digest=_digest)
 
 
 def _claimed(record: dict[str, Any]) -> book.Transition:

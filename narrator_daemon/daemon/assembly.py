@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 
 from narrator_daemon import logs
 from narrator_daemon.claims import history
@@ -30,6 +30,7 @@ from narrator_daemon.daemon.loops import Loop, every
 from narrator_daemon.daemon.minder import Minder
 from narrator_daemon.daemon.presence import Presence
 from narrator_daemon.daemon.tally import Tally
+from narrator_daemon.daemon.traces import create as create_traces
 from narrator_daemon.daemon.worker import Parts, Worker
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
@@ -79,6 +80,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
 
     Raises:
         ConfigError: a setting cannot be used.
+        NotInstalled: a setting asks for an extra that is not installed.
     """
     daemon, claim_settings = settings.daemon, settings.claims
     key = keys.require(settings)
@@ -102,6 +104,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
     endings = Announcements[Ending](dependencies.report)
     tally = Tally()
     endings.listen(tally.add)
+    traces = create_traces(settings.tracing, daemon.worker_id)
 
     # Claims, and which book is next.
     beat, ttl = claim_settings.beat_seconds, claim_settings.lease_ttl_seconds
@@ -133,6 +136,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         dependencies.report,
         stopping,
         endings,
+        traces=traces,
     )
 
     def end(job: Job) -> None:
@@ -196,7 +200,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         reconciliation,
         loops,
     )
-    services: list[AbstractContextManager[object]] = []
+    services: list[AbstractContextManager[object]] = [closing(traces)]
     if settings.metrics.port:
         # Not loaded by those who leave it off.
         from narrator_daemon.daemon.metrics import Metrics

@@ -171,6 +171,7 @@ def narrate(
     kept: KeptSegments,
     loudness_lufs: float = TARGET_LUFS,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Narration:
     """Read a text aloud: segments, speech, joins and level, watermark, WAV.
@@ -189,6 +190,9 @@ def narrate(
         kept: where finished segments are.
         loudness_lufs: integrated loudness by BS.1770.
         on_progress: told at every segment, and while the file is written.
+        on_step: told of every turn of a step (text, speech, mastering, watermark, write,
+            self_check) when it began and ended, monotonic seconds, and whether by an exception; the
+            last four take turns.
         stopped: asked as often.
 
     Raises:
@@ -203,7 +207,7 @@ def narrate(
             raise Stopped
         on_progress(progress)
 
-    clock = _Clock()
+    clock = _Clock(on_step)
     with clock.step("text"):
         readable = check_text(text, limits)
         try:
@@ -352,11 +356,18 @@ def _is_weak(score: float, length: int) -> bool:
 class _Clock:
     """Seconds by step."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_step: Callable[[str, float, float, bool], None]) -> None:
         self.seconds: dict[str, float] = {}
+        self._on_step = on_step
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         started = time.monotonic()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+        try:
+            yield
+        except BaseException:
+            self._on_step(name, started, time.monotonic(), True)
+            raise
+        ended = time.monotonic()
+        self.seconds[name] = self.seconds.get(name, 0.0) + ended - started
+        self._on_step(name, started, ended, False)

@@ -25,6 +25,7 @@ from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.daemon import job as jobs
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.job import Job, JobContext, backoff_ms
+from narrator_daemon.daemon.traces import Trace
 from narrator_daemon.errors import Refused, Unavailable
 from narrator_daemon.marks.keys import DEMO_KEY
 from narrator_daemon.narration import narrate
@@ -152,6 +153,58 @@ def test_a_narration_is_published_and_nothing_else_is_left(desk: Desk) -> None:
     assert list(desk.kept_folder.iterdir()) == []
     assert len(desk.ended) == 1
     assert not desk.reported
+
+
+class Recorded:
+    """Traces that are kept as they end."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[Trace, str, str | None]] = []
+
+    def begin(self, *, began: float | None = None, **_facts: Any) -> Trace:
+        assert began is not None
+        return Trace(began, lambda trace, outcome, code: self.ended.append((trace, outcome, code)))
+
+    def close(self) -> None: ...
+
+
+def test_each_step_of_a_claim_is_traced(desk: Desk) -> None:
+    traces = Recorded()
+    desk.context = replace(desk.context, traces=traces)
+    before = time.monotonic()
+    desk.run()
+    ((trace, outcome, code),) = traces.ended
+    assert (outcome, code) == ("published", None)
+    assert list(trace.steps) == [
+        *("claim", "text", "speech", "mastering", "watermark", "write", "upload", "outcome"),
+    ]
+    assert before <= trace.began
+    assert all(step.began <= step.ended <= time.monotonic() for step in trace.steps.values())
+    assert not any(step.failed for step in trace.steps.values())
+
+
+def test_a_claim_that_fails_is_traced_as_far_as_it_came(desk: Desk) -> None:
+    traces = Recorded()
+    desk.context = replace(desk.context, traces=traces)
+
+    def break_down(_index: int) -> None:
+        raise SpeechError("engine_error", "broken")
+
+    desk.engine.before = break_down
+    desk.run()
+    ((trace, outcome, code),) = traces.ended
+    assert (outcome, code) == ("retried", "engine_error")
+    assert list(trace.steps) == ["claim", "text", "speech", "outcome"]
+    assert trace.steps["speech"].failed
+
+
+def test_a_claim_whose_outcome_nobody_takes_is_traced_too(desk: Desk) -> None:
+    traces = Recorded()
+    desk.context = replace(desk.context, traces=traces)
+    work = desk.claim()
+    job = desk.job(work)
+    job._end(lambda: (_ for _ in ()).throw(Unavailable("database", "down")))
+    assert [(outcome, code) for _, outcome, code in traces.ended] == [("unknown", None)]
 
 
 def cancel(desk: Desk) -> None:

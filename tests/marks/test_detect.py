@@ -366,6 +366,7 @@ def test_what_neither_reads_is_told(
 
 def test_without_ffmpeg_it_is_recommended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     (folder / "x").write_bytes(b"x")
     with pytest.raises(Unreadable, match="install ffmpeg"), open_audio(folder / "x"):
         pass

@@ -32,8 +32,8 @@ class Linear(Protocol):
 def linear(weight: Tensor, *, int8: bool = False) -> Linear:
     """The way to multiply with a weight on its device and in its type.
 
-    On a CPU, torch's products of bfloat16 are fast on matrix units (AMX) alone: elsewhere it reads a
-    weight once for each row, or converts it in software. There the weight is packed as float16
+    On a CPU, torch's products of bfloat16 are fast on matrix units (AMX) alone: elsewhere it reads
+    a weight once for each row, or converts it in software. There the weight is packed as float16
     instead, for FBGEMM's kernels, which read it once for some six rows (arXiv:2101.05615). Of as
     many bits, float16 holds every bfloat16 between 6e-5 and 65,504 exactly, and those below to
     within 3e-8.

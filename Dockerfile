@@ -28,6 +28,7 @@ WORKDIR /app
 # for, so that nothing of the development tools comes along; torch brings its CUDA libraries.
 COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY examples examples
+COPY tools tools
 # "[emulator]" for the local Firebase, "[emulator,preview]" for a voice with it.
 ARG EXTRAS=""
 RUN mkdir narrator_daemon csm watermark \

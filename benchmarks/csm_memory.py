@@ -14,7 +14,7 @@ GIB = 2**30
 
 
 def table() -> str:
-    """For the main README."""
+    """For docs/operate/sizing.md."""
     config = released_config()
     counts = (1, 8, 16, 32, 64)
     lines = [

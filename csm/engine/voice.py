@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -123,7 +124,7 @@ def _read(reference: Path) -> tuple[NDArray[np.float32], int]:
             f"there is no voice recording at {reference}: give the path of an audio file"
         )
     try:
-        with soundfile.SoundFile(reference) as recording:
+        with soundfile.SoundFile(os.fsencode(reference)) as recording:
             seconds = recording.frames / recording.samplerate
             # Judged from the header, so that a film put in by mistake does not fill the memory.
             if seconds > LONGEST_FILE:

@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
+from narrator_daemon.catalogue import is_count
 from narrator_daemon.claims.failure import Failure
 
 #: Longest wait before a retry, in milliseconds. A ``notBefore`` further ahead than twice this was
@@ -83,11 +84,11 @@ class Claim:
             and isinstance(owner, str)
             and _TOKEN.fullmatch(owner)
             and isinstance(digest, str)
-            and is_count(attempt, 0)
+            and is_count(attempt)
             and is_count(take, 1)
-            and is_count(give_backs, 0)
-            and is_count(at, 0)
-            and (not_before is None or is_count(not_before, 0))
+            and is_count(give_backs)
+            and is_count(at)
+            and (not_before is None or is_count(not_before))
         ):
             return None
         return cls(
@@ -102,11 +103,6 @@ class Claim:
             not_before=not_before,
             last_error=Failure.from_record(value.get("lastError")),
         )
-
-
-def is_count(value: object, least: int) -> TypeGuard[int]:
-    """Whether a value of the database is a whole number and no less than ``least``."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def waits_until(claim: Claim | None, now_ms: int) -> int | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from narrator_daemon.cli.common import CANNOT, ConfigOption, fail, load_settings
-from narrator_daemon.config import ConfigError
+from narrator_daemon.cli.common import CANNOT, ConfigOption, load_settings, tell
+from narrator_daemon.errors import Unreadable, WrongUse
 from narrator_daemon.settings import Settings
 from narrator_daemon.terminal import plain
 
@@ -47,22 +45,19 @@ def detect(
     Books are looked up in the marks.json beside a file, else in the database if one is configured.
     """
     from narrator_daemon.marks import ledger
-    from narrator_daemon.marks.audio_files import Unreadable
     from narrator_daemon.marks.detect import find
 
     settings = load_settings(config_file)
-    with _told():
-        keys = _keys_or_public(settings)
+    keys = _keys_or_public(settings)
     findings, unreadable = [], False
     for file in files:
-        with _told():
-            known = ledger.known_marks(settings, file.parent)
-            try:
-                findings.append(find(file, keys, known, thorough=thorough))
-            except Unreadable as error:
-                # The others are searched all the same.
-                fail(str(error))
-                unreadable = True
+        known = ledger.known_marks(settings, file.parent)
+        try:
+            findings.append(find(file, keys, known, thorough=thorough))
+        except Unreadable as error:
+            # The others are searched all the same.
+            tell(str(error))
+            unreadable = True
     if as_json:
         print(json.dumps([finding.as_record() for finding in findings]))
     else:
@@ -87,10 +82,9 @@ def verify(
     from narrator_daemon.marks.detect import find
 
     settings = load_settings(config_file)
-    with _told():
-        keys = _keys_or_public(settings)
-        index = ledger.index_of(settings, file.parent, book_id)
-        finding = find(file, keys, {index: book_id}, thorough=thorough)
+    keys = _keys_or_public(settings)
+    index = ledger.index_of(settings, file.parent, book_id)
+    finding = find(file, keys, {index: book_id}, thorough=thorough)
     source = finding.of_book(index)
     if source is None:
         others = ", ".join(each.name for each in finding.sources)
@@ -122,11 +116,10 @@ def report(
     settings = load_settings(config_file)
     out = out or Path(f"{file.name}.svg")
     if out.suffix.lower() not in {".svg", ".html"}:
-        raise fail(f"{out}: must end in .svg or .html")
-    with _told():
-        keys = _keys_or_public(settings)
-        known = ledger.known_marks(settings, file.parent)
-        finding = write_picture(file, keys, known, out)
+        raise WrongUse("must end in .svg or .html", where=str(out))
+    keys = _keys_or_public(settings)
+    known = ledger.known_marks(settings, file.parent)
+    finding = write_picture(file, keys, known, out)
     print(plain(f"{file}: {verdict(finding)}"))
     for line in explained(finding):
         print(plain(f"  {line}"))
@@ -153,34 +146,17 @@ def embed(
 
     settings = load_settings(config_file)
     if (book_id is None) == (index is None):
-        raise fail("Name either --book ID or --index N.")
-    with _told():
-        key = keys.load(settings) or _public().key
-        check_target(source, target)
-        if book_id is not None:
-            index = ledger.allotted_index(settings, target.parent, book_id)
-        marked = embed_file(source, target, key, index or 0, settings.watermark.strength_db)
+        raise WrongUse("Name either --book ID or --index N.")
+    key = keys.load(settings) or _public().key
+    check_target(source, target)
+    if book_id is not None:
+        index = ledger.allotted_index(settings, target.parent, book_id)
+    marked = embed_file(source, target, key, index or 0, settings.watermark.strength_db)
     name = f"index {index}" if book_id is None else f"{book_id} (index {index})"
     print(plain(f"{target}: marked as {name}, {marked.seconds:.1f} s, score {marked.score:.1f}"))
     if marked.score < WEAK_SCORE or marked.seconds < MIN_SECONDS:
         note = "It is too short or too quiet for its mark to be found in a recompressed copy."
         Console(stderr=True).print(note, style="yellow")
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Whatever is wrong with files, marks, keys or the database is said, and the command ends."""
-    from narrator_daemon.firebase.project import Unavailable
-    from narrator_daemon.marks.audio_files import Unreadable
-    from narrator_daemon.marks.embed import CannotMark
-    from narrator_daemon.marks.ledger import NoSuchMark
-
-    try:
-        yield
-    except (Unreadable, CannotMark, NoSuchMark, ConfigError, Unavailable) as error:
-        raise fail(str(error)) from None
-    except OSError as error:
-        raise fail(f"{error.filename or 'files'}: {error.strerror}") from None
 
 
 def _keys_or_public(settings: Settings) -> list[NamedKey]:
@@ -229,10 +205,5 @@ def new(
     """Make a watermark key."""
     from narrator_daemon.marks import keys
 
-    try:
-        keys.write_new(file)
-    except FileExistsError:
-        raise fail(f"{file}: is there already; a key that marked anything is kept") from None
-    except OSError as error:
-        raise fail(f"{file}: cannot be written: {error.strerror}") from None
+    keys.write_new(file)
     print(f"Wrote {os.fspath(file)}. Keep a copy: marks made with it can be found with it only.")

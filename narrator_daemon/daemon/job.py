@@ -15,21 +15,23 @@ from tenacity import (
     retry_if_exception_type,
     stop_after_attempt,
     stop_never,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 from narrator_daemon import logs
-from narrator_daemon.claims import book as books
-from narrator_daemon.claims import history
-from narrator_daemon.claims.book import Outcome, Transition, Verdict
+from narrator_daemon.catalogue import FAILED, STATUS
+from narrator_daemon.claims.book import Transition, Verdict, text_hash
 from narrator_daemon.claims.claim import MAX_BACKOFF_MS
-from narrator_daemon.claims.claims import Claims, Leases, Work, now_ms
+from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.failure import ErrorCode, Failure
-from narrator_daemon.daemon.dependencies import Dependencies
-from narrator_daemon.daemon.tally import Ending
-from narrator_daemon.firebase.project import Project, Unavailable
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.outcome import GiveBack, Outcome, Publication, Rejection, Retry
+from narrator_daemon.claims.work import Work
+from narrator_daemon.clock import now_ms, seconds_since
+from narrator_daemon.daemon.announcements import Announcements
+from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio
-from narrator_daemon.marks import allotment
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
@@ -50,7 +52,7 @@ _GIVE_BACK_PAUSE_SECONDS = 3.0
 #: Seconds between lines in the log that say how far a long narration is.
 _LOG_PROGRESS_SECONDS = 60.0
 
-_log = logs.get("job")
+_log = logs.get(__name__)
 
 
 def backoff_ms(attempt: int, random_unit: float) -> int:
@@ -66,13 +68,20 @@ def backoff_ms(attempt: int, random_unit: float) -> int:
     return int(ceiling * random_unit)
 
 
-def seconds_since(requested_at: object, now_ms: int) -> float | None:
-    """Seconds since a request; None where its time is missing or cannot be one."""
-    if not isinstance(requested_at, int | float) or isinstance(requested_at, bool):
-        return None
-    seconds = (now_ms - requested_at) / 1000
-    # The service's clock may be a little ahead of this machine's.
-    return max(0.0, seconds) if -60 < seconds < 10 * 365 * 86_400 else None
+def failure_of(error: Exception) -> Failure:
+    """What an admin is told of an attempt that went wrong; the log holds what an operator needs."""
+    if isinstance(error, SpeechError):
+        code = ErrorCode(error.code)
+        return Failure(code, _OF_SPEECH[code])
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    met = "a full disk" if full else "an internal error"
+    return Failure(ErrorCode.INTERNAL_ERROR, f"The narrator met {met}; its log says more.")
+
+
+_OF_SPEECH = {
+    ErrorCode.ENGINE_ERROR: "The speech engine failed while reading this book.",
+    ErrorCode.OUT_OF_MEMORY: "The speech engine ran out of memory while reading this book.",
+}
 
 
 @dataclass(frozen=True)
@@ -81,29 +90,35 @@ class JobContext:
 
     Attributes:
         settings: all of them.
-        project: the Firebase project.
         engine: loaded.
         key: the watermark key.
+        allot: gives a book's watermark index.
         store: where audio goes.
+        kept: the finished segments of narrations that are not published yet.
         claims: this worker's claims.
         leases: this worker's leases.
-        dependencies: told when one fails.
+        report: told when a dependency fails.
         stopping: set once the worker is shutting down.
-        on_ending: told how each claim ended.
-        kept: the finished segments of narrations that are not published yet.
+        endings: where the end of the claim is announced.
+        random_unit: gives numbers in 0..1, for the jitter of retries.
+        sleep: waits so many seconds between tries to write an outcome.
+        clock: monotonic seconds.
     """
 
     settings: Settings
-    project: Project
     engine: SpeechEngine
     key: bytes = field(repr=False)
+    allot: Callable[[str], int]
     store: AudioStore
+    kept: KeptSegments
     claims: Claims
     leases: Leases
-    dependencies: Dependencies
+    report: Callable[[Unavailable], None]
     stopping: threading.Event
-    on_ending: Callable[[Ending], None]
-    kept: KeptSegments
+    endings: Announcements[Ending]
+    random_unit: Callable[[], float] = random.random
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
 
 
 class Job:
@@ -119,17 +134,15 @@ class Job:
         work: the claim.
         progress_at: when it last got anywhere, monotonic seconds.
         stuck: whether its lease is left to die, as it has not got anywhere for too long.
-        progress: how far its narration is, once it has begun.
     """
 
     def __init__(self, context: JobContext, work: Work, on_end: Callable[[Job], None]) -> None:
         self.work = work
-        self.progress_at = time.monotonic()
-        self.stuck = False
-        self.progress: Progress | None = None
         self._context = context
+        self.progress_at = context.clock()
+        self.stuck = False
         self._on_end = on_end
-        self._shown_at = self._logged_at = time.monotonic()
+        self._shown_at = self._logged_at = self.progress_at
         self._kept_name: str | None = None
         self._facts: dict[str, Any] = {}
         self._stored: StoredAudio | None = None
@@ -201,50 +214,44 @@ class Job:
             with context.kept.scratch() as wav:
                 narration = self._narrate(wav)
                 self._stored = self._upload(wav, narration)
-            return books.Publication(
+            return Publication(
                 url=self._stored.url,
                 url_expires_at=self._stored.url_expires_at,
                 duration_seconds=narration.duration_seconds,
                 path=self._stored.path,
-                text_hash=books.text_hash(str(context.claims.text(self.work.book))),
+                text_hash=text_hash(str(context.claims.text(self.work.book))),
             )
         except Stopped:
             return self._interrupted()
         except Unnarratable as error:
-            return books.Rejection(error.failure)
+            return Rejection(error.failure)
         except SpeechError as error:
-            # What an operator needs goes to the log; the book's error is for an admin.
             self._log.warning("speech_failed", code=error.code, why=str(error))
-            failure = Failure(ErrorCode(error.code), _FOR_ADMINS[ErrorCode(error.code)])
+            return self._retry(failure_of(error))
         except Unavailable as error:
-            context.dependencies.report(error)
-            return books.GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
+            context.report(error)
+            return GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
         except Exception as error:
             self._log.exception("narration_failed")
-            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-            met = "a full disk" if full else "an internal error"
-            failure = Failure(
-                ErrorCode.INTERNAL_ERROR, f"The narrator met {met}; its log says more."
-            )
-        return self._retry(failure)
+            return self._retry(failure_of(error))
 
     def _interrupted(self) -> Outcome:
         """Given back at no cost, unless the watchdog stopped it: such a book may be at fault."""
         if not self.stuck:
-            return books.GiveBack(shutdown=self._context.stopping.is_set())
+            return GiveBack(shutdown=self._context.stopping.is_set())
         seconds = self._context.settings.daemon.stuck_seconds
         message = f"The speech engine made no progress on this book for {seconds:g} seconds."
         return self._retry(Failure(ErrorCode.STUCK, message))
 
     def _retry(self, failure: Failure) -> Outcome:
-        wait = backoff_ms(self.work.claim.attempt, random.random())  # noqa: S311
-        return books.Retry(failure, now_ms() + wait, self._context.settings.claims.max_attempts)
+        wait = backoff_ms(self.work.claim.attempt, self._context.random_unit())
+        return Retry(failure, now_ms() + wait, self._context.settings.claims.max_attempts)
 
     def _narrate(self, wav: BinaryIO) -> Narration:
         context, settings = self._context, self._context.settings
         mark = Mark(
             context.key,
-            allotment.allot(context.project, self.work.book_id),
+            context.allot(self.work.book_id),
             settings.watermark.strength_db,
             settings.watermark.self_check,
         )
@@ -268,13 +275,13 @@ class Job:
 
     def _upload(self, wav: BinaryIO, narration: Narration) -> StoredAudio:
         store = self._context.store
-        started = time.monotonic()
+        started = self._context.clock()
         path = store.path(self.work.book_id, self.work.token)
         wav.seek(0)
         stored = store.upload(
             path, wav, narration.size, book_id=self.work.book_id, on_read=self._get_anywhere
         )
-        seconds = round(time.monotonic() - started, 3)
+        seconds = round(self._context.clock() - started, 3)
         self._facts["secondsByStep"]["upload"] = seconds
         self._log.info("uploaded", bytes=narration.size, seconds=seconds)
         return stored
@@ -283,12 +290,11 @@ class Job:
         """Take in that something was done, unless nobody wants it any more."""
         if self.work.stopped is not None:
             raise Stopped
-        self.progress_at = time.monotonic()
+        self.progress_at = self._context.clock()
         self.stuck = False
 
     def _show_progress(self, progress: Progress) -> None:
         self._get_anywhere()
-        self.progress = progress
         if self.progress_at - self._logged_at >= _LOG_PROGRESS_SECONDS:
             self._logged_at = self.progress_at
             left = progress.seconds_left
@@ -306,7 +312,8 @@ class Job:
         """Write the outcome, trying until the database answers, or once, and tidy up."""
         trying = Retrying(
             retry=retry_if_exception_type(Unavailable),
-            wait=wait_exponential_jitter(initial=0.5, max=10.0),
+            wait=wait_random_exponential(multiplier=0.5, max=10.0),
+            sleep=self._context.sleep,
             stop=stop_after_attempt(1) if once else stop_never,
             reraise=True,
         )
@@ -316,7 +323,7 @@ class Job:
         try:
             return self._context.claims.settle(self.work, outcome)
         except Unavailable as error:
-            self._context.dependencies.report(error)
+            self._context.report(error)
             raise
 
     def _tidy(self, outcome: Outcome, seen: Transition) -> None:
@@ -325,49 +332,35 @@ class Job:
             self._attempt(lambda: context.store.delete(stored.path))
         self._attempt(lambda: context.leases.drop(self.work))
         self._forget_segments(outcome, seen.verdict)
-        taken = seen.verdict in (Verdict.APPLIED, Verdict.DONE)
-        ended = _NAMES[type(outcome)] if taken else seen.verdict.value
-        failure = outcome.failure if isinstance(outcome, books.Rejection | books.Retry) else None
-        error = failure.as_record() if failure else None
-        if taken and seen.book is not None and seen.book.get(books.STATUS) == books.FAILED:
-            ended = "failed"  # a retry that was the last
-        seconds = round(time.monotonic() - self.work.claimed_at, 3)
-        self._context.on_ending(self._ending(ended, failure, seen))
+        ending = self._ending(outcome, seen)
+        error = ending.failure.as_record() if ending.failure else None
         level = self._log.info if error is None else self._log.warning
-        level(ended, seconds=seconds, **(error or {}))
-        if seen.verdict is Verdict.GONE:
-            return
-        entry = {
-            "owner": self.work.claim.owner,
-            "attempt": self.work.claim.attempt,
-            "take": self.work.claim.take,
-            "claimedAt": self.work.claim.at,
-            "outcome": ended,
-            "seconds": seconds,
-            "error": error,
-            **self._facts,
-        }
-        self._attempt(
-            lambda: history.record(context.project, self.work.book_id, self.work.token, entry)
-        )
+        level(ending.outcome, seconds=ending.seconds, **(error or {}))
+        context.endings.announce(ending)
 
-    def _ending(self, ended: str, failure: Failure | None, seen: Transition) -> Ending:
-        published = ended == "published"
-        broke = failure is not None and failure.code is ErrorCode.ENGINE_ERROR
+    def _ending(self, outcome: Outcome, seen: Transition) -> Ending:
+        ended = seen.verdict.value
+        if seen.verdict in (Verdict.APPLIED, Verdict.DONE):
+            ended = _NAMES[type(outcome)]
+            if seen.book is not None and seen.book.get(STATUS) == FAILED:
+                ended = "failed"  # a retry that was the last
+        claim = self.work.claim
         return Ending(
+            self.work.book_id,
             ended,
-            code=failure.code.value if failure else None,
-            seconds_by_step=self._facts.get("secondsByStep", {}),
-            audio_seconds=self._facts["audioSeconds"] if published else 0.0,
-            since_request=seconds_since(self.work.claim.requested_at, now_ms()),
+            claim,
+            outcome.failure if isinstance(outcome, Rejection | Retry) else None,
+            self._facts,
+            seconds=round(self._context.clock() - self.work.claimed_at, 3),
+            since_request=seconds_since(claim.requested_at, now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
-            engine_broke=self.work.book_id if broke else None,
+            book_gone=seen.verdict is Verdict.GONE,
         )
 
     def _forget_segments(self, outcome: Outcome, verdict: Verdict) -> None:
         """Remove the kept segments once nobody will go on from them."""
         settled = verdict in (Verdict.APPLIED, Verdict.DONE)
-        over = settled and isinstance(outcome, books.Publication | books.Rejection)
+        over = settled and isinstance(outcome, Publication | Rejection)
         if self._kept_name and (over or verdict in (Verdict.GONE, Verdict.SUPERSEDED)):
             self._context.kept.remove(self._kept_name)
 
@@ -376,17 +369,12 @@ class Job:
         try:
             call()
         except Unavailable as error:
-            self._context.dependencies.report(error)
+            self._context.report(error)
 
-
-_FOR_ADMINS = {
-    ErrorCode.ENGINE_ERROR: "The speech engine failed while reading this book.",
-    ErrorCode.OUT_OF_MEMORY: "The speech engine ran out of memory while reading this book.",
-}
 
 _NAMES: dict[type[Outcome], str] = {
-    books.Publication: "published",
-    books.Rejection: "failed",
-    books.Retry: "retried",
-    books.GiveBack: "given_back",
+    Publication: "published",
+    Rejection: "failed",
+    Retry: "retried",
+    GiveBack: "given_back",
 }

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 
 from narrator_daemon import logs
-from narrator_daemon.firebase.project import Unavailable
+from narrator_daemon.errors import Unavailable
 
-_log = logs.get("loops")
+_log = logs.get(__name__)
 
 
 class Loop:
@@ -21,12 +21,22 @@ class Loop:
         name: for the thread, the log and health.
         step: one round; returns seconds to wait before the next, cut short by ``wake``.
         on_unavailable: told when a round met a dependency that is down.
+        first_after: seconds before the first round.
+        after_failure: seconds after a round that went wrong.
     """
 
     def __init__(
-        self, name: str, step: Callable[[], float], on_unavailable: Callable[[Unavailable], None]
+        self,
+        name: str,
+        step: Callable[[], float],
+        on_unavailable: Callable[[Unavailable], None],
+        *,
+        first_after: float = 0.0,
+        after_failure: float = 1.0,
     ) -> None:
         self.name = name
+        self._first_after = first_after
+        self._after_failure = after_failure
         self._step = step
         self._on_unavailable = on_unavailable
         self._awake = threading.Event()
@@ -60,6 +70,8 @@ class Loop:
             self._thread.join(timeout)
 
     def _run(self) -> None:
+        self._due_at = time.monotonic() + self._first_after
+        self._awake.wait(self._first_after)
         while not self._stopping:
             self._awake.clear()
             self._due_at = time.monotonic()
@@ -67,10 +79,20 @@ class Loop:
                 pause = self._step()
             except Unavailable as error:
                 self._on_unavailable(error)
-                pause = 1.0
+                pause = self._after_failure
             except Exception:
                 _log.exception("loop_failed", loop=self.name)
-                pause = 1.0
+                pause = self._after_failure
             self._due_at = time.monotonic() + pause
             if not self._stopping:
                 self._awake.wait(pause)
+
+
+def every(seconds: float, call: Callable[[], object]) -> Callable[[], float]:
+    """A step that makes a call, and always waits so long after it."""
+
+    def step() -> float:
+        call()
+        return seconds
+
+    return step

@@ -38,6 +38,7 @@ from narrator_daemon.emulator.protocols.rest import MAX_WRITE_BYTES, RestApi
 from narrator_daemon.emulator.protocols.websocket import WebSocketApi
 from narrator_daemon.emulator.storage.gcs_process import start_gcs
 from narrator_daemon.emulator.storage.proxy import StorageProxy, kind_of
+from narrator_daemon.errors import NarratorError
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ class Endpoints(TypedDict):
     bucket: str
 
 
-class EmulatorError(RuntimeError):
+class EmulatorError(NarratorError):
     """The local Firebase cannot start; the text says why and what to do."""
 
 

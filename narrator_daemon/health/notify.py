@@ -19,7 +19,7 @@ _MORE_TIME_MICROSECONDS = 30_000_000
 #: Most characters of the status that is shown.
 _LONGEST_STATUS = 300
 
-_log = logs.get("notify")
+_log = logs.get(__name__)
 
 
 class ServiceManager:

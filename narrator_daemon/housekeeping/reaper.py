@@ -7,19 +7,21 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from narrator_daemon import logs
-from narrator_daemon.claims import book as books
+from narrator_daemon.catalogue import CLAIM, PROCESSING, STATUS
 from narrator_daemon.claims import history
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.claims.claims import Claims, Leases
+from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.lease_watch import LeaseWatch
-from narrator_daemon.firebase.project import Contended, Project
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.rounds import Round
 
 #: Seconds after which a round ends, however many are dead; the next goes on. Longer, and the watch
 #: would take the time between two readings for one in which it slept, and judge all leases anew.
 _LONGEST_SECONDS = 15.0
 
-_log = logs.get("reaper")
+_log = logs.get(__name__)
 
 
 class Reaper:
@@ -62,10 +64,10 @@ class Reaper:
         for book_id, record in records.items():
             if not isinstance(record, dict):
                 continue
-            found = record.get(books.CLAIM)
+            found = record.get(CLAIM)
             claim = Claim.from_record(found)
             token = None if claim is None else claim.token
-            if token is not None or record.get(books.STATUS) == books.PROCESSING:
+            if token is not None or record.get(STATUS) == PROCESSING:
                 claimed[book_id] = token, found
         self._claimed = claimed
 
@@ -81,39 +83,41 @@ class Reaper:
         leases = self._leases.read()
         ends_at = time.monotonic() + _LONGEST_SECONDS
         self._watch.observe(beats | dict(leases), time.monotonic())
+        books = Round("reap")
         for book_id, token in leases:
             if time.monotonic() > ends_at:
                 return
-            if self._watch.dead((book_id, token)) and self._free(book_id, token, None):
-                self._leases.delete(book_id, token)
+            if self._watch.dead((book_id, token)):
+                with books.item(book=book_id):
+                    self._free(book_id, token, None)
+                    self._leases.delete(book_id, token)
         for book_id, (held, found) in self._claimed.items():
             if time.monotonic() > ends_at:
                 return
             name = _name(book_id, held, found)
             if name not in leases and self._watch.dead(name):
-                self._free(book_id, held, found)
+                with books.item(book=book_id):
+                    self._free(book_id, held, found)
 
-    def _free(self, book_id: str, token: str | None, found: object) -> bool:
-        """Reap a book; False where it is not known whether the claim stands."""
-        try:
-            seen = self._claims.reap(book_id, token, found)
-        except Contended:
-            return False  # the next round judges again, and the others go on
+    def _free(self, book_id: str, token: str | None, found: object) -> None:
+        """Reap a book, if the claim stands on it still.
+
+        Raises:
+            Unavailable: it is not known whether the claim stands.
+        """
+        seen = self._claims.reap(book_id, token, found)
         if seen.verdict is not Verdict.REAPED:
-            return True
+            return
         _log.warning("book_reaped", book=book_id, token=token)
         if seen.claim is not None and token is not None:
-            entry = {
-                "owner": seen.claim.owner,
-                "attempt": seen.claim.attempt,
-                "take": seen.claim.take,
-                "claimedAt": seen.claim.at,
-                "outcome": "worker_lost",
-                "reapedBy": self._reaped_by,
-            }
-            history.record(self._project, book_id, token, entry)
+            history.record(
+                self._project,
+                book_id,
+                seen.claim,
+                "worker_lost",
+                {"reapedBy": self._reaped_by},
+            )
         self._on_freed(book_id)
-        return True
 
 
 def _name(book_id: str, token: str | None, found: object) -> tuple[str, str]:

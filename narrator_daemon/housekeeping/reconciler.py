@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 
-from narrator_daemon.claims import book as books
-from narrator_daemon.claims.claims import now_ms
-from narrator_daemon.firebase.project import Project, children, database_errors
-from narrator_daemon.firebase.subscription import WINDOW
+from narrator_daemon.catalogue import PROCESSING, REQUESTED
+from narrator_daemon.clock import now_ms
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.books import WINDOW
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.queue.waiting import Waiting
 
@@ -24,16 +26,28 @@ class Reconciler:
         waiting: told what waits.
         reaper: told what holds a claim.
         seconds: between two rounds; varied by a quarter.
+        on_read: called after each round.
+        random_unit: gives numbers in 0..1, for the jitter of rounds.
 
     Attributes:
         read_at: when the last round was done, monotonic seconds, or None.
     """
 
-    def __init__(self, project: Project, waiting: Waiting, reaper: Reaper, seconds: float) -> None:
+    def __init__(
+        self,
+        project: Project,
+        waiting: Waiting,
+        reaper: Reaper,
+        seconds: float,
+        on_read: Callable[[], object],
+        random_unit: Callable[[], float] = random.random,
+    ) -> None:
         self._project = project
         self._waiting = waiting
         self._reaper = reaper
         self._seconds = seconds
+        self._on_read = on_read
+        self._random_unit = random_unit
         self._window = WINDOW
         self.read_at: float | None = None
 
@@ -48,14 +62,9 @@ class Reconciler:
             Unavailable: the database did not answer.
         """
         reading = self._waiting.now_reading()
-        with database_errors(self._project.books_path):
-            by_status = self._project.books().order_by_child(books.STATUS)
-            waiting = children(
-                by_status.equal_to(books.REQUESTED).limit_to_first(self._window).get()
-            )
-            by_status = self._project.books().order_by_child(books.STATUS)
-            in_work = children(by_status.equal_to(books.PROCESSING).get())
-        complete = len(waiting) < self._window
+        waiting = books.with_status(self._project, REQUESTED, self._window)
+        in_work = books.with_status(self._project, PROCESSING)
+        complete = books.is_complete(waiting, self._window)
         self._waiting.refresh(waiting, now_ms(), complete=complete, since=reading)
         all_wait = (
             not complete
@@ -65,6 +74,5 @@ class Reconciler:
         self._window = 2 * self._window if all_wait else max(WINDOW, self._window // 2)
         self._reaper.take_in({**waiting, **in_work})
         self.read_at = time.monotonic()
-        if all_wait:
-            return 0.0
-        return self._seconds * random.uniform(0.75, 1.25)  # noqa: S311
+        self._on_read()
+        return 0.0 if all_wait else self._seconds * (0.75 + 0.5 * self._random_unit())

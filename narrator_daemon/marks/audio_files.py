@@ -27,6 +27,7 @@ import soundfile
 from numpy.typing import NDArray
 
 import watermark
+from narrator_daemon.errors import Unreadable
 
 #: Longer files are refused: they are damaged, or made to keep a reader busy.
 MAX_HOURS = 24
@@ -43,10 +44,6 @@ _CPU_SECONDS = 3600
 _MEMORY_BYTES = 2 << 30
 #: Sun's audio header: magic, offset of the samples, their size, encoding, rate, channels.
 _HEADER = struct.Struct(">4s5I")
-
-
-class Unreadable(Exception):
-    """An audio file cannot be read; the message names it and says why."""
 
 
 @dataclass
@@ -104,7 +101,8 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
     # Neither program may take a name for an option, for "-" or for an address.
     absolute = path.absolute()
     try:
-        opened = soundfile.SoundFile(absolute)
+        # Bytes: a name need not be UTF-8.
+        opened = soundfile.SoundFile(os.fsencode(absolute))
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError, ValueError) as error:
         with _opened_by_ffmpeg(path, absolute, _reason(error)) as audio:
             yield _checked(audio)

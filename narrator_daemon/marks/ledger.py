@@ -12,16 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from narrator_daemon.config import ConfigError, require_project
-from narrator_daemon.firebase.project import Project, is_key
+from narrator_daemon.catalogue import is_key
+from narrator_daemon.config import require_project
+from narrator_daemon.errors import ConfigError, NoSuchMark
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.marks import allotment
 from narrator_daemon.settings import Settings
 
 MARKS_FILE = "marks.json"
-
-
-class NoSuchMark(Exception):
-    """A book has no watermark index; the message says where was looked."""
 
 
 def read_marks(folder: Path) -> dict[int, str]:
@@ -42,7 +40,7 @@ def read_marks(folder: Path) -> dict[int, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise ConfigError(f'{path}: must hold {{"books": {{"BOOK_ID": INDEX}}}}') from None
+        raise ConfigError('must hold {"books": {"BOOK_ID": INDEX}}', where=str(path)) from None
 
 
 def write_marks(folder: Path, known: dict[int, str]) -> None:
@@ -137,8 +135,5 @@ def _database(settings: Settings) -> Iterator[Project | None]:
     except ConfigError:
         yield None
         return
-    project = Project(settings)
-    try:
+    with Project(settings) as project:
         yield project
-    finally:
-        project.close()

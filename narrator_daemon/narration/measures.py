@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def inspect(wav: Path, narration: Narration) -> Inspection:
     Raises:
         OSError: the file cannot be read.
     """
-    with soundfile.SoundFile(wav) as file:
+    with soundfile.SoundFile(os.fsencode(wav)) as file:
         rate, length = file.samplerate, len(file)
         energies = np.zeros(-(-length // step_samples(rate)))
         outline = np.zeros((COLUMNS, 2), dtype=np.float32)

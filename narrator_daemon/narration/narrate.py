@@ -18,6 +18,7 @@ from csm.mastering.mastering import CEILING_DBTP, TARGET_LUFS, Mastering, pcm16
 from csm.takes import drawing
 from csm.text import NothingToSpeak, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.errors import NarratorError
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
@@ -35,7 +36,7 @@ _MARK_LOUDNESS = 0.06
 _MARK_PEAKS = 0.75
 
 
-class Unnarratable(Exception):
+class Unnarratable(NarratorError):
     """The text cannot be narrated, now or later."""
 
     def __init__(self, failure: Failure) -> None:
@@ -316,28 +317,27 @@ def _write(
     """Mark what was mastered and write it; the score of the mark, where it is checked."""
     embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
     check = watermark.SelfCheck(SAMPLE_RATE, mark.key, mark.index) if mark.self_check else None
-    wav = WavWriter(out, mastering.length)
     pace = Pace(mastering.length)
     blocks = mastering.blocks()
-    more = True
-    while more:
-        with clock.step("mastering"):
-            block = next(blocks, None)
-        more = block is not None
-        with clock.step("watermark"):
-            marked = embedder.finish() if block is None else embedder.feed(block)
-        if not len(marked):
-            continue
-        samples = pcm16(marked)
-        with clock.step("write"):
-            wav.write(samples)
-        if check is not None:
-            with clock.step("self_check"):
-                check.feed(samples)
-        pace.advance(len(samples))
-        share = _MEASURED_SHARE + (_WRITTEN_SHARE - _MEASURED_SHARE) * pace.share
-        tell(Progress("finishing", share, pace.seconds_left))
-    wav.close()
+    with WavWriter(out, mastering.length) as wav:
+        more = True
+        while more:
+            with clock.step("mastering"):
+                block = next(blocks, None)
+            more = block is not None
+            with clock.step("watermark"):
+                marked = embedder.finish() if block is None else embedder.feed(block)
+            if not len(marked):
+                continue
+            samples = pcm16(marked)
+            with clock.step("write"):
+                wav.write(samples)
+            if check is not None:
+                with clock.step("self_check"):
+                    check.feed(samples)
+            pace.advance(len(samples))
+            share = _MEASURED_SHARE + (_WRITTEN_SHARE - _MEASURED_SHARE) * pace.share
+            tell(Progress("finishing", share, pace.seconds_left))
     out.flush()
     if check is None:
         return None

@@ -45,7 +45,7 @@ _HEADER = struct.Struct("<4sI16sIII")
 _MAGIC = b"seg1"
 _CHUNK = 1 << 20
 
-_log = logs.get("kept")
+_log = logs.get(__name__)
 
 
 class KeptSegments:

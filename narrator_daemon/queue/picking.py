@@ -9,10 +9,14 @@ from __future__ import annotations
 import time
 
 from narrator_daemon import logs
-from narrator_daemon.claims import book as books
+from narrator_daemon.catalogue import REQUESTED, STATUS
 from narrator_daemon.claims.book import Verdict
-from narrator_daemon.claims.claims import Attempted, Claims, now_ms
-from narrator_daemon.firebase.project import Contended, Project, Unavailable
+from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.work import Attempted
+from narrator_daemon.clock import now_ms
+from narrator_daemon.errors import Contended, Unavailable
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue import requesters
 from narrator_daemon.queue.waiting import Candidate, Waiting
 from narrator_daemon.settings import Settings
@@ -23,7 +27,7 @@ _MOST_AMONG = 32
 #: Seconds a book is left alone when the database did not take its claim.
 _REFUSED_PAUSE_SECONDS = 10.0
 
-_log = logs.get("picking")
+_log = logs.get(__name__)
 
 
 class Picker:
@@ -72,7 +76,7 @@ class Picker:
         wait = self._wait_for_limit(candidate)
         if wait > 0:
             self._waiting.put_back(candidate, time.monotonic() + wait)
-            return Attempted(Verdict.LATER, wait_seconds=wait)
+            return Attempted(candidate.book_id, Verdict.LATER, wait_seconds=wait)
         attempted = self._claims.claim(candidate.book_id)
         _log.debug("tried", book=candidate.book_id, verdict=attempted.verdict.value)
         if attempted.verdict is Verdict.LOST:
@@ -92,8 +96,8 @@ class Picker:
         if self._limit == 0:
             return 0.0
         if not candidate.known:
-            record = self._claims.read(candidate.book_id)
-            if record is None or record.get(books.STATUS) != books.REQUESTED:
+            record = books.read(self._project, candidate.book_id)
+            if not isinstance(record, dict) or record.get(STATUS) != REQUESTED:
                 return 0.0  # the claim will say why not
             whole = Waiting()
             whole.offer(candidate.book_id, record, now_ms())

@@ -14,8 +14,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from narrator_daemon.claims.book import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, STATUS
+from narrator_daemon.catalogue import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, STATUS, is_number
 from narrator_daemon.claims.claim import Claim, same
+from narrator_daemon.firebase.books import is_complete
+from narrator_daemon.firebase.subscription import Hint
 
 
 @dataclass
@@ -83,7 +85,7 @@ class Waiting:
         ):
             return  # nothing new: if it is being passed over, it stays so
         order = float(now_ms) if old is None or (old.known and book) else old.order
-        if isinstance(requested_at, int | float) and not isinstance(requested_at, bool):
+        if is_number(requested_at):
             order = float(requested_at)
         self._candidates[book_id] = Candidate(
             book_id,
@@ -95,6 +97,22 @@ class Waiting:
             bool(book),
             order,
         )
+
+    def take_in(self, hint: Hint, now_ms: int) -> None:
+        """Take in what the stream says.
+
+        Args:
+            hint: of the stream.
+            now_ms: epoch milliseconds.
+        """
+        if hint.resync:
+            self.refresh(hint.books, now_ms, complete=is_complete(hint.books))
+            return
+        with self._lock:
+            for book_id, record in hint.books.items():
+                self._offer(book_id, record, now_ms)
+            for book_id in hint.gone:
+                self._forget(book_id)
 
     def refresh(
         self,

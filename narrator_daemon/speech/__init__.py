@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from csm.takes.drawing import Example
+from narrator_daemon.errors import NarratorError
 from narrator_daemon.settings import Settings
 
 
-class SpeechError(Exception):
+class SpeechError(NarratorError):
     """An engine could not do its work; ``code`` is one of the book error codes.
 
     Args:

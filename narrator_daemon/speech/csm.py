@@ -22,7 +22,7 @@ from csm.takes.judging import PACE
 from narrator_daemon import logs
 from narrator_daemon.speech import Slots, SpeechError, Spoken, SpokenStream
 
-_log = logs.get("speech")
+_log = logs.get(__name__)
 
 
 class CsmSpeech:

@@ -23,7 +23,7 @@ from narrator_daemon.speech import (
     SpokenStream,
 )
 
-_log = logs.get("speech")
+_log = logs.get(__name__)
 
 
 class JudgedSpeech:

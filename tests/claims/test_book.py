@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon.claims import book as books
-from narrator_daemon.claims.book import (
+from narrator_daemon.catalogue import (
     CLAIM,
     ERROR,
     INPUT_HASH,
@@ -22,17 +21,22 @@ from narrator_daemon.claims.book import (
     TEXT_HASH,
     URL,
     URL_EXPIRES_AT,
+    Record,
+)
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.book import Transition, Verdict
+from narrator_daemon.claims.claim import MAX_BACKOFF_MS, Claim
+from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.claims.outcome import (
+    MAX_GIVE_BACKS,
     GiveBack,
     Outcome,
     Publication,
-    Record,
     Rejection,
     Retry,
-    Transition,
-    Verdict,
+    still_wanted,
 )
-from narrator_daemon.claims.claim import MAX_BACKOFF_MS, Claim
-from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.claims.outcome import settle as settle_claim
 
 NOW = 1_750_000_000_000
 HOUR = 3_600_000
@@ -97,7 +101,7 @@ def try_claim(book: Any, *, dead: bool = False, now_ms: int = NOW) -> Transition
 
 
 def settle(book: Any, outcome: Outcome = PUBLICATION) -> Transition:
-    return books.settle(book, token="mine", outcome=outcome, digest=digest)
+    return settle_claim(book, token="mine", outcome=outcome, digest=digest)
 
 
 # The claim table, row by row.
@@ -381,18 +385,18 @@ def test_a_retry_waits_with_its_error_until_attempts_are_used_up() -> None:
 def claim_and_give_back(book: Record, outcome: GiveBack) -> Record:
     claimed = try_claim(book)
     assert claimed.book is not None
-    seen = books.settle(claimed.book, token="new", outcome=outcome, digest=digest)
+    seen = settle_claim(claimed.book, token="new", outcome=outcome, digest=digest)
     assert seen.book is not None
     return seen.book
 
 
 def test_so_many_give_backs_at_shutdown_are_free_and_then_each_costs_an_attempt() -> None:
     book, attempts = waiting(), []
-    for _ in range(books.MAX_GIVE_BACKS + 2):
+    for _ in range(MAX_GIVE_BACKS + 2):
         book = claim_and_give_back(book, GiveBack(shutdown=True))
         attempts.append(book[CLAIM]["attempt"])
     assert attempts == [0, 0, 0, 1, 2]
-    assert book[CLAIM]["giveBacks"] == books.MAX_GIVE_BACKS
+    assert book[CLAIM]["giveBacks"] == MAX_GIVE_BACKS
 
 
 def test_a_dependency_that_is_down_never_costs_an_attempt() -> None:
@@ -415,7 +419,7 @@ def test_a_dependency_that_is_down_never_costs_an_attempt() -> None:
     ],
 )
 def test_the_owner_is_told_what_became_of_its_book(book: Any, verdict: Verdict) -> None:
-    assert books.still_wanted(book, token="mine", digest=digest) is verdict
+    assert still_wanted(book, token="mine", digest=digest) is verdict
 
 
 # Reaping and asking again.
@@ -569,12 +573,12 @@ def test_claim_then_settle_leaves_no_claim_and_no_progress(book: Record, outcome
     claimed = try_claim(book, dead=True)
     if claimed.verdict is not Verdict.CLAIMED or book.get(PATH) == PUBLICATION.path:
         return
-    seen = books.settle(claimed.book, token="new", outcome=outcome, digest=digest)
+    seen = settle_claim(claimed.book, token="new", outcome=outcome, digest=digest)
     assert seen.verdict is Verdict.APPLIED and seen.book is not None
     assert PROGRESS not in seen.book
     left = Claim.from_record(seen.book.get(CLAIM))
     assert left is None or (left.token is None and seen.book[STATUS] == "requested")
-    again = books.settle(seen.book, token="new", outcome=outcome, digest=digest)
+    again = settle_claim(seen.book, token="new", outcome=outcome, digest=digest)
     assert again.book is None
 
 

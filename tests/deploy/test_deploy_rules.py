@@ -16,6 +16,7 @@ from firebase_admin.exceptions import FirebaseError
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.database.rules import Rules
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.project import Project
 from tests.deploy.recording import ROOT, RULES, record
 from tests.deploy.rules_table import Request, table
@@ -116,5 +117,5 @@ def test_a_fenced_daemon_is_kept_out_of_the_rest() -> None:
 def test_a_uid_that_cannot_be_one_is_refused(uid: str, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(f"[firebase]\ndatabase_auth_uid = {json.dumps(uid)}\n")
-    with pytest.raises(config.ConfigError, match="database_auth_uid"):
+    with pytest.raises(ConfigError, match="database_auth_uid"):
         config.load(file, {})

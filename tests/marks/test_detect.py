@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from narrator_daemon.cli import app
 from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.errors import Unreadable
 from narrator_daemon.marks import audio_files, detect, keys, ledger
-from narrator_daemon.marks.audio_files import Unreadable, open_audio
+from narrator_daemon.marks.audio_files import open_audio
 from narrator_daemon.marks.report import explained, write_picture
 from tests.watermark.speechlike import RATE, speechlike
 from watermark import embed

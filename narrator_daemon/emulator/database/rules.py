@@ -23,6 +23,7 @@ from narrator_daemon.emulator.database.rules_expression import (
     compile_rule,
 )
 from narrator_daemon.emulator.database.values import Path, Value
+from narrator_daemon.errors import NarratorError
 
 # Rules files may hold // and /* */ comments; strings, which may hold such marks too, come first.
 _COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
@@ -30,7 +31,7 @@ _LOOKS_AT_DATA = re.compile(r"\b(root|data)\b")
 _RULE_KINDS = (".read", ".write", ".validate")
 
 
-class InvalidRulesError(ValueError):
+class InvalidRulesError(NarratorError, ValueError):
     """Rules that cannot be used; the text says where and why."""
 
 

@@ -55,11 +55,13 @@ class Judged:
     """A verdict, and what of the take others are compared with.
 
     Attributes:
-        verdict: on the take.
+        verdict: on the take, beside what is usual where that is known.
+        alone: on the take by itself.
         profile: None where it is silent.
     """
 
     verdict: Verdict
+    alone: Verdict
     profile: Profile | None
 
 
@@ -114,7 +116,8 @@ class Judge:
         sound = hear(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), SAMPLE_RATE)
         if not sound.seconds:
             # Nothing else can be said of it, and nothing is worse.
-            return Judged(Verdict({Fault.SILENT: 100.0}, {"seconds": 0.0}), None)
+            silent = Verdict({Fault.SILENT: 100.0}, {"seconds": 0.0})
+            return Judged(silent, silent, None)
         self._judge_length(text, sound, found)
         self._judge_repeats(text, sound, codes, found)
         self._judge_noise(sound, found)
@@ -124,9 +127,10 @@ class Judge:
         profile = profile_of(sound, text, shape, largest)
         if self.listen is not None:
             self._judge_words(text, self.listen(samples), sound.seconds, found)
-        if profile is not None and usual is not None:
-            return Judged(self.compared(text, found.verdict, profile, usual), profile)
-        return Judged(found.verdict, profile)
+        alone = found.verdict
+        if profile is None or usual is None:
+            return Judged(alone, alone, profile)
+        return Judged(self.compared(text, alone, profile, usual), alone, profile)
 
     def compared(self, text: str, judged: Verdict, profile: Profile, usual: Usual) -> Verdict:
         """A verdict on a take by itself, and beside the others of its narration."""
@@ -156,6 +160,8 @@ class Judge:
         found.at_most(Fault.NOISY, noise.loudest_floor(profile.floor), floor)
         brink = max(usual.brink_db, _FAINT_DB) + limits.most_brink_db
         found.at_most(Fault.CUT_OFF, profile.brink_db, brink)
+        fall = found.score("slower_fall_db", profile.fall_db - usual.fall_db)
+        found.at_most(Fault.OTHER_ROOM, fall, limits.most_slower_fall_db)
         if profile.voice is None:
             return
         strange = found.score("strangeness", usual.voice.strangeness(profile.voice))
@@ -227,6 +233,9 @@ class Judge:
         rate = found.score("wrong_words", words.error_rate)
         if not astray:
             found.at_most(Fault.WRONG_WORDS, rate, limits.most_wrong_words)
+        apart = found.score("misheard", words.apart)
+        if not astray:
+            found.at_most(Fault.WRONG_WORDS, apart, limits.most_misheard)
         lost = found.score("lost_words", words.lost)
         found.at_most(Fault.LOST_WORDS, lost, limits.most_lost_words, 1)
         skipped = found.score("skipped_words", words.skipped)

@@ -34,7 +34,8 @@ _USUAL_FLOOR_PERCENT = 90
 _WIDTH = 12
 #: Numbers in a profile that is written down.
 _TRIANGLE = np.tril_indices(COEFFICIENTS)
-_SIZE = 8 + 2 * BANDS + 3 * COEFFICIENTS + len(_TRIANGLE[0])
+_FIRST = 9
+_SIZE = _FIRST + 2 * BANDS + 3 * COEFFICIENTS + len(_TRIANGLE[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class Profile:
         pace: of these, a character.
         level_db: of the sound, beside full scale.
         brink_db: of the last 10 ms, beside the loud parts.
+        fall_db: how fast it falls silent; see ``measures.fall_db``.
         floor: see ``noise.floor``, ``[BANDS]``.
         colour: power by band, in dB beside all, ``[BANDS]``.
         voice: None where it says too little.
@@ -55,6 +57,7 @@ class Profile:
     pace: float
     level_db: float
     brink_db: float
+    fall_db: float
     floor: NDArray[np.float64]
     colour: NDArray[np.float64]
     voice: Voice | None
@@ -65,7 +68,7 @@ class Profile:
         (before, one), (after, two) = voice.parts or ((0, voice.mean), (0, voice.mean))
         numbers = np.concatenate(
             [
-                [self.seconds, self.pace, self.level_db, self.brink_db],
+                [self.seconds, self.pace, self.level_db, self.brink_db, self.fall_db],
                 # Of 16 bits a number holds 65,504 at most.
                 [min(frames, 60_000) for frames in (voice.frames, before, after)],
                 [voice.pitch],
@@ -94,8 +97,8 @@ def read(written: object) -> Profile | None:
     numbers = np.frombuffer(data, "<f2").astype(np.float64) if len(data) == 2 * _SIZE else None
     if numbers is None or not np.isfinite(numbers).all():
         return None
-    seconds, pace, level, brink, frames, before, after, pitch = map(float, numbers[:8])
-    edges = np.cumsum([8, BANDS, BANDS, COEFFICIENTS, COEFFICIENTS, COEFFICIENTS])
+    seconds, pace, level, brink, fall, frames, before, after, pitch = map(float, numbers[:_FIRST])
+    edges = np.cumsum([_FIRST, BANDS, BANDS, COEFFICIENTS, COEFFICIENTS, COEFFICIENTS])
     _, floor, colour, mean, one, two, triangle = np.split(numbers, edges)
     voice = None
     if frames:
@@ -104,7 +107,7 @@ def read(written: object) -> Profile | None:
         covariance += np.tril(covariance, -1).T
         parts = ((int(before), one), (int(after), two)) if before else ()
         voice = Voice(int(frames), mean, covariance, pitch, parts)
-    return Profile(seconds, pace, level, brink, floor, colour, voice)
+    return Profile(seconds, pace, level, brink, fall, floor, colour, voice)
 
 
 def profile_of(
@@ -120,6 +123,7 @@ def profile_of(
         pace=pauses.spoken_seconds / max(1, len(text)),
         level_db=float(decibels(np.mean(sound.level[sound.sounding] ** 2))),
         brink_db=pauses.brink_db,
+        fall_db=measures.fall_db(sound),
         floor=noise.floor(sound),
         colour=np.maximum(decibels(power) - decibels(power.sum()), -100.0),
         voice=voice_of(sound, cepstra, change),
@@ -133,6 +137,7 @@ class Usual:
     Attributes:
         pace: seconds of sound a character.
         brink_db: level of the last 10 ms beside the loud parts.
+        fall_db: how fast takes fall silent.
         floor_db: of the loudest neighbouring bands, what most takes stay below.
         colour: power by band, in dB beside all, ``[BANDS]``.
         voice: of all takes.
@@ -141,6 +146,7 @@ class Usual:
 
     pace: float
     brink_db: float
+    fall_db: float
     floor_db: float
     colour: NDArray[np.float64]
     voice: UsualVoice
@@ -171,6 +177,7 @@ def usual_of(takes: Sequence[tuple[Profile, Collection[Fault]]]) -> Usual | None
     return Usual(
         pace=float(np.median([take.pace for take, _, _ in told])),
         brink_db=float(np.median([take.brink_db for take, _, _ in told])),
+        fall_db=float(np.median([take.fall_db for take, _, _ in told])),
         floor_db=float(np.percentile(floors, _USUAL_FLOOR_PERCENT)),
         colour=np.median([take.colour for take, _, _ in told], axis=0),
         voice=usual_voice(voices),

@@ -33,6 +33,7 @@ class Fault(StrEnum):
     OTHER_PITCH = "other_pitch"
     OTHER_SOUND = "other_sound"
     OTHER_PACE = "other_pace"
+    OTHER_ROOM = "other_room"
     # Of its words.
     WRONG_WORDS = "wrong_words"
     LOST_WORDS = "lost_words"

@@ -25,11 +25,14 @@ _MOST_DOUBLED = 4
 
 #: Words alone in one of the texts count from so many letters on: small words are lost in hearing.
 _LEAST_LETTERS = 4
-#: Recognisers write numbers in digits, which are read in more ways than one (835, 8:35).
-_NUMBERS = frozenset(
-    "and point oh zero one two three four five six seven eight nine ten eleven twelve thirteen "
-    "fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy "
-    "eighty ninety hundred thousand million percent dollars pounds first second third".split()
+#: Recognisers write numbers in digits, which are read in more ways than one (835, 8:35): these words
+#: may be in one of them alone.
+_GLUE = frozenset("and point oh hundred thousand percent dollars dollar pounds pound".split())
+#: And of two numbers nothing is said.
+_NUMBERS = _GLUE | frozenset(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
+    "million first second third fourth fifth".split()
 )
 
 #: English spelling to kinds of sound: lips, tongue and throat, stops, hisses and nasals apart.
@@ -64,6 +67,8 @@ class Words:
         doubled: words that were heard twice and are once in the text.
         skipped: most words in a row that are missing between words that were heard.
         inserted: most words in a row that were heard between words of the text.
+        apart: the most that a stretch of the text differs in sound from what was heard of it, in
+            consonants.
     """
 
     error_rate: float
@@ -73,6 +78,7 @@ class Words:
     doubled: int
     skipped: int
     inserted: int
+    apart: float
 
 
 def compare(text: str, heard: str) -> Words:
@@ -85,24 +91,26 @@ def compare(text: str, heard: str) -> Words:
     said, written = _words(text), _words(heard)
     errors, pairs = _align(said, written)
     lost = made_up = doubled = longest = skipped = inserted = 0
+    apart = 0.0
     for one, two in _differing(pairs, len(said), len(written), 1):
         missing, more = said[one], written[two]
         longest = max(longest, len(missing), len(more))
         if _is_doubled(written, one, two):
             doubled = max(doubled, len(more))
+        if not (missing and more and _NUMBERS.issuperset(missing + more)):
+            apart = max(apart, _distance(_sounds(missing), _sounds(more)))
         if not more and _counts(missing):
             skipped = max(skipped, len(missing))
         if not missing and _counts(more):
             inserted = max(inserted, len(more))
     for one, two in _differing(pairs, len(said), len(written), _BRIDGE_WORDS):
         missing, more = said[one], written[two]
-        alike = _likeness(_sounds(missing), _sounds(more))
-        if alike >= _SOUNDS_ALIKE:
+        if _likeness(_sounds(missing), _sounds(more)) >= _SOUNDS_ALIKE:
             continue
         lost = max(lost, len(missing))
         made_up = max(made_up, len(more))
     return Words(
-        errors / max(1, len(said)), longest, lost, made_up, doubled, skipped, inserted
+        errors / max(1, len(said)), longest, lost, made_up, doubled, skipped, inserted, apart
     )
 
 
@@ -148,7 +156,7 @@ def _is_doubled(written: list[str], one: slice, two: slice) -> bool:
 
 def _counts(words: list[str]) -> bool:
     """Whether words that are in one text alone are more than a slip of the recogniser."""
-    return sum(map(len, words)) >= _LEAST_LETTERS and not _NUMBERS.issuperset(words)
+    return sum(map(len, words)) >= _LEAST_LETTERS and not _GLUE.issuperset(words)
 
 
 def _sounds(words: list[str]) -> str:
@@ -161,8 +169,12 @@ def _sounds(words: list[str]) -> str:
 
 def _likeness(one: str, other: str) -> float:
     """1 for equal strings of sounds, 0 where nothing is alike."""
-    if not one or not other:
-        return 0.0
+    whole = max(sum(map(_cost, one)), sum(map(_cost, other)))
+    return 1 - _distance(one, other) / whole if one and other else 0.0
+
+
+def _distance(one: str, other: str) -> float:
+    """The least cost of edits from one string of sounds to another."""
     line = [0.0]
     for sound in other:
         line.append(line[-1] + _cost(sound))
@@ -175,7 +187,7 @@ def _likeness(one: str, other: str) -> float:
                     above[column] + _cost(sound), line[-1] + _cost(heard), above[column - 1] + change
                 )
             )
-    return 1 - line[-1] / max(sum(map(_cost, one)), sum(map(_cost, other)))
+    return line[-1]
 
 
 def _cost(sound: str) -> float:

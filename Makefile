@@ -7,12 +7,13 @@ READY := $(VENV)/.ready
 FRONTEND := examples/frontend
 FRONTEND_READY := $(FRONTEND)/node_modules/.ready
 SDK_TESTS := tests/frontend
+DEPLOY_TOOLS := $(VENV)/deploy-tools
 SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
 COG = $(BIN)/cog -I tools -I . --verbosity=0
 ARGS ?=
 
-.PHONY: demo page test coverage mutants e2e frontend drills rules deploy-check docs tables picture licences audit lint types \
-  setup lock clean
+.PHONY: demo page test coverage mutants e2e frontend drills rules deploy-check docs tables picture licences \
+  audit dist sbom lint types setup lock clean
 
 demo: page
 	$(BIN)/narrator-daemon demo $(ARGS)
@@ -69,17 +70,23 @@ rules: $(READY)
 	cd deploy/firebase && npm ci --silent
 	$(BIN)/python -m tests.deploy.targaryen
 
-# The units and the manifests, by systemd-analyze and kubectl.
-deploy-check: $(READY)
+# What starts daemons elsewhere, by the programs that read it there: systemd-analyze, kubectl's
+# kustomize, Helm, promtool, and the schemas of Kubernetes, KEDA, Prometheus' operator and Terraform;
+# and the workflows, by their schemas and zizmor.
+deploy-check: $(READY) $(DEPLOY_TOOLS)/.ready
 	sh tools/get_program.sh systemd-analyze systemd
 	sh tools/get_program.sh kubectl kubernetes-client
-	$(BIN)/python -m tests.deploy.check
+	$(BIN)/pytest -m deploy tests/deploy $(ARGS)
+
+$(DEPLOY_TOOLS)/.ready: tools/get_deploy_tools.sh tests/deploy/tools.txt tests/deploy/schemas/package-lock.json
+	sh tools/get_deploy_tools.sh $(BIN)/python $(DEPLOY_TOOLS)
+	touch $@
 
 # The documentation as a site, in build/site. Fails where a table is not what the program gives, a link
 # leads nowhere, or a page would ask the network for anything.
 docs: $(READY)
 	$(COG) --check docs/*.md docs/*/*.md
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python tools/check_site.py build/site
 
 # The tables of the documentation that follow from the program.
@@ -101,6 +108,19 @@ audit: $(READY)
 	$(BIN)/python -m venv $(VENV)/audit
 	$(VENV)/audit/bin/pip install --quiet pip-audit
 	$(VENV)/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
+
+# Wheel and source distribution, into build/dist.
+dist: $(READY)
+	rm -rf build/lib build/dist
+	$(BIN)/python -m build --no-isolation --outdir build/dist .
+
+# What the wheel brings along, as CycloneDX: it is installed for that, with the versions of the lock.
+sbom: dist
+	rm -rf build/sbom && $(BIN)/python -m venv build/sbom/product && $(BIN)/python -m venv build/sbom/tool
+	build/sbom/product/bin/pip install --quiet --constraint requirements.lock build/dist/*.whl
+	build/sbom/tool/bin/pip install --quiet 'cyclonedx-bom>=7,<8'
+	build/sbom/tool/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/dist/narrator-daemon.cdx.json build/sbom/product
 
 lint: $(READY)
 	$(BIN)/ruff check .

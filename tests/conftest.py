@@ -23,6 +23,10 @@ def pytest_configure(config: pytest.Config) -> None:
         build_page.build()
 
 
+# Kernels run without a GPU in Triton's interpreter. Triton looks when it is first imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
 @pytest.fixture(autouse=True)
 def configured_for_one_test_only() -> Iterator[None]:
     """Logging belongs to the process, and the stream that a test captures ends with the test."""

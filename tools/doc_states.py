@@ -5,26 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from narrator_daemon.claims import book
+from narrator_daemon import catalogue
+from narrator_daemon.claims import book, outcome
 from narrator_daemon.claims.failure import ErrorCode, Failure
 
 _CLAIM = "mine"
-_STATUSES = ("none", book.REQUESTED, book.PROCESSING, book.READY, book.FAILED)
+_STATUSES = (
+    "none",
+    catalogue.REQUESTED,
+    catalogue.PROCESSING,
+    catalogue.READY,
+    catalogue.FAILED,
+)
 _FAILURE = Failure(ErrorCode.ENGINE_ERROR, "said")
-_PUBLICATION = book.Publication("https://example.com/a.wav", None, 1.0, "a.wav", "hash")
+_PUBLICATION = outcome.Publication("https://example.com/a.wav", None, 1.0, "a.wav", "hash")
 
 
 def _digest(record: dict[str, Any]) -> str:
     return str(record["narrative"])
 
 
-def _settled(outcome: book.Outcome) -> Callable[[dict[str, Any]], book.Transition]:
-    return lambda record: book.settle(record, token=_CLAIM, outcome=outcome, digest=_digest)
+def _settled(end: outcome.Outcome) -> Callable[[dict[str, Any]], book.Transition]:
+    return lambda record: outcome.settle(record, token=_CLAIM, outcome=end, digest=_digest)
 
 
 def _claimed(record: dict[str, Any]) -> book.Transition:
     return book.claim(
-        {name: value for name, value in record.items() if name != book.CLAIM},
+        {name: value for name, value in record.items() if name != catalogue.CLAIM},
         token=_CLAIM,
         owner="worker",
         digest=_digest,
@@ -35,11 +42,11 @@ def _claimed(record: dict[str, Any]) -> book.Transition:
 
 
 def _asked(record: dict[str, Any]) -> book.Transition:
-    return book.Transition(book.Verdict.APPLIED, {**record, book.STATUS: book.REQUESTED})
+    return book.Transition(book.Verdict.APPLIED, {**record, catalogue.STATUS: catalogue.REQUESTED})
 
 
 def _cancelled(record: dict[str, Any]) -> book.Transition:
-    return book.Transition(book.Verdict.APPLIED, {**record, book.STATUS: None})
+    return book.Transition(book.Verdict.APPLIED, {**record, catalogue.STATUS: None})
 
 
 #: What can happen, who does it, and the function that decides. All but the first two are done by
@@ -49,25 +56,25 @@ _EVENTS: tuple[tuple[str, str, Callable[[dict[str, Any]], book.Transition]], ...
     ("cancelled", "frontend", _cancelled),
     ("claimed", "daemon", _claimed),
     ("narrated", "daemon", _settled(_PUBLICATION)),
-    ("cannot be narrated", "daemon", _settled(book.Rejection(_FAILURE))),
-    ("went wrong, may be tried again", "daemon", _settled(book.Retry(_FAILURE, 1, 5))),
-    ("went wrong for the last time", "daemon", _settled(book.Retry(_FAILURE, 1, 1))),
-    ("given back", "daemon", _settled(book.GiveBack())),
+    ("cannot be narrated", "daemon", _settled(outcome.Rejection(_FAILURE))),
+    ("went wrong, may be tried again", "daemon", _settled(outcome.Retry(_FAILURE, 1, 5))),
+    ("went wrong for the last time", "daemon", _settled(outcome.Retry(_FAILURE, 1, 1))),
+    ("given back", "daemon", _settled(outcome.GiveBack())),
     ("its worker was lost", "daemon", lambda record: book.reap(record, token=_CLAIM)),
 )
 
 
 def states() -> str:
     """A row for each event, a column for each state: what state follows. A blank: it stays."""
-    base = {"narrative": "A text.", book.STATUS: book.REQUESTED}
+    base = {"narrative": "A text.", catalogue.STATUS: catalogue.REQUESTED}
     claimed = _claimed(base).book or {}
     lines = [["what happens", "by", *(f"`{status}`" for status in _STATUSES)]]
     lines.append(["---"] * len(lines[0]))
     for what, who, decide in _EVENTS:
         cells = []
         for status in _STATUSES:
-            before = {**claimed, book.STATUS: None if status == "none" else status}
-            after = (decide(before).book or before).get(book.STATUS) or "none"
+            before = {**claimed, catalogue.STATUS: None if status == "none" else status}
+            after = (decide(before).book or before).get(catalogue.STATUS) or "none"
             cells.append("" if after == status else f"`{after}`")
         lines.append([what, who, *cells])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
-import yaml
 from doc_words import CODES, FIELDS
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -226,26 +225,6 @@ def _metrics(node: ast.AST, kind: str) -> Iterator[tuple[str, str, str, list[str
         yield kind, texts[0], texts[1], labels
     for child in ast.iter_child_nodes(node):
         yield from _metrics(child, kind)
-
-
-def alerts() -> str:
-    """Every alert rule: when it fires, and what to do."""
-    rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8"))
-    parts = []
-    for group in rules["groups"]:
-        for rule in group["rules"]:
-            if "alert" not in rule:
-                continue
-            notes = rule["annotations"]
-            summary = re.sub(r"\{\{ *\$labels\.(\w+) *\}\}", r"(\1)", notes["summary"])
-            summary = re.sub(r"\{\{ *\$value.*?\}\}", "(so long)", summary)
-            lasting = f", for {rule['for']}" if "for" in rule else ""
-            parts.append(
-                f"### {rule['alert']} {{: #{rule['alert'].lower()} }}\n\n"
-                f"**{summary}** ({rule['labels']['severity']}{lasting}). {notes['description']}\n\n"
-                f"```promql\n{rule['expr'].strip()}\n```"
-            )
-    return "\n\n".join(parts)
 
 
 def decisions() -> str:

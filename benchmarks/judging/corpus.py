@@ -16,7 +16,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import wave
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -107,7 +106,7 @@ def _prompts(folder: Path, language: str) -> Iterator[Clip]:
     root = _unpacked(folder, f"{name}-g722")
     found = 0
     for file in sorted(root.rglob("*.g722")):
-        if file.stat().st_size < 8000 * _LEAST_SECONDS or found >= _MOST_CLIPS and texts is None:
+        if file.stat().st_size < 8000 * _LEAST_SECONDS or (found >= _MOST_CLIPS and texts is None):
             continue
         key = str(file.relative_to(next(root.rglob("en_US_f_Allison"), root)))[: -len(".g722")]
         text = "" if texts is None else texts.get(key, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -87,7 +88,7 @@ def _filtered(samples: Samples, chain: str) -> Samples:
         name, _, options = one.partition("=")
         nodes.append(graph.add(name, options))
     nodes.append(graph.add("abuffersink"))
-    for here, there in zip(nodes, nodes[1:], strict=False):
+    for here, there in pairwise(nodes):
         here.link_to(there)
     graph.configure()
     frame = av.AudioFrame.from_ndarray(
@@ -111,7 +112,9 @@ def _tempo(samples: Samples, factor: float) -> Samples:
 
 def _shifted(samples: Samples, factor: float) -> Samples:
     """Pitch and formants together, the tempo kept."""
-    return _filtered(samples, f"asetrate={round(RATE * factor)},aresample={RATE},atempo={1 / factor}")
+    return _filtered(
+        samples, f"asetrate={round(RATE * factor)},aresample={RATE},atempo={1 / factor}"
+    )
 
 
 def _noisy(samples: Samples, noise: NDArray[np.floating], decibels: float) -> Samples:
@@ -122,11 +125,7 @@ def _noisy(samples: Samples, noise: NDArray[np.floating], decibels: float) -> Sa
 
 def _words(samples: Samples, beside: Beside, random: np.random.Generator) -> tuple[int, int]:
     """A word in the middle half, by its place in samples."""
-    inner = [
-        (start, end)
-        for start, end in beside.words[1:-1]
-        if 0.22 <= end - start <= 0.8
-    ]
+    inner = [(start, end) for start, end in beside.words[1:-1] if 0.22 <= end - start <= 0.8]
     if inner:
         start, end = inner[int(random.integers(len(inner)))]
         return _n(start), min(_n(end), len(samples))
@@ -142,24 +141,24 @@ def _quiet_after(samples: Samples, place: int) -> int:
 # --- saying more ---------------------------------------------------------------------------------
 
 
-def doubled_word(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _doubled_word(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     start, end = _words(samples, beside, random)
     return _joined(samples[:end], samples[start:])
 
 
-def stutter(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
-    start, end = _words(samples, beside, random)
+def _stutter(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+    start, _ = _words(samples, beside, random)
     piece = samples[start : start + _n(0.15)]
     return _joined(samples[:start], piece, piece, piece, samples[start:])
 
 
-def repeated_phrase(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _repeated_phrase(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     start = _quiet(samples, 0.3)
     end = min(_quiet_after(samples, start + _n(1.0)), len(samples))
     return _joined(samples[:end], samples[start:])
 
 
-def made_up_tail(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _made_up_tail(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     other = _mate(beside, random)
     start, _ = _span(other)
     pause = np.zeros(_n(0.15), np.float32) + samples[-1]
@@ -167,14 +166,14 @@ def made_up_tail(samples: Samples, beside: Beside, random: np.random.Generator) 
     return _joined(samples[:end], pause, _ending(other[start : start + _n(1.6)]))
 
 
-def made_up_head(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _made_up_head(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     other = _mate(beside, random)
     start, _ = _span(other)
     pause = np.zeros(_n(0.15), np.float32)
     return _joined(_ending(other[start : start + _n(1.6)]), pause, samples)
 
 
-def runaway(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _runaway(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     """No words any more, and as long again."""
     size = _n(0.08)
     starts = random.integers(0, len(samples) - size, len(samples) // size)
@@ -197,64 +196,64 @@ def _ending(piece: Samples) -> Samples:
 # --- saying less ---------------------------------------------------------------------------------
 
 
-def dropped_word(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _dropped_word(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     start, end = _words(samples, beside, random)
     return _joined(samples[:start], samples[end:])
 
 
-def first_half_second_missing(
+def _first_half_second_missing(
     samples: Samples, beside: Beside, random: np.random.Generator
 ) -> Samples:
     start, _ = _span(samples)
     return samples[start + _n(0.5) :]
 
 
-def second_half_missing(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _second_half_missing(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     return _ending(samples[: _quiet(samples, 0.5)])
 
 
-def middle_missing(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _middle_missing(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     return _joined(samples[: _quiet(samples, 0.35)], samples[_quiet(samples, 0.65) :])
 
 
 # --- other words ---------------------------------------------------------------------------------
 
 
-def wrong_sentence(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _wrong_sentence(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     near = sorted(beside.mates, key=lambda mate: abs(len(mate.samples) - len(samples)))[:8]
     return near[int(random.integers(len(near)))].samples
 
 
-def thirds_swapped(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _thirds_swapped(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     one, two = _quiet(samples, 1 / 3), _quiet(samples, 2 / 3)
     return _joined(samples[two:], samples[one:two], samples[:one])
 
 
-def babble(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _babble(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     size = _n(0.12)
     order = random.permutation(len(samples) // size)
     return _joined(*(samples[place * size : (place + 1) * size] for place in order))
 
 
-def reversed_whole(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _reversed_whole(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     return np.ascontiguousarray(samples[::-1])
 
 
-def reversed_part(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _reversed_part(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     start, end = _span(samples)
     size = min(_n(0.8), (end - start) // 2)
     place = start + round(0.5 * (end - start - size))
     return _joined(samples[:place], samples[place : place + size][::-1], samples[place + size :])
 
 
-def mangled_passage(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _mangled_passage(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     """A second and a half of syllables in any order."""
     start, end = _span(samples)
     size = min(_n(1.5), (end - start) // 2)
     place = start + round(0.5 * (end - start - size))
     return _joined(
         samples[:place],
-        babble(samples[place : place + size], beside, random),
+        _babble(samples[place : place + size], beside, random),
         samples[place + size :],
     )
 
@@ -262,17 +261,17 @@ def mangled_passage(samples: Samples, beside: Beside, random: np.random.Generato
 # --- changing voice ------------------------------------------------------------------------------
 
 
-def other_voice_midway(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _other_voice_midway(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     """Higher or lower, formants and all, in the same words."""
     place = _quiet(samples, 0.5)
     return _joined(samples[:place], _shifted(samples[place:], _either(random, 1.2, 1 / 1.2)))
 
 
-def other_voice(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _other_voice(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     return _shifted(samples, _either(random, 1.2, 1 / 1.2))
 
 
-def other_speaker_midway(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _other_speaker_midway(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     place = _quiet(samples, 0.5)
     other = beside.others[int(random.integers(len(beside.others)))].samples
     start, _ = _span(other)
@@ -280,13 +279,13 @@ def other_speaker_midway(samples: Samples, beside: Beside, random: np.random.Gen
     return _joined(samples[:place], _ending(piece * (_rms(samples) / _rms(other))))
 
 
-def other_speaker(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _other_speaker(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     """Somebody else all along; of the words only the sound is judged."""
     other = beside.others[int(random.integers(len(beside.others)))].samples
     return (other * (_rms(samples) / _rms(other))).astype(np.float32)
 
 
-def whispered_tail(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _whispered_tail(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     start, end = _span(samples)
     place = max(start, end - _n(1.5))
     tail = _whispered(samples[place:end], random)
@@ -309,12 +308,12 @@ def _whispered(samples: Samples, random: np.random.Generator) -> Samples:
     return out[: len(samples)].astype(np.float32)
 
 
-def half_quieter(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _half_quieter(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     place = _quiet(samples, 0.5)
     return _joined(samples[:place], samples[place:] * np.float32(10 ** (-15 / 20)))
 
 
-def speed_ramp(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _speed_ramp(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     """From four fifths of its speed to five thirds of that, the pitch kept."""
     parts = np.array_split(samples, 6)
     speeds = np.geomspace(0.77, 1.3, 6)
@@ -324,22 +323,23 @@ def speed_ramp(samples: Samples, beside: Beside, random: np.random.Generator) ->
     return _joined(*made, fade=0.01)
 
 
-def tape_ramp(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _tape_ramp(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     """The same as a tape that speeds up or slows down: the pitch with it."""
     speeds = np.geomspace(0.8, 1.25, len(samples))
     if random.integers(2):
         speeds = speeds[::-1]
     places = np.cumsum(speeds)
     steps = np.arange(0, min(places[-1], len(samples) - 1))
-    return np.interp(np.interp(steps, np.arange(len(places)), places), np.arange(len(samples)),
-                     samples).astype(np.float32)
+    return np.interp(
+        np.interp(steps, np.arange(len(places)), places), np.arange(len(samples)), samples
+    ).astype(np.float32)
 
 
-def half_as_fast_again(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _half_as_fast_again(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     return _tempo(samples, 1.5)
 
 
-def second_half_faster(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _second_half_faster(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     place = _quiet(samples, 0.5)
     return _joined(samples[:place], _tempo(samples[place:], 1.5))
 
@@ -347,23 +347,23 @@ def second_half_faster(samples: Samples, beside: Beside, random: np.random.Gener
 # --- noise ---------------------------------------------------------------------------------------
 
 
-def hum(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _hum(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     time = np.arange(len(samples)) / RATE
     base = _either(random, 50, 60)
     parts = (np.sin(2 * np.pi * base * part * time) / part**1.5 for part in range(1, 7))
     return _noisy(samples, sum(parts, np.zeros(len(samples))), 20)
 
 
-def buzz(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _buzz(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     time = np.arange(len(samples)) / RATE
     return _noisy(samples, signal.sawtooth(2 * np.pi * _either(random, 100, 120) * time), 20)
 
 
-def hiss(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _hiss(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     return _noisy(samples, random.normal(size=len(samples)), 22)
 
 
-def music(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _music(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     time = np.arange(len(samples)) / RATE
     sound = np.zeros(len(samples))
     for place, chord in enumerate(([0, 4, 7], [5, 9, 12], [7, 11, 14], [0, 4, 7]) * 6):
@@ -375,7 +375,7 @@ def music(samples: Samples, beside: Beside, random: np.random.Generator) -> Samp
     return _noisy(samples, sound, 12)
 
 
-def clicks(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _clicks(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     spoiled = samples.copy()
     start, end = _span(samples)
     for place in random.integers(start, end - 4, 6):
@@ -383,7 +383,7 @@ def clicks(samples: Samples, beside: Beside, random: np.random.Generator) -> Sam
     return spoiled
 
 
-def dropouts(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _dropouts(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     spoiled = samples.copy()
     start, end = _span(samples)
     for place in random.integers(start, end - _n(0.06), 6):
@@ -391,7 +391,7 @@ def dropouts(samples: Samples, beside: Beside, random: np.random.Generator) -> S
     return spoiled
 
 
-def narrow_band(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _narrow_band(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     return _band(samples, 300, 3400)
 
 
@@ -400,7 +400,7 @@ def _band(samples: Samples, low: float, high: float) -> Samples:
     return signal.sosfiltfilt(shape, samples).astype(np.float32)
 
 
-def noise_burst(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _noise_burst(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     """0.4 s of noise as loud as the speech, in its place."""
     spoiled = samples.copy()
     place = _quiet(samples, 0.5)
@@ -409,12 +409,12 @@ def noise_burst(samples: Samples, beside: Beside, random: np.random.Generator) -
     return spoiled
 
 
-def leading_noise(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _leading_noise(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     noise = random.normal(size=_n(0.3)) * _rms(samples) * 0.3
     return _joined(noise.astype(np.float32), samples)
 
 
-def echo(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _echo(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     """In a bare room: 0.5 s of reverberation, 3 dB below the voice."""
     time = np.arange(_n(0.6)) / RATE
     room = random.normal(size=len(time)) * 10 ** (-3 * time / 0.5)
@@ -422,7 +422,7 @@ def echo(samples: Samples, beside: Beside, random: np.random.Generator) -> Sampl
     return (0.8 * _noisy(samples, tail, 3)).astype(np.float32)
 
 
-def clipped(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _clipped(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     loud = float(np.percentile(np.abs(samples), 99.5))
     return np.clip(samples, -0.5 * loud, 0.5 * loud)
 
@@ -430,28 +430,28 @@ def clipped(samples: Samples, beside: Beside, random: np.random.Generator) -> Sa
 # --- stopping ------------------------------------------------------------------------------------
 
 
-def last_80_ms_cut(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _last_80_ms_cut(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     _, end = _span(samples)
     return samples[: end - _n(0.08)]
 
 
-def cut_in_a_word(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _cut_in_a_word(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     start, end = _span(samples)
     power = np.convolve(samples**2, np.ones(_n(0.05)), mode="same")
     low, high = start + (end - start) // 2, end - (end - start) // 8
     return samples[: low + int(np.argmax(power[low:high]))]
 
 
-def long_pause(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _long_pause(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     place = _quiet(samples, 0.5)
     return _joined(samples[:place], np.zeros(_n(1.6), np.float32), samples[place:])
 
 
-def silence(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _silence(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     return np.zeros_like(samples)
 
 
-def hummed_pause(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+def _hummed_pause(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     """One sound held for a second and a half."""
     place, time = _quiet(samples, 0.5), np.arange(_n(1.5)) / RATE
     tone = sum(np.sin(2 * np.pi * 120 * part * time) / part for part in range(1, 9))
@@ -462,24 +462,60 @@ def _either(random: np.random.Generator, one: float, other: float) -> float:
     return (one, other)[int(random.integers(2))]
 
 
-#: By what speech models do wrong; and whether only a recogniser can be asked to find it.
+#: By what speech models do wrong.
 KINDS: dict[str, tuple[Spoil, ...]] = {
     "more": (
-        doubled_word, stutter, repeated_phrase, made_up_tail, made_up_head, runaway,
+        _doubled_word,
+        _stutter,
+        _repeated_phrase,
+        _made_up_tail,
+        _made_up_head,
+        _runaway,
     ),
     "less": (
-        dropped_word, first_half_second_missing, second_half_missing, middle_missing,
+        _dropped_word,
+        _first_half_second_missing,
+        _second_half_missing,
+        _middle_missing,
     ),
     "other": (
-        wrong_sentence, thirds_swapped, babble, reversed_whole, reversed_part, mangled_passage,
+        _wrong_sentence,
+        _thirds_swapped,
+        _babble,
+        _reversed_whole,
+        _reversed_part,
+        _mangled_passage,
     ),
     "voice": (
-        other_voice_midway, other_voice, other_speaker_midway, other_speaker, whispered_tail,
-        half_quieter, speed_ramp, tape_ramp, half_as_fast_again, second_half_faster,
+        _other_voice_midway,
+        _other_voice,
+        _other_speaker_midway,
+        _other_speaker,
+        _whispered_tail,
+        _half_quieter,
+        _speed_ramp,
+        _tape_ramp,
+        _half_as_fast_again,
+        _second_half_faster,
     ),
     "noise": (
-        hum, buzz, hiss, music, clicks, dropouts, narrow_band, noise_burst, leading_noise, echo,
-        clipped, hummed_pause,
+        _hum,
+        _buzz,
+        _hiss,
+        _music,
+        _clicks,
+        _dropouts,
+        _narrow_band,
+        _noise_burst,
+        _leading_noise,
+        _echo,
+        _clipped,
+        _hummed_pause,
     ),
-    "stopping": (last_80_ms_cut, cut_in_a_word, long_pause, silence),
+    "stopping": (_last_80_ms_cut, _cut_in_a_word, _long_pause, _silence),
 }
+
+
+def name_of(spoil: Spoil) -> str:
+    """What a way to spoil a clip is called."""
+    return spoil.__name__.strip("_")

@@ -48,9 +48,8 @@ def frequencies(parameters: Mapping[str, Any], head_size: int) -> Tensor:
 
 
 def turns(parameters: Mapping[str, Any], head_size: int, positions: int) -> Tensor:
-    """Unit complex numbers that turn a head's pairs, complex64 ``[positions, head_size / 2]``."""
+    """Cosine and sine that turn a head's pairs, float32 ``[positions, head_size / 2, 2]``."""
     angles = torch.outer(
         torch.arange(positions, dtype=torch.float32), frequencies(parameters, head_size)
     )
-    turned: Tensor = torch.polar(torch.ones_like(angles), angles)
-    return turned
+    return torch.stack([angles.cos(), angles.sin()], dim=-1)

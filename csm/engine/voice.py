@@ -15,14 +15,12 @@ import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor
 
-from csm.audio import SAMPLE_RATE
+from csm.audio import CODE_FRAME_SECONDS, SAMPLE_RATE, ratio
 from csm.errors import CsmError
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.measures import pauses
 from csm.takes.sound import hear
 
-#: Seconds of sound in a frame of codes (Mimi).
-FRAME_SECONDS = 0.08
 #: Seconds. Shorter holds too little of a voice; 10 to 20 are best.
 SHORTEST_CLIP = 1.0
 #: Seconds. Longer leaves too little of the model's 2,048 positions (163 s) to the segments. The
@@ -55,7 +53,7 @@ class Voice:
     @property
     def pace(self) -> float:
         """Seconds that a character takes in this voice, spaces and pauses included."""
-        return len(self.codes) * FRAME_SECONDS / max(1, len(self.text))
+        return len(self.codes) * CODE_FRAME_SECONDS / max(1, len(self.text))
 
 
 def fingerprint(reference: Path, transcript: str) -> str:
@@ -175,7 +173,7 @@ def _levelled(clip: NDArray[np.float32]) -> NDArray[np.float32]:
     gain = LOUDNESS_LUFS - integrated_loudness(clip, SAMPLE_RATE)
     # Turned up by a plain factor: a limiter would be heard in every take.
     room = -true_peak_decibels(clip)
-    levelled = np.clip(clip * np.float32(10 ** (min(gain, room) / 20)), -1, 1)
+    levelled = np.clip(clip * np.float32(ratio(min(gain, room))), -1, 1)
     return np.asarray(levelled, dtype=np.float32)
 
 

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from csm.audio import SAMPLE_RATE
+from csm.audio import LEVEL_SECONDS, SAMPLE_RATE, ratio
 from csm.mastering.limiter import limited
 from csm.mastering.loudness import gated_loudness, step_energies, step_samples, true_peaks
+from csm.silence import levels, sounding
 
 #: Integrated loudness by default. Speech with its pauses then has an RMS between the −23 and
 #: −18 dBFS that audiobook shops ask for, with room for its peaks.
@@ -40,11 +41,6 @@ FADE_SECONDS = 0.01
 #: Root mean square of the room tone under the whole narration.
 ROOM_TONE_DBFS = -70.0
 
-#: Sound is what is at most this much below the loud parts of a segment …
-_SOUND_BELOW_LOUD_DB = 45.0
-#: … and above this, measured in frames of 10 ms.
-_SILENCE_DBFS = -65.0
-_FRAME_SECONDS = 0.01
 #: Between the ceiling and what the limiter aims at: room for the room tone and for its own curve.
 _LIMITER_MARGIN_DB = 0.1
 #: Limiting lowers the loudness, and raising it again needs more limiting.
@@ -119,7 +115,7 @@ class Mastering:
     ) -> None:
         self._parts = parts
         self._rate = rate
-        self._ceiling = _gain(ceiling_dbtp - _LIMITER_MARGIN_DB)
+        self._ceiling = ratio(ceiling_dbtp - _LIMITER_MARGIN_DB)
         self._placed: list[_Placed] = []
         self._remembered: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self._room = _REMEMBERED
@@ -179,14 +175,14 @@ class Mastering:
         if unlimited == -math.inf:
             return 1.0, unlimited
         gain = min(target_lufs - unlimited, MOST_GAIN_DB)
-        reached = self._loudness(_gain(gain), self._ceiling)
+        reached = self._loudness(ratio(gain), self._ceiling)
         for _ in range(_LEVEL_ROUNDS):
             missing = target_lufs - reached
             if abs(missing) < _LEVEL_TOLERANCE_LU or gain + missing > MOST_GAIN_DB:
                 break
             gain += missing
-            reached = self._loudness(_gain(gain), self._ceiling)
-        return _gain(gain), reached
+            reached = self._loudness(ratio(gain), self._ceiling)
+        return ratio(gain), reached
 
     def _loudness(self, gain: float, ceiling: float) -> float:
         """The loudness in LUFS of all with a gain and a ceiling. Only what is limited is read."""
@@ -250,20 +246,14 @@ def _check(samples: NDArray[np.float32], pause_seconds: float, number: int) -> N
 
 def _trimmed(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """The sound of a segment with its pads and fades; empty if it is silent."""
-    frame = max(1, round(_FRAME_SECONDS * rate))
-    frames = -(-len(samples) // frame)
-    padded = np.zeros(frames * frame, dtype=np.float64)
-    padded[: len(samples)] = samples
-    level = np.sqrt(np.mean(padded.reshape(-1, frame) ** 2, axis=1)) if frames else padded
-    loud = float(np.percentile(level, 95)) if frames else 0.0
-    threshold = max(loud * _gain(-_SOUND_BELOW_LOUD_DB), _gain(_SILENCE_DBFS))
-    sounding = np.flatnonzero(level > threshold)
-    if not len(sounding):
+    frame = max(1, round(LEVEL_SECONDS * rate))
+    places = np.flatnonzero(sounding(levels(samples, rate)))
+    if not len(places):
         return np.zeros(0, dtype=np.float32)
 
     pad = round(PAD_SECONDS * rate)
-    start = int(sounding[0]) * frame
-    end = min(len(samples), (int(sounding[-1]) + 1) * frame)
+    start = int(places[0]) * frame
+    end = min(len(samples), (int(places[-1]) + 1) * frame)
     kept = np.zeros(end - start + 2 * pad, dtype=np.float32)
     low, high = max(0, start - pad), min(len(samples), end + pad)
     offset = low - (start - pad)
@@ -286,13 +276,9 @@ class _RoomTone:
         noise = self._random.standard_normal(length, dtype=np.float32)
         soft, self._state = lfilter([1.0], [1.0, -_TONE_POLE], noise, zi=self._state)
         # The root mean square of such noise is 1 / sqrt(1 - pole²).
-        level = _gain(ROOM_TONE_DBFS) * math.sqrt(1 - _TONE_POLE**2)
+        level = ratio(ROOM_TONE_DBFS) * math.sqrt(1 - _TONE_POLE**2)
         return np.asarray(soft * level, dtype=np.float32)
 
     def blocks(self, length: int) -> Iterator[NDArray[np.float32]]:
         for start in range(0, length, _TONE_BLOCK):
             yield self.take(min(_TONE_BLOCK, length - start))
-
-
-def _gain(decibels: float) -> float:
-    return float(10 ** (decibels / 20))

@@ -33,7 +33,7 @@ _LEAST_SPREAD = 0.25
 #: Nobody hears a floor below this, in dB beside the voice.
 _FAINT_DB = -60.0
 
-#: What a listener lets pass: the voice in what takes differ by, pace as a logarithm, the rest in dB.
+#: What a listener lets pass: the voice in what takes differ by, pace as a logarithm, others in dB.
 TOLERATED = {
     "voice": 1.0,
     "level": 2.0,
@@ -55,8 +55,8 @@ class Consistency:
             tolerated, towards 0 beyond.
         changes: from the first fifth to the last, by aspect: ``voice`` (distance, in what takes of
             one voice differ by), ``level`` (dB), ``band`` (dB of the sound above 3.5 kHz beside all
-            of it), ``room`` (dB in 40 ms by which the voice falls silent more slowly), ``noise`` (dB
-            of what fills the gaps in speech), ``pace`` (share of the seconds a character).
+            of it), ``room`` (dB in 40 ms by which the voice falls silent more slowly), ``noise``
+            (dB of what fills the gaps in speech), ``pace`` (share of the seconds a character).
         drifts: the aspects that differ by more than is tolerated, and not by chance.
     """
 

@@ -1,7 +1,7 @@
 """Judging takes and drawing them again: from a stream of takes to one that is fit to be heard.
 
     from csm.takes import drawing
-    judge = drawing.Judge(pace=0.07)
+    judge = drawing.Judge(pace=csm.audio.PACE)
     for kept in drawing.well_spoken(draw, segments, seed=7, judge=judge):
         print(kept.index, kept.known.verdict.passed, kept.known.draws)
 
@@ -30,7 +30,6 @@ from csm.takes import notes
 from csm.takes.judging import Judge
 from csm.takes.notes import Known, Note
 from csm.takes.usual import Usual, usual_of
-from csm.takes.verdict import Verdict
 
 #: Takes that are judged and drawn again at once, while others are being spoken.
 AT_ONCE = 4

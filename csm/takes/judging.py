@@ -1,7 +1,8 @@
 """Is a spoken segment fit to be heard? A verdict on its sound, its codes and, if asked, its words.
 
+from csm.audio import PACE
 from csm.takes.judging import Judge
-verdict = Judge(pace=0.07)("Call me Ishmael.", take.samples, codes=take.codes, ended=take.ended)
+verdict = Judge(pace=PACE)("Call me Ishmael.", take.samples, codes=take.codes, ended=take.ended)
 print(verdict.passed, verdict.faults, verdict.scores)
 """
 
@@ -9,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csm.audio import SAMPLE_RATE
+from csm.audio import CODE_FRAME_SECONDS, SAMPLE_RATE
 from csm.takes import measures, noise, repeats
 from csm.takes.sound import Sound, hear
 from csm.takes.thresholds import Thresholds
@@ -23,12 +24,8 @@ from csm.takes.verdict import Fault, Findings, Verdict
 from csm.takes.voice import Change, cepstra, change
 from csm.takes.wording import compare
 
-__all__ = ["PACE", "Fault", "Judge", "Judged", "Thresholds", "Verdict", "longest_repeat"]
+__all__ = ["Fault", "Judge", "Judged", "Thresholds", "Verdict", "longest_repeat"]
 
-#: Seconds a character of English takes when it is narrated, spaces included.
-PACE = 0.07
-#: Frames of codes a second (Mimi).
-_FRAME_RATE = 12.5
 #: Seconds beside the pace that a segment may be longer by (pauses, letters read one by one) and
 #: shorter by.
 _LONGER_SECONDS, _SHORTER_SECONDS = 1.0, 0.5
@@ -77,7 +74,7 @@ class Judge:
     """
 
     pace: float
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = field(default_factory=Thresholds)
     listen: Callable[[NDArray[np.float32]], str] | None = None
 
     def __call__(
@@ -192,8 +189,8 @@ class Judge:
         again, held = repeats.said_again_seconds(sound), repeats.held_seconds(sound)
         if codes is not None:
             frames = np.asarray(codes, dtype=np.int64)
-            again = repeats.repeated_codes(frames) / _FRAME_RATE
-            held = max(held, repeats.held_codes(frames) / _FRAME_RATE)
+            again = repeats.repeated_codes(frames) * CODE_FRAME_SECONDS
+            held = max(held, repeats.held_codes(frames) * CODE_FRAME_SECONDS)
         allowed = limits.most_repeated_seconds + self.pace * _PHRASE_FACTOR * longest_repeat(text)
         found.at_most(Fault.REPEATED, found.score("repeated", again), allowed)
         found.at_most(Fault.HELD_SOUND, found.score("held", held), limits.most_held_seconds)
@@ -208,9 +205,7 @@ class Judge:
         limits = self.thresholds
         clipped = found.score("clipped", measures.clipped_share(sound.samples))
         found.at_most(Fault.CLIPPED, clipped, limits.most_clipped)
-        found.at_most(
-            Fault.CLICKS, found.score("click", noise.click(sound)), limits.sharpest_click
-        )
+        found.at_most(Fault.CLICKS, found.score("click", noise.click(sound)), limits.sharpest_click)
         found.at_most(Fault.GAPS, found.score("gaps", noise.gaps(sound)), limits.most_gaps, 1)
         toneless = found.score("toneless", noise.toneless_seconds(sound))
         found.at_most(Fault.TONELESS, toneless, limits.most_toneless_seconds)

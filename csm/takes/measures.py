@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csm.takes.sound import FRAME_RATE, SILENCE_DBFS, Sound, decibels, ratio, run_lengths
+from csm.audio import SILENCE_DBFS, ratio
+from csm.takes.sound import FRAME_RATE, Sound, decibels, run_lengths
 
 #: A clipped wave stays this near to its peak for this many samples …
 _PEAK_SHARE = 0.985

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csm.takes.sound import BANDS, FRAME_RATE, Sound, decibels, ratio, run_lengths
+from csm.audio import ratio
+from csm.takes.sound import BANDS, FRAME_RATE, Sound, decibels, run_lengths
 
 #: Every band of speech falls silent again and again: its floor is what a twentieth of the time
 #: stays below, over 30 ms each.
@@ -43,7 +44,7 @@ def floor(sound: Sound) -> NDArray[np.float64]:
     smooth = (total[_FLOOR_FRAMES:] - total[:-_FLOOR_FRAMES]) / _FLOOR_FRAMES
     voice = decibels(sound.bands[sound.sounding].sum(axis=1).mean())
     lowest = np.percentile(smooth, _FLOOR_PERCENT, axis=0)
-    return np.maximum(decibels(lowest) - voice, -100.0)
+    return np.asarray(np.maximum(decibels(lowest) - voice, -100.0))
 
 
 def loudest_floor(floor: NDArray[np.float64]) -> float:

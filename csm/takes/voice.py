@@ -1,9 +1,9 @@
 """Whose voice is it? Means and spreads of its cepstrum and its pitch, and where they change.
 
 What tells speakers apart on one recording channel is the mean and the covariance of their cepstra
-(F. Bimbot, I. Magrin-Chagnolleau, L. Mathan, "Second-order statistical measures for text-independent
-speaker identification", Speech Communication 17, 1995). No trained model is asked: those that carry
-their weights in a package are not kept up.
+(F. Bimbot, I. Magrin-Chagnolleau, L. Mathan, "Second-order statistical measures for
+text-independent speaker identification", Speech Communication 17, 1995). No trained model is asked:
+those that carry their weights in a package are not kept up.
 """
 
 from __future__ import annotations

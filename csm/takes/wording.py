@@ -25,14 +25,14 @@ _MOST_DOUBLED = 4
 
 #: Words alone in one of the texts count from so many letters on: small words are lost in hearing.
 _LEAST_LETTERS = 4
-#: Recognisers write numbers in digits, which are read in more ways than one (835, 8:35): these words
-#: may be in one of them alone.
-_GLUE = frozenset("and point oh hundred thousand percent dollars dollar pounds pound".split())
+#: Recognisers write numbers in digits, which are read in more ways than one (835, 8:35): these
+#: words may be in one of them alone.
+_GLUE = {"and", "point", "oh", "hundred", "thousand", "percent", "dollars", "dollar", "pounds"}
 #: And of two numbers nothing is said.
-_NUMBERS = _GLUE | frozenset(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
-    "million first second third fourth fifth".split()
+_NUMBERS = _GLUE | set(
+    """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+    sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety
+    million first second third fourth fifth""".split()  # noqa: SIM905
 )
 
 #: English spelling to kinds of sound: lips, tongue and throat, stops, hisses and nasals apart.
@@ -182,11 +182,8 @@ def _distance(one: str, other: str) -> float:
         above, line = line, [line[0] + _cost(sound)]
         for column, heard in enumerate(other, 1):
             change = 0.0 if sound == heard else max(_cost(sound), _cost(heard))
-            line.append(
-                min(
-                    above[column] + _cost(sound), line[-1] + _cost(heard), above[column - 1] + change
-                )
-            )
+            left_out, put_in = above[column] + _cost(sound), line[-1] + _cost(heard)
+            line.append(min(left_out, put_in, above[column - 1] + change))
     return line[-1]
 
 

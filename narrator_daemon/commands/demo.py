@@ -39,8 +39,9 @@ from narrator_daemon.config import (
 from narrator_daemon.emulator import Endpoints, LocalFirebase
 from narrator_daemon.errors import DemoError
 from narrator_daemon.firebase.storage import slug
-from narrator_daemon.marks import detect, keys, ledger
-from narrator_daemon.marks.allotment import FIRST_INDEX
+from narrator_daemon.marks import keys, ledger
+from narrator_daemon.marks.allotment import FIRST_LOCAL
+from narrator_daemon.marks.detect import Search
 from narrator_daemon.terminal import plain
 
 #: The book that has nothing to read, and how it must end.
@@ -132,7 +133,8 @@ def _run(out: Path, keep: bool, page: bool) -> int:
         earlier = ledger.read_marks(out)
         by_book = {book_id: index for index, book_id in earlier.items() if fields.is_key(book_id)}
         firebase.load(fields.MARKS, by_book or None)
-        firebase.load(fields.NEXT_MARK, max(earlier, default=FIRST_INDEX - 1) + 1)
+        below = [index for index in earlier if index < FIRST_LOCAL]
+        firebase.load(fields.NEXT_MARK, max(below) + 1 if below else None)
         for book_id, book in books.items():
             shelf.child(book_id).set(book)
         if page:
@@ -280,10 +282,11 @@ def _marks(app: Any) -> dict[int, str]:
 
 def _check_watermarks(shown: list[Shown], known: dict[int, str]) -> None:
     """Ask of each file which book it is, among all of them."""
+    search = Search([keys.PUBLIC], ledger.Tables(ledger.table_of(known, ledger.MARKS_FILE), ""))
     for one in shown:
         if one.file is None:
             continue
-        finding = detect.find(one.file, [keys.PUBLIC], known)
+        finding = search.examine(one.file)
         one.watermark = (
             f"{source.name}, chance of error {source.chance_of_error}"
             if (source := next(iter(finding.sources), None))

@@ -16,6 +16,7 @@ from rich.progress import Progress as Bar
 
 from narrator_daemon import speech
 from narrator_daemon.claims import book
+from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.errors import CannotRead
 from narrator_daemon.marks import keys, ledger
 from narrator_daemon.narration.narrate import (
@@ -79,6 +80,12 @@ def read_file(
     if key is None:
         console.print("No watermark key is configured: marked with the public one.", style="yellow")
         key = keys.DEMO_KEY
+    signer = signer_of(settings, throwaway=True)
+    if signer is not None and signer.throwaway:
+        console.print(
+            "No certificate is configured: signed by a throwaway that nobody trusts.",
+            style="yellow",
+        )
     engine = speech.create(settings)
     started = time.monotonic()
     try:
@@ -93,6 +100,9 @@ def read_file(
             )
             with _written_whole(out) as wav:
                 narration = _narrate(settings, engine, text, mark, wav, display)
+                # What is written to a pipe is gone.
+                if wav.seekable():
+                    FileCredentials(signer, settings).add(wav, book_id=book_id, index=mark.index)
             if report is not None:
                 display.say("Writing the report")
                 made_from = {

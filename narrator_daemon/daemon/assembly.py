@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 
 from narrator_daemon import logs
 from narrator_daemon.claims import history
@@ -17,6 +17,7 @@ from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms
+from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.claimer import Claimer
 from narrator_daemon.daemon.dependencies import Dependencies
@@ -29,6 +30,7 @@ from narrator_daemon.daemon.loops import Loop, every
 from narrator_daemon.daemon.minder import Minder
 from narrator_daemon.daemon.presence import Presence
 from narrator_daemon.daemon.tally import Tally
+from narrator_daemon.daemon.traces import create as create_traces
 from narrator_daemon.daemon.worker import Parts, Worker
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
@@ -46,6 +48,7 @@ from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine
+from narrator_daemon.speech.feeding import books_at_once
 
 #: Seconds between sweeps, and after one that went wrong.
 _SWEEP_SECONDS, _SWEEP_AGAIN_SECONDS = 3600.0, 300.0
@@ -77,21 +80,31 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
 
     Raises:
         ConfigError: a setting cannot be used.
+        NotInstalled: a setting asks for an extra that is not installed.
     """
     daemon, claim_settings = settings.daemon, settings.claims
     key = keys.require(settings)
     if key == keys.DEMO_KEY:
         _log.warning("demonstration_key", note="marks made with the public key prove nothing")
 
+    signer = signer_of(settings, throwaway=settings.emulated)
+    credentials = FileCredentials(signer, settings)
+    if signer is None:
+        _log.warning("unsigned", note="narrations carry no content credentials; see [credentials]")
+    elif signer.throwaway:
+        _log.warning("throwaway_credentials", note="narrations are signed by nobody who is trusted")
+
     # What is depended on, and what is announced.
     store = AudioStore(project, settings.storage)
     dependencies = Dependencies()
     dependencies.add("database", lambda: books.check_indices(project))
     dependencies.add("storage", store.check)
+    dependencies.add("credentials", credentials.check)
     claimed = Announcements[Claimed](dependencies.report)
     endings = Announcements[Ending](dependencies.report)
     tally = Tally()
     endings.listen(tally.add)
+    traces = create_traces(settings.tracing, daemon.worker_id)
 
     # Claims, and which book is next.
     beat, ttl = claim_settings.beat_seconds, claim_settings.lease_ttl_seconds
@@ -109,11 +122,12 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
 
     # One job a book.
     stopping = threading.Event()
-    in_work = InWork(daemon.books_at_once)
+    in_work = InWork(lambda: books_at_once(daemon.books_at_once, engine))
     context = JobContext(
         settings,
         engine,
         key,
+        credentials,
         lambda book_id: allotment.allot(project, book_id),
         store,
         KeptSegments(settings.kept),
@@ -122,6 +136,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         dependencies.report,
         stopping,
         endings,
+        traces=traces,
     )
 
     def end(job: Job) -> None:
@@ -185,7 +200,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         reconciliation,
         loops,
     )
-    services: list[AbstractContextManager[object]] = []
+    services: list[AbstractContextManager[object]] = [closing(traces)]
     if settings.metrics.port:
         # Not loaded by those who leave it off.
         from narrator_daemon.daemon.metrics import Metrics
@@ -193,7 +208,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         metrics = Metrics(
             settings.metrics,
             lambda: gauges.read("stopping" if stopping.is_set() else "running"),
-            in_work.capacity,
+            lambda: in_work.capacity,
             engine,
             store,
             renewer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,14 +14,11 @@ class InWork:
     """What a worker works on. Safe to use from several threads.
 
     Args:
-        capacity: most books at once.
-
-    Attributes:
-        capacity: as given.
+        capacity: asked for the most books at once, which may become another.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+    def __init__(self, capacity: Callable[[], int]) -> None:
+        self._capacity = capacity
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
 
@@ -33,6 +31,11 @@ class InWork:
         """Forget a job that is over. Safe to call twice."""
         with self._lock:
             self._jobs.pop(job.work.token, None)
+
+    @property
+    def capacity(self) -> int:
+        """Most books at once."""
+        return self._capacity()
 
     @property
     def jobs(self) -> list[Job]:

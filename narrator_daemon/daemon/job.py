@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from tenacity import (
@@ -29,7 +29,9 @@ from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import GiveBack, Outcome, Publication, Rejection, Retry
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms, seconds_since
+from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.daemon.announcements import Announcements
+from narrator_daemon.daemon.traces import Off, Traces
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio
 from narrator_daemon.narration.narrate import (
@@ -92,6 +94,7 @@ class JobContext:
         settings: all of them.
         engine: loaded.
         key: the watermark key.
+        credentials: puts into a finished file what it says of itself.
         allot: gives a book's watermark index.
         store: where audio goes.
         kept: the finished segments of narrations that are not published yet.
@@ -103,11 +106,13 @@ class JobContext:
         random_unit: gives numbers in 0..1, for the jitter of retries.
         sleep: waits so many seconds between tries to write an outcome.
         clock: monotonic seconds.
+        traces: where claims are traced.
     """
 
     settings: Settings
     engine: SpeechEngine
     key: bytes = field(repr=False)
+    credentials: FileCredentials
     allot: Callable[[str], int]
     store: AudioStore
     kept: KeptSegments
@@ -119,6 +124,7 @@ class JobContext:
     random_unit: Callable[[], float] = random.random
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    traces: Traces = field(default_factory=Off)
 
 
 class Job:
@@ -151,11 +157,19 @@ class Job:
         self._log = _log.bind(
             book=work.book_id, attempt=work.claim.attempt, token=work.token, take=work.claim.take
         )
+        self._trace = context.traces.begin(
+            book_id=work.book_id,
+            token=work.token,
+            attempt=work.claim.attempt,
+            take=work.claim.take,
+            began=work.claimed_at,
+        )
         self._thread = threading.Thread(target=self._run, name="job", daemon=True)
 
     def start(self) -> None:
         """Begin."""
         self._log.info("claimed")
+        self._trace.add("claim", self.work.claimed_at, time.monotonic())
         self._thread.start()
 
     def watch(self, now: float, patience: float) -> None:
@@ -200,6 +214,7 @@ class Job:
             self._log.exception("job_failed")
             self._attempt(lambda: self._context.leases.drop(self.work))
         finally:
+            self._trace.end("unknown")
             self._on_end(self)
 
     def _begin_settling(self) -> bool:
@@ -249,9 +264,10 @@ class Job:
 
     def _narrate(self, wav: BinaryIO) -> Narration:
         context, settings = self._context, self._context.settings
+        index = context.allot(self.work.book_id)
         mark = Mark(
             context.key,
-            context.allot(self.work.book_id),
+            index,
             settings.watermark.strength_db,
             settings.watermark.self_check,
         )
@@ -267,20 +283,32 @@ class Job:
             kept=context.kept,
             loudness_lufs=settings.mastering.loudness_lufs,
             on_progress=self._show_progress,
+            on_step=self._trace.add,
             stopped=lambda: self.work.stopped is not None,
         )
+        started = context.clock()
+        size = context.credentials.add(
+            wav,
+            book_id=self.work.book_id,
+            index=index,
+            claim=self.work.token,
+            take=self.work.claim.take,
+            input_hash=self.work.claim.input_hash,
+        )
+        narration.facts["secondsByStep"]["credentials"] = round(context.clock() - started, 3)
         self._facts = {**narration.facts, "audioSeconds": narration.duration_seconds}
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])
-        return narration
+        return replace(narration, size=size)
 
     def _upload(self, wav: BinaryIO, narration: Narration) -> StoredAudio:
         store = self._context.store
         started = self._context.clock()
         path = store.path(self.work.book_id, self.work.token)
         wav.seek(0)
-        stored = store.upload(
-            path, wav, narration.size, book_id=self.work.book_id, on_read=self._get_anywhere
-        )
+        with self._trace.step("upload"):
+            stored = store.upload(
+                path, wav, narration.size, book_id=self.work.book_id, on_read=self._get_anywhere
+            )
         seconds = round(self._context.clock() - started, 3)
         self._facts["secondsByStep"]["upload"] = seconds
         self._log.info("uploaded", bytes=narration.size, seconds=seconds)
@@ -321,7 +349,8 @@ class Job:
 
     def _settle_once(self, outcome: Outcome) -> Transition:
         try:
-            return self._context.claims.settle(self.work, outcome)
+            with self._trace.step("outcome"):
+                return self._context.claims.settle(self.work, outcome)
         except Unavailable as error:
             self._context.report(error)
             raise
@@ -336,6 +365,7 @@ class Job:
         error = ending.failure.as_record() if ending.failure else None
         level = self._log.info if error is None else self._log.warning
         level(ending.outcome, seconds=ending.seconds, **(error or {}))
+        self._trace.end(ending.outcome, code=ending.failure.code.value if ending.failure else None)
         context.endings.announce(ending)
 
     def _ending(self, outcome: Outcome, seen: Transition) -> Ending:

@@ -51,7 +51,7 @@ class Metrics:
     Args:
         settings: where they are served.
         condition: gives the worker's condition now.
-        capacity: books it works on at once.
+        capacity: asked for the books it works on at once.
         engine: asked for its slots, where it has any, and for its device.
         store: counts what it uploads.
         renewer: counts the URLs that it renews.
@@ -62,7 +62,7 @@ class Metrics:
         self,
         settings: MetricsSettings,
         condition: Callable[[], Condition],
-        capacity: int,
+        capacity: Callable[[], int],
         engine: SpeechEngine,
         store: AudioStore,
         renewer: Renewer,
@@ -173,7 +173,7 @@ class _Now(Collector):
     def __init__(
         self,
         condition: Callable[[], Condition],
-        capacity: int,
+        capacity: Callable[[], int],
         engine: SpeechEngine,
         store: AudioStore,
         renewer: Renewer,
@@ -201,7 +201,7 @@ class _Now(Collector):
                 max(0.0, now.oldest_request or 0.0),
             ),
             ("narrator_books_in_work", "Books claimed and not ended.", now.in_work),
-            ("narrator_books_at_once", "Most books in work at once.", self._capacity),
+            ("narrator_books_at_once", "Most books in work at once.", self._capacity()),
             ("narrator_books_stuck", "Books in work that do not get on.", now.stuck),
             ("narrator_leases_held", "Leases that are renewed.", now.leases),
             ("narrator_stream_up", "1 while the stream is open.", now.stream.name == "live"),

@@ -2,10 +2,17 @@
 
 An index says nothing about its book, so two books can never share one by a collision, and a book
 keeps its own over every take.
+
+One key serves several tables: a database's, and the ``marks.json`` beside files that were marked
+outside one. So that no mark of one table is ever named by another, a database draws from the lower
+half of all indices, from a place of its own chosen by chance (two projects with one key share an
+index about once in twenty thousand pairs of a hundred thousand books), and files draw from the
+upper half, each by chance. Before, both counted from 1; those marks stay what they were.
 """
 
 from __future__ import annotations
 
+import secrets
 from typing import TypeGuard
 
 from narrator_daemon.catalogue import MARKS, NEXT_MARK, children, is_count
@@ -17,6 +24,10 @@ from narrator_daemon.firebase.transact import transact
 #: Indices are 32 bits wide in the watermark; 0 is left to files marked outside a database.
 FIRST_INDEX = 1
 LAST_INDEX = 2**32 - 1
+#: From here on indices are given out beside files; below, by databases.
+FIRST_LOCAL = 2**31
+#: A new database begins below this, so that it has room for a billion books.
+_LAST_START = 2**30
 
 
 def is_index(value: object) -> TypeGuard[int]:
@@ -60,11 +71,12 @@ def _draw(project: Project) -> int:
     with database_errors():
         if not is_index(counter.get()):
             # The first book of all, or a counter that was lost: no index is given out twice.
-            first = max(read_all(project), default=FIRST_INDEX - 1) + 1
+            allotted = [index for index in read_all(project) if index < FIRST_LOCAL]
+            first = max(allotted) + 1 if allotted else FIRST_INDEX + secrets.randbelow(_LAST_START)
 
     def decide(seen: object) -> tuple[int, int]:
         drawn = seen if is_index(seen) else first
-        if drawn >= LAST_INDEX:
+        if drawn >= FIRST_LOCAL:
             raise Unavailable("database", f"all watermark indices under /{MARKS} are used up")
         return drawn + 1, drawn
 

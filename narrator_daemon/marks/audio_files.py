@@ -1,12 +1,14 @@
 """Reading audio files of any format, block by block, in bounded memory.
 
-libsndfile reads what it can; an installed ffmpeg is asked for the rest. Files come from strangers,
-so ffmpeg runs without a shell, may open this one file and nothing else, decodes formats that hold
-sound and no playlists, and is held to limits of time, memory and length.
+libsndfile reads what it can; for the rest FFmpeg is asked, an installed one or the one that PyAV
+carries. Files come from strangers, so it runs as a process of its own without a shell, may open
+this one file and nothing else, decodes formats that hold sound and no playlists, and is held to
+limits of time, memory and length.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import resource
@@ -91,7 +93,7 @@ class _Broken(Exception):
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[AudioFile]:
-    """Open a file of any format that libsndfile or an installed ffmpeg reads.
+    """Open a file of any format that libsndfile or FFmpeg reads.
 
     Raises:
         Unreadable: it is no file, of no such format, or its rate or channels are out of range.
@@ -155,18 +157,27 @@ def _hushed() -> Iterator[None]:
         os.close(kept)
 
 
+def _decoder(absolute: Path) -> list[str] | None:
+    """The command that decodes a file to Sun's audio format; None where nothing here can."""
+    hours = MAX_HOURS + 10 / 3600
+    if program := shutil.which("ffmpeg"):
+        command = [program, "-nostdin", "-v", "error", "-format_whitelist", _FORMATS]
+        command += ["-protocol_whitelist", "file", "-i", f"file:{absolute}", "-map", "0:a:0"]
+        return [*command, "-t", str(round(hours * 3600)), "-c:a", "pcm_f32be", "-f", "au", "-"]
+    if importlib.util.find_spec("av"):
+        module = "narrator_daemon.marks.decode"
+        return [sys.executable, "-P", "-m", module, str(absolute), _FORMATS, str(hours)]
+    return None
+
+
 @contextmanager
 def _opened_by_ffmpeg(path: Path, absolute: Path, refusal: str) -> Iterator[AudioFile]:
-    program = shutil.which("ffmpeg")
-    if program is None:
+    command = _decoder(absolute)
+    if command is None:
         raise Unreadable(
-            f"{path}: cannot be read as audio (libsndfile: {refusal}); "
-            "if it is, install ffmpeg, which reads more formats"
+            f"{path}: cannot be read as audio (libsndfile: {refusal}); if it is, install ffmpeg or "
+            "narrator-daemon[formats], which read more formats"
         )
-    command = [program, "-nostdin", "-v", "error", "-format_whitelist", _FORMATS]
-    command += ["-protocol_whitelist", "file", "-i", f"file:{absolute}"]
-    command += ["-map", "0:a:0", "-t", str(MAX_HOURS * 3600 + 10), "-c:a", "pcm_f32be"]
-    command += ["-f", "au", "-"]
     with subprocess.Popen(  # noqa: S603 — no shell, and the name is bound to file:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

@@ -130,13 +130,24 @@ def write_new(path: Path) -> None:
     Raises:
         ConfigError: it cannot be written, or the file is there.
     """
+    write_secret(path, secrets.token_hex(_NEW_BYTES) + "\n")
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Write a secret to a new file that only its owner can read.
+
+    Raises:
+        ConfigError: it cannot be written, or the file is there.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise ConfigError(
-            "is there already", where=str(path), advice="a key that marked anything is kept"
+            "is there already",
+            where=str(path),
+            advice="a key that marked or signed anything is kept",
         ) from None
     except OSError as error:
         raise ConfigError(f"cannot be written: {error.strerror}", where=str(path)) from None
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(_NEW_BYTES) + "\n")
+        file.write(secret)

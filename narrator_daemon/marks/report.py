@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +13,9 @@ from markupsafe import Markup
 import watermark
 from narrator_daemon import pages
 from narrator_daemon.marks.audio_files import open_audio
-from narrator_daemon.marks.detect import Finding, Source, at_most_two, find
+from narrator_daemon.marks.detect import Finding, Search, Source, at_most_two
 from narrator_daemon.marks.keys import NamedKey
+from narrator_daemon.marks.ledger import Tables
 from narrator_daemon.terminal import visible
 from watermark import Span, Trace
 
@@ -26,22 +27,20 @@ _CUT_SECONDS = 0.5
 _MOST_BOOKS = 8
 
 
-def write_picture(
-    path: Path, keys: Sequence[NamedKey], known: Mapping[int, str], out: Path
-) -> Finding:
+def write_picture(path: Path, keys: Sequence[NamedKey], tables: Tables, out: Path) -> Finding:
     """Search a file, and draw what was found along it.
 
     Args:
         path: the file.
         keys: to try.
-        known: index → book.
+        tables: index → books.
         out: written over; an HTML page if it ends in ``.html``, else an SVG picture.
 
     Raises:
         Unreadable: the file cannot be read.
         OSError: the picture cannot be written.
     """
-    finding = find(path, keys, known)
+    finding = Search(keys, tables).examine(path)
     traces = _traces(path, keys, finding.sources[:_MOST_BOOKS])
     title = f"{path.name}: {verdict(finding)}"
     lines = list(explained(finding))

@@ -13,8 +13,10 @@ from csm import SAMPLE_RATE
 
 #: Bytes before the samples.
 HEADER_BYTES = 44
+#: Bytes that are left behind the samples for what the file says of itself.
+ROOM_BYTES = 1 << 16
 #: The most samples that a file can hold: RIFF counts bytes with 32 bits. 24.8 hours.
-MOST_SAMPLES = ((1 << 32) - HEADER_BYTES) // 2
+MOST_SAMPLES = ((1 << 32) - HEADER_BYTES - ROOM_BYTES) // 2
 
 
 class WavWriter:

@@ -43,6 +43,7 @@ class JudgedSpeech:
         self._engine = engine
         self._settings = settings
         self._recogniser: Recogniser | None = None
+        self._looked = False
 
     @property
     def name(self) -> str:
@@ -65,13 +66,14 @@ class JudgedSpeech:
         return f"{self._engine.settings_fingerprint} {_fingerprint(self._settings)}"
 
     def load(self) -> None:
-        """Load the engine, and the recogniser if one is to listen.
+        """Load the recogniser, if one is to listen, and the engine.
 
         Raises:
             SpeechError: one of them cannot be loaded; the message says what to do.
         """
-        self._engine.load()
+        # Before the engine, which takes what memory a GPU has left.
         self._listener()
+        self._engine.load()
 
     def speak(
         self,
@@ -94,7 +96,7 @@ class JudgedSpeech:
             skip: Collection[int],
             like: drawing.Example | None,
         ) -> SpokenStream:
-            notes = {index: _NO_NOTE for index in skip}
+            notes = dict.fromkeys(skip, _NO_NOTE)
             # An engine that does not judge amends nothing.
             return cast(
                 SpokenStream,
@@ -132,7 +134,7 @@ class JudgedSpeech:
             SpeechError: it is asked for and cannot listen.
         """
         asked = self._settings.recognise
-        if self._recogniser is not None or asked == "no":
+        if self._looked or asked is False:
             return self._recogniser
         if asked == "auto" and self._settings.recogniser is None and not recognise.installed():
             _log.info(
@@ -140,11 +142,16 @@ class JudgedSpeech:
                 note="pip install 'narrator-daemon[recognise]' lets a recogniser hear whether each "
                 "take says its words",
             )
-            return None
-        try:
-            self._recogniser = _loaded(self._settings, self._engine.device)
-        except CsmError as error:
-            raise SpeechError("engine_error", str(error)) from error
+        else:
+            try:
+                self._recogniser = _loaded(self._settings, self._engine.device)
+            except CsmError as error:
+                raise SpeechError(
+                    "engine_error",
+                    f"{error}; the settings are takes.recognise (with the extra recognise, pip "
+                    "install 'narrator-daemon[recognise]') and takes.recogniser",
+                ) from error
+        self._looked = True
         return self._recogniser
 
     def _hear(self, samples: NDArray[np.float32]) -> str:
@@ -155,7 +162,7 @@ class JudgedSpeech:
             raise SpeechError(
                 "engine_error",
                 f"the recogniser failed on a take ({type(error).__name__}); if it goes on failing, "
-                'take another model for takes.recogniser or set takes.recognise = "no"',
+                "take another model for takes.recogniser or set takes.recognise = false",
             ) from error
 
     def close(self) -> None:

@@ -267,7 +267,7 @@ def test_a_recogniser_without_a_model_says_what_to_do(tmp_path, monkeypatch) -> 
     with pytest.raises(CsmError, match=r"cannot be loaded .*model\.bin"):
         Recogniser(tmp_path).load()
     monkeypatch.setitem(__import__("sys").modules, "faster_whisper", None)
-    with pytest.raises(CsmError, match=r"pip install 'narrator-daemon\[recognise\]'"):
+    with pytest.raises(CsmError, match=r"install faster-whisper"):
         Recogniser().load()
 
 

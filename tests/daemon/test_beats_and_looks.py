@@ -44,7 +44,7 @@ class World:
         project: Any = self.project
         self.leases = Leases(project, "w", 45.0)
         self.claims = Claims(project, Settings(), "voice", lambda *_: False, self.leases)
-        self.in_work = InWork(4)
+        self.in_work = InWork(lambda: 4)
         self.now = 50.0
         self.presence = Presence(project, "w", ToneSpeech(), self.in_work, Tally())
         self.heart = Heart(

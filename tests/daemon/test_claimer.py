@@ -41,7 +41,7 @@ class Job:
 class Desk:
     def __init__(self) -> None:
         self.picker, self.waiting = Picker(), Waiting()
-        self.in_work, self.stopping = InWork(1), threading.Event()
+        self.in_work, self.stopping = InWork(lambda: 1), threading.Event()
         self.dependencies = Dependencies()
         self.dependencies.add("database", lambda: None)
         self.started: list[Work] = []

@@ -19,9 +19,13 @@ from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms
+from narrator_daemon.credentials import signer as signers
+from narrator_daemon.credentials.errors import CannotSign
+from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.daemon import job as jobs
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.job import Job, JobContext, backoff_ms
+from narrator_daemon.daemon.traces import Trace
 from narrator_daemon.errors import Refused, Unavailable
 from narrator_daemon.marks.keys import DEMO_KEY
 from narrator_daemon.narration import narrate
@@ -80,6 +84,7 @@ class Desk:
             self.settings,
             self.engine,
             DEMO_KEY,
+            FileCredentials(signers.throwaway(), self.settings),
             lambda _book_id: 1,
             store,
             KeptSegments(self.settings.kept),
@@ -148,6 +153,58 @@ def test_a_narration_is_published_and_nothing_else_is_left(desk: Desk) -> None:
     assert list(desk.kept_folder.iterdir()) == []
     assert len(desk.ended) == 1
     assert not desk.reported
+
+
+class Recorded:
+    """Traces that are kept as they end."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[Trace, str, str | None]] = []
+
+    def begin(self, *, began: float | None = None, **_facts: Any) -> Trace:
+        assert began is not None
+        return Trace(began, lambda trace, outcome, code: self.ended.append((trace, outcome, code)))
+
+    def close(self) -> None: ...
+
+
+def test_each_step_of_a_claim_is_traced(desk: Desk) -> None:
+    traces = Recorded()
+    desk.context = replace(desk.context, traces=traces)
+    before = time.monotonic()
+    desk.run()
+    ((trace, outcome, code),) = traces.ended
+    assert (outcome, code) == ("published", None)
+    assert list(trace.steps) == [
+        *("claim", "text", "speech", "mastering", "watermark", "write", "upload", "outcome"),
+    ]
+    assert before <= trace.began
+    assert all(step.began <= step.ended <= time.monotonic() for step in trace.steps.values())
+    assert not any(step.failed for step in trace.steps.values())
+
+
+def test_a_claim_that_fails_is_traced_as_far_as_it_came(desk: Desk) -> None:
+    traces = Recorded()
+    desk.context = replace(desk.context, traces=traces)
+
+    def break_down(_index: int) -> None:
+        raise SpeechError("engine_error", "broken")
+
+    desk.engine.before = break_down
+    desk.run()
+    ((trace, outcome, code),) = traces.ended
+    assert (outcome, code) == ("retried", "engine_error")
+    assert list(trace.steps) == ["claim", "text", "speech", "outcome"]
+    assert trace.steps["speech"].failed
+
+
+def test_a_claim_whose_outcome_nobody_takes_is_traced_too(desk: Desk) -> None:
+    traces = Recorded()
+    desk.context = replace(desk.context, traces=traces)
+    work = desk.claim()
+    job = desk.job(work)
+    job._end(lambda: (_ for _ in ()).throw(Unavailable("database", "down")))
+    assert [(outcome, code) for _, outcome, code in traces.ended] == [("unknown", None)]
 
 
 def cancel(desk: Desk) -> None:
@@ -491,3 +548,20 @@ class TestProgress:
         del desk.book["narrativeAudioProgress"]
         desk.claims.show_progress(work, 0.5)
         assert "narrativeAudioProgress" not in desk.book
+
+
+def test_a_signer_that_fails_costs_the_book_no_attempt(desk: Desk) -> None:
+    leaf = signers.throwaway()
+
+    def fails(_data: bytes) -> bytes:
+        raise CannotSign("the key service does not answer")
+
+    credentials = FileCredentials(replace(leaf, key=fails), desk.settings)
+    desk.context = replace(desk.context, credentials=credentials)
+    ending = desk.run()
+    assert ending.outcome == "given_back"
+    assert [error.dependency for error in desk.reported] == ["credentials"]
+    assert desk.book["narrativeAudioStatus"] == "requested"
+    assert desk.store.objects_by_path == {}
+    with pytest.raises(CannotSign):
+        credentials.check()

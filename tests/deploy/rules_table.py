@@ -364,13 +364,11 @@ def _odd_books() -> list[Request]:
 def _reads() -> list[Request]:
     return [
         *(
-            Request(f"reads a book as {who}", who, DATABASE, True, read="books/ready")
+            Request(f"reads {path} as {who}", who, DATABASE, who is not NOBODY, read=path)
             for who in (ADMIN, READER, NOBODY, DAEMON)
+            for path in ("books", "books/ready", "books/ready/narrativeAudioUrl")
         ),
-        *(
-            Request(f"daemon reads {path}", DAEMON, DATABASE, True, read=path)
-            for path in ["books", *CLOSED]
-        ),
+        *(Request(f"daemon reads {path}", DAEMON, DATABASE, True, read=path) for path in CLOSED),
         *(
             Request(f"daemon reads {path}", DAEMON, DATABASE, False, read=path)
             for path in ["/", "elsewhere"]

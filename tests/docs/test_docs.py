@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer.main
 from cogapp import Cog
+from markdown.extensions.toc import slugify
 
 import doc_tables
 from narrator_daemon.cli import app
@@ -80,6 +81,15 @@ def test_files_and_targets_that_are_named_are_there(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:`|^)make ([a-z0-9-]+)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@by_name
+def test_places_in_pages_that_are_linked_are_there(page: Path) -> None:
+    # In docs/ the site's builder looks too; other files are not of the site.
+    for link, anchor in re.findall(r"\]\((?!https:)([^)#\s]*)#([\w.-]+)\)", page.read_text()):
+        text = (page.parent / link if link else page).read_text()
+        headings = re.findall(r"^#+ (.+?)(?: \{: #(.+?) \})?$", text, re.MULTILINE)
+        assert anchor in {given or slugify(title, "-") for title, given in headings}, link
 
 
 @by_name

@@ -86,6 +86,9 @@ def compiled(launch: Launch, target: int) -> dict[str, Any]:
         "shared_bytes": made.metadata.shared,
         "spills": code.count("STL") + code.count("LDL"),
         "matrix": code.count("HMMA") + code.count("HGMMA"),
+        "dependent": "griddepcontrol.wait" in made.asm["ptx"]
+        and "griddepcontrol.launch_dependents" in made.asm["ptx"],
+        "most_shared_bytes": MOST_SHARED[target],
     }
 
 
@@ -132,15 +135,36 @@ def _about(launch: Launch) -> str:
     return ""
 
 
+#: Constants that make another kernel of it, where sizes make another shape.
+KINDS = ("NORM", "GATED", "ADD", "SCALED", "FIRST", "LOOK_UP")
+
+
 def table(
-    batches: Sequence[int], targets: Sequence[int], *, int8: bool = False
+    batches: Sequence[int],
+    targets: Sequence[int],
+    *,
+    int8: bool = False,
+    each_kind_once: bool = False,
 ) -> list[dict[str, Any]]:
-    """A row for each distinct kernel and target."""
+    """A row for each distinct kernel and target.
+
+    Args:
+        batches: numbers of slots.
+        targets: of ``TARGETS``.
+        int8: with the depth decoder's weights in 8 bits.
+        each_kind_once: leave out those that differ from another in sizes alone.
+    """
     rows = []
     for target in targets:
         model = meta_model(TARGETS[target], int8=int8)
         found = [launch for batch in batches for launch in launches(model, batch)]
-        rows += [compiled(launch, target) for launch in distinct(found)]
+        kinds = set()
+        for launch in distinct(found):
+            constants = launch.constants or {}
+            kind = launch.name, *(constants.get(name) for name in KINDS)
+            if not (each_kind_once and kind in kinds):
+                rows.append(compiled(launch, target))
+            kinds.add(kind)
     return rows
 
 

@@ -17,10 +17,8 @@ from unittest import mock
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks import csm_bare
 from benchmarks.reporting import report
-from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
-from csm.checkpoint.loading import Checkpoint
-from csm.checkpoint.random_weights import released_config
 from csm.engine.kernels import language
 from csm.engine.kernels.language import Target
 from csm.engine.kernels.operations import Fused
@@ -76,13 +74,8 @@ class _Operators(TorchDispatchMode):
 
 def meta_model(target: Target, *, int8: bool = False) -> Model:
     """A model of the released size whose tensors have no memory, with the kernels of a GPU."""
-    config, device, dtype = released_config(), torch.device("meta"), torch.bfloat16
-    tensors = {
-        name: torch.empty(shape, dtype=dtype, device=device)
-        for name, shape in expected_shapes(config).items()
-    }
-    tensors[DEPTH_EMBEDDING] = tensors[AUDIO_EMBEDDING]
-    checkpoint = Checkpoint("meta", config, tensors, None, None, device, dtype)
+    device = torch.device("meta")
+    checkpoint = csm_bare.checkpoint(csm_bare.config(), device=device, dtype=torch.bfloat16)
     return Model(checkpoint, kernels=Fused(target, device), int8_depth=int8)
 
 
@@ -194,7 +187,7 @@ def row(batch: int, *, int8: bool, dependent: bool = True) -> dict[str, Any]:
     model = meta_model(Target(H100.processors, dependent), int8=int8)
     found = launches(model, batch)
     spent = frame_seconds(found, batch, machine)
-    config = released_config()
+    config = csm_bare.config()
     floor = bytes_a_frame(config, torch.bfloat16, slots=batch, context=CONTEXT)
     names = [launch.name.removesuffix("_kernel") for launch in found]
     return {

@@ -17,12 +17,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from csm.audio import CODE_FRAME_SECONDS
-from csm.checkpoint.loading import Checkpoint
 from csm.engine import codec
 from csm.engine.capture import Captured
 from csm.engine.device import on
@@ -31,6 +30,9 @@ from csm.engine.sampling import Sampling
 from csm.engine.sizing import DECODING, bytes_a_frame, free_memory, sizes
 from csm.engine.slots import Slots
 from csm.errors import OutOfMemory, ran_out_of_memory
+
+if TYPE_CHECKING:
+    from csm.checkpoint.loading import Checkpoint
 
 T = TypeVar("T")
 

@@ -20,14 +20,13 @@ Shapes below: ``B`` slots, ``T`` positions, ``D`` values a head, ``G`` query hea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING
-from csm.checkpoint.loading import Checkpoint
 from csm.engine.heads import Heads
 from csm.engine.kernels.choice import Setting, choose
 from csm.engine.kernels.draw import Sampler
@@ -38,6 +37,9 @@ from csm.engine.prompt import Prompt
 from csm.engine.rope import turns
 from csm.engine.sampling import Sampling
 from csm.engine.slots import Slots
+
+if TYPE_CHECKING:
+    from csm.checkpoint.loading import Checkpoint
 
 
 @dataclass(frozen=True)

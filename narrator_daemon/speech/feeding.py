@@ -10,8 +10,8 @@ LEAST_BOOKS = 2
 #: A book of 5,000 characters has some 44 segments, of which the last run out one by one. With one
 #: for so many slots, and one more, the slots stay filled.
 SLOTS_A_BOOK = 16
-#: Slots at most where they are chosen by memory, as ``csm.engine.sizing`` does; importing that takes
-#: seconds.
+#: Slots at most where they are chosen by memory, as ``csm.engine.sizing`` does; importing that
+#: takes seconds.
 MOST_SLOTS = 128
 
 

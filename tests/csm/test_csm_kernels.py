@@ -347,16 +347,16 @@ def test_frames_of_kernels_are_those_of_plain_torch(fused: Fused, int8: bool) ->
         for weight in checkpoint.tensors.values():
             weight.mul_(6 if weight.ndim > 1 else 1)
         model = Model(checkpoint, kernels=kernels, int8_depth=int8)
-        slots, sampler = Slots(model, 17), model.sampler(Sampling(first_end=1))
-        for slot in range(17):
-            rows = random(3 + 15 * slot, model.backbone.hidden, seed=slot)
+        slots, sampler = Slots(model, 3), model.sampler(Sampling(first_end=1))
+        for slot in range(3):
+            rows = random(3 + 100 * slot, model.backbone.hidden, seed=slot)
             prefill(model, rows[:-1].clone(), slots.cache[:, slot], 0)
             slots.begin(slot, rows[-1], len(rows) - 1, 9, slot)
-        for _ in range(4):
+        for _ in range(3):
             decode_one_frame(model, slots, sampler)
-        made.append((slots.history[:, :4], slots.report, slots.inputs))
+        made.append((slots.history[:, :3], slots.report, slots.inputs))
     (codes, report, inputs), (expected, same_report, same_inputs) = made
-    assert torch.equal(codes, expected) and len(codes.unique()) > 40
+    assert torch.equal(codes, expected) and len(codes.unique()) > 15
     assert torch.equal(report, same_report) and torch.allclose(inputs, same_inputs, atol=1e-4)
 
 

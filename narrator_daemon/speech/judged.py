@@ -25,7 +25,6 @@ from narrator_daemon.speech import (
     SpeechEngine,
     SpeechError,
     Spoken,
-    SpokenStream,
 )
 
 _log = logs.get("speech")
@@ -95,13 +94,11 @@ class JudgedSpeech:
             seed: int,
             skip: Collection[int],
             like: drawing.Example | None,
-        ) -> SpokenStream:
+        ) -> drawing.Stream:
             notes = dict.fromkeys(skip, _NO_NOTE)
+            spoken = self._engine.speak(segments, seed=seed, skip=notes, example=like or example)
             # An engine that does not judge amends nothing.
-            return cast(
-                SpokenStream,
-                self._engine.speak(segments, seed=seed, skip=notes, example=like or example),
-            )
+            return cast(drawing.Stream, spoken)
 
         for kept in drawing.well_spoken(
             draw,

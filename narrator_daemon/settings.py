@@ -137,7 +137,7 @@ class Takes(Section):
     strangest_voice: Annotated[float, Field(gt=0)] = 1.7
     recognise: Literal["auto"] | bool = "auto"
     recogniser: Path | None = None
-    most_wrong_words: Annotated[float, Field(ge=0)] = 0.5
+    most_wrong_words: Annotated[float, Field(ge=0)] = 0.65
     most_misheard: Annotated[float, Field(ge=0)] = 3.6
     most_lost_words: Annotated[int, Field(ge=0)] = 2
     most_made_up_words: Annotated[int, Field(ge=0)] = 2

@@ -132,7 +132,7 @@ def _transcripts(root: Path) -> dict[str, str]:
     found = {}
     for line in gzip.decompress(path.read_bytes()).decode().splitlines():
         name, _, text = line.partition(": ")
-        if text and not re.search(r"[\[\]()/]", text):
+        if text and not re.search(r"[\[\]()/#]", text):
             found[name.strip()] = text.strip()
     return found
 

@@ -29,18 +29,20 @@ __all__ = ["Fault", "Judge", "Judged", "Thresholds", "Verdict", "longest_repeat"
 #: Seconds beside the pace that a segment may be longer by (pauses, letters read one by one) and
 #: shorter by.
 _LONGER_SECONDS, _SHORTER_SECONDS = 1.0, 0.5
+#: Characters of the shortest phrase whose return is heard as one.
+_LEAST_REPEATED = 6
 #: A phrase that the text says twice may be heard again for this many times its expected seconds.
 _PHRASE_FACTOR = 1.5
-#: Words apart at which a text may say the same without its voice being faulted for an echo.
-_NEAR_WORDS = 3
-#: Letters of a word that takes 0.2 s.
-_LONG_WORD = 4
+#: Takes of a noisy voice differ by so much in their floor.
+_SAME_FLOOR_DB = 5.0
 #: Below this, in dB beside the voice, nobody hears noise or an end that is cut.
 _FAINT_DB = -50.0
 #: Seconds of sound below which a take is not compared with the others.
 _LEAST_COMPARED = 1.0
 #: Pace beside the others is told of takes with so much text, in seconds at the usual pace.
 _LEAST_PACED = 2.0
+#: What differs by no more than this in sound, in consonants, is a slip of the recogniser.
+_SLIP = 3.2
 #: Nobody says more words a second.
 _MOST_WORDS_A_SECOND = 6.0
 
@@ -152,7 +154,11 @@ class Judge:
         found.at_most(Fault.OTHER_SOUND, missing, limits.most_missing_db)
         apart = found.score("discolouration_db", usual.discolouration_db(profile.colour))
         found.at_most(Fault.OTHER_SOUND, apart, limits.most_discolouration_db)
-        floor = max(usual.floor_db, _FAINT_DB) + limits.most_noise_db
+        usually = max(usual.floor_db, _FAINT_DB)
+        # What is loud is noise unless the others have it, too.
+        floor = max(
+            min(usually + limits.most_noise_db, limits.loudest_floor_db), usually + _SAME_FLOOR_DB
+        )
         found.faults.pop(Fault.NOISY, None)
         found.at_most(Fault.NOISY, noise.loudest_floor(profile.floor), floor)
         brink = max(usual.brink_db, _FAINT_DB) + limits.most_brink_db
@@ -194,12 +200,8 @@ class Judge:
         allowed = limits.most_repeated_seconds + self.pace * _PHRASE_FACTOR * longest_repeat(text)
         found.at_most(Fault.REPEATED, found.score("repeated", again), allowed)
         found.at_most(Fault.HELD_SOUND, found.score("held", held), limits.most_held_seconds)
-        word, syllable = repeats.echo_likeness(sound)
-        found.score("alike_word", word)
-        found.score("alike_syllable", syllable)
-        if not says_near(text, _NEAR_WORDS):
-            found.at_most(Fault.SAID_TWICE, word, limits.most_alike_word)
-            found.at_most(Fault.SAID_TWICE, syllable, limits.most_alike_syllable)
+        copied = found.score("copied", repeats.copy_likeness(sound))
+        found.at_most(Fault.SAID_TWICE, copied, limits.most_copied)
 
     def _judge_noise(self, sound: Sound, found: Findings) -> None:
         limits = self.thresholds
@@ -231,15 +233,18 @@ class Judge:
         apart = found.score("misheard", words.apart)
         if not astray:
             found.at_most(Fault.WRONG_WORDS, apart, limits.most_misheard)
-        lost = found.score("lost_words", words.lost)
-        found.at_most(Fault.LOST_WORDS, lost, limits.most_lost_words, 1)
+        lost, more = found.score("lost_words", words.lost), found.score("made_up", words.made_up)
+        # Where many small words are heard in place of one, but they sound like it, none is missing.
+        slip = apart <= _SLIP
+        if not slip:
+            found.at_most(Fault.LOST_WORDS, lost, limits.most_lost_words, 1)
         skipped = found.score("skipped_words", words.skipped)
         found.at_most(Fault.LOST_WORDS, skipped, limits.most_skipped_words, 1)
         if astray:
             # The recogniser went round in circles, as it does on what is said over and over.
             return
-        more = found.score("made_up_words", words.made_up)
-        found.at_most(Fault.MADE_UP_WORDS, more, limits.most_made_up_words, 1)
+        if not slip:
+            found.at_most(Fault.MADE_UP_WORDS, more, limits.most_made_up_words, 1)
         inserted = found.score("inserted_words", words.inserted)
         found.at_most(Fault.MADE_UP_WORDS, inserted, limits.most_inserted_words, 1)
         doubled = found.score("doubled_words", words.doubled)
@@ -247,25 +252,17 @@ class Judge:
 
 
 def longest_repeat(text: str) -> int:
-    """Characters of the longest phrase that ``text`` says more than once, whatever its marks."""
-    words = [word.casefold() for word in _WORD.findall(text)]
-    longest = 0
-    for lag in range(1, len(words)):
-        run = 0
-        for word, later in zip(words, words[lag:], strict=False):
-            run = run + len(word) + 1 if word == later else 0
-            longest = max(longest, run)
-    return longest
+    """Characters of the longest phrase that ``text`` says more than once, whatever its marks.
 
-
-def says_near(text: str, most: int) -> bool:
-    """Whether a text says a word again that it has just said, at most so many words later.
-
-    Of words with other words between them only those that last long enough to be told from others.
+    Parts of words count as well: "consciously or unconsciously" says eleven twice.
     """
-    words = [word.casefold() for word in _WORD.findall(text)]
-    return any(
-        word == later and (lag == 1 or len(word) >= _LONG_WORD)
-        for lag in range(1, most + 1)
-        for word, later in zip(words, words[lag:], strict=False)
-    )
+    letters = " ".join(_WORD.findall(text.casefold()))
+    longest = 0
+    for lag in range(1, len(letters)):
+        if len(letters) - lag <= longest:
+            break
+        run = 0
+        for letter, later in zip(letters, letters[lag:], strict=False):
+            run = run + 1 if letter == later else 0
+            longest = max(longest, run)
+    return longest if longest >= _LEAST_REPEATED else 0

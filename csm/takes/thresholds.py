@@ -39,8 +39,7 @@ class Thresholds:
         most_skipped_words: most words in a row that are missing between two that were heard.
         most_inserted_words: most words in a row that were heard between two of the text.
         most_doubled_words: most words that were heard twice at once and are in the text once.
-        most_alike_word: most likeness of two stretches of 0.2 s within a second …
-        most_alike_syllable: … and of 0.12 s.
+        most_copied: most likeness of two stretches of 0.12 s within 1.6 s.
         most_toneless_seconds: longest loud sound without a pitch: people stay at 0.23.
         least_forwardness: how the level rises and falls; backwards it is the other way round.
         sharpest_click: how far a click stands out.
@@ -57,7 +56,7 @@ class Thresholds:
         most_discolouration_db: from the narration's usual sound, all bands.
         most_noise_db: by how much the floor may exceed what is usual in the narration.
         most_brink_db: likewise the last 10 ms.
-        most_slower_fall_db: float = 8.0
+        most_slower_fall_db: float = 10.5
     fastest_beside: least share of the narration's own pace, silences left out.
         slowest_beside: most times of it.
     """
@@ -70,29 +69,28 @@ class Thresholds:
     most_repeated_seconds: float = 0.7
     most_held_seconds: float = 0.9
     most_clipped: float = 0.002
-    most_wrong_words: float = 0.5
+    most_wrong_words: float = 0.65
     most_misheard: float = 3.6
     most_lost_words: int = 2
     most_made_up_words: int = 2
     most_skipped_words: int = 0
     most_inserted_words: int = 0
     most_doubled_words: int = 0
-    most_alike_word: float = 0.965
-    most_alike_syllable: float = 0.988
+    most_copied: float = 0.992
     most_toneless_seconds: float = 0.26
-    least_forwardness: float = -0.1
+    least_forwardness: float = -0.25
     sharpest_click: float = 27.0
     most_gaps: int = 1
-    loudest_floor_db: float = -35.0
-    most_voice_change: float = 13.0
+    loudest_floor_db: float = -36.7
+    most_voice_change: float = 18.0
     most_level_change_db: float = 9.5
     most_voicing_change: float = 0.36
     strangest_voice: float = 1.7
     most_pitch_change: float = 0.4
     most_missing_db: float = 11.5
     most_discolouration_db: float = 6.2
-    most_noise_db: float = 8.0
+    most_noise_db: float = 11.0
     most_brink_db: float = 25.0
-    most_slower_fall_db: float = 8.0
-    fastest_beside: float = 0.75
+    most_slower_fall_db: float = 10.5
+    fastest_beside: float = 0.73
     slowest_beside: float = 1.45

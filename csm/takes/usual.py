@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from csm.takes import measures, noise
 from csm.takes.sound import BANDS, Sound, decibels
-from csm.takes.verdict import Fault
+from csm.takes.verdict import OF_A_VOICE, Fault
 from csm.takes.voice import COEFFICIENTS, Change, UsualVoice, Voice, usual_voice, voice_of
 
 #: Takes below which nothing is usual.
@@ -141,7 +141,7 @@ class Usual:
         floor_db: of the loudest neighbouring bands, what most takes stay below.
         colour: power by band, in dB beside all, ``[BANDS]``.
         voice: of all takes.
-        common: faults that many takes have, so that they are no fault of a take.
+        common: faults of a voice that many takes have, so that they are no fault of a take.
     """
 
     pace: float
@@ -172,7 +172,7 @@ def usual_of(takes: Sequence[tuple[Profile, Collection[Fault]]]) -> Usual | None
     voices = [voice for _, voice, _ in told if voice is not None]
     if len(voices) < LEAST_TAKES:
         return None
-    counts = Counter(fault for _, _, faults in told for fault in set(faults))
+    counts = Counter(fault for _, _, faults in told for fault in OF_A_VOICE.intersection(faults))
     floors = [noise.loudest_floor(take.floor) for take, _, _ in told]
     return Usual(
         pace=float(np.median([take.pace for take, _, _ in told])),

@@ -95,9 +95,9 @@ def compare(text: str, heard: str) -> Words:
     for one, two in _differing(pairs, len(said), len(written), 1):
         missing, more = said[one], written[two]
         longest = max(longest, len(missing), len(more))
-        if _is_doubled(written, one, two):
+        if _counts(more) and _is_doubled(written, one, two):
             doubled = max(doubled, len(more))
-        if not (missing and more and _NUMBERS.issuperset(missing + more)):
+        if not _is_a_number_read_otherwise(missing, more):
             apart = max(apart, _distance(_sounds(missing), _sounds(more)))
         if not more and _counts(missing):
             skipped = max(skipped, len(missing))
@@ -105,6 +105,8 @@ def compare(text: str, heard: str) -> Words:
             inserted = max(inserted, len(more))
     for one, two in _differing(pairs, len(said), len(written), _BRIDGE_WORDS):
         missing, more = said[one], written[two]
+        if _is_a_number_read_otherwise(missing, more):
+            continue
         if _likeness(_sounds(missing), _sounds(more)) >= _SOUNDS_ALIKE:
             continue
         lost = max(lost, len(missing))
@@ -152,6 +154,12 @@ def _is_doubled(written: list[str], one: slice, two: slice) -> bool:
     again = written[two]
     before, after = written[max(0, two.start - size) : two.start], written[two.stop :][:size]
     return again in (before, after)
+
+
+def _is_a_number_read_otherwise(missing: list[str], more: list[str]) -> bool:
+    if not missing or not more:
+        return _GLUE.issuperset(missing + more)
+    return _NUMBERS.issuperset(missing + more)
 
 
 def _counts(words: list[str]) -> bool:

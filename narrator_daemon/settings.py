@@ -123,7 +123,7 @@ class Voice(Section):
 
 
 class Takes(Section):
-    """Which takes are fit to be heard. ``csm.takes.drawing.Thresholds`` gives the reasons."""
+    """Which takes are fit to be heard. ``csm.takes.thresholds.Thresholds`` gives the reasons."""
 
     most_draws: Annotated[int, Field(ge=1, le=10)] = 3
     fastest: Annotated[float, Field(ge=0, lt=1)] = 0.6
@@ -134,10 +134,13 @@ class Takes(Section):
     most_repeated_seconds: Annotated[float, Field(gt=0, le=160)] = 0.7
     most_held_seconds: Annotated[float, Field(gt=0, le=160)] = 0.9
     most_clipped: Annotated[float, Field(ge=0, le=1)] = 0.002
-    recognise: bool = False
+    strangest_voice: Annotated[float, Field(gt=0)] = 1.7
+    recognise: Literal["auto"] | bool = "auto"
     recogniser: Path | None = None
-    most_wrong_words: Annotated[float, Field(ge=0)] = 0.5
-    most_lost_words: Annotated[int, Field(ge=0)] = 6
+    most_wrong_words: Annotated[float, Field(ge=0)] = 0.65
+    most_misheard: Annotated[float, Field(ge=0)] = 3.6
+    most_lost_words: Annotated[int, Field(ge=0)] = 2
+    most_made_up_words: Annotated[int, Field(ge=0)] = 2
 
 
 class Watermark(Section):

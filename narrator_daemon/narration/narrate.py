@@ -20,7 +20,7 @@ from csm.mastering.mastering import (
     Part,
     pcm16,
 )
-from csm.takes import drawing
+from csm.takes import notes as takes
 from csm.text import Delivery, NothingToSpeak, Pauses, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.errors import NarratorError
@@ -29,7 +29,7 @@ from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
-from narrator_daemon.speech import SpeechEngine, SpeechError
+from narrator_daemon.speech import Amended, SpeechEngine, SpeechError
 
 #: Of the whole narration, what is done once all is spoken, once it is measured, and once the file
 #: is written; the rest is for whoever takes it to its place.
@@ -110,7 +110,7 @@ class Narration:
         duration_seconds: from its samples.
         parts: what was spoken, in order.
         facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
-            them an earlier attempt had spoken), takes (``csm.takes.drawing.report``),
+            them an earlier attempt had spoken), takes (``csm.takes.notes.report``),
             secondsByStep, latinShare (0..1 of the letters; the voices know no other script),
             watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
             recompressed copy to be told (both None where it was not checked).
@@ -261,7 +261,7 @@ def narrate(
                 part.text,
                 start / SAMPLE_RATE,
                 end / SAMPLE_RATE,
-                note,
+                takes.told(note),
                 part,
                 tuple(place / SAMPLE_RATE for place in places),
             )
@@ -275,7 +275,7 @@ def narrate(
             "segments": len(segments),
             "segmentsKept": before,
             "latinShare": round(latin_share(readable), 2),
-            "takes": drawing.report(notes),
+            "takes": takes.report(notes),
             "secondsByStep": {step: round(value, 3) for step, value in clock.seconds.items()},
             "watermarkScore": None if score is None else round(float(score), 2),
             "watermarkWeak": None if score is None else _is_weak(score, mastering.length),
@@ -295,14 +295,20 @@ def _speak(
     pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
     seconds = sum(spoken.seconds(index) for index in there)
     tell(Progress("speech", _SPEECH_SHARE * pace.share))
-    if len(there) == len(texts):
-        return
-    with closing(engine.speak(texts, seed=seed, skip=there)) as speech:
+    # Asked for even where all is there: what was spoken may not have been compared yet.
+    notes = {index: spoken.note(index) for index in there}
+    with closing(engine.speak(texts, seed=seed, skip=notes)) as speech:
         for one in speech:
+            if isinstance(one, Amended):
+                spoken.amend(one.index, one.note)
+                continue
+            again = one.index in spoken.indices
+            before = spoken.seconds(one.index) if again else 0.0
             spoken.add(one.index, one.samples, one.note)
-            seconds += spoken.seconds(one.index)
+            seconds += spoken.seconds(one.index) - before
             _check_length(round(seconds * SAMPLE_RATE))
-            pace.advance(len(texts[one.index]))
+            if not again:
+                pace.advance(len(texts[one.index]))
             tell(Progress("speech", _SPEECH_SHARE * pace.share, pace.seconds_left))
     if len(spoken.indices) < len(texts):
         raise SpeechError(

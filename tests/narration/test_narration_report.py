@@ -54,9 +54,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Narration, NDA
     pieces, parts, position = [noise(0.5, 3e-4, 7)], [], 0.5
     for text, sound in zip(texts, sounds, strict=True):
         end = position + len(sound) / SAMPLE_RATE
-        told = note if text == HOSTILE else {}
         segment = Segment((Sentence(text, 0, len(text)),))
-        parts.append(NarratedPart(text, position, end, told, segment, (position,)))
+        noted = note if text == HOSTILE else {}
+        parts.append(NarratedPart(text, position, end, noted, segment, (position,)))
         pieces += [sound, noise(0.4, 3e-4, 8)]
         position = end + 0.4
     samples = np.concatenate([*pieces, noise(0.6, 3e-4, 9)])

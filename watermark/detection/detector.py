@@ -310,7 +310,7 @@ class Detector:
             self._search(chunk)
 
     def finish(self) -> Detection:
-        """What was found. The detector is spent then, but for :meth:`renewed`."""
+        """What was found. The detector is spent then, but for ``renewed``."""
         for chunk in self._chunks.finish():
             self._search(chunk)
         for search_ in self._searches:

@@ -111,9 +111,13 @@ def usual_dtype(device: torch.device) -> torch.dtype:
     fast = (
         device.type == "cuda"
         or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        or "fbgemm" in torch.backends.quantized.supported_engines
+        or "fbgemm" in _quantized_engines()
     )
     return torch.bfloat16 if fast else torch.float32
+
+
+def _quantized_engines() -> list[str]:
+    return list(torch.backends.quantized.supported_engines)
 
 
 def resolve_device(device: str) -> torch.device:

@@ -105,9 +105,12 @@ class Engine:
         """Make a voice from a recording of it and the words said in the recording.
 
         Raises:
+            ValueError: the transcript is no text.
             CsmError: the recording or its transcript is not fit.
             OutOfMemory: no room to encode it.
         """
+        if not isinstance(transcript, str):
+            raise ValueError(f"a transcript must be a str, not {type(transcript).__name__}")
         clip = read_clip(reference, transcript)
         return Voice(transcript.strip(), self._core.encode(clip))
 

@@ -46,7 +46,8 @@ class Speech(Iterator[Take]):
 
     def __del__(self) -> None:
         # The lock is not for finalisers, which run at any point of any thread.
-        self._core.dropped.append(self._stream)
+        if not self._stream.over:
+            self._core.dropped.append(self._stream)
 
 
 class Engine:

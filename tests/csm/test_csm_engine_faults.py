@@ -17,6 +17,7 @@ import torch
 import csm
 from csm import CsmError, Engine, OutOfMemory, Sampling, Take, Voice
 from csm.engine import batch, codec, device, starts
+from csm.engine.batch import Batch
 from csm.engine.core import Core
 from csm.engine.kernels.draw import Sampler
 from csm.engine.model import Model
@@ -557,3 +558,21 @@ def test_no_collection_while_graphs_are_captured() -> None:
     with pytest.raises(OutOfMemory), device.uncollected():
         raise OutOfMemory
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_no_segment_is_forgotten_where_memory_runs_out_between_two(
+    number: int, runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All four end at the same frame; taking the codes of one of them fails."""
+    finish, count = Batch._finished, [0]
+
+    def failing(self: Batch, speaking: Any) -> Any:
+        count[0] += 1
+        if count[0] == number:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return finish(self, speaking)
+
+    monkeypatch.setattr(Batch, "_finished", failing)
+    assert sorted(spoken(runner, voice)) == list(range(len(TEXTS)))
+    assert runner.occupancy.slots == 2

@@ -1,6 +1,7 @@
 """OpenTelemetry traces: one for each claim, one span for each of its steps. Off by default.
 
-    claim ─ text ─ speech ─ mastering ─ watermark ─ write ─ self_check ─ upload ─ outcome
+    claim ─ text ─ speech ─ mastering ─ watermark ─ write ─ self_check ─ credentials ─ upload
+    ─ outcome
 
 A job tells when a step began and ended; the spans are made once the claim has ended. Nothing of
 OpenTelemetry is imported while ``[tracing] endpoint`` is not set. A collector that does not answer

@@ -5,6 +5,8 @@ A frame is at most 32 positions, so a program holds all that its slot's key head
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,7 +47,8 @@ def depth_attention(
     own = torch.arange(2, device=queries.device).repeat_interleave(heads.group)
     seen = torch.arange(2, device=queries.device) <= own[:, None]
     heard = F.scaled_dot_product_attention(queries, keys, values, attn_mask=seen)
-    return heard.unflatten(2, (2, heads.group)).permute(2, 0, 3, 1, 4).reshape(2 * slots, -1)
+    heard = heard.view(slots, heads.key_heads, 2, heads.group, -1)
+    return heard.permute(2, 0, 3, 1, 4).reshape(2 * slots, -1)
 
 
 @jit
@@ -57,7 +60,7 @@ def _turned(at, d, inside, cosine, sine):
     return turned.to(at.dtype.element_ty).to(tl.float32)
 
 
-@jit
+@partial(jit, unspecialised=("place",))
 def depth_attention_kernel(
     projected,
     turns,

@@ -12,8 +12,8 @@ SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
 COG = $(BIN)/cog -I tools -I . --verbosity=0
 ARGS ?=
 
-.PHONY: demo page test coverage mutants e2e frontend drills rules deploy-check docs tables picture licences \
-  audit dist sbom lint types setup lock clean
+.PHONY: demo page test coverage mutants e2e frontend conformance drills rules deploy-check docs tables picture \
+  licences audit dist sbom lint types setup lock clean
 
 demo: page
 	$(BIN)/narrator-daemon demo $(ARGS)
@@ -52,6 +52,14 @@ e2e: page $(FRONTEND_READY)
 # The Firebase JavaScript SDK against the local Firebase. Needs Node.js 20 or newer and npm.
 frontend: $(READY) $(SDK_TESTS_READY)
 	cd $(SDK_TESTS) && npm test --silent
+
+# The released SDKs against the local Firebase: JavaScript, and the Admin SDKs of Node.js and Python;
+# and random security rules against npm's targaryen. Needs Node.js 20 or newer and npm.
+conformance: $(READY)
+	cd tests/conformance && npm ci --silent && npm test --silent
+	$(BIN)/pytest tests/conformance/python_admin.py
+	$(BIN)/python -m tests.conformance.fuzz_rules --count 500
+	$(BIN)/python -m tests.conformance.fuzz_regexes --count 300
 
 $(SDK_TESTS_READY): $(SDK_TESTS)/package-lock.json
 	cd $(SDK_TESTS) && npm ci --silent

@@ -282,6 +282,7 @@ class Job:
             mark=mark,
             kept=context.kept,
             loudness_lufs=settings.mastering.loudness_lufs,
+            pauses=settings.pauses,
             on_progress=self._show_progress,
             on_step=self._trace.add,
             stopped=lambda: self.work.stopped is not None,

@@ -376,7 +376,7 @@ class OnGpu:
     ("setting", "available", "capability", "trial", "about"),
     [
         ("auto", True, (9, 0), [], "fused kernels"),
-        ("off", True, (9, 0), [], "plain torch: speech.kernels is off"),
+        ("off", True, (9, 0), [], "plain torch: kernels are off"),
         ("auto", False, (9, 0), [], "plain torch: triton is not installed"),
         ("auto", True, (7, 5), [], "plain torch: kernels are for compute capability 8.0 and later"),
         ("auto", True, (8, 0), ["draws of 1 slots"], "something else: draws of 1 slots"),

@@ -147,9 +147,10 @@ $(READY): requirements.lock pyproject.toml tools/cpu_torchaudio.py tools/make_ve
 	touch $@
 
 # The lock holds versions only. torch's local build tag is dropped, so that the same line installs
-# the CPU build where that is what pip is given, and the CUDA build elsewhere.
+# the CPU build where that is what pip is given, and the CUDA build elsewhere. Triton is the one that
+# torch's CUDA build asks for; the CPU build asks for none.
 lock: $(READY)
-	echo 'torch==2.13.0' > $(VENV)/lock-constraints.txt
+	printf 'torch==2.13.0\ntriton==3.7.1\n' > $(VENV)/lock-constraints.txt
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --allow-unsafe --no-header \
 	  --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --constraint $(VENV)/lock-constraints.txt --output-file requirements.lock pyproject.toml

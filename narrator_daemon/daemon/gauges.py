@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.clock import now_ms
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.in_work import InWork
@@ -32,6 +33,7 @@ class Gauges:
         leases: of this worker.
         reconciler: when it last read.
         loops: all that run.
+        refusals: which books are refused.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Gauges:
         leases: Leases,
         reconciler: Reconciler,
         loops: Sequence[Loop],
+        refusals: Refusals,
     ) -> None:
         self._worker_id = worker_id
         self._engine = engine
@@ -57,6 +60,7 @@ class Gauges:
         self._leases = leases
         self._reconciler = reconciler
         self._loops = loops
+        self._refusals = refusals
 
     def read(self, phase: Phase) -> Condition:
         """The condition now."""
@@ -83,4 +87,6 @@ class Gauges:
             since_reconcile=None if reconciled_at is None else now - reconciled_at,
             queue_depth=len(self._waiting),
             oldest_request=None if oldest is None else (now_ms() - oldest) / 1000,
+            failing={loop.name: (loop.failures, loop.why) for loop in self._loops if loop.failures},
+            refused=self._refusals.books,
         )

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from csm.audio import SAMPLE_RATE
+from csm.audio import SAMPLE_RATE, ratio
 from csm.mastering.levels import EMPHASIS_LU, level_gains
 from csm.mastering.limiter import limited
 from csm.mastering.loudness import (
@@ -165,7 +165,7 @@ class Mastering:
         self._parts = parts
         self._rate = rate
         self._pad = round(PAD_SECONDS * rate)
-        self._ceiling = _ratio(ceiling_dbtp - _LIMITER_MARGIN_DB)
+        self._ceiling = ratio(ceiling_dbtp - _LIMITER_MARGIN_DB)
         self._placed: list[_Placed] = []
         self._remembered: dict[
             tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -277,21 +277,21 @@ class Mastering:
         if unlimited == -math.inf:
             return 1.0, unlimited
         gain = min(target_lufs - unlimited, MOST_GAIN_DB)
-        reached = self._loudness(_ratio(gain), self._ceiling)
+        reached = self._loudness(ratio(gain), self._ceiling)
         for _ in range(_LEVEL_ROUNDS):
             missing = target_lufs - reached
             if abs(missing) < _LEVEL_TOLERANCE_LU or gain + missing > MOST_GAIN_DB:
                 break
             gain += missing
-            reached = self._loudness(_ratio(gain), self._ceiling)
-        return _ratio(gain), reached
+            reached = self._loudness(ratio(gain), self._ceiling)
+        return ratio(gain), reached
 
     def _loudness(self, gain: float, ceiling: float) -> float:
         """The loudness in LUFS of all with a gain and a ceiling. Only what is limited is read."""
         step = step_samples(self._rate)
         total = np.zeros(-(-self.length // step))
         for placed in self._placed:
-            own = gain * _ratio(self._gains[placed.number])
+            own = gain * ratio(self._gains[placed.number])
             energies = placed.energies * own**2
             if placed.peak * own > ceiling:
                 sound = self._limited(placed, gain)
@@ -302,7 +302,7 @@ class Mastering:
 
     def _limited(self, placed: _Placed, gain: float) -> NDArray[np.float32]:
         # By itself: what the limiter does to a sound ends within its pads.
-        own = gain * _ratio(self._gains[placed.number])
+        own = gain * ratio(self._gains[placed.number])
         if (placed.number, placed.piece) in self._remembered:
             sound, peaks = self._remembered[placed.number, placed.piece]
         else:
@@ -341,7 +341,3 @@ def _check(part: Part, number: int) -> None:
 
 def _inner_seconds(part: Part) -> list[float]:
     return [inner.seconds for inner in part.inner]
-
-
-def _ratio(decibels: float) -> float:
-    return float(10 ** (decibels / 20))

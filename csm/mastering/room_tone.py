@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from csm.audio import ratio
+
 #: Root mean square of the room tone.
 ROOM_TONE_DBFS = -70.0
 #: How much of a sample of room tone the next one holds, and how many are made at once.
@@ -28,7 +30,7 @@ class RoomTone:
         noise = self._random.standard_normal(length, dtype=np.float32)
         soft, self._state = lfilter([1.0], [1.0, -_POLE], noise, zi=self._state)
         # The root mean square of such noise is 1 / sqrt(1 - pole²).
-        level = 10 ** (ROOM_TONE_DBFS / 20) * math.sqrt(1 - _POLE**2)
+        level = ratio(ROOM_TONE_DBFS) * math.sqrt(1 - _POLE**2)
         return np.asarray(soft * level, dtype=np.float32)
 
     def blocks(self, length: int) -> Iterator[NDArray[np.float32]]:

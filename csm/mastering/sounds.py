@@ -8,15 +8,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from csm.audio import LEVEL_SECONDS, SILENCE_DBFS, SOUND_BELOW_LOUD_DB, ratio
+from csm.silence import levels, sounding
+
 #: Seconds kept before and after a sound, and faded at its ends.
 PAD_SECONDS = 0.06
 FADE_SECONDS = 0.01
-
-#: Sound is what is at most this much below the loud parts of a take …
-_SOUND_BELOW_LOUD_DB = 45.0
-#: … and above this, measured in frames of 10 ms.
-_SILENCE_DBFS = -65.0
-_FRAME_SECONDS = 0.01
 
 #: Inside a take a voice breathes and its room hums: a pause is what is at most 6 dB above the
 #: quietest twentieth, and at least this much below the loud parts.
@@ -33,14 +30,11 @@ _OFF_SHARE = 0.12
 
 def sound_of(samples: NDArray[np.float32], rate: int) -> tuple[int, int]:
     """First sample of the sound in ``samples`` ``[n]`` and the one after its last; 0, 0 if none."""
-    frame = max(1, round(_FRAME_SECONDS * rate))
-    level = _levels(samples, frame)
-    loud = float(np.percentile(level, 95)) if len(level) else 0.0
-    threshold = max(loud * _ratio(-_SOUND_BELOW_LOUD_DB), _ratio(_SILENCE_DBFS))
-    sounding = np.flatnonzero(level > threshold)
-    if not len(sounding):
+    frame = max(1, round(LEVEL_SECONDS * rate))
+    places = np.flatnonzero(sounding(levels(samples, rate)))
+    if not len(places):
         return 0, 0
-    return int(sounding[0]) * frame, min(len(samples), (int(sounding[-1]) + 1) * frame)
+    return int(places[0]) * frame, min(len(samples), (int(places[-1]) + 1) * frame)
 
 
 def sentence_gaps(
@@ -60,20 +54,20 @@ def sentence_gaps(
         For each of ``shares`` the silence, as its first sample and the one after its last, or None
         where the voice made none.
     """
-    frame = max(1, round(_FRAME_SECONDS * rate))
-    level = _levels(samples, frame)
+    frame = max(1, round(LEVEL_SECONDS * rate))
+    level = levels(samples, rate)
     gaps = _gaps(level)
-    sounding = np.concatenate(([0], np.cumsum(_is_sound(level))))
-    total = int(sounding[-1])
+    heard = np.concatenate(([0], np.cumsum(_is_sound(level))))
+    total = int(heard[-1])
     if not shares or not gaps or not total:
         return [None] * len(shares)
-    seconds = total * _FRAME_SECONDS
+    seconds = total * LEVEL_SECONDS
     off = max(_OFF_SHARE, _OFF_SECONDS / seconds)
     scores = np.array(
         [
             [
-                min(1.0, (end - start) * _FRAME_SECONDS / _LONG_PAUSE_SECONDS)
-                - ((sounding[start] / total - share) / off) ** 2
+                min(1.0, (end - start) * LEVEL_SECONDS / _LONG_PAUSE_SECONDS)
+                - ((heard[start] / total - share) / off) ** 2
                 for start, end in gaps
             ]
             for share in shares
@@ -115,8 +109,8 @@ def _is_sound(level: NDArray[np.float64]) -> NDArray[np.bool_]:
     loud, floor = np.percentile(level, (95, 5))
     threshold = np.clip(
         _ABOVE_FLOOR * floor,
-        max(loud * _ratio(-_SOUND_BELOW_LOUD_DB), _ratio(_SILENCE_DBFS)),
-        max(loud * _ratio(-_PAUSE_BELOW_LOUD_DB), _ratio(_SILENCE_DBFS)),
+        max(loud * ratio(-SOUND_BELOW_LOUD_DB), ratio(SILENCE_DBFS)),
+        max(loud * ratio(-_PAUSE_BELOW_LOUD_DB), ratio(SILENCE_DBFS)),
     )
     return np.asarray(level > threshold)
 
@@ -124,7 +118,7 @@ def _is_sound(level: NDArray[np.float64]) -> NDArray[np.bool_]:
 def _gaps(level: NDArray[np.float64]) -> list[tuple[int, int]]:
     """Silences between two sounds, in frames: first, and the one after the last."""
     places = np.flatnonzero(_is_sound(level))
-    shortest = _SHORTEST_PAUSE_SECONDS / _FRAME_SECONDS
+    shortest = _SHORTEST_PAUSE_SECONDS / LEVEL_SECONDS
     return [(int(one) + 1, int(two)) for one, two in pairwise(places) if two - one - 1 >= shortest]
 
 
@@ -151,15 +145,3 @@ def padded(
     kept[offset : offset + fade] *= ramp
     kept[offset + high - low - fade : offset + high - low] *= ramp[::-1]
     return kept
-
-
-def _levels(samples: NDArray[np.float32], frame: int) -> NDArray[np.float64]:
-    """Root mean square of each frame, the last one perhaps filled up with silence."""
-    frames = -(-len(samples) // frame)
-    filled = np.zeros(frames * frame, dtype=np.float64)
-    filled[: len(samples)] = samples
-    return np.asarray(np.sqrt(np.mean(filled.reshape(-1, frame) ** 2, axis=1)))
-
-
-def _ratio(decibels: float) -> float:
-    return float(10 ** (decibels / 20))

@@ -20,15 +20,16 @@ from csm.mastering.mastering import (
     Part,
     pcm16,
 )
-from csm.takes import drawing
+from csm.takes import notes as takes
 from csm.text import Delivery, NothingToSpeak, Pauses, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.errors import NarratorError
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
-from narrator_daemon.speech import SpeechEngine, SpeechError
+from narrator_daemon.speech import Amended, SpeechEngine, SpeechError
 
 #: Of the whole narration, what is done once all is spoken, once it is measured, and once the file
 #: is written; the rest is for whoever takes it to its place.
@@ -50,7 +51,7 @@ _ALLOWED_LU = {
 }
 
 
-class Unnarratable(Exception):
+class Unnarratable(NarratorError):
     """The text cannot be narrated, now or later."""
 
     def __init__(self, failure: Failure) -> None:
@@ -109,7 +110,7 @@ class Narration:
         duration_seconds: from its samples.
         parts: what was spoken, in order.
         facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
-            them an earlier attempt had spoken), takes (``csm.takes.drawing.report``),
+            them an earlier attempt had spoken), takes (``csm.takes.notes.report``),
             secondsByStep, latinShare (0..1 of the letters; the voices know no other script),
             watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
             recompressed copy to be told (both None where it was not checked).
@@ -191,6 +192,7 @@ def narrate(
     loudness_lufs: float = TARGET_LUFS,
     pauses: PauseSettings = _DEFAULT_PAUSES,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Narration:
     """Read a text aloud: segments, speech, joins and level, watermark, WAV.
@@ -210,6 +212,9 @@ def narrate(
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
         on_progress: told at every segment, and while the file is written.
+        on_step: told of every turn of a step (text, speech, mastering, watermark, write,
+            self_check) when it began and ended, monotonic seconds, and whether by an exception; the
+            last four take turns.
         stopped: asked as often.
 
     Raises:
@@ -224,7 +229,7 @@ def narrate(
             raise Stopped
         on_progress(progress)
 
-    clock = _Clock()
+    clock = _Clock(on_step)
     with clock.step("text"):
         readable = check_text(text, limits)
         try:
@@ -256,7 +261,7 @@ def narrate(
                 part.text,
                 start / SAMPLE_RATE,
                 end / SAMPLE_RATE,
-                note,
+                takes.told(note),
                 part,
                 tuple(place / SAMPLE_RATE for place in places),
             )
@@ -270,7 +275,7 @@ def narrate(
             "segments": len(segments),
             "segmentsKept": before,
             "latinShare": round(latin_share(readable), 2),
-            "takes": drawing.report(notes),
+            "takes": takes.report(notes),
             "secondsByStep": {step: round(value, 3) for step, value in clock.seconds.items()},
             "watermarkScore": None if score is None else round(float(score), 2),
             "watermarkWeak": None if score is None else _is_weak(score, mastering.length),
@@ -290,14 +295,20 @@ def _speak(
     pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
     seconds = sum(spoken.seconds(index) for index in there)
     tell(Progress("speech", _SPEECH_SHARE * pace.share))
-    if len(there) == len(texts):
-        return
-    with closing(engine.speak(texts, seed=seed, skip=there)) as speech:
+    # Asked for even where all is there: what was spoken may not have been compared yet.
+    notes = {index: spoken.note(index) for index in there}
+    with closing(engine.speak(texts, seed=seed, skip=notes)) as speech:
         for one in speech:
+            if isinstance(one, Amended):
+                spoken.amend(one.index, one.note)
+                continue
+            again = one.index in spoken.indices
+            before = spoken.seconds(one.index) if again else 0.0
             spoken.add(one.index, one.samples, one.note)
-            seconds += spoken.seconds(one.index)
+            seconds += spoken.seconds(one.index) - before
             _check_length(round(seconds * SAMPLE_RATE))
-            pace.advance(len(texts[one.index]))
+            if not again:
+                pace.advance(len(texts[one.index]))
             tell(Progress("speech", _SPEECH_SHARE * pace.share, pace.seconds_left))
     if len(spoken.indices) < len(texts):
         raise SpeechError(
@@ -362,28 +373,27 @@ def _write(
     """Mark what was mastered and write it; the score of the mark, where it is checked."""
     embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
     check = watermark.SelfCheck(SAMPLE_RATE, mark.key, mark.index) if mark.self_check else None
-    wav = WavWriter(out, mastering.length)
     pace = Pace(mastering.length)
     blocks = mastering.blocks()
-    more = True
-    while more:
-        with clock.step("mastering"):
-            block = next(blocks, None)
-        more = block is not None
-        with clock.step("watermark"):
-            marked = embedder.finish() if block is None else embedder.feed(block)
-        if not len(marked):
-            continue
-        samples = pcm16(marked)
-        with clock.step("write"):
-            wav.write(samples)
-        if check is not None:
-            with clock.step("self_check"):
-                check.feed(samples)
-        pace.advance(len(samples))
-        share = _MEASURED_SHARE + (_WRITTEN_SHARE - _MEASURED_SHARE) * pace.share
-        tell(Progress("finishing", share, pace.seconds_left))
-    wav.close()
+    with WavWriter(out, mastering.length) as wav:
+        more = True
+        while more:
+            with clock.step("mastering"):
+                block = next(blocks, None)
+            more = block is not None
+            with clock.step("watermark"):
+                marked = embedder.finish() if block is None else embedder.feed(block)
+            if not len(marked):
+                continue
+            samples = pcm16(marked)
+            with clock.step("write"):
+                wav.write(samples)
+            if check is not None:
+                with clock.step("self_check"):
+                    check.feed(samples)
+            pace.advance(len(samples))
+            share = _MEASURED_SHARE + (_WRITTEN_SHARE - _MEASURED_SHARE) * pace.share
+            tell(Progress("finishing", share, pace.seconds_left))
     out.flush()
     if check is None:
         return None
@@ -398,11 +408,18 @@ def _is_weak(score: float, length: int) -> bool:
 class _Clock:
     """Seconds by step."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_step: Callable[[str, float, float, bool], None]) -> None:
         self.seconds: dict[str, float] = {}
+        self._on_step = on_step
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         started = time.monotonic()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+        try:
+            yield
+        except BaseException:
+            self._on_step(name, started, time.monotonic(), True)
+            raise
+        ended = time.monotonic()
+        self.seconds[name] = self.seconds.get(name, 0.0) + ended - started
+        self._on_step(name, started, ended, False)

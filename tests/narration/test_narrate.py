@@ -118,6 +118,20 @@ def decibels(samples: NDArray[np.float32]) -> float:
     return 10 * math.log10(float(np.mean(samples.astype(np.float64) ** 2)) + 1e-30)
 
 
+def test_every_turn_of_a_step_is_told_in_its_order(tmp_path: Path) -> None:
+    told: list[tuple[str, float, float, bool]] = []
+    made, _ = read(tmp_path, on_step=lambda *turn: told.append(turn))
+    assert list(dict.fromkeys(step for step, *_ in told)) == [
+        *("text", "speech", "mastering", "watermark", "write", "self_check"),
+    ]
+    assert all(a[2] <= b[1] for a, b in itertools.pairwise(told))
+    sums: dict[str, float] = {}
+    assert not any(failed for *_, failed in told)
+    for step, began, ended, _ in told:
+        sums[step] = sums.get(step, 0.0) + ended - began
+    assert made.facts["secondsByStep"] == {step: round(value, 3) for step, value in sums.items()}
+
+
 def stretch(samples: NDArray[np.float32], start: float, end: float) -> NDArray[np.float32]:
     return samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
 

@@ -106,18 +106,19 @@ def _filtered(samples: Samples, chain: str) -> Samples:
     return np.concatenate(parts).astype(np.float32)
 
 
-def _tempo(samples: Samples, factor: float) -> Samples:
+def at_tempo(samples: Samples, factor: float) -> Samples:
+    """So many times as fast, the pitch kept."""
     return _filtered(samples, f"atempo={factor}")
 
 
-def _shifted(samples: Samples, factor: float) -> Samples:
+def shifted(samples: Samples, factor: float) -> Samples:
     """Pitch and formants together, the tempo kept."""
     return _filtered(
         samples, f"asetrate={round(RATE * factor)},aresample={RATE},atempo={1 / factor}"
     )
 
 
-def _noisy(samples: Samples, noise: NDArray[np.floating], decibels: float) -> Samples:
+def noisy(samples: Samples, noise: NDArray[np.floating], decibels: float) -> Samples:
     """With noise so many dB below the speech."""
     scale = _rms(samples) * 10 ** (-decibels / 20) / np.sqrt(np.mean(noise**2))
     return (samples + scale * noise).astype(np.float32)
@@ -264,11 +265,11 @@ def _mangled_passage(samples: Samples, beside: Beside, random: np.random.Generat
 def _other_voice_midway(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     """Higher or lower, formants and all, in the same words."""
     place = _quiet(samples, 0.5)
-    return _joined(samples[:place], _shifted(samples[place:], _either(random, 1.2, 1 / 1.2)))
+    return _joined(samples[:place], shifted(samples[place:], _either(random, 1.2, 1 / 1.2)))
 
 
 def _other_voice(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
-    return _shifted(samples, _either(random, 1.2, 1 / 1.2))
+    return shifted(samples, _either(random, 1.2, 1 / 1.2))
 
 
 def _other_speaker_midway(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
@@ -319,7 +320,7 @@ def _speed_ramp(samples: Samples, beside: Beside, random: np.random.Generator) -
     speeds = np.geomspace(0.77, 1.3, 6)
     if random.integers(2):
         speeds = speeds[::-1]
-    made = [_tempo(part, speed) for part, speed in zip(parts, speeds, strict=True)]
+    made = [at_tempo(part, speed) for part, speed in zip(parts, speeds, strict=True)]
     return _joined(*made, fade=0.01)
 
 
@@ -336,12 +337,12 @@ def _tape_ramp(samples: Samples, beside: Beside, random: np.random.Generator) ->
 
 
 def _half_as_fast_again(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
-    return _tempo(samples, 1.5)
+    return at_tempo(samples, 1.5)
 
 
 def _second_half_faster(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     place = _quiet(samples, 0.5)
-    return _joined(samples[:place], _tempo(samples[place:], 1.5))
+    return _joined(samples[:place], at_tempo(samples[place:], 1.5))
 
 
 # --- noise ---------------------------------------------------------------------------------------
@@ -351,16 +352,16 @@ def _hum(samples: Samples, beside: Beside, random: np.random.Generator) -> Sampl
     time = np.arange(len(samples)) / RATE
     base = _either(random, 50, 60)
     parts = (np.sin(2 * np.pi * base * part * time) / part**1.5 for part in range(1, 7))
-    return _noisy(samples, sum(parts, np.zeros(len(samples))), 20)
+    return noisy(samples, sum(parts, np.zeros(len(samples))), 20)
 
 
 def _buzz(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
     time = np.arange(len(samples)) / RATE
-    return _noisy(samples, signal.sawtooth(2 * np.pi * _either(random, 100, 120) * time), 20)
+    return noisy(samples, signal.sawtooth(2 * np.pi * _either(random, 100, 120) * time), 20)
 
 
 def _hiss(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
-    return _noisy(samples, random.normal(size=len(samples)), 22)
+    return noisy(samples, random.normal(size=len(samples)), 22)
 
 
 def _music(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
@@ -372,7 +373,7 @@ def _music(samples: Samples, beside: Beside, random: np.random.Generator) -> Sam
             since = time - 0.8 * place
             shape = np.where(since >= 0, np.exp(-1.2 * np.maximum(since, 0)), 0)
             sound += shape * sum(np.sin(2 * np.pi * pitch * k * since) / k for k in range(1, 5))
-    return _noisy(samples, sound, 12)
+    return noisy(samples, sound, 12)
 
 
 def _clicks(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
@@ -392,10 +393,11 @@ def _dropouts(samples: Samples, beside: Beside, random: np.random.Generator) -> 
 
 
 def _narrow_band(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
-    return _band(samples, 300, 3400)
+    return banded(samples, 300, 3400)
 
 
-def _band(samples: Samples, low: float, high: float) -> Samples:
+def banded(samples: Samples, low: float, high: float) -> Samples:
+    """Nothing but what is between two frequencies, in Hz."""
     shape = signal.butter(6, [low, high], "bandpass", fs=RATE, output="sos")
     return signal.sosfiltfilt(shape, samples).astype(np.float32)
 
@@ -415,11 +417,15 @@ def _leading_noise(samples: Samples, beside: Beside, random: np.random.Generator
 
 
 def _echo(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:
+    return reverberant(samples, random)
+
+
+def reverberant(samples: Samples, random: np.random.Generator) -> Samples:
     """In a bare room: 0.5 s of reverberation, 3 dB below the voice."""
     time = np.arange(_n(0.6)) / RATE
     room = random.normal(size=len(time)) * 10 ** (-3 * time / 0.5)
     tail = signal.fftconvolve(samples, room)[: len(samples)]
-    return (0.8 * _noisy(samples, tail, 3)).astype(np.float32)
+    return (0.8 * noisy(samples, tail, 3)).astype(np.float32)
 
 
 def _clipped(samples: Samples, beside: Beside, random: np.random.Generator) -> Samples:

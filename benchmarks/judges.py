@@ -293,7 +293,7 @@ def _profile_of(text: str, samples: Samples) -> Profile | None:
 
 
 def _drifting(random: np.random.Generator) -> dict[str, Any]:
-    from benchmarks.judging import spoiling as s
+    from benchmarks.judging import waves as s
 
     return {
         "none": lambda samples: samples,

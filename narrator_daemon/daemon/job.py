@@ -315,19 +315,21 @@ class Job:
             mark=mark,
             kept=context.kept,
             loudness_lufs=settings.mastering.loudness_lufs,
+            pauses=settings.pauses,
             on_progress=self._show_progress,
             on_step=self._trace.add,
             stopped=lambda: self.work.stopped is not None,
         )
         started = context.clock()
-        size = context.credentials.add(
-            wav,
-            book_id=self.work.book_id,
-            index=index,
-            claim=self.work.token,
-            take=self.work.claim.take,
-            input_hash=self.work.claim.input_hash,
-        )
+        with self._trace.step("credentials"):
+            size = context.credentials.add(
+                wav,
+                book_id=self.work.book_id,
+                index=index,
+                claim=self.work.token,
+                take=self.work.claim.take,
+                input_hash=self.work.claim.input_hash,
+            )
         narration.facts["secondsByStep"]["credentials"] = round(context.clock() - started, 3)
         self._facts = {**narration.facts, "audioSeconds": narration.duration_seconds}
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])

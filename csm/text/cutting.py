@@ -54,13 +54,16 @@ def cuts(text: str, room: int) -> list[int]:
         target = start + left // -(-left // room)
         low = start + max(room // 3, min(_LEAST, room // 2))
         high = min(start + room, len(text) - 1)
-        found.append(_best(text, low, high, target, room))
+        cut = _best(text, low, high, target, room)
+        # Where long words leave no place near the middle, the last before it.
+        found.append(cut if cut else text.rfind(" ", start, high) + 1 or target)
         start = found[-1]
     return found
 
 
 def _best(text: str, low: int, high: int, target: int, room: int) -> int:
-    best, least = target, float("inf")
+    """The best place to cut between ``low`` and ``high``, 0 if there is none."""
+    best, least = 0, float("inf")
     for place, penalty in _PLACES:
         if penalty >= least:
             break

@@ -121,7 +121,7 @@ class Traced:
 
 
 def _edits(match: re.Match[str], new: str) -> list[tuple[int, int, int]]:
-    """Start, end and new length of what a replacement changed: its longest group may stay."""
+    """Start, end and new length of what a replacement changed: its longest group may be left."""
     start, end = match.span()
     stayed = max(
         range(match.re.groups + 1), key=lambda group: len(match[group] or "") * bool(group)

@@ -267,10 +267,10 @@ def test_wrapped_lines_are_joined_and_verse_keeps_its_breath() -> None:
 
 def test_a_long_sentence_is_cut_where_a_reader_breathes() -> None:
     parts = segment(
-        "The captain, who had not slept since the ship had left the harbour of the old town in the "
-        "south, looked at the water for a long while; and when at last the wind had turned, and "
-        "all the boats that had been lowered in the night were counted and counted once more by "
-        "the mate, he went below without a word to anybody on the deck of his ship."
+        "The captain, who had not slept since the ship had left the harbour of the town in the "
+        "south, looked at the water for a long while; and when at last the wind turned, and all "
+        "the boats that had been lowered in the night were counted and counted once more by the "
+        "mate, he went below without a word to anybody on the deck of his ship."
     )
     assert len(parts) == 2
     assert parts[0].text.endswith("a long while;")
@@ -402,47 +402,41 @@ PLAIN = st.sampled_from(
     ]
 )
 MARKS = st.sampled_from(
-    [
-        " ",
-        ", ",
-        ". ",
-        "; ",
-        "\n",
-        "\n\n",
-        "—",
-        " - ",
-        "... ",
-        " . . . ",
-        "! ",
-        "? ",
-        ' "',
-        '" ',
-        " (",
-        ") ",
-        " [",
-        "] ",
-        " *",
-        "* ",
-        "\n# ",
-        "\n- ",
-        "\n> ",
-        "<p>",
-        "<br>",
-        " <b>",
-        "</b> ",
-        " & ",
-        " :) ",
-        " 5 ",
-        " $5 ",
-        "\n\n***\n\n",
-        "[12] ",
-        "\n| ",
-        " | ",
-        "\u200b ",
-        " 😀 ",
-        "¹ ",
-        ".1 ",
-    ]
+    (
+        *(
+            " ",
+            ", ",
+            ". ",
+            "; ",
+            "\n",
+            "\n\n",
+            "—",
+            " - ",
+            "... ",
+            " . . . ",
+            "! ",
+            "? ",
+            ' "',
+            '" ',
+        ),
+        *(
+            " (",
+            ") ",
+            " [",
+            "] ",
+            " *",
+            "* ",
+            "\n# ",
+            "\n- ",
+            "\n> ",
+            "<p>",
+            "<br>",
+            " <b>",
+            "</b> ",
+        ),
+        *(" & ", " :) ", " 5 ", " $5 ", "\n\n***\n\n", "[12] ", "\n| ", " | ", "\u200b ", " 😀 "),
+        *("¹ ", ".1 "),
+    )
 )
 
 

@@ -203,6 +203,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         reconciliation,
         loops,
         refusals,
+        store,
     )
     services: list[AbstractContextManager[object]] = [closing(traces)]
     if settings.metrics.port:

@@ -12,6 +12,7 @@ from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.in_work import InWork
 from narrator_daemon.daemon.loading import Loading
 from narrator_daemon.daemon.loops import Loop
+from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import Subscription
 from narrator_daemon.health.condition import Condition, Phase
 from narrator_daemon.housekeeping.reconciler import Reconciler
@@ -34,6 +35,7 @@ class Gauges:
         reconciler: when it last read.
         loops: all that run.
         refusals: which books are refused.
+        store: whether it can delete.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Gauges:
         reconciler: Reconciler,
         loops: Sequence[Loop],
         refusals: Refusals,
+        store: AudioStore,
     ) -> None:
         self._worker_id = worker_id
         self._engine = engine
@@ -61,6 +64,7 @@ class Gauges:
         self._reconciler = reconciler
         self._loops = loops
         self._refusals = refusals
+        self._store = store
 
     def read(self, phase: Phase) -> Condition:
         """The condition now."""
@@ -89,4 +93,5 @@ class Gauges:
             oldest_request=None if oldest is None else (now_ms() - oldest) / 1000,
             failing={loop.name: (loop.failures, loop.why) for loop in self._loops if loop.failures},
             refused=self._refusals.books,
+            cannot_delete=self._store.cannot_delete,
         )

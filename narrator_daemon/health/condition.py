@@ -53,6 +53,7 @@ class Condition:
         failing: for each loop whose last round went wrong by no dependency's fault, how many did
             so in a row, and why the last.
         refused: the books whose changes the database does not take, and why.
+        cannot_delete: why nothing can be deleted from the bucket, or None.
     """
 
     phase: Phase
@@ -73,6 +74,7 @@ class Condition:
     oldest_request: float | None
     failing: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    cannot_delete: str | None = None
 
     @property
     def problems(self) -> list[str]:
@@ -96,7 +98,11 @@ class Condition:
         """What an operator has to see to, and keeps no other book waiting."""
         named = [logs.redact(why) for why in list(self.refused.values())[:_NAMED]]
         more = len(self.refused) - len(named)
-        return [*named, f"and {more} books more that are refused"] if more else named
+        if more:
+            named.append(f"and {more} books more that are refused")
+        if self.cannot_delete is not None:
+            named.append(f"storage: {logs.redact(self.cannot_delete)}")
+        return named
 
     @property
     def _hanging(self) -> list[str]:

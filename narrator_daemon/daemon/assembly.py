@@ -6,8 +6,10 @@ subscription → waiting → picker → claimer → job: narration → storage �
 from __future__ import annotations
 
 import random
+import tempfile
 import threading
 from contextlib import AbstractContextManager, closing
+from pathlib import Path
 
 from narrator_daemon import logs
 from narrator_daemon.claims import history
@@ -21,6 +23,7 @@ from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.claimer import Claimer
 from narrator_daemon.daemon.dependencies import Dependencies
+from narrator_daemon.daemon.disk import STATE_BYTES, Disk, bytes_a_book
 from narrator_daemon.daemon.gauges import Gauges
 from narrator_daemon.daemon.heart import Heart
 from narrator_daemon.daemon.in_work import InWork
@@ -31,7 +34,9 @@ from narrator_daemon.daemon.minder import Minder
 from narrator_daemon.daemon.presence import Presence
 from narrator_daemon.daemon.tally import Tally
 from narrator_daemon.daemon.traces import create as create_traces
+from narrator_daemon.daemon.trial import Trial
 from narrator_daemon.daemon.worker import Parts, Worker
+from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
@@ -120,6 +125,12 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
     waiting = Waiting()
     picker = Picker(project, settings, claims, waiting)
 
+    kept = KeptSegments(settings.kept)
+    trial = Trial(engine, settings, key, kept)
+    disk = Disk(_folders(settings, kept), kept.make_room)
+    dependencies.add("disk", disk.check, disk.look)
+    dependencies.add("narration", trial.check)
+
     # One job a book.
     stopping = threading.Event()
     in_work = InWork(lambda: books_at_once(daemon.books_at_once, engine))
@@ -130,12 +141,13 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         credentials,
         lambda book_id: allotment.allot(project, book_id),
         store,
-        KeptSegments(settings.kept),
+        kept,
         claims,
         leases,
         dependencies.report,
         stopping,
         endings,
+        trial.own_fault,
         traces=traces,
     )
 
@@ -146,7 +158,12 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
     def start(work: Work) -> None:
         job = Job(context, work, end)
         in_work.add(job)
-        job.start()
+        try:
+            job.start()
+        except RuntimeError as error:
+            # No thread can be had: nobody works on it, and no book would fare better.
+            dependencies.report(Unavailable("narration", f"no work can be begun: {error}"))
+            job.give_back_now()
 
     def on_hint(hint: Hint) -> None:
         waiting.take_in(hint, now_ms())
@@ -239,4 +256,14 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         services,
         stopping,
         facts,
+        trial,
     )
+
+
+def _folders(settings: Settings, kept: KeptSegments) -> dict[str, tuple[Path, int]]:
+    """The folders that are written to, by their names in the metrics, and what must be free."""
+    work = "scratch" if kept.folder is None else "kept"
+    return {
+        "state": (settings.daemon.state_dir, STATE_BYTES),
+        work: (kept.folder or Path(tempfile.gettempdir()), bytes_a_book(settings)),
+    }

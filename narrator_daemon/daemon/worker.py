@@ -25,6 +25,7 @@ from narrator_daemon.daemon.loading import Loading
 from narrator_daemon.daemon.loops import Loop
 from narrator_daemon.daemon.presence import Presence
 from narrator_daemon.daemon.tally import Tally
+from narrator_daemon.daemon.trial import Trial
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase.subscription import Subscription
 from narrator_daemon.health.condition import Phase
@@ -60,6 +61,7 @@ class Parts:
         services: open for as long as the process lives.
         stopping: set once the worker is shutting down.
         facts: what the log says of it at its start.
+        trial: whether it can narrate at all, once something has gone wrong.
     """
 
     engine: SpeechEngine
@@ -75,6 +77,7 @@ class Parts:
     services: Sequence[AbstractContextManager[object]]
     stopping: threading.Event
     facts: dict[str, object]
+    trial: Trial
 
 
 class Worker:
@@ -172,7 +175,7 @@ class Worker:
             _log.error("engine_stuck", books=stuck)
             self._hurried.set()
             return True
-        if parts.tally.engine_is_broken:
+        if parts.tally.engine_is_broken or parts.trial.broken:
             # A new process may get the GPU back; this one would fail every book.
             _log.error("engine_broken", engine=parts.engine.name)
             return True

@@ -22,7 +22,12 @@ app = typer.Typer()
 
 
 @app.command()
-def run(config_file: ConfigOption = None) -> None:
+def run(
+    drain: Annotated[
+        bool, typer.Option("--drain", help="End with 0 once no book is left to narrate.")
+    ] = False,
+    config_file: ConfigOption = None,
+) -> None:
     """Narrate requested books until told to stop (SIGTERM or Ctrl-C)."""
     from narrator_daemon import speech
     from narrator_daemon.daemon import assembly
@@ -30,7 +35,7 @@ def run(config_file: ConfigOption = None) -> None:
 
     settings = load_settings(config_file)
     with Project(settings) as project:
-        status = assembly.worker(settings, speech.create(settings), project).run()
+        status = assembly.worker(settings, speech.create(settings), project, drain=drain).run()
     raise typer.Exit(status)
 
 

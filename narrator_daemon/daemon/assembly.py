@@ -24,6 +24,7 @@ from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.claimer import Claimer
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.disk import STATE_BYTES, Disk, bytes_a_book
+from narrator_daemon.daemon.drain import Drain
 from narrator_daemon.daemon.gauges import Gauges
 from narrator_daemon.daemon.heart import Heart
 from narrator_daemon.daemon.in_work import InWork
@@ -35,10 +36,11 @@ from narrator_daemon.daemon.presence import Presence
 from narrator_daemon.daemon.tally import Tally
 from narrator_daemon.daemon.traces import create as create_traces
 from narrator_daemon.daemon.trial import Trial
+from narrator_daemon.daemon.waits import SAY_SECONDS, WhyWaiting
 from narrator_daemon.daemon.worker import Parts, Worker
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books
-from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.project import Project, proxies
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import Hint, Subscription
 from narrator_daemon.health.notify import ServiceManager
@@ -61,27 +63,33 @@ _SWEEP_SECONDS, _SWEEP_AGAIN_SECONDS = 3600.0, 300.0
 _log = logs.get(__name__)
 
 
-def worker(settings: Settings, engine: SpeechEngine, project: Project) -> Worker:
+def worker(
+    settings: Settings, engine: SpeechEngine, project: Project, *, drain: bool = False
+) -> Worker:
     """One replica, ready to run.
 
     Args:
         settings: complete.
         engine: not yet loaded.
         project: the Firebase project.
+        drain: whether it ends once nothing is left for it to do.
 
     Raises:
         ConfigError: a setting cannot be used.
     """
-    return Worker(settings, parts(settings, engine, project), ServiceManager())
+    return Worker(settings, parts(settings, engine, project, drain=drain), ServiceManager())
 
 
-def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
+def parts(
+    settings: Settings, engine: SpeechEngine, project: Project, *, drain: bool = False
+) -> Parts:
     """All that a replica is made of, wired together; nothing of it runs yet.
 
     Args:
         settings: complete.
         engine: not yet loaded.
         project: the Firebase project.
+        drain: whether it ends once nothing is left for it to do.
 
     Raises:
         ConfigError: a setting cannot be used.
@@ -124,6 +132,10 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
     )
     waiting = Waiting()
     picker = Picker(project, settings, claims, waiting)
+    stopping = threading.Event()
+    why_waiting = WhyWaiting(
+        waiting, picker, dependencies, stopping, settings.limits.requests_per_minute
+    )
 
     kept = KeptSegments(settings.kept)
     trial = Trial(engine, settings, key, kept)
@@ -132,7 +144,6 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
     dependencies.add("narration", trial.check)
 
     # One job a book.
-    stopping = threading.Event()
     in_work = InWork(lambda: books_at_once(daemon.books_at_once, engine))
     context = JobContext(
         settings,
@@ -175,7 +186,15 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
 
     # What goes on all the time.
     subscription = Subscription(project, on_hint)
-    presence = Presence(project, daemon.worker_id, engine, in_work, tally)
+    presence = Presence(
+        project,
+        daemon.worker_id,
+        engine,
+        in_work,
+        tally,
+        lambda: dependencies.down,
+        settings.emulated,
+    )
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
     reaper = Reaper(project, claims, leases, watch, daemon.worker_id, offer_again)
     reconciliation = Reconciler(
@@ -203,7 +222,11 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
             after_failure=_SWEEP_AGAIN_SECONDS,
         ),
         Loop("renewer", renewer.step, report),
+        Loop("reporter", why_waiting.say, report, first_after=SAY_SECONDS),
     ]
+    if drain:
+        done = Drain(project, settings, waiting, in_work, dependencies, stopping)
+        loops.append(Loop("drain", done.step, report))
     loading = Loading(engine)
     gauges = Gauges(
         daemon.worker_id,
@@ -216,6 +239,12 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         leases,
         reconciliation,
         loops,
+        why_waiting.now,
+        disk,
+        presence,
+        renewer,
+        emulated=settings.emulated,
+        notes=proxies(),
     )
     services: list[AbstractContextManager[object]] = [closing(traces)]
     if settings.metrics.port:

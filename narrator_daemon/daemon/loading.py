@@ -20,10 +20,12 @@ class Loading:
 
     Attributes:
         loaded: whether the engine is ready.
+        state: what goes on, in words; None before the beginning and after the end.
     """
 
     def __init__(self, engine: SpeechEngine) -> None:
         self.loaded = False
+        self.state: str | None = None
         self._engine = engine
         self._thread: threading.Thread | None = None
 

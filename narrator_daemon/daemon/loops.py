@@ -23,6 +23,9 @@ class Loop:
         on_unavailable: told when a round met a dependency that is down.
         first_after: seconds before the first round.
         after_failure: seconds after a round that went wrong.
+
+    Attributes:
+        failed_rounds: rounds that went wrong by no dependency's fault, since the start.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Loop:
         self._after_failure = after_failure
         self._step = step
         self._on_unavailable = on_unavailable
+        self.failed_rounds = 0
         self._awake = threading.Event()
         self._stopping = False
         self._due_at = time.monotonic()
@@ -82,6 +86,7 @@ class Loop:
                 pause = self._after_failure
             except Exception:
                 _log.exception("loop_failed", loop=self.name)
+                self.failed_rounds += 1
                 pause = self._after_failure
             self._due_at = time.monotonic() + pause
             if not self._stopping:

@@ -8,7 +8,7 @@ of the network. No label carries a book, a worker or a requester, so the number 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 from wsgiref.simple_server import WSGIServer
 
@@ -30,6 +30,7 @@ from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.housekeeping.renewal import Renewer
+from narrator_daemon.queue.reasons import Reason
 from narrator_daemon.settings import Metrics as MetricsSettings
 from narrator_daemon.speech import HasSlots, SpeechEngine
 
@@ -194,11 +195,17 @@ class _Now(Collector):
             ("narrator_healthy", "1 while nothing is wrong.", now.status == "healthy"),
             ("narrator_ready", "1 while it takes books: model loaded, stream open.", now.ready),
             ("narrator_live", "0 once it must be restarted.", now.live),
+            ("narrator_loaded", "1 once the model is loaded.", now.loaded),
             ("narrator_queue_depth", "Waiting books known to this worker.", now.queue_depth),
             (
                 "narrator_oldest_request_age_seconds",
                 "Since the oldest waiting request; 0 where none waits.",
                 max(0.0, now.oldest_request or 0.0),
+            ),
+            (
+                "narrator_claimable_age_seconds",
+                "Since the oldest request that waits for nothing but a worker with room; or 0.",
+                max(0.0, now.claimable_age or 0.0),
             ),
             ("narrator_books_in_work", "Books claimed and not ended.", now.in_work),
             ("narrator_books_at_once", "Most books in work at once.", self._capacity()),
@@ -207,6 +214,34 @@ class _Now(Collector):
             ("narrator_stream_up", "1 while the stream is open.", now.stream.name == "live"),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
+        yield _labelled(
+            "narrator_waiting",
+            "Waiting books known to this worker, by reason.",
+            "reason",
+            {str(reason): now.waiting.get(reason, 0) for reason in Reason},
+        )
+        disks = {name: total for name, (total, _) in now.rooms.items()}
+        free = {name: left for name, (_, left) in now.rooms.items()}
+        yield _labelled("narrator_disk_bytes", "Size of the disk of a folder.", "folder", disks)
+        yield _labelled("narrator_disk_free_bytes", "What is free of it.", "folder", free)
+        for name, text, known in (
+            (
+                "narrator_clock_offset_seconds",
+                "How far this machine's clock is ahead of the database's.",
+                now.clock_offset,
+            ),
+            ("narrator_url_expiry_seconds", "In which no signed URL expires.", now.url_expiry),
+        ):
+            if known is not None:
+                yield GaugeMetricFamily(name, text, value=known)
+        failures = CounterMetricFamily(
+            "narrator_loop_failures",
+            "Rounds of a loop that went wrong by no dependency's fault.",
+            labels=["loop"],
+        )
+        for loop, count in now.loop_failures.items():
+            failures.add_metric([loop], count)
+        yield failures
         up = GaugeMetricFamily(
             "narrator_dependency_up", "0 while it does not answer.", labels=["dependency"]
         )
@@ -222,6 +257,11 @@ class _Now(Collector):
             ("narrator_upload_bytes", "Audio bytes uploaded.", self._store.uploaded_bytes),
             ("narrator_upload_retries", "Uploads tried again.", self._store.upload_retries),
             ("narrator_url_renewals", "URLs signed anew.", self._renewer.renewed),
+            (
+                "narrator_url_renewal_failures",
+                "Times that a URL could not be signed anew.",
+                now.renewal_failures,
+            ),
         ):
             yield CounterMetricFamily(name, text, value=float(count))
         if now.loaded and isinstance(self._engine, HasSlots):
@@ -233,6 +273,14 @@ class _Now(Collector):
                 "narrator_engine_slots_occupied", "Segments being spoken.", value=slots.occupied
             )
         yield from _gpu(now.device)
+
+
+def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    """A gauge with one value for each of a label's."""
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value_of, value in values.items():
+        family.add_metric([value_of], float(value))
+    return family
 
 
 def _gpu(device: str | None) -> Iterator[GaugeMetricFamily]:

@@ -7,6 +7,7 @@ that hold percent signs or question marks, timeouts, and a way to open a stream.
 from __future__ import annotations
 
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -191,3 +192,15 @@ class Project:
             firebase_admin.delete_app(self.app)
             self.app = None
             self.bucket.client.close()
+
+
+def proxies() -> tuple[str, ...]:
+    """What the environment says of proxies that requests go through, in words, without secrets."""
+    found = urllib.request.getproxies()
+    told = []
+    for scheme in ("http", "https", "all"):
+        if scheme in found:
+            address = urlsplit(found[scheme] if "//" in found[scheme] else f"//{found[scheme]}")
+            place = address.hostname or "?"
+            told.append(f"{scheme} requests go through the proxy {place}, by the environment")
+    return tuple(told)

@@ -7,7 +7,8 @@ metrics.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +17,9 @@ from narrator_daemon.firebase.subscription import StreamState
 
 #: Seconds without a round after which a loop counts as hanging.
 LOOP_PATIENCE_SECONDS = 300.0
+
+#: Seconds between this machine's clock and the database's from which on it does harm.
+CLOCK_FAIL_SECONDS = 60.0
 
 
 Phase: TypeAlias = Literal["starting", "running", "stopping"]
@@ -43,6 +47,17 @@ class Condition:
         queue_depth: waiting books that are known here; where there are more than a query brings,
             those are not among them.
         oldest_request: since the request of the oldest of these.
+        waiting: how many of these wait, by the reason (``queue.reasons``).
+        claimable_age: since the request of the oldest that waits only for a worker with room.
+        rooms: bytes in all and bytes free of each disk that is written to, by name.
+        clock_offset: seconds by which this machine's clock is ahead of the database's.
+        is_double: whether another daemon has the same worker id.
+        loop_failures: rounds that went wrong since the start, of each loop.
+        renewal_failures: how often a URL could not be renewed.
+        url_expiry: seconds in which no URL expires.
+        loading: what is done to make the engine ready; None once it is, or before.
+        emulated: whether all this is on a local Firebase.
+        notes: what an operator should know, and is no fault.
     """
 
     phase: Phase
@@ -61,18 +76,41 @@ class Condition:
     since_reconcile: float | None
     queue_depth: int
     oldest_request: float | None
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    claimable_age: float | None = None
+    rooms: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    clock_offset: float | None = None
+    is_double: bool = False
+    loop_failures: Mapping[str, int] = field(default_factory=dict)
+    renewal_failures: int = 0
+    url_expiry: float | None = None
+    loading: str | None = None
+    emulated: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def problems(self) -> list[str]:
         """What is wrong, for an operator."""
         if not self.loaded:
-            return ["the model is being loaded"]
+            return [f"the model is being loaded{f': {self.loading}' if self.loading else ''}"]
         problems = [f"{name}: {logs.redact(why)}" for name, why in self.down.items()]
         if self.stuck:
             problems.append(f"the engine is stuck on {self.stuck} of its books")
+        if self.is_double:
+            problems.append(f"another daemon has the worker_id {self.worker}: give each its own")
+        if self.clock_offset is not None and abs(self.clock_offset) >= CLOCK_FAIL_SECONDS:
+            problems.append(
+                f"this machine's clock is {told_offset(self.clock_offset)} the database's: set it "
+                "by the network's time"
+            )
         if self.stream.name == "waiting":
             problems.append(f"stream: {logs.redact(str(self.stream.error))}")
         return problems + [f"the {name} is {self.late[name]:.0f} s late" for name in self._hanging]
+
+    @property
+    def attention(self) -> list[str]:
+        """What an operator has to see to, and keeps no other book waiting."""
+        return list(self.notes)
 
     @property
     def _hanging(self) -> list[str]:
@@ -102,6 +140,8 @@ class Condition:
             "live": self.live,
             "ready": self.ready,
             "problems": self.problems,
+            "attention": self.attention,
+            "emulated": self.emulated,
             "version": __version__,
             "worker": self.worker,
             "engine": self.engine,
@@ -115,10 +155,18 @@ class Condition:
             },
             "seconds_since_reconcile": self.since_reconcile,
             "queue_depth": self.queue_depth,
+            "waiting": {reason: count for reason, count in self.waiting.items() if count},
+            "clock_offset_seconds": self.clock_offset,
+            "disk_free_bytes": {name: free for name, (_, free) in self.rooms.items()},
             "seconds_since_oldest_request": self.oldest_request,
             "in_work": self.in_work,
             "leases": {"held": self.leases, "seconds_since_beat": self.since_beat},
         }
+
+
+def told_offset(seconds: float) -> str:
+    """How a clock is off: ``12 s ahead of``, ``3600 s behind``."""
+    return f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'}"
 
 
 def gpu_available() -> bool:

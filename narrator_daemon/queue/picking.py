@@ -55,6 +55,12 @@ class Picker:
         # is enough for all that they have asked for.
         self._limited: dict[str, float] = {}
 
+    @property
+    def limited(self) -> frozenset[str]:
+        """The requesters that are known to be at their limit."""
+        now = time.monotonic()
+        return frozenset(uid for uid, until in self._limited.items() if until > now)
+
     def claim_next(self) -> Attempted | None:
         """Try to claim the next book; None where none may be tried now.
 

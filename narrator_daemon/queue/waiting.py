@@ -185,6 +185,12 @@ class Waiting:
         with self._lock:
             return sum(one.not_before <= now for one in self._candidates.values())
 
+    @property
+    def candidates(self) -> list[Candidate]:
+        """All of them, in no order."""
+        with self._lock:
+            return list(self._candidates.values())
+
     def oldest(self) -> float | None:
         """The place of the first in the queue, epoch milliseconds, or None."""
         with self._lock:

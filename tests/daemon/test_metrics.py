@@ -56,6 +56,13 @@ def condition(**known: Any) -> Condition:
         "since_reconcile": 1.0,
         "queue_depth": 4,
         "oldest_request": 12.5,
+        "waiting": {"limit": 3, "no_room": 1},
+        "claimable_age": 7.5,
+        "rooms": {"state": (1000, 10), "kept": (2000, 500)},
+        "clock_offset": -0.2,
+        "loop_failures": {"heart": 2},
+        "renewal_failures": 4,
+        "url_expiry": 3600.0,
     }
     return Condition(**{**fields, **known})
 
@@ -64,7 +71,13 @@ def metrics(seen: Condition) -> Metrics:
     counts: Any = _Counts()
     engine: Any = _Engine()
     return Metrics(
-        settings.Metrics(), lambda: seen, lambda: 2, engine, counts, counts, ("database", "storage")
+        settings.Metrics(),
+        lambda: seen,
+        lambda: 2,
+        engine,
+        counts,
+        counts,
+        ("database", "storage", "disk"),
     )
 
 
@@ -85,6 +98,28 @@ def test_slots_and_counters_are_read_when_they_are_asked_for() -> None:
     assert value(made, "narrator_upload_retries_total") == 2
     assert value(made, "narrator_url_renewals_total") == 5
     assert value(made, "narrator_oldest_request_age_seconds") == 12.5
+
+
+def test_why_books_wait_and_what_runs_out_is_there_by_name() -> None:
+    made = metrics(condition())
+    waiting = {
+        reason: value(made, "narrator_waiting", reason=reason)
+        for reason in ("no_room", "limit", "retry", "claimed", "paused", "dependency", "refused")
+    }
+    assert waiting == {**dict.fromkeys(waiting, 0), "limit": 3, "no_room": 1}
+    assert value(made, "narrator_claimable_age_seconds") == 7.5
+    assert value(made, "narrator_disk_bytes", folder="kept") == 2000
+    assert value(made, "narrator_disk_free_bytes", folder="state") == 10
+    assert value(made, "narrator_clock_offset_seconds") == -0.2
+    assert value(made, "narrator_loop_failures_total", loop="heart") == 2
+    assert value(made, "narrator_url_renewal_failures_total") == 4
+    assert value(made, "narrator_url_expiry_seconds") == 3600
+    assert value(made, "narrator_loaded") == 1
+    # What is not known is not said.
+    early = metrics(condition(clock_offset=None, url_expiry=None, claimable_age=None))
+    assert value(early, "narrator_clock_offset_seconds") is None
+    assert value(early, "narrator_url_expiry_seconds") is None
+    assert value(early, "narrator_claimable_age_seconds") == 0
 
 
 class _Cuda:

@@ -1,0 +1,65 @@
+"""Says why books wait: to health and metrics when they ask, to the log once a minute."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from narrator_daemon import logs
+from narrator_daemon.daemon.dependencies import Dependencies
+from narrator_daemon.queue.picking import Picker
+from narrator_daemon.queue.reasons import Reason, Waits, of_candidates
+from narrator_daemon.queue.waiting import Waiting
+
+#: Seconds between two lines of the log.
+SAY_SECONDS = 60.0
+
+_log = logs.get(__name__)
+
+
+class WhyWaiting:
+    """Why the books that this worker knows are not in work.
+
+    Args:
+        waiting: the books.
+        picker: knows the requesters at their limit.
+        dependencies: while one is down nothing is claimed.
+        stopping: set once nothing more is claimed.
+        limit: ``limits.requests_per_minute``.
+    """
+
+    def __init__(
+        self,
+        waiting: Waiting,
+        picker: Picker,
+        dependencies: Dependencies,
+        stopping: threading.Event,
+        limit: int,
+    ) -> None:
+        self._waiting = waiting
+        self._picker = picker
+        self._dependencies = dependencies
+        self._stopping = stopping
+        self._limit = limit
+
+    def now(self) -> Waits:
+        """Why they wait now."""
+        held_up = None
+        if self._stopping.is_set():
+            held_up = Reason.PAUSED
+        elif self._dependencies.down:
+            held_up = Reason.DEPENDENCY
+        return of_candidates(
+            self._waiting.candidates,
+            time.monotonic(),
+            limited=self._picker.limited,
+            limit=self._limit,
+            held_up=held_up,
+        )
+
+    def say(self) -> float:
+        """Write it to the log, if any wait; gives seconds until the next time."""
+        counts = {str(reason): count for reason, count in self.now().counts.items() if count}
+        if counts:
+            _log.info("waiting", **counts)
+        return SAY_SECONDS

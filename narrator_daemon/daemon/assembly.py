@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from narrator_daemon.daemon.loading import Loading
 from narrator_daemon.daemon.loops import Loop, every
 from narrator_daemon.daemon.minder import Minder
 from narrator_daemon.daemon.presence import Presence
+from narrator_daemon.daemon.reloading import Reloading
 from narrator_daemon.daemon.tally import Tally
 from narrator_daemon.daemon.traces import create as create_traces
 from narrator_daemon.daemon.trial import Trial
@@ -43,6 +45,7 @@ from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project, proxies
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import Hint, Subscription
+from narrator_daemon.health.ask import ask
 from narrator_daemon.health.notify import ServiceManager
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
@@ -64,7 +67,12 @@ _log = logs.get(__name__)
 
 
 def worker(
-    settings: Settings, engine: SpeechEngine, project: Project, *, drain: bool = False
+    settings: Settings,
+    engine: SpeechEngine,
+    project: Project,
+    *,
+    drain: bool = False,
+    read: Callable[[], Settings] | None = None,
 ) -> Worker:
     """One replica, ready to run.
 
@@ -73,15 +81,22 @@ def worker(
         engine: not yet loaded.
         project: the Firebase project.
         drain: whether it ends once nothing is left for it to do.
+        read: reads the settings again, where they come from somewhere.
 
     Raises:
         ConfigError: a setting cannot be used.
     """
-    return Worker(settings, parts(settings, engine, project, drain=drain), ServiceManager())
+    made = parts(settings, engine, project, drain=drain, read=read)
+    return Worker(settings, made, ServiceManager())
 
 
 def parts(
-    settings: Settings, engine: SpeechEngine, project: Project, *, drain: bool = False
+    settings: Settings,
+    engine: SpeechEngine,
+    project: Project,
+    *,
+    drain: bool = False,
+    read: Callable[[], Settings] | None = None,
 ) -> Parts:
     """All that a replica is made of, wired together; nothing of it runs yet.
 
@@ -90,12 +105,14 @@ def parts(
         engine: not yet loaded.
         project: the Firebase project.
         drain: whether it ends once nothing is left for it to do.
+        read: reads the settings again, where they come from somewhere.
 
     Raises:
         ConfigError: a setting cannot be used.
         NotInstalled: a setting asks for an extra that is not installed.
     """
     daemon, claim_settings = settings.daemon, settings.claims
+    reloading = Reloading(settings, read or (lambda: settings))
     key = keys.require(settings)
     if key == keys.DEMO_KEY:
         _log.warning("demonstration_key", note="marks made with the public key prove nothing")
@@ -133,9 +150,7 @@ def parts(
     waiting = Waiting()
     picker = Picker(project, settings, claims, waiting)
     stopping = threading.Event()
-    why_waiting = WhyWaiting(
-        waiting, picker, dependencies, stopping, settings.limits.requests_per_minute
-    )
+    why_waiting = WhyWaiting(waiting, picker, dependencies, stopping, lambda: picker.limit)
 
     kept = KeptSegments(settings.kept)
     trial = Trial(engine, settings, key, kept)
@@ -158,6 +173,7 @@ def parts(
         dependencies.report,
         stopping,
         endings,
+        lambda: reloading.limits,
         trial.own_fault,
         traces=traces,
     )
@@ -183,6 +199,10 @@ def parts(
     def offer_again(book_id: str) -> None:
         waiting.offer(book_id, None, now_ms())
         claimer.wake()
+
+    def reload() -> None:
+        reloading.again()
+        picker.limit = reloading.requests_per_minute
 
     # What goes on all the time.
     subscription = Subscription(project, on_hint)
@@ -225,7 +245,9 @@ def parts(
         Loop("reporter", why_waiting.say, report, first_after=SAY_SECONDS),
     ]
     if drain:
-        done = Drain(project, settings, waiting, in_work, dependencies, stopping)
+        done = Drain(
+            project, settings, waiting, in_work, dependencies, stopping, lambda: picker.limit
+        )
         loops.append(Loop("drain", done.step, report))
     loading = Loading(engine)
     gauges = Gauges(
@@ -253,6 +275,7 @@ def parts(
 
         metrics = Metrics(
             settings.metrics,
+            lambda asked: ask(daemon.state_dir, asked),
             lambda: gauges.read("stopping" if stopping.is_set() else "running"),
             lambda: in_work.capacity,
             engine,
@@ -286,6 +309,7 @@ def parts(
         stopping,
         facts,
         trial,
+        reload,
     )
 
 

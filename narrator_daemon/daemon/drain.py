@@ -38,11 +38,12 @@ class Drain:
 
     Args:
         project: the database.
-        settings: limit, lease and beat.
+        settings: lease and beat.
         waiting: the books that are known to wait.
         in_work: what is worked on.
         dependencies: while one is down nothing is over.
         stopping: set when all is done.
+        limit: gives ``limits.requests_per_minute`` as it is now.
         refused: gives the ids of books whose claim the database does not take.
         clock: monotonic seconds.
     """
@@ -55,11 +56,12 @@ class Drain:
         in_work: InWork,
         dependencies: Dependencies,
         stopping: threading.Event,
+        limit: Callable[[], int],
         refused: Callable[[], Collection[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._project = project
-        self._limit = settings.limits.requests_per_minute
+        self._limit = limit
         # Whoever does not beat is found dead and reaped within this.
         self._patience = settings.claims.lease_ttl_seconds + 3 * settings.claims.beat_seconds
         self._waiting = waiting
@@ -87,7 +89,7 @@ class Drain:
         waits = of_records(
             {book: record for book, record in requested.items() if book not in self._refused()},
             partial(demand.limits_of, self._project),
-            limit=self._limit,
+            limit=self._limit(),
             now_ms=now_ms(),
         )
         ours = [wait for wait in waits.values() if wait.reason is not Reason.CLAIMED]

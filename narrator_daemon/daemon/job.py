@@ -44,7 +44,7 @@ from narrator_daemon.narration.narrate import (
 )
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
-from narrator_daemon.settings import Settings
+from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 
 #: Seconds a book is left alone after a dependency failed it.
@@ -102,6 +102,7 @@ class JobContext:
         report: told when a dependency fails.
         stopping: set once the worker is shutting down.
         endings: where the end of the claim is announced.
+        limits: gives those that hold now.
         own_fault: gives what of the worker is at fault for an error; None where the book is.
         random_unit: gives numbers in 0..1, for the jitter of retries.
         sleep: waits so many seconds between tries to write an outcome.
@@ -121,6 +122,7 @@ class JobContext:
     report: Callable[[Unavailable], None]
     stopping: threading.Event
     endings: Announcements[Ending]
+    limits: Callable[[], Limits] = Limits
     own_fault: Callable[[Exception], Unavailable | None] = lambda _error: None
     random_unit: Callable[[], float] = random.random
     sleep: Callable[[float], None] = time.sleep
@@ -286,7 +288,7 @@ class Job:
             context.claims.text(self.work.book),
             wav,
             engine=context.engine,
-            limits=settings.limits,
+            limits=context.limits(),
             seed=seed,
             mark=mark,
             kept=context.kept,

@@ -7,10 +7,13 @@ of the network. No label carries a book, a worker or a requester, so the number 
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,8 +22,8 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client import start_http_server as serve_http
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from narrator_daemon import __version__, logs
@@ -28,6 +31,7 @@ from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.health.ask import HEALTHY, Health, Probe
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.housekeeping.renewal import Renewer
 from narrator_daemon.queue.reasons import Reason
@@ -38,6 +42,9 @@ from narrator_daemon.speech import HasSlots, SpeechEngine
 _CLAIM_BUCKETS = (0.05, 0.1, 0.3, 1, 3, 10, 30, 60, 300, 1800, 7200)
 _READY_BUCKETS = (1, 3, 10, 20, 30, 45, 60, 120, 300, 600, 1800, 7200)
 _STEP_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600)
+
+#: Seconds that a client may take over its request.
+_PATIENCE_SECONDS = 5.0
 
 #: Outcomes that every worker has sooner or later: their series begin at 0 and not at the first one.
 _OUTCOMES = ("published", "failed", "retried", "given_back", "fenced", "cancelled", "superseded")
@@ -51,6 +58,7 @@ class Metrics:
 
     Args:
         settings: where they are served.
+        ask: gives what an exec probe would be told now.
         condition: gives the worker's condition now.
         capacity: asked for the books it works on at once.
         engine: asked for its slots, where it has any, and for its device.
@@ -62,6 +70,7 @@ class Metrics:
     def __init__(
         self,
         settings: MetricsSettings,
+        ask: Callable[[Probe], Health],
         condition: Callable[[], Condition],
         capacity: Callable[[], int],
         engine: SpeechEngine,
@@ -70,10 +79,11 @@ class Metrics:
         dependencies: Sequence[str],
     ) -> None:
         self._settings = settings
+        self._ask = ask
         # One more series for each, which no rule here uses.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._server: WSGIServer | None = None
+        self._server: ThreadingHTTPServer | None = None
         ProcessCollector(registry=self.registry)
         self._books = Counter(
             "narrator_books", "Claims that ended, by outcome.", ["outcome"], registry=self.registry
@@ -146,19 +156,36 @@ class Metrics:
     def serve(self) -> None:
         """Answer scrapes at ``http://host:port/metrics`` from a thread of its own.
 
+        ``/healthz`` and ``/readyz`` answer 200 or 503, as ``narrator-daemon health --live`` and
+        ``--ready`` do: by what the main loop has said, and when. All else is not found.
+
         Raises:
             ConfigError: the address cannot be listened on.
         """
         host, port = self._settings.host, self._settings.port
         try:
-            self._server, _ = serve_http(port, addr=host, registry=self.registry)
+            self._server = _server(host, port, self._answer)
         except OSError as error:
             raise ConfigError(
                 f"{port} on {host} cannot be listened on: {error.strerror or error}",
                 where="[metrics] port",
                 advice="give each daemon of a machine a port of its own, or 0 for none",
             ) from None
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
         _log.info("metrics_served", host=host, port=port)
+
+    def _answer(self, path: str, accepted: str) -> tuple[HTTPStatus, str, bytes]:
+        """Status, content type and body for a path."""
+        if path == "/metrics":
+            encode, kind = choose_encoder(accepted)
+            return HTTPStatus.OK, kind, encode(self.registry)
+        if path in _PROBES:
+            health = self._ask(_PROBES[path])
+            well = health.exit_code == HEALTHY
+            status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+            return status, "text/plain", f"{health.report.get('status')}\n".encode()
+        there = f"there are /metrics, {' and '.join(_PROBES)}\n"
+        return HTTPStatus.NOT_FOUND, "text/plain", there.encode()
 
     def close(self) -> None:
         """Answer no more. Safe to call twice."""
@@ -166,6 +193,45 @@ class Metrics:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+
+#: What each path asks.
+_PROBES: dict[str, Probe] = {"/healthz": "live", "/readyz": "ready"}
+
+
+def _server(
+    host: str, port: int, answer: Callable[[str, str], tuple[HTTPStatus, str, bytes]]
+) -> ThreadingHTTPServer:
+    """A server that listens and does not answer yet.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = _PATIENCE_SECONDS
+        server_version, sys_version = "narrator-daemon", ""
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            status, kind, body = answer(path, self.headers.get("Accept", ""))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: scrapes and probes come every few seconds."""
+
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        daemon_threads = True
+
+    return Server((host, port), Handler)
 
 
 class _Now(Collector):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from narrator_daemon import logs
 from narrator_daemon.daemon.dependencies import Dependencies
@@ -25,7 +26,7 @@ class WhyWaiting:
         picker: knows the requesters at their limit.
         dependencies: while one is down nothing is claimed.
         stopping: set once nothing more is claimed.
-        limit: ``limits.requests_per_minute``.
+        limit: gives ``limits.requests_per_minute`` as it is now.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class WhyWaiting:
         picker: Picker,
         dependencies: Dependencies,
         stopping: threading.Event,
-        limit: int,
+        limit: Callable[[], int],
     ) -> None:
         self._waiting = waiting
         self._picker = picker
@@ -53,7 +54,7 @@ class WhyWaiting:
             self._waiting.candidates,
             time.monotonic(),
             limited=self._picker.limited,
-            limit=self._limit,
+            limit=self._limit(),
             held_up=held_up,
         )
 

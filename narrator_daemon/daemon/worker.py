@@ -62,6 +62,7 @@ class Parts:
         stopping: set once the worker is shutting down.
         facts: what the log says of it at its start.
         trial: whether it can narrate at all, once something has gone wrong.
+        reload: reads again what settings may change while it runs.
     """
 
     engine: SpeechEngine
@@ -78,6 +79,7 @@ class Parts:
     stopping: threading.Event
     facts: dict[str, object]
     trial: Trial
+    reload: Callable[[], object]
 
 
 class Worker:
@@ -95,15 +97,19 @@ class Worker:
         self._manager = manager
         self._id = settings.daemon.worker_id
         self._hurried = threading.Event()
+        self._told_to_reload = threading.Event()
 
     def run(self) -> int:
         """Work until a signal says stop: SIGTERM or SIGINT. Returns the exit status.
+
+        SIGHUP has settings read again.
 
         Raises:
             ConfigError: another daemon has the state folder, or a port is taken.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self._told_to_reload.set())
         return self.work()
 
     def stop(self) -> None:
@@ -153,6 +159,9 @@ class Worker:
         while not parts.stopping.wait(_STATE_SECONDS):
             if self._is_broken():
                 return True
+            if self._told_to_reload.is_set():
+                self._told_to_reload.clear()
+                parts.reload()
             # Here, as a database that does not answer holds up the one who beats.
             parts.leases.let_go(time.monotonic())
             self._tell(folder, "running")

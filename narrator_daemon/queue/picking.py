@@ -44,7 +44,8 @@ class Picker:
         self, project: Project, settings: Settings, claims: Claims, waiting: Waiting
     ) -> None:
         self._project = project
-        self._limit = settings.limits.requests_per_minute
+        #: Grants a minute of one requester; 0 for no limit.
+        self.limit = settings.limits.requests_per_minute
         self._beat_seconds = settings.claims.beat_seconds
         self._claims = claims
         self._waiting = waiting
@@ -99,7 +100,7 @@ class Picker:
 
     def _wait_for_limit(self, candidate: Candidate) -> float:
         """Seconds that the requester's limit makes a book wait; 0 for none."""
-        if self._limit == 0:
+        if self.limit == 0:
             return 0.0
         if not candidate.known:
             record = books.read(self._project, candidate.book_id)
@@ -118,7 +119,7 @@ class Picker:
             uid,
             requesters.grant_name(candidate.book_id, candidate.requested_at, candidate.shown),
             now_ms=now_ms(),
-            limit=self._limit,
+            limit=self.limit,
         )
         if wait > 0:
             still = {other: until for other, until in self._limited.items() if until > now}

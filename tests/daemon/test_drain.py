@@ -47,7 +47,7 @@ class Desk:
         self.refused: set[str] = set()
         self.now = 100.0
         project: Any = self.project
-        settings = Settings.model_validate({"limits": {"requests_per_minute": 1}})
+        settings = Settings()
         self.drain = Drain(
             project,
             settings,
@@ -55,6 +55,7 @@ class Desk:
             self.in_work,
             self.dependencies,
             self.stopping,
+            lambda: 1,
             lambda: self.refused,
             lambda: self.now,
         )

@@ -109,6 +109,7 @@ class House:
             self.stopping,
             {"engine": "tone"},
             me,
+            lambda: self.did.append("reload"),
         )
         self.worker = Worker(self.settings, self.parts, me)
         self.status: int | None = None

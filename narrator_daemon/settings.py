@@ -92,6 +92,7 @@ class Speech(Section):
 
     engine: Literal["csm", "piper", "tone"] = "csm"
     model: Annotated[str, Field(min_length=1)] = "sesame/csm-1b"
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")] | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     slots: Annotated[int, Field(ge=0, le=512)] = 0
     kernels: Literal["auto", "off"] = "auto"

@@ -200,7 +200,7 @@ def _checkpoint(settings: Settings) -> Found:
 
     model = settings.speech.model
     try:
-        folder = hub.find(model, None)
+        folder = hub.find(model, None, settings.speech.revision)
         if folder is not None:
             hub.weight_files(folder, model, hub.read_config(folder, model))
             return passed(f"{model} is whole, in {folder}")
@@ -215,7 +215,10 @@ def _checkpoint(settings: Settings) -> Found:
             f"{model} must be downloaded, and {_gigabytes(free)} are free under {cache}: free "
             f"{_gigabytes(_CHECKPOINT_BYTES)} or set HF_HOME to another disk"
         )
-    return warned(f"{model} is not here yet; the hub gives it, and the first start downloads it")
+    return warned(
+        f"{model} is not here yet; the hub gives it, and the first start downloads it: narrator-daemon "
+        "model fetch brings it before"
+    )
 
 
 def _voice(settings: Settings) -> Found:

@@ -81,7 +81,7 @@ class Patient:
         self.set(
             FIREBASE__PROJECT_ID="p",
             FIREBASE__DATABASE_URL="https://p.firebaseio.com",
-            FIREBASE__STORAGE_BUCKET="b",
+            FIREBASE__STORAGE_BUCKET="bucket",
             FIREBASE__CREDENTIALS=self.folder / "account.json",
         )
         if credentials is not None:
@@ -203,6 +203,7 @@ def patient(
     rules = requests.get(address, headers=owner, timeout=5).content
     yield made
     shared_firebase.faults.clear()
+    monkeypatch.delenv("HTTP_PROXY", raising=False)
     requests.put(address, data=rules, headers=owner, timeout=5).raise_for_status()
 
 
@@ -448,7 +449,7 @@ BROKEN = {
         lambda p: p.real_project(p.account("p", "http://127.0.0.1:1/token")),
         "credentials",
         "fail",
-        "Google's token service cannot be reached",
+        "no access token can be had (the connection is refused)",
     ),
     "a key file that holds a list": Case(
         lambda p: p.real_project("[]"), "credentials", "fail", "account.json cannot be used"
@@ -540,6 +541,7 @@ def test_what_has_one_cause_is_said_once_and_takes_no_time(patient: Patient) -> 
 
 def test_a_set_up_that_works(patient: Patient) -> None:
     patient.key(KEY)
+    patient.signed()
     found = patient.examine()
     assert {one.result for one in found.values()} == {"pass"}, found
 

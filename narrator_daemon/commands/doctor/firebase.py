@@ -22,7 +22,7 @@ from narrator_daemon.commands.doctor.check import Check, Found, check, failed, p
 from narrator_daemon.commands.doctor.machine import open_to_others
 from narrator_daemon.errors import ConfigError, Refused, Unavailable
 from narrator_daemon.firebase import books
-from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.answers import database_errors, in_few_words
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.settings import Settings
@@ -120,10 +120,10 @@ def _credentials(settings: Settings, project: Project) -> Found:
     try:
         credentials.refresh(google.auth.transport.requests.Request())
     except google.auth.exceptions.GoogleAuthError as error:
+        begun = f"{foreign}; and no" if strange else "no"
         raise ConfigError(
-            (f"{foreign}; and no" if strange else "no")
-            + f" access token can be had ({_short(error)}): check the network, that the service "
-            "account exists, and that its key was not deleted"
+            f"{begun} access token can be had ({in_few_words(error)[:_LONGEST]}): check the "
+            "network, that the service account exists, and that its key was not deleted"
         ) from None
     who = getattr(credentials, "service_account_email", None) or "a person's login"
     shown = f"{who}, {'ambient' if path is None else f'from {path}'}"
@@ -139,19 +139,6 @@ def _owner(path: Path) -> str | None:
     found = json.loads(path.read_text(encoding="utf-8"))
     owner = found.get("project_id")
     return str(owner) if owner else None
-
-
-def _short(error: Exception) -> str:
-    """An error of the network in few words: the libraries quote each other."""
-    text = str(error)
-    for known, told in (
-        ("NameResolutionError", "the name of Google's token service cannot be resolved"),
-        ("Failed to resolve", "the name of Google's token service cannot be resolved"),
-        ("Max retries exceeded", "Google's token service cannot be reached"),
-    ):
-        if known in text:
-            return told
-    return text[:_LONGEST]
 
 
 def _database(project: Project) -> Found:
@@ -214,7 +201,9 @@ def _clock(project: Project, clock: Callable[[], float]) -> Found:
     try:
         answer = requests.get(url, params=first, headers=headers, timeout=10)
     except requests.RequestException as error:
-        raise Unavailable("database", f"the database does not answer: {error}") from error
+        raise Unavailable(
+            "database", f"the database does not answer: {in_few_words(error)}"
+        ) from error
     here = (asked_at + clock()) / 2
     try:
         # The header has whole seconds.

@@ -216,8 +216,8 @@ def _checkpoint(settings: Settings) -> Found:
             f"{_gigabytes(_CHECKPOINT_BYTES)} or set HF_HOME to another disk"
         )
     return warned(
-        f"{model} is not here yet; the hub gives it, and the first start downloads it: narrator-daemon "
-        "model fetch brings it before"
+        f"{model} is not here yet; the hub gives it, and the first start downloads it: "
+        "narrator-daemon model fetch brings it before"
     )
 
 

@@ -133,7 +133,7 @@ class Voice(Section):
 
 
 class Takes(Section):
-    """Which takes are fit to be heard. ``csm.takes.drawing.Thresholds`` gives the reasons."""
+    """Which takes are fit to be heard. ``csm.takes.thresholds.Thresholds`` gives the reasons."""
 
     most_draws: Annotated[int, Field(ge=1, le=10)] = 3
     fastest: Annotated[float, Field(ge=0, lt=1)] = 0.6
@@ -144,10 +144,13 @@ class Takes(Section):
     most_repeated_seconds: Annotated[float, Field(gt=0, le=160)] = 0.7
     most_held_seconds: Annotated[float, Field(gt=0, le=160)] = 0.9
     most_clipped: Annotated[float, Field(ge=0, le=1)] = 0.002
-    recognise: bool = False
+    strangest_voice: Annotated[float, Field(gt=0)] = 1.7
+    recognise: Literal["auto"] | bool = "auto"
     recogniser: Path | None = None
-    most_wrong_words: Annotated[float, Field(ge=0)] = 0.5
-    most_lost_words: Annotated[int, Field(ge=0)] = 6
+    most_wrong_words: Annotated[float, Field(ge=0)] = 0.65
+    most_misheard: Annotated[float, Field(ge=0)] = 3.6
+    most_lost_words: Annotated[int, Field(ge=0)] = 2
+    most_made_up_words: Annotated[int, Field(ge=0)] = 2
 
 
 class Watermark(Section):
@@ -179,6 +182,22 @@ class Credentials(Section):
     def _sign_command(cls, value: object) -> object:
         # In the environment a command is written as in a shell.
         return shlex.split(value) if isinstance(value, str) else value
+
+
+_Pause = Annotated[float, Field(ge=0.12, le=10)]
+
+
+class Pauses(Section):
+    """Seconds of silence between two sounds, by what comes next. ``csm.text.Pauses`` has them."""
+
+    clause: _Pause = 0.25
+    sentence: _Pause = 0.45
+    turn: _Pause = 0.5
+    list_item: _Pause = 0.6
+    paragraph: _Pause = 0.9
+    heading: _Pause = 1.2
+    scene: _Pause = 1.75
+    chapter: _Pause = 2.75
 
 
 class Mastering(Section):
@@ -303,6 +322,8 @@ class Settings(Section):
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
     credentials: Credentials = Credentials()
+
+    pauses: Pauses = Pauses()
     mastering: Mastering = Mastering()
     kept: Kept = Field(default_factory=Kept)
     storage: Storage = Storage()

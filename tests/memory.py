@@ -128,6 +128,9 @@ class Reference:
 
     def update(self, values: Mapping[str, Any]) -> None:
         self._project.called("update", self._place)
+        # All of it is taken, or none.
+        for path in values:
+            self._project.called("take", f"{self._place}/{path}")
         for path, value in values.items():
             Reference(self._project, (*self._keys, *path.split("/")))._write(value)
 

@@ -19,6 +19,7 @@ from csm.audio import CODE_FRAME_SECONDS, SAMPLE_RATE, ratio
 from csm.errors import CsmError
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.measures import pauses
+from csm.takes.sound import hear
 
 #: Seconds. Shorter holds too little of a voice; 10 to 20 are best.
 SHORTEST_CLIP = 1.0
@@ -93,7 +94,7 @@ def read_clip(reference: Path, transcript: str) -> NDArray[np.float32]:
             "all of them and no others, as the model learns the voice from both"
         )
     mono, rate = _read(reference)
-    level = pauses(mono, rate)
+    level = pauses(hear(mono, rate))
     if not level.sound_seconds:
         raise CsmError(
             f"the voice recording {reference} is silent: check that the right file was exported"

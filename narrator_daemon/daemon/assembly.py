@@ -18,6 +18,7 @@ from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms
 from narrator_daemon.credentials.files import FileCredentials, signer_of
@@ -148,9 +149,12 @@ def parts(
         leases,
     )
     waiting = Waiting()
-    picker = Picker(project, settings, claims, waiting)
+    refusals = Refusals()
+    picker = Picker(project, settings, claims, waiting, refusals)
     stopping = threading.Event()
-    why_waiting = WhyWaiting(waiting, picker, dependencies, stopping, lambda: picker.limit)
+    why_waiting = WhyWaiting(
+        waiting, lambda: refusals.books, dependencies, stopping, lambda: picker.limit
+    )
 
     kept = KeptSegments(settings.kept)
     trial = Trial(engine, settings, key, kept)
@@ -176,6 +180,7 @@ def parts(
         lambda: reloading.limits,
         trial.own_fault,
         traces=traces,
+        refusals=refusals,
     )
 
     def end(job: Job) -> None:
@@ -216,7 +221,7 @@ def parts(
         settings.emulated,
     )
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
-    reaper = Reaper(project, claims, leases, watch, daemon.worker_id, offer_again)
+    reaper = Reaper(project, claims, leases, watch, daemon.worker_id, refusals, offer_again)
     reconciliation = Reconciler(
         project, waiting, reaper, claim_settings.reconcile_seconds, lambda: claimer.wake()
     )
@@ -246,7 +251,14 @@ def parts(
     ]
     if drain:
         done = Drain(
-            project, settings, waiting, in_work, dependencies, stopping, lambda: picker.limit
+            project,
+            settings,
+            waiting,
+            in_work,
+            dependencies,
+            stopping,
+            lambda: picker.limit,
+            lambda: refusals.books,
         )
         loops.append(Loop("drain", done.step, report))
     loading = Loading(engine)
@@ -261,12 +273,13 @@ def parts(
         leases,
         reconciliation,
         loops,
+        refusals,
         why_waiting.now,
         disk,
         presence,
         renewer,
         emulated=settings.emulated,
-        notes=proxies(),
+        notes=() if settings.emulated else proxies(),
     )
     services: list[AbstractContextManager[object]] = [closing(traces)]
     if settings.metrics.port:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.clock import now_ms
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.disk import Disk
@@ -36,6 +37,7 @@ class Gauges:
         leases: of this worker.
         reconciler: when it last read.
         loops: all that run.
+        refusals: which books are refused.
         waits: why books wait.
         disk: how full it is.
         presence: what this worker learned from its entry.
@@ -56,6 +58,7 @@ class Gauges:
         leases: Leases,
         reconciler: Reconciler,
         loops: Sequence[Loop],
+        refusals: Refusals,
         waits: Callable[[], Waits],
         disk: Disk,
         presence: Presence,
@@ -74,6 +77,7 @@ class Gauges:
         self._leases = leases
         self._reconciler = reconciler
         self._loops = loops
+        self._refusals = refusals
         self._waits = waits
         self._disk = disk
         self._presence = presence
@@ -108,6 +112,8 @@ class Gauges:
             since_reconcile=None if reconciled_at is None else now - reconciled_at,
             queue_depth=len(self._waiting),
             oldest_request=None if oldest is None else (now_ms() - oldest) / 1000,
+            failing={loop.name: (loop.failures, loop.why) for loop in self._loops if loop.failures},
+            refused=self._refusals.books,
             waiting={str(reason): count for reason, count in waits.counts.items()},
             claimable_age=(
                 None if waits.claimable_since is None else (now_ms() - waits.claimable_since) / 1000

@@ -103,7 +103,7 @@ class Trace:
         """The claim has ended: nothing more is told of it. Safe to call twice.
 
         Args:
-            outcome: as :class:`narrator_daemon.claims.ending.Ending` names it; ``unknown``
+            outcome: as ``narrator_daemon.claims.ending.Ending`` names it; ``unknown``
                 where the database took none in the time that was left.
             code: of the error, where there was one.
         """
@@ -208,7 +208,7 @@ class _Otel:
     def begin(
         self, *, book_id: str, token: str, attempt: int, take: int, began: float | None = None
     ) -> Trace:
-        """As :class:`Traces` says."""
+        """As ``Traces`` says."""
         facts: dict[str, str | int] = {
             "narrator.book": book_id,
             "narrator.token": token,
@@ -255,7 +255,7 @@ class _Otel:
         root.end(at(last))
 
     def close(self) -> None:
-        """As :class:`Traces` says."""
+        """As ``Traces`` says."""
         if self._closed:
             return
         self._closed = True

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from narrator_daemon import logs
 from narrator_daemon.daemon.dependencies import Dependencies
-from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.reasons import Reason, Waits, of_candidates
 from narrator_daemon.queue.waiting import Waiting
 
@@ -23,7 +22,7 @@ class WhyWaiting:
 
     Args:
         waiting: the books.
-        picker: knows the requesters at their limit.
+        refused: gives the books whose claim the database does not take.
         dependencies: while one is down nothing is claimed.
         stopping: set once nothing more is claimed.
         limit: gives ``limits.requests_per_minute`` as it is now.
@@ -32,13 +31,13 @@ class WhyWaiting:
     def __init__(
         self,
         waiting: Waiting,
-        picker: Picker,
+        refused: Callable[[], Collection[str]],
         dependencies: Dependencies,
         stopping: threading.Event,
         limit: Callable[[], int],
     ) -> None:
         self._waiting = waiting
-        self._picker = picker
+        self._refused = refused
         self._dependencies = dependencies
         self._stopping = stopping
         self._limit = limit
@@ -50,11 +49,13 @@ class WhyWaiting:
             held_up = Reason.PAUSED
         elif self._dependencies.down:
             held_up = Reason.DEPENDENCY
+        now = time.monotonic()
         return of_candidates(
             self._waiting.candidates,
-            time.monotonic(),
-            limited=self._picker.limited,
+            now,
+            limited=self._waiting.limited(now),
             limit=self._limit(),
+            refused=self._refused(),
             held_up=held_up,
         )
 

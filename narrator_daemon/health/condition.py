@@ -18,6 +18,11 @@ from narrator_daemon.firebase.subscription import StreamState
 #: Seconds without a round after which a loop counts as hanging.
 LOOP_PATIENCE_SECONDS = 300.0
 
+#: Rounds that go wrong in a row after which a loop counts as broken.
+LOOP_FAILURES = 3
+
+#: Refused books that are named.
+_NAMED = 10
 #: Seconds between this machine's clock and the database's from which on it does harm.
 CLOCK_FAIL_SECONDS = 60.0
 
@@ -47,6 +52,9 @@ class Condition:
         queue_depth: waiting books that are known here; where there are more than a query brings,
             those are not among them.
         oldest_request: since the request of the oldest of these.
+        failing: for each loop whose last round went wrong by no dependency's fault, how many did
+            so in a row, and why the last.
+        refused: the books whose changes the database does not take, and why.
         waiting: how many of these wait, by the reason (``queue.reasons``).
         claimable_age: since the request of the oldest that waits only for a worker with room.
         rooms: bytes in all and bytes free of each disk that is written to, by name.
@@ -76,6 +84,8 @@ class Condition:
     since_reconcile: float | None
     queue_depth: int
     oldest_request: float | None
+    failing: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     claimable_age: float | None = None
     rooms: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -105,12 +115,19 @@ class Condition:
             )
         if self.stream.name == "waiting":
             problems.append(f"stream: {logs.redact(str(self.stream.error))}")
+        problems += [
+            f"the {name} has failed {times} times in a row: {logs.redact(why)}"
+            for name, (times, why) in self.failing.items()
+            if times >= LOOP_FAILURES
+        ]
         return problems + [f"the {name} is {self.late[name]:.0f} s late" for name in self._hanging]
 
     @property
     def attention(self) -> list[str]:
         """What an operator has to see to, and keeps no other book waiting."""
-        return list(self.notes)
+        named = [*self.notes, *(logs.redact(why) for why in list(self.refused.values())[:_NAMED])]
+        more = len(self.refused) - _NAMED
+        return [*named, f"and {more} books more that are refused"] if more > 0 else named
 
     @property
     def _hanging(self) -> list[str]:
@@ -155,6 +172,8 @@ class Condition:
             },
             "seconds_since_reconcile": self.since_reconcile,
             "queue_depth": self.queue_depth,
+            "refused_books": len(self.refused),
+            "loops_failing": {name: times for name, (times, _) in self.failing.items()},
             "waiting": {reason: count for reason, count in self.waiting.items() if count},
             "clock_offset_seconds": self.clock_offset,
             "disk_free_bytes": {name: free for name, (_, free) in self.rooms.items()},

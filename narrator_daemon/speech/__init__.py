@@ -6,14 +6,16 @@ tests. Which one runs is said in config and in the log, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from csm.takes.drawing import Example
+from csm.takes.notes import Note
 from narrator_daemon.errors import NarratorError
 from narrator_daemon.libraries import importing
 from narrator_daemon.settings import Settings
@@ -52,7 +54,20 @@ class Spoken:
     ended: bool = True
 
 
-class SpokenStream(Iterator[Spoken], Protocol):
+@dataclass(frozen=True)
+class Amended:
+    """More is known of a segment that was spoken or skipped; its sound stays.
+
+    Attributes:
+        index: the segment's place.
+        note: in place of the one that was given with it.
+    """
+
+    index: int
+    note: dict[str, Any]
+
+
+class SpokenStream(Iterator[Spoken | Amended], Protocol):
     """Segments as they are finished; a generator is one."""
 
     def close(self) -> None:
@@ -96,10 +111,13 @@ class SpeechEngine(Protocol):
         segments: Sequence[str],
         *,
         seed: int,
-        skip: Collection[int] = (),
+        skip: Mapping[int, Note] = MappingProxyType({}),
         example: Example | None = None,
     ) -> SpokenStream:
         """Speak each segment, giving each one's audio as soon as it is finished, in any order.
+
+        After all of them some may be given anew, better, or amended: that takes the place of what
+        was given or skipped.
 
         The same segments, seed, engine and settings give the same words and, per engine, the same
         samples. Closing the stream cancels what is not yet spoken; the engine
@@ -108,7 +126,8 @@ class SpeechEngine(Protocol):
         Args:
             segments: speakable text, each at most a few hundred characters.
             seed: any non-negative integer below 2**63.
-            skip: places of segments that need not be spoken; the others sound as if they were.
+            skip: places of segments that need not be spoken, each with its note; the others sound
+                as if they were.
             example: a segment that this engine has spoken, in whose voice to go on where the
                 settings leave the voice open.
 

@@ -203,7 +203,6 @@ def patient(
     rules = requests.get(address, headers=owner, timeout=5).content
     yield made
     shared_firebase.faults.clear()
-    monkeypatch.delenv("HTTP_PROXY", raising=False)
     requests.put(address, data=rules, headers=owner, timeout=5).raise_for_status()
 
 
@@ -432,12 +431,6 @@ BROKEN = {
         "bucket",
         "fail",
         "storage does not answer",
-    ),
-    "a proxy that is not there": Case(
-        lambda p: p.patch.setenv("HTTP_PROXY", "http://ada:secret-words@127.0.0.1:1"),
-        "database",
-        "fail",
-        "proxy",
     ),
     "a key of another project, with no network": Case(
         lambda p: p.real_project(p.account("another", "http://127.0.0.1:1/token")),

@@ -64,6 +64,10 @@ def digest(record: Record) -> str:
     return books.input_hash(record.get(TEXT), "voice")
 
 
+def text_digest(record: Record) -> str:
+    return books.claimed_text_hash(record.get(TEXT))
+
+
 class Rules:
     """The protocol's rules as the product has them. Mutants override one each."""
 
@@ -71,10 +75,12 @@ class Rules:
     conditional = True
 
     def claim(self, book: Any, **known: Any) -> Transition:
-        return books.claim(book, digest=digest, max_attempts=MAX_ATTEMPTS, **known)
+        return books.claim(
+            book, digest=digest, text_digest=text_digest, max_attempts=MAX_ATTEMPTS, **known
+        )
 
     def settle(self, book: Any, claim: Claim, outcome: Outcome) -> Transition:
-        return outcomes.settle(book, token=str(claim.token), outcome=outcome, digest=digest)
+        return outcomes.settle(book, claim=claim, outcome=outcome, digest=digest)
 
     def reap(self, book: Any, token: str | None, record: Any) -> Transition:
         return books.reap(book, token=token, record=record)
@@ -616,8 +622,8 @@ class World:
 
     def _do_mind(self, worker: Worker) -> None:
         job = worker.job
-        assert job is not None
-        seen = outcomes.still_wanted(self.books.get(job.book_id), token=job.token, digest=digest)
+        assert job is not None and job.claim is not None
+        seen = outcomes.still_wanted(self.books.get(job.book_id), claim=job.claim, digest=digest)
         worker.job = replace(job, stopped=job.stopped or seen is not Verdict.UNCHANGED)
 
     def _do_progress(self, worker: Worker) -> None:

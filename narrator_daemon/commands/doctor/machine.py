@@ -47,7 +47,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield check("GPU", lambda: _gpu(settings), LONG_LIMIT_SECONDS)
     yield check("checkpoint", lambda: _checkpoint(settings), LONG_LIMIT_SECONDS)
     yield check("voice", lambda: _voice(settings), LONG_LIMIT_SECONDS)
-    if settings.takes.recognise:
+    if settings.takes.recognise is True or (settings.takes.recognise and _recogniser_is_there()):
         yield check("recogniser", lambda: _recogniser(settings), LONG_LIMIT_SECONDS)
 
 
@@ -238,6 +238,12 @@ def _voice(settings: Settings) -> Found:
     except CsmError as error:
         return failed(str(error))
     return passed(f"{voice.reference}, {len(clip) / SAMPLE_RATE:.1f} s")
+
+
+def _recogniser_is_there() -> bool:
+    from csm.takes.recognise import installed
+
+    return installed()
 
 
 def _recogniser(settings: Settings) -> Found:

@@ -372,7 +372,7 @@ class AudioStore:
         with self._one_object(path):
             blob = self._project.bucket.get_blob(path, timeout=_CONNECT_AND_READ_SECONDS)
         metadata = (blob.metadata if blob else None) or {}
-        ours = metadata.get("catalogue") == self._project.catalogue
+        ours = self._project.is_own(metadata.get("catalogue"))
         return bool(ours and metadata.get("bookId") == _metadata_text(book_id))
 
     def exists(self, path: str) -> bool:
@@ -402,7 +402,7 @@ class AudioStore:
         """Whether an object is audio of this catalogue, by its metadata."""
         return (
             stored.metadata.get("watermarked") == "true"
-            and stored.metadata.get("catalogue") == self._project.catalogue
+            and self._project.is_own(stored.metadata.get("catalogue"))
             and "bookId" in stored.metadata
         )
 

@@ -10,7 +10,8 @@ Words are those that a recogniser hears in each whole file (beam 5), against the
 the packaged Whisper tiny.en, or with `--base` Whisper base, which is fetched into FOLDER
 (``benchmarks.judging.whisper_base``). Both are brought to one spelling by OpenAI's normaliser for
 English. Of what then differs, `sounds other` leaves out words that are said alike (Bennet,
-Bennett). DNSMOS is the mean over the segments; `floor` the loudest pause, None where all are very short.
+Bennett). DNSMOS is the mean over the segments; `floor` the loudest pause, None where all are very
+short.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
 COG = $(BIN)/cog -I tools -I . --verbosity=0
 ARGS ?=
 
-.PHONY: demo page test coverage mutants e2e frontend drills rules deploy-check docs tables picture licences \
-  audit dist sbom lint types setup lock clean
+.PHONY: demo page test coverage mutants e2e frontend conformance drills rules deploy-check docs tables picture \
+  licences audit dist sbom lint types setup lock clean
 
 demo: page
 	$(BIN)/narrator-daemon demo $(ARGS)
@@ -52,6 +52,14 @@ e2e: page $(FRONTEND_READY)
 # The Firebase JavaScript SDK against the local Firebase. Needs Node.js 20 or newer and npm.
 frontend: $(READY) $(SDK_TESTS_READY)
 	cd $(SDK_TESTS) && npm test --silent
+
+# The released SDKs against the local Firebase: JavaScript, and the Admin SDKs of Node.js and Python;
+# and random security rules against npm's targaryen. Needs Node.js 20 or newer and npm.
+conformance: $(READY)
+	cd tests/conformance && npm ci --silent && npm test --silent
+	$(BIN)/pytest tests/conformance/python_admin.py
+	$(BIN)/python -m tests.conformance.fuzz_rules --count 500
+	$(BIN)/python -m tests.conformance.fuzz_regexes --count 300
 
 $(SDK_TESTS_READY): $(SDK_TESTS)/package-lock.json
 	cd $(SDK_TESTS) && npm ci --silent
@@ -139,9 +147,10 @@ $(READY): requirements.lock pyproject.toml tools/cpu_torchaudio.py tools/make_ve
 	touch $@
 
 # The lock holds versions only. torch's local build tag is dropped, so that the same line installs
-# the CPU build where that is what pip is given, and the CUDA build elsewhere.
+# the CPU build where that is what pip is given, and the CUDA build elsewhere. Triton is the one that
+# torch's CUDA build asks for; the CPU build asks for none.
 lock: $(READY)
-	echo 'torch==2.13.0' > $(VENV)/lock-constraints.txt
+	printf 'torch==2.13.0\ntriton==3.7.1\n' > $(VENV)/lock-constraints.txt
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --allow-unsafe --no-header \
 	  --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --constraint $(VENV)/lock-constraints.txt --output-file requirements.lock pyproject.toml

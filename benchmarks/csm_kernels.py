@@ -174,4 +174,5 @@ if __name__ == "__main__":
     parser.add_argument("--targets", type=int, nargs="+", default=list(TARGETS), choices=TARGETS)
     parser.add_argument("--int8", action="store_true")
     arguments = parser.parse_args()
-    report("csm_kernels", table(arguments.batches, arguments.targets, int8=arguments.int8))
+    rows = table(arguments.batches, arguments.targets, int8=arguments.int8)
+    report("csm_kernels_int8" if arguments.int8 else "csm_kernels", rows)

@@ -93,5 +93,16 @@ class Refused(Unavailable):
     """
 
 
-class Contended(Unavailable):
-    """Others kept writing in between. The dependency answers; only this write must wait."""
+class NodeUnavailable(Unavailable):
+    """One node or one object cannot be written now. The dependency answers, and others can."""
+
+
+class Contended(NodeUnavailable):
+    """Others kept writing in between; only this write must wait."""
+
+
+class NodeRefused(NodeUnavailable):
+    """The dependency takes this node's value from nobody: a rule, or a limit on what is stored.
+
+    Everything else that is asked of it goes well, so that credentials are not at fault.
+    """

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from narrator_daemon import logs
-from narrator_daemon.errors import Contended, Unavailable
+from narrator_daemon.errors import Contended, NodeRefused, Unavailable
 
 _log = logs.get(__name__)
 
@@ -22,11 +22,12 @@ class Round:
     Attributes:
         failed: items that went wrong.
         put_off: items that others kept writing to; the next round looks at them again.
+        refused: items that the dependency does not take, and nobody can do anything about here.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.failed = self.put_off = 0
+        self.failed = self.put_off = self.refused = 0
 
     @contextmanager
     def item(self, **which: object) -> Iterator[None]:
@@ -42,6 +43,9 @@ class Round:
             yield
         except Contended:
             self.put_off += 1
+        except NodeRefused as error:
+            self.refused += 1
+            _log.warning("item_refused", round=self.name, why=str(error), **which)
         except Unavailable:
             raise
         except Exception:

@@ -174,6 +174,22 @@ class Credentials(Section):
         return shlex.split(value) if isinstance(value, str) else value
 
 
+_Pause = Annotated[float, Field(ge=0.12, le=10)]
+
+
+class Pauses(Section):
+    """Seconds of silence between two sounds, by what comes next. ``csm.text.Pauses`` has them."""
+
+    clause: _Pause = 0.25
+    sentence: _Pause = 0.45
+    turn: _Pause = 0.5
+    list_item: _Pause = 0.6
+    paragraph: _Pause = 0.9
+    heading: _Pause = 1.2
+    scene: _Pause = 1.75
+    chapter: _Pause = 2.75
+
+
 class Mastering(Section):
     """The sound of the whole narration."""
 
@@ -296,6 +312,8 @@ class Settings(Section):
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
     credentials: Credentials = Credentials()
+
+    pauses: Pauses = Pauses()
     mastering: Mastering = Mastering()
     kept: Kept = Field(default_factory=Kept)
     storage: Storage = Storage()

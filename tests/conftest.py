@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
@@ -15,6 +16,12 @@ from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.speech import SpeechEngine
 from narrator_daemon.speech.tone import ToneSpeech
 from tests.actors import Daemon, Frontend, Inside
+
+# How long examples take says nothing on a machine that does other work beside.
+hypothesis.settings.register_profile(
+    "ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("ours")
 
 
 def pytest_configure(config: pytest.Config) -> None:

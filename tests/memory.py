@@ -128,6 +128,9 @@ class Reference:
 
     def update(self, values: Mapping[str, Any]) -> None:
         self._project.called("update", self._place)
+        # All of it is taken, or none.
+        for path in values:
+            self._project.called("take", f"{self._place}/{path}")
         for path, value in values.items():
             Reference(self._project, (*self._keys, *path.split("/")))._write(value)
 
@@ -218,6 +221,7 @@ class MemoryStore:
         self.fault: Exception | None = None
         self.uploaded_bytes = self.upload_retries = 0
         self.on_upload: Callable[[], object] = lambda: None
+        self.cannot_delete: str | None = None
         self._now = now
 
     def _answer(self) -> None:
@@ -256,6 +260,9 @@ class MemoryStore:
 
     def belongs_to(self, path: str, book_id: str) -> bool:
         return self.exists(path) and self.owners[path] == book_id
+
+    def is_probe(self, stored: StoredObject) -> bool:
+        return stored.path.startswith("narrations/probe-")
 
     def is_ours(self, stored: StoredObject) -> bool:
         return stored.metadata.get("watermarked") == "true"

@@ -7,6 +7,7 @@ from typing import Any
 
 from narrator_daemon import catalogue
 from narrator_daemon.claims import book, outcome
+from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.failure import ErrorCode, Failure
 
 _CLAIM = "mine"
@@ -26,7 +27,12 @@ def _digest(record: dict[str, Any]) -> str:
 
 
 def _settled(end: outcome.Outcome) -> Callable[[dict[str, Any]], book.Transition]:
-    return lambda record: outcome.settle(record, token=_CLAIM, outcome=end, digest=_digest)
+    def settle(record: dict[str, Any]) -> book.Transition:
+        claim = Claim.from_record(record[catalogue.CLAIM])
+        assert claim is not None  # noqa: S101 - of the books that are made here
+        return outcome.settle(record, claim=claim, outcome=end, digest=_digest)
+
+    return settle
 
 
 def _claimed(record: dict[str, Any]) -> book.Transition:
@@ -35,6 +41,7 @@ def _claimed(record: dict[str, Any]) -> book.Transition:
         token=_CLAIM,
         owner="worker",
         digest=_digest,
+        text_digest=_digest,
         lease_dead=lambda token: False,
         now_ms=1,
         max_attempts=5,

@@ -34,6 +34,12 @@ CODES = {
         "the worker died each time it read this book",
         "see the logs of the workers that `narrator-daemon explain` names",
     ),
+    "refused": (
+        "the database or the storage takes everything else, and refuses what belongs to this book: "
+        "a rule of your own on books, say, or a book that is too large",
+        "`narrator-daemon health` and the log name the book and the answer (`book_refused`); "
+        "change the rule or the book, ask again",
+    ),
     "internal_error": (
         "a full disk, if the message says so, else a bug",
         "free space in `kept.folder`; the log has the trace: please report it",

@@ -46,7 +46,7 @@ _LEAVES = {
 _CLAIM_NEEDS = ["owner", "attempt", "giveBacks", "inputHash", "take", "at"]
 _CLAIM_FIELDS = [
     *_CLAIM_NEEDS,
-    *("token", "requestedAt", "notBefore", "lastError/code", "lastError/message"),
+    *("token", "textHash", "requestedAt", "notBefore", "lastError/code", "lastError/message"),
 ]
 _ERROR_FIELDS = ["code", "message", "attempts", "at"]
 #: What a book has when it is "ready". A URL for ever has no expiry.
@@ -177,6 +177,8 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
                         ".validate": f"$token.matches({_TOKEN}) && {owner_and_beat}",
                         "owner": {".validate": "newData.isString()"},
                         "beat": {".validate": "newData.isNumber()"},
+                        # Optional: versions before it was there still beat.
+                        "ttl": {".validate": "newData.isNumber() && newData.val() > 0"},
                         "$other": {".validate": False},
                     }
                 },

@@ -95,9 +95,13 @@ def load_checkpoint(
             codec = _load_codec(config, weights, place)
             tensors = _load_tensors(config, weights, place, dtype)
         except (RuntimeError, MemoryError) as error:
-            if not ran_out_of_memory(error):
-                raise
-            raise _does_not_fit(model, place) from error
+            if ran_out_of_memory(error):
+                raise _does_not_fit(model, place) from error
+            raise CsmError(
+                f"{model} could not be brought to {place} ({type(error).__name__}: "
+                f"{str(error)[:200]}): see whether the driver fits the installed torch, or take "
+                "another device"
+            ) from error
     return Checkpoint(model, config, tensors, codec, tokenizer, place, dtype)
 
 
@@ -111,9 +115,13 @@ def usual_dtype(device: torch.device) -> torch.dtype:
     fast = (
         device.type == "cuda"
         or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        or "fbgemm" in torch.backends.quantized.supported_engines
+        or "fbgemm" in _quantized_engines()
     )
     return torch.bfloat16 if fast else torch.float32
+
+
+def _quantized_engines() -> list[str]:
+    return list(torch.backends.quantized.supported_engines)
 
 
 def resolve_device(device: str) -> torch.device:
@@ -316,6 +324,13 @@ def _load_tokenizer(folder: Path, model: str, config: Any) -> Any:
         raise CsmError(
             f"the tokenizer of {model} names no bos_token and eos_token: "
             "copy the checkpoint's tokenizer_config.json again"
+        )
+    most = max(tokenizer.vocab_size - 1, tokenizer.bos_token_id, tokenizer.eos_token_id)
+    if most >= config.text_vocab_size:
+        raise CsmError(
+            f"the tokenizer of {model} has ids up to {most}, and its model knows "
+            f"{config.text_vocab_size} words: copy the checkpoint again, tokenizer.json, "
+            "config.json and weights from the same place"
         )
     return tokenizer
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -104,6 +105,8 @@ class Batch:
         self._look = FRAMES_A_LOOK if self._gpu else 1
         self._reports = Reports(self._slots.report, LOOKS_BEHIND if self._gpu else 0)
         self._speaking: list[_Speaking | None] = [None] * count
+        self._done: list[Finished] = []
+        self._damaged: list[Job] = []
         self._prefixes: OrderedDict[Voice, Tensor] = OrderedDict()
         # Where arithmetic takes the time, prompts are computed beside the frames.
         self._beside = None if self._gpu else ThreadPoolExecutor(1, "csm prefill")
@@ -111,8 +114,9 @@ class Batch:
 
     @property
     def jobs(self) -> list[Job]:
-        """What is being spoken."""
-        return [speaking.job for _, speaking in self._occupied()]
+        """What is being spoken, and what is finished or damaged and not yet handed on."""
+        spoken = [speaking.job for _, speaking in self._occupied()]
+        return [*spoken, *(finished.job for finished in self._done), *self._damaged]
 
     @property
     def busy(self) -> bool:
@@ -163,40 +167,38 @@ class Batch:
     @torch.inference_mode()
     def finished(self) -> tuple[list[Finished], list[Job]]:
         """What is finished, and what has come to values that are no numbers; both are let go."""
-        done: list[Finished] = []
-        damaged: list[Job] = []
         while (report := self._reports.read()) is not None:
             for slot, speaking in list(self._occupied()):
                 if speaking.since is None or report.look < speaking.since:
                     continue  # What the slot was at before.
-                self._heed(slot, speaking, report, done, damaged)
+                self._heed(slot, speaking, report)
+        # Kept until here: memory may run out between two of them, and none must be forgotten.
+        done, damaged = self._done, self._damaged
+        self._done, self._damaged = [], []
         return done, damaged
 
     def close(self) -> None:
-        """Wait for what is computed beside the frames, and let it go."""
+        """Wait for what is computed, so that nothing is let go that is still in use."""
         if self._beside is not None:
             self._beside.shutdown(cancel_futures=True)
         self._filling.clear()
+        if self._gpu:
+            # Of a device that is lost there is nothing to wait for.
+            with suppress(RuntimeError):
+                torch.cuda.current_stream(self._model.device).synchronize()
 
     def _occupied(self) -> Iterator[tuple[int, _Speaking]]:
         return ((slot, one) for slot, one in enumerate(self._speaking) if one is not None)
 
-    def _heed(
-        self,
-        slot: int,
-        speaking: _Speaking,
-        report: Report,
-        done: list[Finished],
-        damaged: list[Job],
-    ) -> None:
+    def _heed(self, slot: int, speaking: _Speaking, report: Report) -> None:
         frames, is_done, ended, sound = report.slots[slot]
         if not sound:
             self._slots.clean(slot)
-            self._speaking[slot] = None
             # It may be the voice that is damaged.
             if speaking.job.voice is not None:
                 self._prefixes.pop(speaking.job.voice, None)
-            damaged.append(speaking.job)
+            self._speaking[slot] = None
+            self._damaged.append(speaking.job)
         elif is_done:
             speaking.codes.append(self._slots.history[slot, :frames].clone())
             speaking.ended &= bool(ended & ENDED)
@@ -204,8 +206,9 @@ class Batch:
             if speaking.pieces[speaking.begun :]:
                 speaking.since = None
                 return
+            finished = self._finished(speaking)
             self._speaking[slot] = None
-            done.append(self._finished(speaking))
+            self._done.append(finished)
 
     def _finished(self, speaking: _Speaking) -> Finished:
         codes = torch.cat(speaking.codes)

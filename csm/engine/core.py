@@ -26,7 +26,7 @@ from csm.engine.kernels.choice import Setting
 from csm.engine.model import Model
 from csm.engine.sampling import Sampling
 from csm.engine.script import Scribe
-from csm.engine.streams import Stream, Streams, Take
+from csm.engine.streams import Job, Stream, Streams, Take
 from csm.errors import CsmError, OutOfMemory
 
 CLOSED = "the speech engine is closed: load the checkpoint again"
@@ -298,10 +298,7 @@ class Core:
             return
         batch.run()
         finished, damaged = batch.finished()
-        with self._changed:
-            # Once may have been the device's fault, twice is the checkpoint's.
-            hopeless = {job.stream for job in damaged if not job.stream.try_again(job)}
-        self._fail(hopeless, no_numbers(self._device, self._dtype))
+        self._begin_anew(damaged)
         with self._changed:
             self._undecoded.extend(finished)
             self._changed.notify_all()
@@ -346,6 +343,14 @@ class Core:
             future.cancel()
         self._commands.clear()
         self._undecoded.clear()
+
+    def _begin_anew(self, damaged: Collection[Job]) -> None:
+        """Speak again what came to no numbers; where it did so before, its book fails."""
+        with self._changed:
+            # Once may have been the device's fault, twice is the checkpoint's.
+            hopeless = {job.stream for job in damaged if not job.stream.try_again(job)}
+            self._changed.notify_all()
+        self._fail(hopeless, no_numbers(self._device, self._dtype))
 
     def _fail(self, streams: Collection[Stream], error: CsmError) -> None:
         with self._changed:
@@ -408,7 +413,7 @@ class Core:
     ) -> None:
         job = finished.job
         if not np.isfinite(samples).all():
-            self._fail({job.stream}, no_numbers(self._device, self._dtype))
+            self._begin_anew([job])
             return
         take = Take(job.index, samples, codes, finished.ended, finished.ran_away)
         with self._changed:

@@ -7,6 +7,7 @@ import gc
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -19,12 +20,17 @@ _was_enabled = True
 
 
 def settle_float32() -> None:
-    """Compute float32 convolutions in float32: cuDNN takes TF32, 10 bits of mantissa, by default.
+    """Compute in float32 what is float32: cuDNN's convolutions take TF32, 10 bits, by default.
 
     The choice is the process's, as is torch's way to make it for some calls alone, which two
-    threads would undo for each other. What convolves here is the codec.
+    threads would undo for each other. What computes in float32 here is the codec. The older switch
+    alone would leave what ``torch.backends.fp32_precision`` says in force; without it, it could no
+    longer be read.
     """
-    torch.backends.cudnn.allow_tf32 = False
+    backends: Any = torch.backends
+    backends.cudnn.allow_tf32 = False
+    for operation in (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul):
+        operation.fp32_precision = "ieee"
 
 
 def on(device: torch.device) -> AbstractContextManager[object]:

@@ -46,7 +46,8 @@ class Speech(Iterator[Take]):
 
     def __del__(self) -> None:
         # The lock is not for finalisers, which run at any point of any thread.
-        self._core.dropped.append(self._stream)
+        if not self._stream.over:
+            self._core.dropped.append(self._stream)
 
 
 class Engine:
@@ -105,9 +106,12 @@ class Engine:
         """Make a voice from a recording of it and the words said in the recording.
 
         Raises:
+            ValueError: the transcript is no text.
             CsmError: the recording or its transcript is not fit.
             OutOfMemory: no room to encode it.
         """
+        if not isinstance(transcript, str):
+            raise ValueError(f"a transcript must be a str, not {type(transcript).__name__}")
         clip = read_clip(reference, transcript)
         return Voice(transcript.strip(), self._core.encode(clip))
 

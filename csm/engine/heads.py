@@ -35,7 +35,7 @@ class Heads:
 
         Args:
             projected: ``[n, width]``.
-            turns: cosine and sine for each pair, float32 ``[D / 2, 2]`` or ``[n, D / 2, 2]``.
+            turns: how far each pair turns, complex64 ``[D / 2]``, or ``[n, 1, D / 2]``.
 
         Returns:
             Views of it: queries ``[n, G, key heads, D]``; keys and values ``[n, 2, key heads, D]``.
@@ -46,8 +46,7 @@ class Heads:
         # As complex numbers, which is one operator. They are of float32; where that is the
         # projections' type, this is no copy.
         exact = turning.float()
-        by = torch.view_as_complex(turns).unsqueeze(-2)
-        torch.view_as_complex(exact.view(count, -1, size // 2, 2)).mul_(by)
+        torch.view_as_complex(exact.view(count, -1, size // 2, 2)).mul_(turns)
         if exact is not turning:
             turning.copy_(exact)
         queries = heads[:, : group * key_heads].view(count, group, key_heads, size)

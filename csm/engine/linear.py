@@ -32,10 +32,11 @@ class Linear(Protocol):
 def linear(weight: Tensor, *, int8: bool = False) -> Linear:
     """The way to multiply with a weight on its device and in its type.
 
-    On a CPU without bfloat16 arithmetic, torch reads a bfloat16 weight once for each row and
-    converts it in software. There the weight is packed as float16 instead, for FBGEMM's kernels,
-    which read it once for some six rows (arXiv:2101.05615). Of as many bits, float16 holds every
-    bfloat16 between 6e-5 and 65,504 exactly, and those below to within 3e-8.
+    On a CPU, torch's products of bfloat16 are fast on matrix units (AMX) alone: elsewhere it reads
+    a weight once for each row, or converts it in software. There the weight is packed as float16
+    instead, for FBGEMM's kernels, which read it once for some six rows (arXiv:2101.05615). Of as
+    many bits, float16 holds every bfloat16 between 6e-5 and 65,504 exactly, and those below to
+    within 3e-8.
 
     Args:
         weight: ``[out, in]``.
@@ -47,7 +48,7 @@ def linear(weight: Tensor, *, int8: bool = False) -> Linear:
     if (
         weight.device.type == "cpu"
         and weight.dtype == torch.bfloat16
-        and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        and not torch.cpu._is_amx_tile_supported()
         and "fbgemm" in torch.backends.quantized.supported_engines
         and bool((weight.abs() <= HALF_MAX).all())
     ):

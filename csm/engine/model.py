@@ -88,7 +88,7 @@ class Stack:
         self.norm = Norm(tensors.pop(f"{prefix}norm.weight"), self._eps)
         weight = self.norm.weight
         self.device, self.dtype = weight.device, weight.dtype
-        #: Cosine and sine for each pair, float32 ``[positions, D / 2, 2]``.
+        #: complex64 ``[positions, D / 2]``.
         self.turns = turns(config.rope_parameters, self.heads.size, positions).to(self.device)
 
     def _layer(self, tensors: dict[str, Tensor], prefix: str) -> Layer:
@@ -210,7 +210,7 @@ def prefill(model: Model, rows: Tensor, cache: Tensor, start: int) -> None:
     mask = torch.arange(end, device=rows.device) <= own[:, None]
     for layer, layer_cache in zip(stack.layers, cache, strict=True):
         projected = layer.queries_keys_values(layer.attention_norm(rows))
-        queries, keys_values = heads.turned(projected, stack.turns[start:end])
+        queries, keys_values = heads.turned(projected, stack.turns[start:end, None])
         layer_cache[:, :, start:end] = keys_values.permute(1, 2, 0, 3)
         keys, values = layer_cache[:, None, :, :end]
         queries = queries.reshape(count * heads.group, heads.key_heads, -1).transpose(0, 1)

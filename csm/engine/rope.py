@@ -48,8 +48,9 @@ def frequencies(parameters: Mapping[str, Any], head_size: int) -> Tensor:
 
 
 def turns(parameters: Mapping[str, Any], head_size: int, positions: int) -> Tensor:
-    """Cosine and sine that turn a head's pairs, float32 ``[positions, head_size / 2, 2]``."""
+    """Unit complex numbers that turn a head's pairs, complex64 ``[positions, head_size / 2]``."""
     angles = torch.outer(
         torch.arange(positions, dtype=torch.float32), frequencies(parameters, head_size)
     )
-    return torch.stack([angles.cos(), angles.sin()], dim=-1)
+    turned: Tensor = torch.polar(torch.ones_like(angles), angles)
+    return turned

@@ -169,7 +169,7 @@ def _pass(model: Model, slots: Slots, numbers: Tensor, reach: int) -> None:
     target = places.repeat_interleave(length), own
     seen = torch.arange(reach, device=rows.device) <= own[:, None]
     seen = seen.view(count, 1, length, 1, reach).expand(-1, -1, -1, heads.group, -1).flatten(2, 3)
-    turns = stack.turns.index_select(0, own)
+    turns = stack.turns.index_select(0, own)[:, None]
     flat = rows.view(count * length, -1)
     for layer, cache in zip(stack.layers, slots.cache, strict=True):
         projected = layer.queries_keys_values(layer.attention_norm(flat))

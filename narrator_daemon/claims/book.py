@@ -57,6 +57,11 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
+def claimed_text_hash(text: object) -> str:
+    """SHA-256 hex of a text field, whatever it holds; of a text, ``text_hash``."""
+    return text_hash(text) if isinstance(text, str) else input_hash(text, "")
+
+
 class Verdict(Enum):
     """What a transition did to a book, or why it did nothing."""
 
@@ -112,6 +117,7 @@ def claim(
     token: str,
     owner: str,
     digest: Callable[[Record], str],
+    text_digest: Callable[[Record], str],
     lease_dead: Callable[[str], bool],
     now_ms: int,
     max_attempts: int,
@@ -126,6 +132,7 @@ def claim(
         token: fresh for this call; seen in the book, it means an answer of this call was lost.
         owner: the claiming worker.
         digest: the input hash of a book (``input_hash`` of its text).
+        text_digest: the hash of its text alone (``claimed_text_hash``).
         lease_dead: whether the lease of a foreign token was observed to be dead.
         now_ms: epoch milliseconds.
         max_attempts: claims of one input before it fails.
@@ -136,12 +143,15 @@ def claim(
     if old is not None and old.token == token:
         return Transition(Verdict.MINE, claim=old)
     if book.get(STATUS) != REQUESTED:
+        if STATUS not in book and old is not None and old.token is None:
+            # Cancelled while it waited for its retry. Asked for again, it starts from attempt 1.
+            return Transition(Verdict.CANCELLED, without(book, CLAIM, PROGRESS))
         return Transition(Verdict.LOST)
     if old is not None and old.token is not None and not lease_dead(old.token):
         return Transition(Verdict.LEASED)
     requested_at = book.get(REQUESTED_AT)
-    wanted = digest(book)
-    retry = old is not None and is_retry(old, wanted, requested_at)
+    wanted, text = digest(book), text_digest(book)
+    retry = is_retry(old, text_hash=text, input_hash=wanted, requested_at=requested_at)
     if old is not None and retry:
         if waits_until(old, now_ms) is not None:
             return Transition(Verdict.LATER, claim=old)
@@ -164,6 +174,7 @@ def claim(
         requested_at=requested_at,
         at=now_ms,
         last_error=old.last_error if old is not None and retry else None,
+        text_hash=text,
     )
     changed = {**book, STATUS: PROCESSING, PROGRESS: 0, CLAIM: made.as_record()}
     return Transition(Verdict.CLAIMED, changed, made)

@@ -20,6 +20,7 @@ from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import Outcome
 from narrator_daemon.claims.work import Attempted, Work
 from narrator_daemon.clock import now_ms
+from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books as shelf
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
@@ -68,6 +69,22 @@ class Claims:
         """The input hash of a book as this worker would narrate it."""
         return books.input_hash(self.text(record), self._fingerprint)
 
+    def text_digest(self, record: Record) -> str:
+        """The hash of a book's text alone, which all replicas find alike."""
+        return books.claimed_text_hash(self.text(record))
+
+    def lease_alive(self, book_id: str, token: str) -> bool:
+        """Whether another's claim may be alive: its lease was not seen to be dead."""
+        return not self._lease_dead(book_id, token)
+
+    def answers(self) -> bool:
+        """Whether the database answers to what has nothing to do with any one book."""
+        try:
+            shelf.check_indices(self._project)
+        except Unavailable:
+            return False
+        return True
+
     def claim(self, book_id: str) -> Attempted:
         """Try to claim a waiting book.
 
@@ -85,6 +102,7 @@ class Claims:
                 token=token,
                 owner=self._owner,
                 digest=self.digest,
+                text_digest=self.text_digest,
                 lease_dead=lambda foreign: self._lease_dead(book_id, foreign),
                 now_ms=self._now_ms(),
                 max_attempts=self._max_attempts,
@@ -118,7 +136,7 @@ class Claims:
             self._project,
             work.book_id,
             lambda record: outcomes.settle(
-                record, token=work.token, outcome=outcome, digest=self.digest
+                record, claim=work.claim, outcome=outcome, digest=self.digest
             ),
         )
 
@@ -146,7 +164,9 @@ class Claims:
         def decide(seen: object) -> tuple[float | None, None]:
             return None if seen is None or work.stopped else round(fraction, 3), None
 
-        transact(self._project.book(work.book_id, PROGRESS), decide)
+        place = shelf.place_of(self._project, work.book_id)
+        with shelf.one_node(self._project, f"{place}/{PROGRESS}"):
+            transact(self._project.book(work.book_id, PROGRESS), decide)
 
     def look_after(self, work: Work) -> None:
         """Stop ``work`` if its book no longer wants it.
@@ -163,7 +183,7 @@ class Claims:
         if work.asked_again or token not in (_SAME, work.token):
             verdict = outcomes.still_wanted(
                 shelf.read(self._project, work.book_id),
-                token=work.token,
+                claim=work.claim,
                 digest=self.digest,
             )
             if verdict is not Verdict.UNCHANGED:
@@ -173,7 +193,10 @@ class Claims:
         """What a leaf of the book holds now, or ``_SAME`` where that is what it held before."""
         leaf = self._project.book(work.book_id, *keys)
         name = "/".join(keys)
-        with database_errors():
+        with (
+            shelf.one_node(self._project, shelf.place_of(self._project, work.book_id)),
+            database_errors(),
+        ):
             if name in work.etags:
                 changed, value, etag = leaf.get_if_changed(work.etags[name])
             else:

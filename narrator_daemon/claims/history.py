@@ -11,6 +11,7 @@ from typing import Any
 from narrator_daemon.catalogue import JOBS, SERVER_TIMESTAMP, Record, children, is_number
 from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.ending import Ending
+from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.transact import transact
 
@@ -55,7 +56,8 @@ def record(
         "endedAt": dict(SERVER_TIMESTAMP),
     }
     token = str(claim.token)
-    transact(project.reference(JOBS, book_id), lambda seen: (add(seen, token, entry), None))
+    with books.one_node(project, f"/{JOBS}/{book_id}"):
+        transact(project.reference(JOBS, book_id), lambda seen: (add(seen, token, entry), None))
 
 
 def record_ending(project: Project, ending: Ending) -> None:

@@ -1,21 +1,41 @@
 """The leases of what this worker holds, and the reading of everyone's.
 
-A lease is ``/narrationLeases/{bookId}/{token}`` = ``{owner, beat}``. Its owner changes the beat
-every few seconds; ``lease_watch`` judges those of all.
+A lease is ``/narrationLeases/{bookId}/{token}`` = ``{owner, beat, ttl}``. Its owner changes the
+beat every few seconds, and at least once in ``ttl`` seconds; ``lease_watch`` judges those of all.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from narrator_daemon.catalogue import LEASES, children
+from narrator_daemon.catalogue import LEASES, children, is_number
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.work import Work
+from narrator_daemon.errors import NodeUnavailable
+from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
+from narrator_daemon.rounds import Round
+
+#: The lifetimes that are believed of a lease, in seconds: those that can be configured.
+_SHORTEST_TTL, _LONGEST_TTL = 1.0, 3600.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All leases at one moment, by book and token.
+
+    Attributes:
+        beats: of each.
+        ttls: what those promise that say so, seconds.
+    """
+
+    beats: Mapping[Hashable, object] = field(default_factory=dict)
+    ttls: Mapping[Hashable, float] = field(default_factory=dict)
 
 
 class Leases:
@@ -45,8 +65,10 @@ class Leases:
             Unavailable: the database did not answer.
         """
         with database_errors():
-            lease = {"owner": self._owner, "beat": 0}
-            self._project.reference(LEASES, book_id, token).set(lease)
+            self._project.reference(LEASES, book_id, token).set(self._lease(0))
+
+    def _lease(self, beat: int) -> dict[str, Any]:
+        return {"owner": self._owner, "beat": beat, "ttl": self._ttl}
 
     def hold(self, work: Work) -> None:
         """Begin to beat for a claim that was just made.
@@ -73,16 +95,31 @@ class Leases:
             with self._lock:
                 works = [work for work in alive if work.token in self._held]
                 self._beat += 1
-                lease = {"owner": self._owner, "beat": self._beat}
+                lease = self._lease(self._beat)
             if not works:
                 return
-            with database_errors():
+            beaten = self._write(works, lease)
+            with self._lock:
+                for work in beaten:
+                    self._beat_at[work.token] = started
+
+    def _write(self, works: list[Work], lease: dict[str, Any]) -> list[Work]:
+        """Write one lease for each; gives those that were taken."""
+        try:
+            with books.one_node(self._project, f"/{LEASES}"), database_errors():
                 self._project.reference(LEASES).update(
                     {f"{work.book_id}/{work.token}": lease for work in works}
                 )
-            with self._lock:
-                for work in works:
-                    self._beat_at[work.token] = started
+            return works
+        except NodeUnavailable:
+            if len(works) == 1:
+                raise
+        # One of them is refused, and an update takes all or none.
+        beats, taken = Round("beat"), []
+        for work in works:
+            with beats.item(book=work.book_id):
+                taken += self._write([work], lease)
+        return taken
 
     def let_go(self, now: float) -> None:
         """Stop work that has gone without a beat for so long that others may soon take it.
@@ -122,16 +159,20 @@ class Leases:
         with database_errors():
             self._project.reference(LEASES, book_id, token).delete()
 
-    def read(self) -> dict[tuple[str, str], Any]:
-        """The beats of all leases there are, by book and token.
+    def read(self) -> Reading:
+        """All leases there are.
 
         Raises:
             Unavailable: the database did not answer.
         """
         with database_errors():
             tree = self._project.reference(LEASES).get()
-        return {
-            (book_id, token): lease.get("beat") if isinstance(lease, Mapping) else lease
-            for book_id, leases in children(tree).items()
-            for token, lease in children(leases).items()
-        }
+        beats, ttls = dict[Hashable, object](), dict[Hashable, float]()
+        for book_id, leases in children(tree).items():
+            for token, lease in children(leases).items():
+                known = isinstance(lease, Mapping)
+                beats[book_id, token] = lease.get("beat") if known else lease
+                ttl = lease.get("ttl") if known else None
+                if is_number(ttl) and _SHORTEST_TTL <= ttl <= _LONGEST_TTL:
+                    ttls[book_id, token] = float(ttl)
+        return Reading(beats, ttls)

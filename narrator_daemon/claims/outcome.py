@@ -13,6 +13,7 @@ from narrator_daemon.catalogue import (
     CLAIM,
     DURATION,
     ERROR,
+    FAILED,
     INPUT_HASH,
     PATH,
     PROCESSING,
@@ -29,7 +30,7 @@ from narrator_daemon.catalogue import (
     Record,
 )
 from narrator_daemon.claims.book import Transition, Verdict, as_failed, as_waiting, without
-from narrator_daemon.claims.claim import Claim
+from narrator_daemon.claims.claim import Claim, same
 from narrator_daemon.claims.failure import Failure
 
 #: Give-backs at shutdown that cost no attempt, for one input. Past these each counts, so that a
@@ -72,6 +73,10 @@ class Publication:
             changed[URL_EXPIRES_AT] = self.url_expires_at
         return changed
 
+    def stands(self, book: Record, _claim: Claim) -> bool:
+        """Whether it was applied before: its object is the book's."""
+        return bool(book.get(PATH) == self.path)
+
 
 @dataclass(frozen=True)
 class Rejection:
@@ -82,6 +87,10 @@ class Rejection:
     def apply(self, book: Record, claim: Claim) -> Record:
         """The book made ``failed``. An earlier narration's fields are kept."""
         return as_failed(book, self.failure, claim.attempt)
+
+    def stands(self, book: Record, claim: Claim) -> bool:
+        """Whether it was applied before, as far as the book shows."""
+        return _has_failed(book, self.failure, claim)
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,27 @@ class Retry:
         """The book waiting again, or ``failed`` where this was the last attempt."""
         if claim.attempt >= self.max_attempts:
             return as_failed(book, self.failure, claim.attempt)
-        return as_waiting(book, replace(claim, not_before=self.not_before, last_error=self.failure))
+        return as_waiting(book, self._waiting(claim))
+
+    def stands(self, book: Record, claim: Claim) -> bool:
+        """Whether it was applied before, as far as the book shows."""
+        if claim.attempt >= self.max_attempts:
+            return _has_failed(book, self.failure, claim)
+        found, waiting = Claim.from_record(book.get(CLAIM)), self._waiting(claim)
+        if found is None:
+            return False
+        if found.token is None:
+            return found == replace(waiting, token=None)
+        # Followed by the next claim of the same request, which remembers why this one ended.
+        return (
+            found.attempt == waiting.attempt + 1
+            and found.last_error == self.failure
+            and found.text_hash == waiting.text_hash
+            and same(found.requested_at, waiting.requested_at)
+        )
+
+    def _waiting(self, claim: Claim) -> Claim:
+        return replace(claim, not_before=self.not_before, last_error=self.failure)
 
 
 @dataclass(frozen=True)
@@ -120,39 +149,55 @@ class GiveBack:
 
     def apply(self, book: Record, claim: Claim) -> Record:
         """The book waiting again, its attempt taken back where that is free."""
+        return as_waiting(book, self._waiting(claim))
+
+    def stands(self, book: Record, claim: Claim) -> bool:
+        """Whether it was applied before, as far as the book shows."""
+        waiting = replace(self._waiting(claim), token=None)
+        return Claim.from_record(book.get(CLAIM)) == waiting
+
+    def _waiting(self, claim: Claim) -> Claim:
         free = not self.shutdown or claim.give_backs < MAX_GIVE_BACKS
-        return as_waiting(
-            book,
-            replace(
-                claim,
-                attempt=claim.attempt - 1 if free else claim.attempt,
-                give_backs=claim.give_backs + 1 if self.shutdown and free else claim.give_backs,
-                not_before=self.not_before,
-            ),
+        return replace(
+            claim,
+            attempt=claim.attempt - 1 if free else claim.attempt,
+            give_backs=claim.give_backs + 1 if self.shutdown and free else claim.give_backs,
+            not_before=self.not_before,
         )
+
+
+def _has_failed(book: Record, failure: Failure, claim: Claim) -> bool:
+    error = book.get(ERROR)
+    wanted = {**failure.as_record(), "attempts": claim.attempt}
+    return (
+        book.get(STATUS) == FAILED
+        and CLAIM not in book
+        and isinstance(error, dict)
+        and all(same(error.get(name), value) for name, value in wanted.items())
+    )
 
 
 Outcome: TypeAlias = Publication | Rejection | Retry | GiveBack
 
 
 def settle(
-    book: object, *, token: str, outcome: Outcome, digest: Callable[[Record], str]
+    book: object, *, claim: Claim, outcome: Outcome, digest: Callable[[Record], str]
 ) -> Transition:
     """End one's claim on a book with an outcome; the contract's outcome table.
 
     Args:
         book: as read.
-        token: one's own.
+        claim: one's own, as it was made.
         outcome: what to do if the book still wants it.
         digest: the input hash of a book, as for ``claim``.
     """
     if not isinstance(book, dict):
         return Transition(Verdict.GONE)
-    if isinstance(outcome, Publication) and book.get(PATH) == outcome.path:
-        return Transition(Verdict.DONE)
     held = Claim.from_record(book.get(CLAIM))
-    if held is None or held.token != token:
-        return Transition(Verdict.FENCED)
+    if held is None or held.token != claim.token:
+        # Applied before, and only the answer was lost; or the claim is another's by now.
+        stands = outcome.stands(book, claim)
+        return Transition(Verdict.DONE if stands else Verdict.FENCED)
     status = book.get(STATUS)
     dropped = without(book, CLAIM, PROGRESS)
     if status is None:
@@ -165,7 +210,9 @@ def settle(
     return Transition(Verdict.DISCARDED, dropped)
 
 
-def still_wanted(book: object, *, token: str, digest: Callable[[Record], str]) -> Verdict:
+def still_wanted(book: object, *, claim: Claim, digest: Callable[[Record], str]) -> Verdict:
     """What has become of a book in work: ``UNCHANGED``, or the verdict its outcome would get."""
-    seen = settle(book, token=token, outcome=GiveBack(), digest=digest)
+    seen = settle(book, claim=claim, outcome=GiveBack(), digest=digest)
+    if seen.verdict is Verdict.DONE:
+        return Verdict.FENCED  # not by us: nothing was settled yet
     return Verdict.UNCHANGED if seen.verdict is Verdict.APPLIED else seen.verdict

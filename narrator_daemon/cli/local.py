@@ -41,30 +41,37 @@ def emulator(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     database_port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks one.")] = 9000,
     storage_port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks one.")] = 9199,
-    namespace: Annotated[str, typer.Option(help="Project and namespace.")] = config.DEMO_PROJECT,
+    namespace: Annotated[
+        str,
+        typer.Option(help="The default database, and the project. Others are made when used."),
+    ] = config.DEMO_PROJECT,
     bucket: Annotated[str, typer.Option(help="Bucket.")] = config.DEMO_BUCKET,
     rules: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Database rules, JSON.", show_default=False)
+    ] = None,
+    storage_rules: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Storage rules.", show_default=False)
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Keep data here over restarts.", show_default=False),
     ] = None,
     import_from: Annotated[
-        Path | None,
+        list[str] | None,
         typer.Option(
             "--import",
-            metavar="FILE",
-            help="Begin with this export of a database (JSON) in place of what there is.",
+            metavar="[NAMESPACE=]FILE",
+            help="Begin with this export of a database (JSON) in place of what there is; of the "
+            "default database where none is named. Can be given several times.",
             show_default=False,
         ),
     ] = None,
     export_to: Annotated[
-        Path | None,
+        list[str] | None,
         typer.Option(
             "--export-on-exit",
-            metavar="FILE",
-            help="Export the database in the end.",
+            metavar="[NAMESPACE=]FILE",
+            help="Export a database in the end. Can be given several times.",
             show_default=False,
         ),
     ] = None,
@@ -94,9 +101,10 @@ def emulator(
         namespace=namespace,
         bucket=bucket,
         rules=rules,
+        storage_rules=storage_rules,
         data=data,
-        import_from=import_from,
-        export_to=export_to,
+        import_from=import_from or (),
+        export_to=export_to or (),
     )
 
 

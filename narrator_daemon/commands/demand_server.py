@@ -1,6 +1,6 @@
 """Tells an autoscaler over HTTP how much work there is, while no worker runs that could.
 
-``GET /queue`` answers with the counts of :class:`narrator_daemon.queue.demand.Demand` as JSON, 503
+``GET /queue`` answers with the counts of ``narrator_daemon.queue.demand.Demand`` as JSON, 503
 while the database does not answer; ``GET /healthz`` with 200 while this process serves; anything
 else with 404. Counts name no book and no person.
 """

@@ -36,6 +36,7 @@ from narrator_daemon.config import (
     KNOWN_NAMES,
     WATERMARK_KEY_ENV,
 )
+from narrator_daemon.direct import without_proxy
 from narrator_daemon.emulator import Endpoints, LocalFirebase
 from narrator_daemon.errors import DemoError
 from narrator_daemon.firebase.storage import slug
@@ -107,6 +108,8 @@ def run(out: Path, *, keep: bool, page: bool) -> int:
 
     if page and not page_files.is_built():
         raise DemoError("the demo page is not built: run `make page`, or install the package")
+    # What the demo starts is here, and not behind a proxy.
+    os.environ.update(without_proxy(os.environ))
     # As Ctrl-C does, so that what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

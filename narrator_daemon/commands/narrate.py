@@ -148,6 +148,7 @@ def _narrate(
         mark=mark,
         kept=kept,
         loudness_lufs=settings.mastering.loudness_lufs,
+        pauses=settings.pauses,
         on_progress=display.show,
     )
     kept.remove(kept_name(engine, seed))

@@ -51,7 +51,7 @@ class Signing:
         algorithm: ``es256``, ``es384``, ``es512``, ``ps256`` or ``ed25519``.
         certificates: PEM, the signer's own first.
         key: the private key as PEM, not encrypted; or, for one that is held elsewhere, a function
-            from the bytes to be signed to the signature. What it raises, :meth:`sign` raises again.
+            from the bytes to be signed to the signature. What it raises, ``sign`` raises again.
         time_stamp_authority: an RFC 3161 address that is asked for a time stamp, or None.
 
     Raises:
@@ -144,7 +144,7 @@ class Signing:
         return len(_taken(out, size))
 
     def sign(self, data_hash: str) -> bytes:
-        """The manifest, of the size that :meth:`placeholder` gave.
+        """The manifest, of the size that ``placeholder`` gave.
 
         Args:
             data_hash: digest and place of the manifest, as JSON (``c2pa.hash.data``).

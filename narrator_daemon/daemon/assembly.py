@@ -15,6 +15,7 @@ from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms
 from narrator_daemon.credentials.files import FileCredentials, signer_of
@@ -118,7 +119,8 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         leases,
     )
     waiting = Waiting()
-    picker = Picker(project, settings, claims, waiting)
+    refusals = Refusals()
+    picker = Picker(project, settings, claims, waiting, refusals)
 
     # One job a book.
     stopping = threading.Event()
@@ -137,6 +139,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         stopping,
         endings,
         traces=traces,
+        refusals=refusals,
     )
 
     def end(job: Job) -> None:
@@ -160,7 +163,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
     subscription = Subscription(project, on_hint)
     presence = Presence(project, daemon.worker_id, engine, in_work, tally)
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
-    reaper = Reaper(project, claims, leases, watch, daemon.worker_id, offer_again)
+    reaper = Reaper(project, claims, leases, watch, daemon.worker_id, refusals, offer_again)
     reconciliation = Reconciler(
         project, waiting, reaper, claim_settings.reconcile_seconds, lambda: claimer.wake()
     )
@@ -199,6 +202,8 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         leases,
         reconciliation,
         loops,
+        refusals,
+        store,
     )
     services: list[AbstractContextManager[object]] = [closing(traces)]
     if settings.metrics.port:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from narrator_daemon import logs
-from narrator_daemon.errors import Contended, Refused, Unavailable
+from narrator_daemon.errors import NodeUnavailable, Refused, Unavailable
 
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -65,7 +65,7 @@ class Dependencies:
 
     def report(self, error: Unavailable) -> None:
         """Take in that a dependency failed someone."""
-        if isinstance(error, Contended):
+        if isinstance(error, NodeUnavailable):
             return
         now = self._clock()
         with self._lock:

@@ -6,11 +6,13 @@ import time
 from collections.abc import Sequence
 
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.clock import now_ms
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.in_work import InWork
 from narrator_daemon.daemon.loading import Loading
 from narrator_daemon.daemon.loops import Loop
+from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import Subscription
 from narrator_daemon.health.condition import Condition, Phase
 from narrator_daemon.housekeeping.reconciler import Reconciler
@@ -32,6 +34,8 @@ class Gauges:
         leases: of this worker.
         reconciler: when it last read.
         loops: all that run.
+        refusals: which books are refused.
+        store: whether it can delete.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class Gauges:
         leases: Leases,
         reconciler: Reconciler,
         loops: Sequence[Loop],
+        refusals: Refusals,
+        store: AudioStore,
     ) -> None:
         self._worker_id = worker_id
         self._engine = engine
@@ -57,6 +63,8 @@ class Gauges:
         self._leases = leases
         self._reconciler = reconciler
         self._loops = loops
+        self._refusals = refusals
+        self._store = store
 
     def read(self, phase: Phase) -> Condition:
         """The condition now."""
@@ -83,4 +91,7 @@ class Gauges:
             since_reconcile=None if reconciled_at is None else now - reconciled_at,
             queue_depth=len(self._waiting),
             oldest_request=None if oldest is None else (now_ms() - oldest) / 1000,
+            failing={loop.name: (loop.failures, loop.why) for loop in self._loops if loop.failures},
+            refused=self._refusals.books,
+            cannot_delete=self._store.cannot_delete,
         )

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from tenacity import (
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
     stop_after_attempt,
     stop_never,
     wait_random_exponential,
@@ -27,12 +27,13 @@ from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import GiveBack, Outcome, Publication, Rejection, Retry
+from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms, seconds_since
 from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.traces import Off, Traces
-from narrator_daemon.errors import Unavailable
+from narrator_daemon.errors import Contended, NodeRefused, Refused, Unavailable
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio
 from narrator_daemon.narration.narrate import (
     Mark,
@@ -50,6 +51,14 @@ from narrator_daemon.speech import SpeechEngine, SpeechError
 
 #: Seconds a book is left alone after a dependency failed it.
 _GIVE_BACK_PAUSE_SECONDS = 3.0
+
+#: Seconds in which an outcome that the database refuses is tried again, as an operator may be
+#: changing rules just then. After that the book fails, or is left to be reaped.
+_REFUSED_SECONDS = 10.0
+
+#: Tries of an outcome that find the database answering to everything else, after which it is the
+#: book that cannot be written.
+_TRIES_ALONE = 3
 
 #: Seconds between lines in the log that say how far a long narration is.
 _LOG_PROGRESS_SECONDS = 60.0
@@ -85,6 +94,10 @@ _OF_SPEECH = {
     ErrorCode.OUT_OF_MEMORY: "The speech engine ran out of memory while reading this book.",
 }
 
+_OF_REFUSAL = (
+    "The database or the storage refuses what belongs to this book; the narrator's log says why."
+)
+
 
 @dataclass(frozen=True)
 class JobContext:
@@ -107,6 +120,7 @@ class JobContext:
         sleep: waits so many seconds between tries to write an outcome.
         clock: monotonic seconds.
         traces: where claims are traced.
+        refusals: told of the books whose outcome the database does not take.
     """
 
     settings: Settings
@@ -125,6 +139,7 @@ class JobContext:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     traces: Traces = field(default_factory=Off)
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 class Job:
@@ -176,7 +191,8 @@ class Job:
         """Count it as stuck if it has not got anywhere for ``patience`` seconds.
 
         One that waits for the database to take its outcome is not: the database is known to be
-        down, and a new process would have to wait as well.
+        down, and a new process would have to wait as well. Where only this book cannot be written,
+        it gives up by itself (``_is_final``).
         """
         self.stuck |= not self._settling and now - self.progress_at >= patience
 
@@ -244,11 +260,28 @@ class Job:
             self._log.warning("speech_failed", code=error.code, why=str(error))
             return self._retry(failure_of(error))
         except Unavailable as error:
+            if self._is_of_this_book(error):
+                self._log.error("book_refused", why=str(error))
+                return self._retry(Failure(ErrorCode.REFUSED, _OF_REFUSAL))
             context.report(error)
             return GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
         except Exception as error:
             self._log.exception("narration_failed")
             return self._retry(failure_of(error))
+
+    def _is_of_this_book(self, error: Unavailable) -> bool:
+        """Whether a refusal is of this book alone: the same dependency takes everything else."""
+        if isinstance(error, NodeRefused):
+            return True
+        if not isinstance(error, Refused):
+            return False
+        if error.dependency != "storage":
+            return self._context.claims.answers()
+        try:
+            self._context.store.check()
+        except Unavailable:
+            return False
+        return True
 
     def _interrupted(self) -> Outcome:
         """Given back at no cost, unless the watchdog stopped it: such a book may be at fault."""
@@ -282,19 +315,21 @@ class Job:
             mark=mark,
             kept=context.kept,
             loudness_lufs=settings.mastering.loudness_lufs,
+            pauses=settings.pauses,
             on_progress=self._show_progress,
             on_step=self._trace.add,
             stopped=lambda: self.work.stopped is not None,
         )
         started = context.clock()
-        size = context.credentials.add(
-            wav,
-            book_id=self.work.book_id,
-            index=index,
-            claim=self.work.token,
-            take=self.work.claim.take,
-            input_hash=self.work.claim.input_hash,
-        )
+        with self._trace.step("credentials"):
+            size = context.credentials.add(
+                wav,
+                book_id=self.work.book_id,
+                index=index,
+                claim=self.work.token,
+                take=self.work.claim.take,
+                input_hash=self.work.claim.input_hash,
+            )
         narration.facts["secondsByStep"]["credentials"] = round(context.clock() - started, 3)
         self._facts = {**narration.facts, "audioSeconds": narration.duration_seconds}
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])
@@ -337,15 +372,33 @@ class Job:
             self._attempt(lambda: self._context.claims.show_progress(self.work, progress.share))
 
     def _settle(self, outcome: Outcome, *, once: bool = False) -> None:
-        """Write the outcome, trying until the database answers, or once, and tidy up."""
+        """Write the outcome, trying until the database answers, or once, and tidy up.
+
+        Raises:
+            Unavailable: the database did not answer, or does not take it. The claim is reaped.
+        """
+        final = _Finality(self._context)
         trying = Retrying(
-            retry=retry_if_exception_type(Unavailable),
+            retry=retry_if_exception(lambda error: not final.reached(error)),
             wait=wait_random_exponential(multiplier=0.5, max=10.0),
             sleep=self._context.sleep,
             stop=stop_after_attempt(1) if once else stop_never,
             reraise=True,
         )
-        self._tidy(outcome, trying(self._settle_once, outcome))
+        try:
+            seen = trying(self._settle_once, outcome)
+        except NodeRefused as error:
+            self._context.refusals.add(self.work.book_id, error)
+            if once or not isinstance(outcome, Publication | Retry):
+                raise
+            # What can be said of it may be less than what was to be said.
+            outcome = Rejection(Failure(ErrorCode.REFUSED, _OF_REFUSAL))
+            seen = self._settle_once(outcome)
+            # Audio of a publication that was refused is left to the sweep: a copy of the refused
+            # write may be on its way still.
+            self._stored = None
+        self._context.refusals.clear(self.work.book_id)
+        self._tidy(outcome, seen)
 
     def _settle_once(self, outcome: Outcome) -> Transition:
         try:
@@ -400,6 +453,37 @@ class Job:
             call()
         except Unavailable as error:
             self._context.report(error)
+
+
+class _Finality:
+    """Whether to go on trying to write one outcome.
+
+    Args:
+        context: of the job.
+    """
+
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self._since = context.clock()
+        self._refused_since: float | None = None
+        self._alone = 0
+
+    def reached(self, error: BaseException) -> bool:
+        """Whether this error is the last: the fault is the book's, and will not pass by itself."""
+        if not isinstance(error, Unavailable):
+            return True
+        now = self._context.clock()
+        if isinstance(error, NodeRefused):
+            if self._refused_since is None:
+                self._refused_since = now
+            return now - self._refused_since >= _REFUSED_SECONDS
+        self._refused_since = None
+        if now - self._since < self._context.settings.daemon.stuck_seconds:
+            return False
+        # For so long an outage is waited out, but not a book that alone cannot be written.
+        alone = isinstance(error, Contended) or self._context.claims.answers()
+        self._alone = self._alone + 1 if alone else 0
+        return self._alone >= _TRIES_ALONE
 
 
 _NAMES: dict[type[Outcome], str] = {

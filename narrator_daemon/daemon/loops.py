@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from narrator_daemon import logs
-from narrator_daemon.errors import Unavailable
+from narrator_daemon.errors import Contended, NodeUnavailable, Unavailable
 
 _log = logs.get(__name__)
 
@@ -23,6 +23,10 @@ class Loop:
         on_unavailable: told when a round met a dependency that is down.
         first_after: seconds before the first round.
         after_failure: seconds after a round that went wrong.
+
+    Attributes:
+        failures: rounds that went wrong one after the other, up to now, by no dependency's fault.
+        why: what went wrong in the last of these.
     """
 
     def __init__(
@@ -39,6 +43,8 @@ class Loop:
         self._after_failure = after_failure
         self._step = step
         self._on_unavailable = on_unavailable
+        self.failures = 0
+        self.why = ""
         self._awake = threading.Event()
         self._stopping = False
         self._due_at = time.monotonic()
@@ -77,15 +83,27 @@ class Loop:
             self._due_at = time.monotonic()
             try:
                 pause = self._step()
+                self.failures = 0
+            except Contended:
+                pause = self._after_failure
+            except NodeUnavailable as error:
+                _log.warning("loop_failed", loop=self.name, why=str(error))
+                self._fail(error)
+                pause = self._after_failure
             except Unavailable as error:
                 self._on_unavailable(error)
                 pause = self._after_failure
-            except Exception:
+            except Exception as error:
                 _log.exception("loop_failed", loop=self.name)
+                self._fail(error)
                 pause = self._after_failure
             self._due_at = time.monotonic() + pause
             if not self._stopping:
                 self._awake.wait(pause)
+
+    def _fail(self, error: Exception) -> None:
+        self.why = str(error) or type(error).__name__
+        self.failures += 1
 
 
 def every(seconds: float, call: Callable[[], object]) -> Callable[[], float]:

@@ -1,6 +1,7 @@
 """OpenTelemetry traces: one for each claim, one span for each of its steps. Off by default.
 
-    claim ─ text ─ speech ─ mastering ─ watermark ─ write ─ self_check ─ upload ─ outcome
+    claim ─ text ─ speech ─ mastering ─ watermark ─ write ─ self_check ─ credentials ─ upload
+    ─ outcome
 
 A job tells when a step began and ended; the spans are made once the claim has ended. Nothing of
 OpenTelemetry is imported while ``[tracing] endpoint`` is not set. A collector that does not answer
@@ -102,7 +103,7 @@ class Trace:
         """The claim has ended: nothing more is told of it. Safe to call twice.
 
         Args:
-            outcome: as :class:`narrator_daemon.claims.ending.Ending` names it; ``unknown``
+            outcome: as ``narrator_daemon.claims.ending.Ending`` names it; ``unknown``
                 where the database took none in the time that was left.
             code: of the error, where there was one.
         """
@@ -207,7 +208,7 @@ class _Otel:
     def begin(
         self, *, book_id: str, token: str, attempt: int, take: int, began: float | None = None
     ) -> Trace:
-        """As :class:`Traces` says."""
+        """As ``Traces`` says."""
         facts: dict[str, str | int] = {
             "narrator.book": book_id,
             "narrator.token": token,
@@ -254,7 +255,7 @@ class _Otel:
         root.end(at(last))
 
     def close(self) -> None:
-        """As :class:`Traces` says."""
+        """As ``Traces`` says."""
         if self._closed:
             return
         self._closed = True

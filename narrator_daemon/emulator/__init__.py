@@ -17,7 +17,8 @@ from narrator_daemon.emulator.database.disk import DamagedDataError
 from narrator_daemon.emulator.database.rules import InvalidRulesError
 from narrator_daemon.emulator.harness.faults import Fault, Faults, InvalidFaultError
 from narrator_daemon.emulator.harness.traffic import Traffic
-from narrator_daemon.emulator.server import EmulatorError, Endpoints, LocalFirebase, serve
+from narrator_daemon.emulator.server import EmulatorError, Endpoints, LocalFirebase
+from narrator_daemon.emulator.serving import serve
 
 __all__ = [
     "DamagedDataError",

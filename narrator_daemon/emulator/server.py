@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
-import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
@@ -21,12 +20,14 @@ except ImportError as error:  # pragma: no cover - depends on the installation
         "the local Firebase needs more packages: pip install 'narrator-daemon[emulator]'"
     ) from error
 
+from narrator_daemon.direct import without_proxy
 from narrator_daemon.emulator import page_files
 from narrator_daemon.emulator.database.caller import Caller
 from narrator_daemon.emulator.database.database import Database
-from narrator_daemon.emulator.database.disk import Journal, import_file, write_export
+from narrator_daemon.emulator.database.databases import Databases
+from narrator_daemon.emulator.database.disk import write_export
 from narrator_daemon.emulator.database.rules import Rules, default_rules
-from narrator_daemon.emulator.database.tree import Commit, Tree
+from narrator_daemon.emulator.database.tree import Commit
 from narrator_daemon.emulator.harness.control import Control
 from narrator_daemon.emulator.harness.faults import Faults
 from narrator_daemon.emulator.harness.gateway import CONTROL, Gateway, Handler
@@ -36,8 +37,11 @@ from narrator_daemon.emulator.protocols.connections import Connections
 from narrator_daemon.emulator.protocols.event_stream import EventStreams
 from narrator_daemon.emulator.protocols.rest import MAX_WRITE_BYTES, RestApi
 from narrator_daemon.emulator.protocols.websocket import WebSocketApi
-from narrator_daemon.emulator.storage.gcs_process import start_gcs
-from narrator_daemon.emulator.storage.proxy import StorageProxy, kind_of
+from narrator_daemon.emulator.storage.rules import StorageRules
+from narrator_daemon.emulator.storage.rules import default_rules as default_storage_rules
+from narrator_daemon.emulator.storage.rules_language import StorageRulesError
+from narrator_daemon.emulator.storage.service import StorageService, kind_of
+from narrator_daemon.emulator.target import request_log
 from narrator_daemon.errors import NarratorError
 
 T = TypeVar("T")
@@ -53,7 +57,7 @@ class Endpoints(TypedDict):
         database_host: host and port.
         database_url: for ``databaseURL`` of an SDK.
         storage_url: for ``STORAGE_EMULATOR_HOST``; empty without storage.
-        namespace: the database's name.
+        namespace: the name of the default database.
         bucket: the bucket that is there from the start.
     """
 
@@ -75,16 +79,20 @@ class LocalFirebase:
     ...     firebase.load("/books/emma", {"narrative": "Emma Woodhouse, handsome, clever…"})
     ...     host = firebase.endpoints["database_host"]
 
-    It runs in a thread of this process (storage in a child process that ends with it).
+    It runs in a thread of this process.
 
     Args:
         host: address to listen on. Anything but loopback lets others in, who need no password.
         database_port: 0 picks one.
         storage_port: 0 picks one.
-        namespace: the database's name, as in ``?ns=``.
+        namespace: the name of the database that is meant where ``?ns=`` names none. Any other
+            name is a database of its own, made when it is first used.
         bucket: made at the start.
         rules: a rules file, or its content; None for rules that follow the narration contract.
-        data: folder that keeps database and objects between runs; None forgets them.
+            They hold for every database that is given none of its own.
+        storage_rules: a storage rules file, or its text; None for rules under which clients reach
+            narrations by their download tokens alone.
+        data: folder that keeps databases and objects between runs; None forgets them.
         keep_alive_seconds: how often a stream without events says that it is alive.
         storage: False for the database alone.
 
@@ -101,6 +109,7 @@ class LocalFirebase:
         namespace: str = "demo-books",
         bucket: str = "demo-books.appspot.com",
         rules: Path | Mapping[str, Any] | None = None,
+        storage_rules: Path | str | None = None,
         data: Path | None = None,
         keep_alive_seconds: float = 30.0,
         storage: bool = True,
@@ -110,13 +119,14 @@ class LocalFirebase:
         self._namespace = namespace
         self._bucket = bucket
         self._rules = _read_rules(rules)
+        self._storage_rules = _read_storage_rules(storage_rules)
         self._data = data
         self._with_storage = storage
         self.traffic = Traffic()
         self.faults = Faults(self._act_on_streams)
         self._keep_alive_seconds = keep_alive_seconds
         self._connections = Connections()
-        self._database: Database
+        self._databases: Databases
         self._endpoints: Endpoints | None = None
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
@@ -147,35 +157,45 @@ class LocalFirebase:
         return f"http://{at['database_host']}{page_files.PAGE}?ns={at['namespace']}"
 
     def environment(self) -> dict[str, str]:
-        """The variables that point the SDKs here."""
-        variables = {"FIREBASE_DATABASE_EMULATOR_HOST": self.endpoints["database_host"]}
+        """The variables that point the SDKs here, past any proxy."""
+        variables = without_proxy(os.environ)
+        variables |= {"FIREBASE_DATABASE_EMULATOR_HOST": self.endpoints["database_host"]}
         if self.endpoints["storage_url"]:
             variables["STORAGE_EMULATOR_HOST"] = self.endpoints["storage_url"]
         return variables
 
-    def load(self, path: str, value: object) -> None:
+    def load(self, path: str, value: object, namespace: str | None = None) -> None:
         """Set a value without a request, whatever the rules: a quick way to seed a lot.
 
         Args:
             path: as ``/books``.
             value: anything that could be parsed JSON.
+            namespace: the database; None for the default one.
+
+        Raises:
+            UnknownDatabaseError: no database can be called so.
         """
 
         async def load() -> None:
             parts = tuple(part for part in path.split("/") if part)
-            self._database.set(Caller(admin=True), parts, value)
+            self._databases.named(namespace).set(Caller(admin=True), parts, value)
 
         self._run(load())
 
-    def export(self, file: Path) -> None:
-        """Write the whole database as its own JSON, priorities included; also once it is stopped.
+    def export(self, file: Path, namespace: str | None = None) -> None:
+        """Write a whole database as its own JSON, priorities included; also once it is stopped.
+
+        Args:
+            file: where to.
+            namespace: the database; None for the default one.
 
         Raises:
             EmulatorError: the file cannot be written.
+            UnknownDatabaseError: no database can be called so.
         """
 
         async def whole() -> None:
-            write_export(file, self._database.tree.root)
+            write_export(file, self._databases.named(namespace).tree.root)
 
         try:
             if self._endpoints is None:
@@ -254,21 +274,12 @@ class LocalFirebase:
                 await step()
 
     async def _open(self, undo: list[Callable[[], Awaitable[None]]]) -> Endpoints:
-        tree = Tree()
-        journal = None
-        if self._data is not None:
-            journal = Journal(self._data)
-            tree = journal.tree
+        self._databases = Databases(self._namespace, self._rules, self._data, self._watch)
 
-            async def close_journal() -> None:
-                journal.close()
+        async def close_databases() -> None:
+            self._databases.close()
 
-            undo.append(close_journal)
-        self._database = Database(tree, self._rules)
-        self._database.rules_changed.append(self._connections.check_all)
-        self._database.committed.append(self._check_listeners)
-        if journal is not None:
-            self._database.committed.append(journal.committed)
+        undo.append(close_databases)
         sockets, api = self._apis()
         control = Control(self.faults, self.traffic)
 
@@ -295,41 +306,38 @@ class LocalFirebase:
             bucket=self._bucket,
         )
 
-    def _check_listeners(self, _: Commit) -> None:
-        if self._database.rules.reads_depend_on_data:
-            self._connections.check_all()
+    def _watch(self, database: Database) -> None:
+        """Have the listeners of a database checked when they may have lost their right."""
+
+        def check(_: Commit) -> None:
+            if database.rules.reads_depend_on_data:
+                self._connections.check(database)
+
+        database.rules_changed.append(lambda: self._connections.check(database))
+        database.committed.append(check)
 
     def _apis(self) -> tuple[WebSocketApi, RestApi]:
         streams = EventStreams(
             self._connections, self._keep_alive_seconds, self.traffic, self.faults.silenced
         )
         sockets = WebSocketApi(
-            self._database,
-            self._namespace,
+            self._databases,
             self._connections,
             self._keep_alive_seconds,
             self.traffic,
             self.faults.silenced,
         )
-        return sockets, RestApi(self._database, self._namespace, streams)
+        return sockets, RestApi(self._databases, streams)
 
     async def _open_storage(self, undo: list[Callable[[], Awaitable[None]]]) -> str:
-        proxy: StorageProxy
+        service: StorageService
 
         async def storage_handler(request: web.Request) -> web.StreamResponse:
-            return await proxy.handle(request)
+            return await service.handle(request)
 
         address = await self._listen("storage", storage_handler, kind_of, self._ports[1], undo)
         folder = None if self._data is None else self._data / "storage"
-        process = await asyncio.to_thread(start_gcs, address, folder)
-
-        async def stop_process() -> None:
-            await asyncio.to_thread(process.stop)
-
-        undo.insert(0, stop_process)
-        proxy = StorageProxy(process.url, address)
-        undo.insert(1, proxy.close)
-        await proxy.create_bucket(self._bucket)
+        service = StorageService(self._bucket, f"http://{address}", self._storage_rules, folder)
         return f"http://{address}"
 
     async def _listen(
@@ -346,6 +354,9 @@ class LocalFirebase:
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=request_log(f"{__name__}.{service}"),
+            # What is stored packed stays packed.
+            auto_decompress=service != "storage",
             shutdown_timeout=_SHUTDOWN_SECONDS,
             # A client that hangs up frees its listener at once.
             handler_cancellation=True,
@@ -368,49 +379,24 @@ def _read_rules(rules: Path | Mapping[str, Any] | None) -> Rules:
         return Rules(default_rules())
     if isinstance(rules, Mapping):
         return Rules(json.dumps(rules, indent=2))
+    return Rules(_read_text(rules, "the rules"))
+
+
+def _read_storage_rules(rules: Path | str | None) -> StorageRules:
+    if rules is None:
+        return StorageRules(default_storage_rules())
+    text = _read_text(rules, "the storage rules") if isinstance(rules, Path) else rules
     try:
-        return Rules(rules.read_text(encoding="utf-8"))
+        return StorageRules(text)
+    except StorageRulesError as error:
+        where = f"{rules}: " if isinstance(rules, Path) else ""
+        raise EmulatorError(f"cannot use the storage rules: {where}{error}") from error
+
+
+def _read_text(file: Path, what: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise EmulatorError(f"cannot read the rules: {rules}: {error.strerror}") from error
+        raise EmulatorError(f"cannot read {what}: {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise EmulatorError(f"cannot read the rules: {rules}: is not UTF-8 text") from error
-
-
-def serve(
-    host: str = "127.0.0.1",
-    database_port: int = 0,
-    storage_port: int = 0,
-    namespace: str = "demo-books",
-    bucket: str = "demo-books.appspot.com",
-    rules: Path | None = None,
-    data: Path | None = None,
-    import_from: Path | None = None,
-    export_to: Path | None = None,
-) -> None:
-    """Run a local Firebase until SIGTERM or SIGINT; the arguments are `LocalFirebase`'s.
-
-    Beyond those, ``import_from`` is an export of a database that takes the place of what there is,
-    and ``export_to`` is where an export is written in the end.
-
-    Prints one line of JSON, the `Endpoints`, on standard output when it is ready. To be called on
-    the main thread.
-
-    Raises:
-        EmulatorError: it cannot start, or not export.
-        DamagedDataError: what is to be imported is no database.
-    """
-    imported = None if import_from is None else import_file(import_from)
-    if export_to is not None and (export_to.is_dir() or not export_to.parent.is_dir()):
-        raise EmulatorError(f"cannot export to {export_to}: not a file in a folder that exists")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with LocalFirebase(
-        host, database_port, storage_port, namespace, bucket, rules=rules, data=data
-    ) as firebase:
-        if import_from is not None:
-            firebase.load("/", imported)
-        print(json.dumps(firebase.endpoints), flush=True, file=sys.stdout)
-        stop.wait()
-    if export_to is not None:
-        firebase.export(export_to)
+        raise EmulatorError(f"cannot read {what}: {file}: is not UTF-8 text") from error

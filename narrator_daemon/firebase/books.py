@@ -7,10 +7,12 @@ database. All here ask for no more than they are told to, however large the cata
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from narrator_daemon.catalogue import REQUESTED, STATUS, URL_EXPIRES_AT, Record, children
+from narrator_daemon.errors import NodeRefused, Refused
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.transact import transact
@@ -93,14 +95,46 @@ def check_indices(project: Project) -> None:
     expiring(project, 1, 1)
 
 
+@contextmanager
+def one_node(project: Project, place: str) -> Iterator[None]:
+    """Around what is done with one node: tells a refusal of it from one of everything.
+
+    The database says "permission denied" to a book that breaks a rule of the catalogue, and to an
+    account that may do nothing. What it says to a query that has nothing to do with the node tells
+    which of the two it is.
+
+    Args:
+        project: the database.
+        place: the node, for people.
+
+    Raises:
+        NodeRefused: the node is refused, and the database answers all the same.
+        Unavailable: the database did not answer.
+    """
+    try:
+        yield
+    except Refused as error:
+        check_indices(project)
+        raise NodeRefused(
+            "database",
+            f"{place} cannot be written: {error.what}",
+            advice="see which rule of the database, or which limit on its data, this node breaks",
+        ) from error
+
+
 def read(project: Project, book_id: str, *keys: str) -> Any:
     """A book, or what lies at ``keys`` below it; None where there is nothing.
 
     Raises:
         Unavailable: the database did not answer.
     """
-    with database_errors():
+    with one_node(project, place_of(project, book_id)), database_errors():
         return project.book(book_id, *keys).get()
+
+
+def place_of(project: Project, book_id: str) -> str:
+    """A book as people are told of it."""
+    return f"{project.books_path}/{book_id}"
 
 
 def change(project: Project, book_id: str, decide: Callable[[Any], C]) -> C:
@@ -116,10 +150,12 @@ def change(project: Project, book_id: str, decide: Callable[[Any], C]) -> C:
     Raises:
         Unavailable: the database did not answer, or it is not known whether it took the write.
         Contended: others kept writing in between.
+        NodeRefused: it takes no such value for this book.
     """
 
     def decided(seen: Any) -> tuple[Record | None, C]:
         decision = decide(seen)
         return decision.book, decision
 
-    return transact(project.book(book_id), decided)
+    with one_node(project, place_of(project, book_id)):
+        return transact(project.book(book_id), decided)

@@ -7,6 +7,7 @@ that hold percent signs or question marks, timeouts, and a way to open a stream.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -24,6 +25,7 @@ from google.cloud import storage
 from google.oauth2 import service_account
 
 from narrator_daemon.config import require_project
+from narrator_daemon.direct import without_proxy
 from narrator_daemon.errors import ConfigError
 from narrator_daemon.settings import Settings
 
@@ -73,6 +75,10 @@ class Project:
         #: Tells this catalogue's audio from that of others in the same bucket.
         self.catalogue = f"{firebase.database_url}/{settings.books.path}"
         self.storage_emulator = settings.storage_emulator
+        if settings.storage_emulator is not None:
+            urls = (str(firebase.database_url), settings.storage_emulator)
+            hosts = [host for url in urls if (host := urlsplit(url).hostname)]
+            os.environ.update(without_proxy(os.environ, hosts))
         self.bucket_name = str(firebase.storage_bucket)
         options: dict[str, object] = {
             "projectId": firebase.project_id,

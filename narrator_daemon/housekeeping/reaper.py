@@ -14,6 +14,8 @@ from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.refusals import Refusals
+from narrator_daemon.errors import NodeRefused
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.rounds import Round
 
@@ -36,6 +38,7 @@ class Reaper:
         leases: to read with.
         watch: judges; shared with claiming, which may pass over a dead claim.
         reaped_by: this worker's id, for the history.
+        refusals: told of the books that the database does not let be freed.
         on_freed: told the id of each book that may be claimed again.
     """
 
@@ -46,6 +49,7 @@ class Reaper:
         leases: Leases,
         watch: LeaseWatch,
         reaped_by: str,
+        refusals: Refusals,
         on_freed: Callable[[str], None],
     ) -> None:
         self._project = project
@@ -53,6 +57,7 @@ class Reaper:
         self._leases = leases
         self._watch = watch
         self._reaped_by = reaped_by
+        self._refusals = refusals
         self._on_freed = on_freed
         # The claims in books at the last reading, by book: token (None without a usable one) and
         # what lay there.
@@ -80,17 +85,18 @@ class Reaper:
         beats: dict[Hashable, object] = {
             _name(book_id, token, found): None for book_id, (token, found) in self._claimed.items()
         }
-        leases = self._leases.read()
+        reading = self._leases.read()
+        leases: Mapping[Any, object] = reading.beats
         ends_at = time.monotonic() + _LONGEST_SECONDS
-        self._watch.observe(beats | dict(leases), time.monotonic())
+        self._watch.observe({**beats, **leases}, time.monotonic(), reading.ttls)
         books = Round("reap")
         for book_id, token in leases:
             if time.monotonic() > ends_at:
                 return
             if self._watch.dead((book_id, token)):
                 with books.item(book=book_id):
-                    self._free(book_id, token, None)
-                    self._leases.delete(book_id, token)
+                    if self._free(book_id, token, None):
+                        self._leases.delete(book_id, token)
         for book_id, (held, found) in self._claimed.items():
             if time.monotonic() > ends_at:
                 return
@@ -99,16 +105,24 @@ class Reaper:
                 with books.item(book=book_id):
                     self._free(book_id, held, found)
 
-    def _free(self, book_id: str, token: str | None, found: object) -> None:
-        """Reap a book, if the claim stands on it still.
+    def _free(self, book_id: str, token: str | None, found: object) -> bool:
+        """Reap a book, if the claim stands on it still; gives whether it does so no longer.
 
         Raises:
             Unavailable: it is not known whether the claim stands.
         """
-        seen = self._claims.reap(book_id, token, found)
+        if self._refusals.waits(book_id):
+            return False
+        try:
+            seen = self._claims.reap(book_id, token, found)
+        except NodeRefused as error:
+            self._refusals.add(book_id, error)
+            return False
+        self._refusals.clear(book_id)
         if seen.verdict is not Verdict.REAPED:
-            return
+            return True
         _log.warning("book_reaped", book=book_id, token=token)
+        self._on_freed(book_id)
         if seen.claim is not None and token is not None:
             history.record(
                 self._project,
@@ -117,7 +131,7 @@ class Reaper:
                 "worker_lost",
                 {"reapedBy": self._reaped_by},
             )
-        self._on_freed(book_id)
+        return True
 
 
 def _name(book_id: str, token: str | None, found: object) -> tuple[str, str]:

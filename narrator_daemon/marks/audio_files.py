@@ -72,7 +72,7 @@ class AudioFile:
         """Samples in their order, each block ``[n, channels]`` with n at most a second's; once.
 
         Raises:
-            Unreadable: nothing can be read, or it is longer than :data:`MAX_HOURS`.
+            Unreadable: nothing can be read, or it is longer than ``MAX_HOURS``.
         """
         heard = 0
         try:

@@ -159,7 +159,7 @@ def _told(note: str) -> str:
 
 
 def allotted_index(settings: Settings, folder: Path, book_id: str) -> int:
-    """A book's index, a new one if it has none yet, from where :func:`known_marks` will find it.
+    """A book's index, a new one if it has none yet, from where ``known_marks`` will find it.
 
     Raises:
         NoSuchMark: the database cannot hold a book of such an id.

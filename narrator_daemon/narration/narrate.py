@@ -9,20 +9,26 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 import watermark
 from csm import SAMPLE_RATE
-from csm.mastering.mastering import CEILING_DBTP, TARGET_LUFS, Mastering, pcm16
+from csm.mastering.levels import EMPHASIS_LU, SHOUT_LU, WHISPER_LU
+from csm.mastering.mastering import (
+    CEILING_DBTP,
+    TARGET_LUFS,
+    InnerPause,
+    Mastering,
+    Part,
+    pcm16,
+)
 from csm.takes import notes as takes
-from csm.text import NothingToSpeak, Segment, latin_share, segment
+from csm.text import Delivery, NothingToSpeak, Pauses, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.errors import NarratorError
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
 from narrator_daemon.settings import Limits, Settings
+from narrator_daemon.settings import Pauses as PauseSettings
 from narrator_daemon.speech import Amended, SpeechEngine, SpeechError
 
 #: Of the whole narration, what is done once all is spoken, once it is measured, and once the file
@@ -34,6 +40,15 @@ _SPEECH_SHARE, _MEASURED_SHARE, _WRITTEN_SHARE = 0.9, 0.94, 0.98
 #: 1.5 and 3 dB: 0.03 to 0.09 and at most 0.73.
 _MARK_LOUDNESS = 0.06
 _MARK_PEAKS = 0.75
+
+_DEFAULT_PAUSES = PauseSettings()
+
+#: How far a segment's level may stay below and above the narration's, in LU, as the text asks.
+_ALLOWED_LU = {
+    Delivery.PLAIN: (-EMPHASIS_LU, EMPHASIS_LU),
+    Delivery.LOUD: (-EMPHASIS_LU, SHOUT_LU),
+    Delivery.QUIET: (-WHISPER_LU, EMPHASIS_LU),
+}
 
 
 class Unnarratable(NarratorError):
@@ -74,12 +89,16 @@ class NarratedPart:
         start_seconds: where its sound begins in the file.
         end_seconds: where it ends; the same as the start where it was silent.
         note: what the engine says of how it was made, as JSON values.
+        segment: its sentences, with their places in the book's text and what follows each.
+        sentence_seconds: where in the file each of its sentences begins.
     """
 
     text: str
     start_seconds: float
     end_seconds: float
     note: dict[str, Any]
+    segment: Segment
+    sentence_seconds: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -151,7 +170,8 @@ def seed_of(input_hash: str, take: int) -> int:
 def fingerprint(engine: SpeechEngine, settings: Settings) -> str:
     """All that shapes a narration besides its text and take (``book.input_hash``)."""
     loudness = settings.mastering.loudness_lufs
-    return f"{engine.name} {engine.settings_fingerprint} {loudness:g} LUFS"
+    pauses = " ".join(f"{seconds:g}" for seconds in settings.pauses.model_dump().values())
+    return f"{engine.name} {engine.settings_fingerprint} {loudness:g} LUFS pauses {pauses}"
 
 
 def kept_name(engine: SpeechEngine, seed: int) -> str:
@@ -170,6 +190,7 @@ def narrate(
     mark: Mark,
     kept: KeptSegments,
     loudness_lufs: float = TARGET_LUFS,
+    pauses: PauseSettings = _DEFAULT_PAUSES,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -189,6 +210,7 @@ def narrate(
         mark: the watermark.
         kept: where finished segments are.
         loudness_lufs: integrated loudness by BS.1770.
+        pauses: how long they are.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, mastering, watermark, write,
             self_check) when it began and ended, monotonic seconds, and whether by an exception; the
@@ -221,7 +243,7 @@ def narrate(
         before = len(spoken.indices)
         with clock.step("speech"):
             _speak(texts, spoken, engine, seed, tell)
-        parts = _Parts(segments, spoken, tell)
+        parts = _Parts(segments, spoken, Pauses(**pauses.model_dump()), tell)
         with clock.step("mastering"):
             mastering = Mastering(
                 parts,
@@ -235,8 +257,17 @@ def narrate(
         size=HEADER_BYTES + 2 * mastering.length,
         duration_seconds=round(mastering.length / SAMPLE_RATE, 3),
         parts=tuple(
-            NarratedPart(part.text, start / SAMPLE_RATE, end / SAMPLE_RATE, takes.told(note))
-            for part, (start, end), note in zip(segments, mastering.spans, notes, strict=True)
+            NarratedPart(
+                part.text,
+                start / SAMPLE_RATE,
+                end / SAMPLE_RATE,
+                takes.told(note),
+                part,
+                tuple(place / SAMPLE_RATE for place in places),
+            )
+            for part, (start, end), note, places in zip(
+                segments, mastering.spans, notes, mastering.sentences, strict=True
+            )
         ),
         facts={
             "characters": len(readable),
@@ -290,9 +321,14 @@ class _Parts:
     """The spoken segments as mastering reads them."""
 
     def __init__(
-        self, segments: list[Segment], spoken: SegmentFile, tell: Callable[[Progress], None]
+        self,
+        segments: list[Segment],
+        spoken: SegmentFile,
+        pauses: Pauses,
+        tell: Callable[[Progress], None],
     ) -> None:
         self._segments = segments
+        self._pauses = pauses
         self._spoken = spoken
         self._tell = tell
         self._share = _SPEECH_SHARE
@@ -300,11 +336,21 @@ class _Parts:
     def __len__(self) -> int:
         return len(self._segments)
 
-    def __getitem__(self, number: int, /) -> tuple[NDArray[np.float32], float]:
+    def __getitem__(self, number: int, /) -> Part:
         # How many readings there will be is not known: this one counts for a half.
         self._share += 0.5 * (_MEASURED_SHARE - _SPEECH_SHARE) / len(self)
         self._tell(Progress("finishing", min(self._share, _MEASURED_SHARE)))
-        return self._spoken.samples(number), self._segments[number].pause_seconds
+        segment = self._segments[number]
+        *inner, last = (
+            InnerPause(share, self._pauses.before(sentence.follows))
+            for share, sentence in zip(segment.shares, segment.sentences, strict=True)
+        )
+        return Part(
+            self._spoken.samples(number),
+            last.seconds,
+            tuple(inner),
+            _ALLOWED_LU[segment.delivery],
+        )
 
 
 def _check_length(samples: int) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 
 from narrator_daemon.catalogue import LIMITS, children, is_count
+from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.transact import transact
 
@@ -72,9 +73,11 @@ def grant(project: Project, uid: str, name: str, *, now_ms: int, limit: int) -> 
 
     Raises:
         Unavailable: the database did not answer.
+        NodeRefused: it does not take the grant.
     """
     node = hashlib.sha256(uid.encode("utf-8", errors="surrogatepass")).hexdigest()
-    return transact(
-        project.reference(LIMITS, node),
-        lambda granted: take(granted, name=name, now_ms=now_ms, limit=limit),
-    )
+    with books.one_node(project, f"/{LIMITS}/{node}"):
+        return transact(
+            project.reference(LIMITS, node),
+            lambda granted: take(granted, name=name, now_ms=now_ms, limit=limit),
+        )

@@ -19,6 +19,7 @@ from csm.engine.engine import Engine, Speech
 from csm.engine.sampling import Sampling
 from csm.engine.sizing import choose_slots, free_memory
 from csm.engine.voice import Voice, fingerprint
+from csm.errors import ran_out_of_memory
 from csm.takes.drawing import Example
 from narrator_daemon import logs
 from narrator_daemon.speech import Slots, SpeechError, Spoken, SpokenStream
@@ -225,10 +226,17 @@ def as_speech_errors() -> Iterator[None]:
         raise SpeechError(
             "out_of_memory", f"{error}; the settings are speech.slots and speech.device"
         ) from error
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        # As torch says it where a GPU is asked before there is an engine.
+        if ran_out_of_memory(error):
+            raise SpeechError(
+                "out_of_memory",
+                "the memory of the GPU is taken: free some, or set speech.device",
+            ) from error
         raise SpeechError(
-            "out_of_memory",
-            "the model does not fit into the memory of the GPU: free some, or set speech.device",
+            "engine_error",
+            f"the GPU cannot be used ({type(error).__name__}): see whether nvidia-smi lists it and "
+            "its driver fits the installed torch, or set speech.device",
         ) from error
     except (csm.CsmError, ValueError) as error:
         raise SpeechError("engine_error", str(error)) from error

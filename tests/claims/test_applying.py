@@ -63,7 +63,11 @@ def test_a_claim_writes_its_lease_before_the_book() -> None:
     assert order == ["lease", "book"]
     assert before <= work.claimed_at <= time.monotonic()
     assert worker.lease_tokens == [work.token]
-    assert worker.project.tree["narrationLeases"]["b"][work.token] == {"owner": "w", "beat": 0}
+    assert worker.project.tree["narrationLeases"]["b"][work.token] == {
+        "owner": "w",
+        "beat": 0,
+        "ttl": 45.0,
+    }
     assert worker.book["narrativeAudioClaim"]["token"] == work.token
     assert work.book == worker.book
     assert (work.claim.at, work.claim.owner, work.claim.attempt) == (NOW, "w", 1)
@@ -216,10 +220,36 @@ class TestLeases:
         worker = Worker()
         worker.project.tree["narrationLeases"] = {
             "b": {"t": {"owner": "w", "beat": 3}, "u": "junk"},
-            "c": {"v": {"owner": "x"}},
+            "c": {"v": {"owner": "x", "ttl": 3}, "w": {"ttl": 0}, "x": {"ttl": True}},
             "d": "junk",
         }
-        assert worker.leases.read() == {("b", "t"): 3, ("b", "u"): "junk", ("c", "v"): None}
+        reading = worker.leases.read()
+        assert reading.beats == {
+            ("b", "t"): 3,
+            ("b", "u"): "junk",
+            ("c", "v"): None,
+            ("c", "w"): None,
+            ("c", "x"): None,
+        }
+        assert reading.ttls == {("c", "v"): 3.0}
+
+    def test_one_that_is_refused_costs_the_others_no_beat(self) -> None:
+        worker = Worker()
+        works = []
+        for book_id in ("a", "b", "c"):
+            worker.project.shelf[book_id] = dict(REQUESTED)
+            work = worker.claims.claim(book_id).work
+            assert work is not None
+            works.append(work)
+            worker.leases.hold(work)
+        worker.project.fail("take /narrationLeases/b/", refusal(401))
+        before = worker.leases.read().beats
+        worker.leases.beat(works)
+        after = worker.leases.read().beats
+        beaten = {name[0] for name, beat in after.items() if beat != before[name]}
+        assert beaten == {"a", "c"}
+        worker.leases.let_go(max(work.claimed_at for work in works) + 0.7 * 45)
+        assert [work.stopped for work in works] == [None, Verdict.FENCED, None]
 
     def test_a_beat_is_new_each_time_and_for_what_is_held(self) -> None:
         worker = Worker()

@@ -19,8 +19,9 @@ from transformers import CsmConfig, CsmForConditionalGeneration
 
 import csm
 from csm import CsmError, load_checkpoint
+from csm.checkpoint import loading
 from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
-from csm.checkpoint.loading import resolve_device
+from csm.checkpoint.loading import resolve_device, usual_dtype
 
 HUB_ID = "owner/tiny-csm"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -80,6 +81,27 @@ def test_names_and_shapes_are_those_of_transformers() -> None:
     assert expected_shapes(config) == {
         name: tuple(weight.shape) for name, weight in theirs.items() if "codec_model" not in name
     }
+
+
+@pytest.mark.parametrize(
+    ("place", "arithmetic", "engines", "dtype"),
+    [
+        ("cuda", False, [], torch.bfloat16),
+        ("cpu", True, ["qnnpack"], torch.bfloat16),
+        ("cpu", False, ["qnnpack", "fbgemm"], torch.bfloat16),
+        ("cpu", False, ["qnnpack"], torch.float32),
+    ],
+)
+def test_weights_are_bfloat16_where_that_is_faster(
+    place: str,
+    arithmetic: bool,
+    engines: list[str],
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: arithmetic)
+    monkeypatch.setattr(loading, "_quantized_engines", lambda: engines)
+    assert usual_dtype(torch.device(place)) == dtype
 
 
 def test_bfloat16_spares_the_codec(tiny: Path) -> None:
@@ -280,7 +302,8 @@ def point_outside(folder: Path) -> None:
         (config(model_type="llama"), "is no CSM checkpoint.*model_type 'llama'"),
         (config(hidden_size="wide"), "cannot be loaded"),
         (config(hidden_size=128), "a hidden size of 128, and of 64"),
-        (config(text_vocab_size=128), r"embed_text_tokens.*shape \(\d+, 64\).*config.json says"),
+        (config(text_vocab_size=128), "has ids up to .* knows 128 words"),
+        (config(intermediate_size=128), r"mlp.*shape \(.*config.json says"),
         (config(attention_bias=True), "asks for biases"),
         (untie, "lacks 1 of the weights of a CSM, backbone_model.embed_tokens"),
         (lose_of_the_codec, "lacks 1 of the weights of its codec"),

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import csm
 from csm import CsmError, Engine, OutOfMemory, Sampling, Take, Voice
 from csm.engine import batch, codec, device, starts
+from csm.engine.batch import Batch
 from csm.engine.core import Core
 from csm.engine.kernels.draw import Sampler
 from csm.engine.model import Model
@@ -130,8 +132,9 @@ def test_halving_frees_the_slots_before_it_makes_fewer(
     assert len(spoken(engine, voice)) == len(TEXTS)
     assert engine.occupancy.slots == 1
     assert alive == [0, 0, 0, 0]
+    weights = weakref.ref(engine._core._model.text_embedding)  # type: ignore[union-attr]
     engine.close()
-    assert caches[-1]() is None
+    assert caches[-1]() is None and weights() is None
 
 
 MEMORY = [
@@ -256,6 +259,22 @@ def test_a_damaged_voice_is_computed_anew(
     monkeypatch.setattr(starts, "voice_prefix", once)
     assert spoken(runner, voice) == sound
     assert len(computed) >= 2
+
+
+def test_damaged_audio_is_made_anew(
+    runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = spoken(runner, voice)
+    decode, made = codec.decode_batch, []
+
+    def once(*arguments: Any) -> Any:
+        audio = decode(*arguments)
+        made.append(audio)
+        return [samples * np.float32(NAN) for samples in audio] if len(made) == 1 else audio
+
+    monkeypatch.setattr(codec, "decode_batch", once)
+    assert spoken(runner, voice) == sound
+    assert len(made) == len(TEXTS) + 1
 
 
 def test_damage_that_stays_fails_its_book_alone(
@@ -485,23 +504,46 @@ def test_each_thread_works_on_its_device(
     assert wrong == []
 
 
+@pytest.fixture
+def tf32() -> Iterator[Callable[[], bool]]:
+    """TF32 wherever it can be, as somebody may have asked for; whether it is still on."""
+    backends = torch.backends
+    operations: list[Any] = [backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul]
+    before = [operation.fp32_precision for operation in operations], backends.fp32_precision
+
+    def ask() -> bool:
+        return any(operation.fp32_precision != "ieee" for operation in operations)
+
+    def switch() -> bool:
+        for operation in operations:
+            operation.fp32_precision = "tf32"
+        return ask()
+
+    backends.fp32_precision = "tf32"
+    assert switch()
+    ask.switch = switch  # type: ignore[attr-defined]
+    yield ask
+    backends.fp32_precision = before[1]
+    for operation, value in zip(operations, before[0], strict=True):
+        operation.fp32_precision = value
+
+
 def test_the_codec_computes_in_float32(
-    runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch
+    runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch, tf32: Any
 ) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     mimi = runner._core.check_open().codec
     decode, seen = mimi.decode, []
 
     def noting(codes: torch.Tensor) -> Any:
-        seen.append(torch.backends.cudnn.allow_tf32)
+        seen.append(tf32())
         return decode(codes)
 
     monkeypatch.setattr(mimi, "decode", noting)
     spoken(runner, voice, 0, TEXTS[:1])
     assert seen == [False]
-    torch.backends.cudnn.allow_tf32 = True
+    tf32.switch()
     runner._core.encode(torch.zeros(24_000).numpy())
-    assert not torch.backends.cudnn.allow_tf32
+    assert not tf32() and not torch.backends.cudnn.allow_tf32
 
 
 def test_no_collection_while_graphs_are_captured() -> None:
@@ -516,3 +558,21 @@ def test_no_collection_while_graphs_are_captured() -> None:
     with pytest.raises(OutOfMemory), device.uncollected():
         raise OutOfMemory
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_no_segment_is_forgotten_where_memory_runs_out_between_two(
+    number: int, runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All four end at the same frame; taking the codes of one of them fails."""
+    finish, count = Batch._finished, [0]
+
+    def failing(self: Batch, speaking: Any) -> Any:
+        count[0] += 1
+        if count[0] == number:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return finish(self, speaking)
+
+    monkeypatch.setattr(Batch, "_finished", failing)
+    assert sorted(spoken(runner, voice)) == list(range(len(TEXTS)))
+    assert runner.occupancy.slots == 2

@@ -67,7 +67,7 @@ def strengthen(weights: Iterable[tuple[str, Tensor]]) -> None:
             weight.data.mul_(8)
 
 
-def load(folder: Path, dtype: torch.dtype | None = None) -> Spoken:
+def load(folder: Path, dtype: torch.dtype = torch.float32) -> Spoken:
     checkpoint = csm.load_checkpoint(str(folder), device="cpu", dtype=dtype)
     strengthen(checkpoint.tensors.items())
     return Spoken(Model(checkpoint), checkpoint.tokenizer, checkpoint.codec)

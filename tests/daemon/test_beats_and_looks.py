@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -57,6 +58,7 @@ class World:
         )
 
     def job(self, book_id: str) -> Job:
+        self.project.shelf.setdefault(book_id, dict(REQUESTED))
         work = self.claims.claim(book_id).work
         assert work is not None
         self.leases.hold(work)
@@ -149,6 +151,30 @@ class TestLooks:
         book["narrative"] = "B"
         self.look(world)
         assert job.work.stopped is Verdict.SUPERSEDED
+
+    def test_several_are_looked_at_at_a_time(self, world: World) -> None:
+        for number in range(64):
+            world.job(f"b{number}")
+        at_once = threading.Barrier(10)
+
+        def meet() -> None:
+            at_once.wait(10)
+
+        world.project.at_each("get /books/b[0-9]/narrativeAudioStatus", meet)
+        self.look(world)
+        assert world.project.count("get /books/") == 128
+        del world.project.shelf["b63"]
+        world.project.mend()
+        self.look(world)
+        stopped = [job.work.book_id for job in world.in_work.jobs if job.work.stopped]
+        assert stopped == ["b63"]
+
+    def test_an_outage_is_told(self, world: World) -> None:
+        for number in range(20):
+            world.job(f"b{number}")
+        world.project.fail("get /books/b7/", refusal(503))
+        with pytest.raises(Unavailable):
+            self.look(world)
 
     def test_one_that_stops_already_is_not_asked_after(self, world: World) -> None:
         job = world.job("a")

@@ -26,7 +26,7 @@ from narrator_daemon.daemon import job as jobs
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.job import Job, JobContext, backoff_ms
 from narrator_daemon.daemon.traces import Trace
-from narrator_daemon.errors import Refused, Unavailable
+from narrator_daemon.errors import NodeRefused, Refused, Unavailable
 from narrator_daemon.marks.keys import DEMO_KEY
 from narrator_daemon.narration import narrate
 from narrator_daemon.narration.segment_store import KeptSegments
@@ -176,7 +176,8 @@ def test_each_step_of_a_claim_is_traced(desk: Desk) -> None:
     ((trace, outcome, code),) = traces.ended
     assert (outcome, code) == ("published", None)
     assert list(trace.steps) == [
-        *("claim", "text", "speech", "mastering", "watermark", "write", "upload", "outcome"),
+        *("claim", "text", "speech", "mastering", "watermark", "write", "credentials"),
+        *("upload", "outcome"),
     ]
     assert before <= trace.began
     assert all(step.began <= step.ended <= time.monotonic() for step in trace.steps.values())
@@ -479,6 +480,70 @@ class TestDependencies:
         desk.project.fail("read /books/b$", refusal(503), times=3)
         assert desk.run(job).outcome == "published"
         assert [error.dependency for error in desk.reported] == ["database"] * 3
+
+    def pass_time_between_tries(self, desk: Desk, seconds: float) -> None:
+        desk.context = replace(desk.context, sleep=lambda _: desk.pass_seconds(seconds))
+
+    def test_an_outcome_that_is_refused_for_good_fails_the_book_and_frees_the_slot(
+        self, desk: Desk
+    ) -> None:
+        self.pass_time_between_tries(desk, 1.0)
+        work = desk.claim()
+        # A rule of the catalogue on what is published, say.
+        desk.project.fail("write /books/b$", refusal(401, "Permission denied"), times=11)
+        ending = desk.run(desk.job(work))
+        assert ending.outcome == "failed"
+        assert ending.failure is not None and ending.failure.code == "refused"
+        assert desk.book["narrativeAudioStatus"] == "failed"
+        assert desk.book["narrativeAudioError"]["code"] == "refused"
+        assert desk.leases_left is None
+        assert all(isinstance(error, NodeRefused) for error in desk.reported)
+        assert desk.now - 1000 < desk.settings.daemon.stuck_seconds
+
+    def test_where_not_even_that_is_taken_the_slot_is_free_and_the_lease_dies(
+        self, desk: Desk
+    ) -> None:
+        self.pass_time_between_tries(desk, 1.0)
+        work = desk.claim()
+        desk.project.fail("write /books/b$", refusal(400, "too deep"))
+        job = desk.job(work)
+        job.start()
+        assert desk.over.wait(30)
+        assert desk.ended == [job] and desk.endings == []
+        assert desk.book["narrativeAudioStatus"] == "processing"
+        assert list(desk.context.refusals.books) == ["b"]
+        (_path,) = desk.store.objects_by_path  # for the sweep: what was decided is not known
+
+    def test_a_book_that_alone_cannot_be_written_is_given_up(self, desk: Desk) -> None:
+        self.pass_time_between_tries(desk, 10.0)
+        work = desk.claim()
+        desk.project.fail("write /books/b$", refusal(500))
+        job = desk.job(work)
+        job.start()
+        assert desk.over.wait(30)
+        assert desk.endings == [] and desk.now - 1000 >= desk.settings.daemon.stuck_seconds
+
+    def test_an_outage_is_waited_out_however_long(self, desk: Desk) -> None:
+        self.pass_time_between_tries(desk, 10.0)
+        work = desk.claim()
+        began = desk.project.count("write /books/b$")
+        failing = refusal(503)
+        desk.project.fail("write /books/b$", failing, times=200)
+        desk.project.fail("query /books", failing, times=190)
+        assert desk.run(desk.job(work)).outcome == "published"
+        assert desk.project.count("write /books/b$") == began + 201
+
+    @pytest.mark.parametrize("of_all", [False, True])
+    def test_audio_that_storage_refuses_costs_an_attempt_where_it_takes_other_audio(
+        self, desk: Desk, of_all: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.store.fault = Refused("storage", "storage answers 413: too large")
+        if not of_all:
+            monkeypatch.setattr(desk.store, "check", lambda: None)
+        ending = desk.run()
+        assert ending.outcome == ("given_back" if of_all else "retried")
+        assert desk.book["narrativeAudioClaim"]["attempt"] == (0 if of_all else 1)
+        assert bool(desk.reported) is of_all
 
     def test_one_who_shuts_down_tries_once(self, desk: Desk) -> None:
         job = desk.job()

@@ -13,7 +13,7 @@ import structlog
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.loading import Loading
 from narrator_daemon.daemon.loops import Loop, every
-from narrator_daemon.errors import Contended, Unavailable
+from narrator_daemon.errors import Contended, NodeRefused, Unavailable
 from narrator_daemon.rounds import Round
 from narrator_daemon.speech import SpeechError
 from narrator_daemon.speech.tone import ToneSpeech
@@ -40,6 +40,33 @@ def start(reported: list[Unavailable]) -> Iterator[Start]:
     yield begin
     for loop in started:
         loop.stop(5)
+
+
+REFUSED = NodeRefused("database", "/narrationWorkers/w cannot be written")
+
+
+class TestFailures:
+    @pytest.mark.parametrize("error", [ValueError("malformed"), REFUSED], ids=["fault", "refused"])
+    def test_rounds_that_go_wrong_one_after_the_other_are_counted(
+        self, start: Start, reported: list[Unavailable], error: Exception
+    ) -> None:
+        steps = Steps(error, error, error, error, 0.0, 60.0)
+        with structlog.testing.capture_logs():
+            loop = start(steps, after_failure=0.05)
+            wait_until(lambda: loop.failures == 3, "three in a row", 10)
+            assert loop.why == str(error)
+            steps.wait_for(6)
+            assert loop.failures == 0
+        assert reported == []
+
+    def test_an_outage_is_no_failure_of_the_loop(
+        self, start: Start, reported: list[Unavailable]
+    ) -> None:
+        down = Unavailable("database", "down")
+        steps = Steps(down, down, down, down, 60.0)
+        loop = start(steps, after_failure=0.01)
+        steps.wait_for(5)
+        assert loop.failures == 0 and len(reported) == 4
 
 
 class Steps:

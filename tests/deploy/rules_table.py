@@ -225,7 +225,7 @@ def _client_must_not() -> list[Request]:
     }
     requests += [_write(False, name, ADMIN, writes) for name, writes in single.items()]
     closed = {
-        "narrationLeases/work/t1": {"owner": "w2", "beat": 4},
+        "narrationLeases/work/t1": {"owner": "w2", "beat": 4, "ttl": 45},
         "narrationLeases/work/t1/beat": 4,
         "narrationLeases/other": {"t": {"owner": "w", "beat": 1}},
         "narrationWorkers/w1": {"at": 5},
@@ -307,6 +307,8 @@ def _daemon_must_not() -> list[Request]:
         "a lease without a beat": {"narrationLeases/work/t1": {"owner": "w1"}},
         "a lease with more": {"narrationLeases/work/t1/more": 1},
         "a lease owned by a number": {"narrationLeases/work/t1": {"owner": 1, "beat": 4}},
+        "a lifetime of text": {"narrationLeases/work/t1": {"owner": "w1", "beat": 4, "ttl": "x"}},
+        "a lifetime of nothing": {"narrationLeases/work/t1": {"owner": "w1", "beat": 4, "ttl": 0}},
         "a beat of text": {"narrationLeases/work/t1": {"owner": "w1", "beat": "x"}},
         "a history entry of text": {"narrationJobs/ready/t9": "x"},
         "a history entry of a bad token": {"narrationJobs/ready/t 9": {"outcome": "ready"}},

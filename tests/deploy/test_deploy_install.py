@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -30,11 +31,12 @@ def block(page: str, language: str, number: int = 0) -> str:
     return str(re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[number])
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Path:
-    """A folder as somebody has it who follows the page: a key, an account, a configuration."""
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key as the page has it made, and a service account."""
+    folder = tmp_path_factory.mktemp("files")
     made = [sys.executable, "-m", "narrator_daemon", "keys", "new", "watermark.key"]
-    subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(made, cwd=folder, check=True, capture_output=True)
     pem = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -47,7 +49,14 @@ def machine(tmp_path: Path) -> Path:
         "client_email": "narrator@my-catalogue.iam.gserviceaccount.com",
         "token_uri": "https://oauth2.googleapis.com/token",
     }
-    (tmp_path / "service-account.json").write_text(json.dumps(account))
+    (folder / "service-account.json").write_text(json.dumps(account))
+    return folder
+
+
+@pytest.fixture
+def machine(tmp_path: Path, files: Path) -> Path:
+    """A folder as somebody has it who follows the page."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     (tmp_path / "config.toml").write_text(block("install.md", "toml"))
     return tmp_path
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from narrator_daemon.settings import Settings
+from narrator_daemon.speech.feeding import most_books_at_once
 from tests.deploy.metric_names import unknown
 from tests.deploy.workloads import (
     FAREWELL,
@@ -207,7 +208,8 @@ def test_there_is_room_for_all_that_may_lie_on_the_volumes(folder: str, rendered
         pod = template["spec"]
         volumes = {name: (on_node, most) for name, on_node, most in _volumes(pod)}
         # config.toml says what a text takes while it is in work; a fifth is the file system's.
-        work = settings.limits.max_characters / 100_000 * 1e9 * settings.daemon.books_at_once
+        books = most_books_at_once(settings)
+        work = settings.limits.max_characters / 100_000 * 1e9 * books
         assert volumes["segments"][1] >= 1.2 * (settings.kept.max_gigabytes * 1e9 + work)
         if "models" in volumes:
             assert volumes["models"][1] >= 1.5 * 7.1e9

@@ -171,13 +171,6 @@ def test_priorities(rest: Any) -> None:
     assert rest.get("/p/a", format="export") == 1
 
 
-def test_another_namespace_is_not_here(rest: Any) -> None:
-    assert rest("GET", "/a", ns="demo-books").status_code == 200
-    answer = rest("GET", "/a", ns="somebody-else")
-    assert answer.status_code == 404
-    assert "ns=demo-books" in answer.json()["error"]
-
-
 @pytest.mark.parametrize(
     ("headers", "params", "error"),
     [

@@ -39,14 +39,14 @@ def test_names_of_the_database(firebase: LocalFirebase, rest: Any, namespace: st
     assert rest.get("/a", ns=namespace) == namespace
 
 
-@pytest.mark.parametrize("wrong", [{"ns": "other"}, {"v": "4"}])
+@pytest.mark.parametrize("wrong", [{"ns": "no name!"}, {"v": "4"}])
 def test_whoever_asks_for_something_else_is_told_to_stop(
     firebase: LocalFirebase, wrong: dict[str, str]
 ) -> None:
     async def run() -> None:
         async with connect(firebase, **wrong) as client:
             assert client.hello["t"] == "s"
-            assert ("demo-books" if "ns" in wrong else "version 5") in client.hello["d"]
+            assert ("No database" if "ns" in wrong else "version 5") in client.hello["d"]
             assert (await client.close_code())[0] == 1008
 
     asyncio.run(run())

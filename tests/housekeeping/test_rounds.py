@@ -10,8 +10,10 @@ import structlog
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.housekeeping import reaper as reaping
+from narrator_daemon.housekeeping import reconciler as reconciling
 from narrator_daemon.housekeeping import renewal
 from narrator_daemon.housekeeping import sweep as sweeping
 from narrator_daemon.housekeeping.reaper import Reaper
@@ -34,6 +36,7 @@ class Fleet:
         self.project = MemoryProject()
         self.waiting = Waiting()
         self.freed: list[str] = []
+        self.refusals = Refusals()
         self.watch = LeaseWatch(TTL, longest_gap=30.0)
         self.leases = self.leases_of("reaper")
         project: Any = self.project
@@ -45,7 +48,13 @@ class Fleet:
             self.leases,
         )
         self.reaper = Reaper(
-            project, self.claims, self.leases, self.watch, "reaper", self.freed.append
+            project,
+            self.claims,
+            self.leases,
+            self.watch,
+            "reaper",
+            self.refusals,
+            self.freed.append,
         )
 
     def leases_of(self, owner: str) -> Leases:
@@ -95,6 +104,45 @@ class TestReaper:
         assert (entry["outcome"], entry["owner"]) == ("worker_lost", "dead")
         assert entry["reapedBy"] == "reaper"
         assert list(fleet.project.tree["narrationJobs"]["b"]) == [token]
+
+    def test_one_that_is_refused_is_left_alone_and_holds_no_other_up(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for book_id in ("a", "b", "c", "d"):
+            fleet.claim(book_id)
+        del fleet.project.tree["narrationLeases"]["d"]
+        fleet.take_in()
+        fleet.project.fail(r"write /books/[ad]$", refusal(401, "Permission denied"))
+        fleet.rounds(monkeypatch, 0, 20, 40, 60, 70)
+        assert fleet.freed == ["b", "c"]
+        assert list(fleet.project.tree["narrationLeases"]) == ["a"]
+        assert sorted(fleet.refusals.books) == ["a", "d"]
+        assert fleet.project.count("write /books/a$") == 2  # its claim, and one try to free it
+        fleet.project.mend()
+        fleet.refusals.clear("a")
+        fleet.rounds(monkeypatch, 80)
+        assert fleet.freed[2:] == ["a"]
+
+    def test_a_lease_lives_as_long_as_its_owner_promised(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tokens = {book_id: fleet.claim(book_id) for book_id in ("long", "short", "odd")}
+        for book_id, ttl in {"long": 100, "short": 15, "odd": -1}.items():
+            fleet.project.tree["narrationLeases"][book_id][tokens[book_id]]["ttl"] = ttl
+        freed = {}
+        for now in range(0, 121, 10):
+            fleet.rounds(monkeypatch, now)
+            freed |= {book_id: now for book_id in fleet.freed if book_id not in freed}
+        assert freed == {"short": 20, "odd": 50, "long": 100}
+
+    def test_a_lease_that_may_have_beaten_unseen_is_not_judged(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.claim("b")
+        fleet.rounds(monkeypatch, 0, 20, 100, 120, 140)
+        assert fleet.freed == []
+        fleet.rounds(monkeypatch, 145)
+        assert fleet.freed == ["b"]
 
     def test_a_lease_that_beats_is_left_alone(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
@@ -221,25 +269,46 @@ class TestReconciler:
         self.reconciler(fleet).round()
         assert len(fleet.waiting) == min(count, 100) + (not forgotten)
 
-    def test_the_window_widens_while_all_in_it_have_to_wait(self, fleet: Fleet) -> None:
-        self.fill(fleet, 350)
+    def test_behind_a_whole_window_all_that_wait_are_known(self, fleet: Fleet) -> None:
+        self.fill(fleet, 2_500)
+        fleet.project.shelf["zz"] = {**REQUESTED, "narrativeAudioRequestedAt": 5}
         reconciler = self.reconciler(fleet)
+        assert reconciler.round() == 0.0 and len(fleet.waiting) == 100
+        assert 5 <= reconciler.round() <= 6
+        assert len(fleet.waiting) == 2_501
+        first = fleet.waiting.take(0.0)
+        assert first is not None and first.book_id == "zz"
 
-        def pass_over_all() -> None:
-            while (candidate := fleet.waiting.take(0.0)) is not None:
-                passed.append(candidate)
-            for candidate in passed:
-                fleet.waiting.put_back(candidate, 1e12)
+    def test_reading_all_is_bounded_by_what_it_costs(self, fleet: Fleet) -> None:
+        self.fill(fleet, 1_000)
+        for book in fleet.project.shelf.values():
+            book["narrative"] = "A" * 8_400
+        reconciler, now = self.reconciler(fleet), [0.0]
+        reconciler._clock = lambda: now[0]
+        read, whole = 0, 0
+        while now[0] < 300:
+            before = len(fleet.project.calls)
+            fleet.waiting.forget(list(fleet.project.shelf))
+            pause = reconciler.round()
+            whole += len(fleet.waiting) == 1_000
+            read += len(fleet.waiting) * 8_500
+            assert len(fleet.project.calls) == before + 2
+            now[0] += max(pause, 0.01)
+        assert whole >= 8
+        assert read / 300 < 350_000
 
-        passed: list[Any] = []
+    def test_of_more_than_can_be_read_at_once_both_ends_are_seen(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reconciling, "MOST", 200)
+        self.fill(fleet, 390)
+        reconciler, now = self.reconciler(fleet), [0.0]
+        reconciler._clock = lambda: now[0]
         seen = []
         for _ in range(3):
-            pause = reconciler.round()
-            seen.append((len(fleet.waiting), pause))
-            passed.clear()
-            pass_over_all()
-        # The second reading finds that all wait, and the third goes further at once.
-        assert seen == [(100, 40), (100, 0), (200, 40)]
+            now[0] += reconciler.round() + 0.01
+            seen.append(len(fleet.waiting))
+        assert seen == [100, 200, 390]
 
     def test_claims_in_books_go_to_the_reaper(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch

@@ -21,7 +21,7 @@ from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.drawing import Example
 from csm.takes.notes import Note
-from csm.text import segment
+from csm.text import Pauses, segment
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.narration.narrate import (
     Mark,
@@ -173,7 +173,7 @@ def test_head_pauses_and_tail_are_quiet_and_as_long_as_asked(
 ) -> None:
     made, wav = finished
     samples = samples_of(wav)
-    pauses = [part.pause_seconds for part in segment(TEXT)]
+    pauses = [Pauses().before(part.follows) for part in segment(TEXT)]
     edges = [(0.0, made.parts[0].start_seconds)]
     edges += [(one.end_seconds, two.start_seconds) for one, two in itertools.pairwise(made.parts)]
     edges.append((made.parts[-1].end_seconds, made.duration_seconds))
@@ -306,9 +306,12 @@ def test_what_no_wav_file_can_hold_is_refused(
     # The first while it is spoken, the second once its pauses are known.
     most = round(share * finished[0].duration_seconds * SAMPLE_RATE)
     monkeypatch.setattr("narrator_daemon.narration.narrate.MOST_SAMPLES", most)
+    engine = Voice()
     with pytest.raises(Unnarratable, match="Divide it") as refused:
-        read(tmp_path)
+        read(tmp_path, engine)
     assert refused.value.failure.code is ErrorCode.TEXT_TOO_LONG
+    # Nobody waits for hours of speech that cannot be kept.
+    assert len(engine.asked) == (1 if share == 0.1 else len(TEXTS))
 
 
 def test_another_voice_or_seed_finds_nothing_of_this_one() -> None:

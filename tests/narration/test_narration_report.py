@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.mastering.mastering import pcm16
+from csm.text.segments import Segment, Sentence
 from narrator_daemon.commands.narrate import read_file
 from narrator_daemon.errors import CannotRead
 from narrator_daemon.narration.measures import Inspection, inspect
@@ -53,7 +54,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Narration, NDA
     pieces, parts, position = [noise(0.5, 3e-4, 7)], [], 0.5
     for text, sound in zip(texts, sounds, strict=True):
         end = position + len(sound) / SAMPLE_RATE
-        parts.append(NarratedPart(text, position, end, note if text == HOSTILE else {}))
+        segment = Segment((Sentence(text, 0, len(text)),))
+        noted = note if text == HOSTILE else {}
+        parts.append(NarratedPart(text, position, end, noted, segment, (position,)))
         pieces += [sound, noise(0.4, 3e-4, 8)]
         position = end + 0.4
     samples = np.concatenate([*pieces, noise(0.6, 3e-4, 9)])

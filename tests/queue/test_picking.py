@@ -9,8 +9,9 @@ import pytest
 
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.clock import now_ms
-from narrator_daemon.errors import Contended, Unavailable
+from narrator_daemon.errors import NodeUnavailable, Unavailable
 from narrator_daemon.firebase.subscription import Hint
 from narrator_daemon.queue import picking
 from narrator_daemon.queue.picking import Picker
@@ -32,7 +33,8 @@ class Desk:
         claims = Claims(
             project, self.settings, "voice", lambda *_: self.dead, Leases(project, "w", 45.0)
         )
-        self.picker = Picker(project, self.settings, claims, self.waiting)
+        self.refusals = Refusals(lambda: self.now)
+        self.picker = Picker(project, self.settings, claims, self.waiting, self.refusals)
 
     def add(self, book_id: str, *, known: bool = True, **fields: Any) -> None:
         self.project.shelf[book_id] = {**REQUESTED, **fields}
@@ -134,11 +136,50 @@ def test_one_that_cannot_be_written_is_left_alone_for_a_while(
 ) -> None:
     desk.add("b")
     break_it(desk)
-    with pytest.raises(Unavailable) as met:
-        desk.pick()
-    assert isinstance(met.value, Contended) == (pause == 1.0)
+    assert desk.pick() == ("b", "later")
+    assert list(desk.refusals.books) == (["b"] if pause == 10.0 else [])
     desk.project.mend()
     waits(desk, pause)
+
+
+def test_a_refused_book_waits_longer_each_time_and_is_named(desk: Desk) -> None:
+    desk.add("b", narrativeAudioRequestedAt=1)
+    desk.project.fail("write /books/b$", refusal(401, "Permission denied"))
+    pauses = []
+    for _ in range(9):
+        attempted = desk.picker.claim_next()
+        assert attempted is not None
+        pauses.append(attempted.wait_seconds)
+        desk.now += attempted.wait_seconds
+    assert pauses == [10, 20, 40, 80, 160, 320, 600, 600, 600]
+    (why,) = desk.refusals.books.values()
+    assert "/books/b " in why and "Permission denied" in why and "service account" not in why
+
+
+def test_what_is_refused_holds_nobody_else_up(desk: Desk) -> None:
+    for number in range(10):
+        desk.add(f"bad-{number}", narrativeAudioRequestedAt=number)
+    for number in range(5):
+        desk.add(f"good-{number}", narrativeAudioRequestedAt=100 + number)
+    desk.project.fail("write /books/bad-", refusal(400))
+    seen = [desk.pick() for _ in range(15)]
+    assert seen[10:] == [(f"good-{number}", "claimed") for number in range(5)]
+    desk.project.mend()
+    desk.now += 10
+    assert desk.pick() == ("bad-0", "claimed")
+    assert "bad-0" not in desk.refusals.books
+
+
+@pytest.mark.parametrize("answer", [refusal(401), refusal(503)])
+def test_where_nothing_answers_it_is_the_database_s_fault(desk: Desk, answer: Exception) -> None:
+    desk.add("b")
+    desk.project.fail(".*", answer)
+    with pytest.raises(Unavailable) as met:
+        desk.pick()
+    assert not isinstance(met.value, NodeUnavailable)
+    assert desk.refusals.books == {}
+    desk.project.mend()
+    waits(desk, 10.0)
 
 
 _counter = iter(range(10**6))
@@ -158,9 +199,10 @@ class TestLimit:
             ("eager-0", "claimed"),
             ("eager-1", "claimed"),
             ("eager-2", "later"),
-            ("eager-3", "later"),
+            # eager-3 is passed over with it
             ("nobody", "claimed"),
             ("one", "claimed"),
+            None,
             None,
         ]
 
@@ -170,8 +212,39 @@ class TestLimit:
         for _ in range(20):
             desk.pick()
         assert limited_requests(desk) == 3
+        assert len(desk.waiting) == 18
         desk.now += 30
         assert desk.pick() is None
+
+    def test_pressing_again_on_books_in_work_uses_up_nothing(self, desk: Desk) -> None:
+        for book_id in ("b0", "b1"):
+            desk.add(book_id)
+            assert desk.pick() == (book_id, "claimed")
+        for book_id in ("b0", "b1"):
+            desk.project.shelf[book_id] |= {
+                "narrativeAudioStatus": "requested",
+                "narrativeAudioRequestedAt": 5,
+                "narrativeAudioRequestedBy": "eager",
+            }
+            desk.waiting.offer(book_id, desk.project.shelf[book_id], now_ms())
+        for _ in range(3):
+            assert [desk.pick(), desk.pick()] == [("b0", "leased"), ("b1", "leased")]
+            desk.now += 60
+        assert limited_requests(desk) == 0
+        # Once nobody reads it any more, it is a new request like others.
+        desk.dead = True
+        assert desk.pick() == ("b0", "claimed")
+        assert limited_requests(desk) == 1
+
+    def test_a_thousand_that_wait_cost_no_more_than_one(self, desk: Desk) -> None:
+        for number in range(1_000):
+            desk.add(f"b{number:04}", narrativeAudioRequestedBy="eager")
+        desk.add("z", narrativeAudioRequestedAt=1, narrativeAudioRequestedBy="patient")
+        tries = []
+        while (picked := desk.pick()) is not None:
+            tries.append(picked)
+        assert tries[0] == ("z", "claimed") and len(tries) == 4
+        assert len(desk.waiting) == 998
 
     def test_it_goes_on_after_the_minute(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         for number in range(3):

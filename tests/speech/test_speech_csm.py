@@ -125,7 +125,7 @@ def test_out_of_memory_has_its_own_code(
         patch.setattr(batch, "decode_one_frame", fail)
         with pytest.raises(SpeechError) as caught:
             list(speech.speak(TEXTS, seed=1))
-    assert caught.value.code == "out_of_memory"
+    assert caught.value.code == "out_of_memory" and "speech.slots" in str(caught.value)
     assert isinstance(caught.value.__cause__, OutOfMemory)
     assert len(list(speech.speak(TEXTS[:1], seed=1))) == 1
 

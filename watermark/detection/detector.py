@@ -5,7 +5,7 @@ looked up in the key's cycle under every hypothesis of changed speed, tempo and 
 lines are followed through the minute; and the data cells along each line, along the best mosaic of
 lines (sound that was cut and joined) and over all minutes together are scored, against every
 candidate book and by blind decoding. A thorough search goes on where that leads to nothing; see
-:mod:`watermark.detection.thorough`.
+``watermark.detection.thorough``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from watermark.pattern import BLOCK_CELLS, CELL_SECONDS, CYCLE_CELLS, Pattern, p
 from watermark.payload import CODED_BITS, INDEX_LIMIT
 from watermark.samples import as_float
 
-#: The time in which a mark says all it has to say once, seconds. See :data:`MIN_SECONDS`.
+#: The time in which a mark says all it has to say once, seconds. See ``MIN_SECONDS``.
 PERIOD_SECONDS = BLOCK_CELLS * CELL_SECONDS
 #: Shorter sound cannot be told. From 5 s on a clean copy is found as a rule, from 10 s on a
 #: recompressed one.
@@ -55,7 +55,7 @@ class Sighting:
         book_index: which.
         key_index: whose key of those given.
         score: of its best match, in standard deviations.
-        false_positive_probability: as in :class:`Detection`.
+        false_positive_probability: as in ``Detection``.
         method: ``"candidate"`` or ``"blind"``.
         spans: where in the file the mark is, by time.
     """
@@ -233,7 +233,7 @@ class _KeySearch:
 
 
 class Detector:
-    """Detects in a stream: feed blocks of any size, then :meth:`finish`.
+    """Detects in a stream: feed blocks of any size, then ``finish``.
 
     Memory does not grow but for a kilobyte or two for each marked minute.
 
@@ -310,7 +310,7 @@ class Detector:
             self._search(chunk)
 
     def finish(self) -> Detection:
-        """What was found. The detector is spent then, but for :meth:`renewed`."""
+        """What was found. The detector is spent then, but for ``renewed``."""
         for chunk in self._chunks.finish():
             self._search(chunk)
         for search_ in self._searches:
@@ -446,7 +446,7 @@ def detect(
         candidates: the book indices there are, if they are known; without them the index is
             decoded from the sound alone, which needs a little more of it.
         false_positive: the probability of a false hit allowed to the whole search.
-        thorough: as in :class:`Detector`.
+        thorough: as in ``Detector``.
 
     Raises:
         WatermarkKeyError: a key cannot serve.

@@ -32,7 +32,7 @@ def choose(setting: Setting, model: Model) -> Kernels:
     if model.device.type != "cuda":
         return Plain(f"on {model.device.type}")
     if setting == "off":
-        return Plain("speech.kernels is off")
+        return Plain("kernels are off")
     if not language.AVAILABLE:
         return Plain("triton is not installed")
     if torch.cuda.get_device_capability(model.device) < (8, 0):

@@ -33,7 +33,7 @@ def decode_attention(
         projected: queries, keys and values, ``[B, (G * key heads + 2 * key heads) * D]``.
             Overwritten.
         heads: their numbers.
-        turns: cosine and sine for each pair at each position, float32 ``[T, D / 2, 2]``.
+        turns: how far each pair turns at each position, complex64 ``[T, D / 2]``.
         cache: of the layer, ``[B, 2, key heads, T, D]``. Holds the positions before; the new keys
             and values are written to it.
         positions: int64 ``[B]``.
@@ -42,27 +42,24 @@ def decode_attention(
         The heads' outputs, ``[B, G * key heads * D]``.
     """
     slots = len(cache)
-    queries, keys_values = heads.turned(projected, turns.index_select(0, positions))
+    queries, keys_values = heads.turned(projected, turns.index_select(0, positions)[:, None])
     queries = queries.transpose(1, 2)
-    if projected.is_cuda:
+    rows = torch.arange(slots, device=cache.device)
+    cache.permute(0, 3, 1, 2, 4).index_put_((rows, positions), keys_values)
+    if cache.is_cuda:
         # The host must not ask how far the slots are: all is read, and what is not there masked.
-        rows = torch.arange(slots, device=cache.device)
-        cache.permute(0, 3, 1, 2, 4).index_put_((rows, positions), keys_values)
         seen = torch.arange(cache.shape[3], device=cache.device) <= positions[:, None]
-        out = F.scaled_dot_product_attention(
+        heard = F.scaled_dot_product_attention(
             queries, cache[:, 0], cache[:, 1], attn_mask=seen[:, None, None]
         )
     else:
-        out = torch.empty_like(queries)
+        each = []
         for slot, position in enumerate(positions.tolist()):
-            own = cache[slot]
-            own[:, :, position] = keys_values[slot]
-            out[slot] = F.scaled_dot_product_attention(
-                queries[slot, None],
-                own[None, 0, :, : position + 1],
-                own[None, 1, :, : position + 1],
-            )[0]
-    return out.transpose(1, 2).reshape(slots, -1)
+            keys, values = cache.narrow(0, slot, 1).narrow(3, 0, position + 1).unbind(1)
+            own = queries.narrow(0, slot, 1)
+            each.append(F.scaled_dot_product_attention(own, keys, values))
+        heard = torch.cat(each)
+    return heard.transpose(1, 2).reshape(slots, -1)
 
 
 @jit
@@ -205,7 +202,7 @@ def fused_decode_attention(
         decode_attention_kernel,
         (slots, key_heads, programs),
         projected,
-        turns,
+        torch.view_as_real(turns),
         cache,
         out,
         positions,

@@ -5,6 +5,8 @@ A frame is at most 32 positions, so a program holds all that its slot's key head
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,7 +25,7 @@ def depth_attention(
         projected: queries, keys and values, ``[B, (G * key heads + 2 * key heads) * D]``; at
             place 1 those of place 0 may come before them, ``[2 * B, …]``. Overwritten.
         heads: their numbers.
-        turns: cosine and sine for each pair at each place, float32 ``[places, D / 2, 2]``.
+        turns: how far each pair turns at each place, complex64 ``[places, D / 2]``.
         cache: of the layer, ``[B, 2, key heads, places, D]``. Holds the places before; this one's
             keys and values are written to it.
         place: 1 or more; the first place is never alone.
@@ -32,28 +34,21 @@ def depth_attention(
         The heads' outputs, ``[B or 2 * B, G * key heads * D]``.
     """
     slots = len(cache)
-    count = len(projected) // slots
-    first = place + 1 - count
-    by = turns[place] if count == 1 else turns[first : place + 1].repeat_interleave(slots, 0)
+    keys, values = cache.narrow(3, 0, place + 1).unbind(1)
+    if len(projected) == slots:
+        queries, keys_values = heads.turned(projected, turns[place])
+        cache.select(3, place).copy_(keys_values)
+        heard = F.scaled_dot_product_attention(queries.transpose(1, 2), keys, values)
+        return heard.transpose(1, 2).reshape(slots, -1)
+    by = turns[:2].repeat_interleave(slots, 0)[:, None]
     queries, keys_values = heads.turned(projected, by)
-    if count == 1:
-        cache[:, :, :, place] = keys_values
-        queries, mask = queries.transpose(1, 2), None
-    else:
-        cache[:, :, :, first : place + 1] = keys_values.unflatten(0, (count, slots)).permute(
-            1, 2, 3, 0, 4
-        )
-        queries = queries.unflatten(0, (count, slots)).permute(1, 3, 0, 2, 4).flatten(2, 3)
-        own = torch.arange(first, place + 1, device=queries.device).repeat_interleave(heads.group)
-        mask = torch.arange(place + 1, device=queries.device) <= own[:, None]
-    out = F.scaled_dot_product_attention(
-        queries, cache[:, 0, :, : place + 1], cache[:, 1, :, : place + 1], attn_mask=mask
-    )
-    if count > 1:
-        out = out.unflatten(2, (count, heads.group)).permute(2, 0, 3, 1, 4)
-    else:
-        out = out.transpose(1, 2)
-    return out.reshape(len(projected), -1)
+    cache.narrow(3, 0, 2).copy_(keys_values.unflatten(0, (2, slots)).permute(1, 2, 3, 0, 4))
+    queries = queries.unflatten(0, (2, slots)).permute(1, 3, 0, 2, 4).flatten(2, 3)
+    own = torch.arange(2, device=queries.device).repeat_interleave(heads.group)
+    seen = torch.arange(2, device=queries.device) <= own[:, None]
+    heard = F.scaled_dot_product_attention(queries, keys, values, attn_mask=seen)
+    heard = heard.view(slots, heads.key_heads, 2, heads.group, -1)
+    return heard.permute(2, 0, 3, 1, 4).reshape(2 * slots, -1)
 
 
 @jit
@@ -65,7 +60,7 @@ def _turned(at, d, inside, cosine, sine):
     return turned.to(at.dtype.element_ty).to(tl.float32)
 
 
-@jit
+@partial(jit, unspecialised=("place",))
 def depth_attention_kernel(
     projected,
     turns,
@@ -156,7 +151,7 @@ def fused_depth_attention(
         depth_attention_kernel,
         (slots, key_heads),
         projected,
-        turns,
+        torch.view_as_real(turns),
         cache,
         out,
         slots,

@@ -6,6 +6,7 @@ can be part of a captured graph, and a segment has the same codes in whichever s
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -117,7 +118,7 @@ def _mix(bits):
     return bits ^ (bits >> 31)
 
 
-@jit
+@partial(jit, unspecialised=("first_end", "codebook"))
 def draw_kernel(
     logits,
     seeds,

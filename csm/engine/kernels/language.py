@@ -42,9 +42,17 @@ INTERPRETED = triton is not None and bool(triton.knobs.runtime.interpret)
 H100_PROCESSORS = 132
 
 
-def jit(function: Callable[..., None]) -> Any:
-    """``triton.jit``; without Triton the function as it is, never to be called."""
-    return function if triton is None else triton.jit(function)
+def jit(function: Callable[..., None], *, unspecialised: tuple[str, ...] = ()) -> Any:
+    """``triton.jit``; without Triton the function as it is, never to be called.
+
+    Args:
+        function: the kernel.
+        unspecialised: numbers that change from launch to launch: the kernel is not compiled anew
+            where they are 1 or multiples of 16.
+    """
+    if triton is None:
+        return function
+    return triton.jit(function, do_not_specialize=list(unspecialised))
 
 
 @dataclass(frozen=True)

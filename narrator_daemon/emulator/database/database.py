@@ -40,6 +40,7 @@ class Database:
         tree: the values.
         indexes: what queries are answered from.
         rules: replaced as a whole by `change_rules`.
+        settings: what the Firebase CLI sets; kept, and nothing else done with it.
         rules_changed: called after that.
         committed: called with each commit.
     """
@@ -48,6 +49,7 @@ class Database:
         self.tree = tree
         self.indexes = Indexes(tree)
         self.rules = rules
+        self.settings: dict[str, object] = {}
         self.rules_changed: list[Callable[[], None]] = []
         self.committed: list[Callable[[Commit], None]] = []
         self._clock = clock

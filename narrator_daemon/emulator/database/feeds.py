@@ -9,19 +9,25 @@ Source: https://firebase.google.com/docs/reference/rest/database#section-streami
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from narrator_daemon.emulator.database.query import Indexes, Query
 from narrator_daemon.emulator.database.tree import (
-    Change,
     Commit,
     Tree,
     children_changed,
     starts_with,
 )
-from narrator_daemon.emulator.database.values import Path, Value, render, same, value_at
+from narrator_daemon.emulator.database.values import (
+    PRIORITY,
+    Path,
+    Value,
+    render,
+    same,
+    value_at,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +99,37 @@ class Feed(ABC):
     def _put(self, path: Path, value: Value) -> None:
         self._sink(Event("put", _text(path), render(value, export=self._export)))
 
-    def _send_changes(self, commit: Commit, changes: list[Change]) -> None:
-        """The event of one commit for a listener above what has changed."""
-        base = self._path
-        if not commit.merge or not changes:
-            for change in changes:
-                self._put(change.path[len(base) :], change.new)
+    def _send_commit(self, commit: Commit, values: Mapping[Path, Value]) -> None:
+        """The one event of a commit.
+
+        Args:
+            commit: what was written.
+            values: what is there now, at places below the listener's.
+        """
+        if not self._export:
+            # A stream shows no priorities.
+            values = {path: value for path, value in values.items() if path[-1] != PRIORITY}
+        if not values:
             return
-        at = commit.location if starts_with(commit.location, base) else base
+        at = self._updated(commit, values)
+        if at is None and len(values) == 1:
+            for path, value in values.items():
+                self._put(path, value)
+            return
+        at = at or ()
         data = {
-            "/".join(change.path[len(at) :]): render(change.new, export=self._export)
-            for change in changes
+            "/".join(path[len(at) :]): render(value, export=self._export)
+            for path, value in values.items()
         }
-        self._sink(Event("patch", _text(at[len(base) :]), data))
+        self._sink(Event("patch", _text(at), data))
+
+    def _updated(self, commit: Commit, values: Mapping[Path, Value]) -> Path | None:
+        """Where an update of children was, if all that is to be sent lies below it."""
+        if not commit.merge:
+            return None
+        at = commit.location[len(self._path) :]
+        holds_all = all(len(path) > len(at) and starts_with(path, at) for path in values)
+        return at if holds_all else None
 
 
 class PathFeed(Feed):
@@ -126,7 +150,8 @@ class PathFeed(Feed):
                 return
             if starts_with(change.path, self._path):
                 below.append(change)
-        self._send_changes(commit, below)
+        base = len(self._path)
+        self._send_commit(commit, {change.path[base:]: change.new for change in below})
 
     def _follow(self) -> None:
         # Every change below is sent, whatever the listener knew before.
@@ -167,22 +192,17 @@ class QueryFeed(Feed):
             return
         changed = children_changed(commit, self._path)
         gone, come = self._moves(changed)
-        for key in gone:
-            self._members.discard(key)
-            self._put((key,), None)
-        for key in come:
-            self._members.add(key)
-            self._put((key,), self._child(key))
-        stayed = {key for key in changed if key in self._members}.difference(come)
+        self._members.difference_update(gone)
+        self._members.update(come)
+        values: dict[Path, Value] = {(key,): None for key in gone}
+        values.update(((key,), self._child(key)) for key in come)
         depth = len(self._path)
-        self._send_changes(
-            commit,
-            [
-                change
-                for change in commit.changes
-                if starts_with(change.path, self._path) and change.path[depth] in stayed
-            ],
-        )
+        for change in commit.changes:
+            if starts_with(change.path, self._path):
+                path = change.path[depth:]
+                if path[0] in self._members and path[:1] not in values:
+                    values[path] = change.new
+        self._send_commit(commit, values)
 
     def _moves(self, changed: list[str]) -> tuple[list[str], list[str]]:
         """The children that have left and those that have come in."""

@@ -9,6 +9,7 @@ Source: https://firebase.google.com/docs/database/rest/retrieve-data
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from narrator_daemon.emulator.database.values import (
 Entry: TypeAlias = tuple[Any, ...]
 
 KEY, VALUE, PRIORITY, CHILD = "$key", "$value", "$priority", "child"
+_INTEGER = re.compile(r"-?[0-9]{1,18}\Z")
 _SAME = (0, 0)
 _AFTER_EVERY_KEY = (2,)
 PARAMETERS = (
@@ -164,7 +166,7 @@ def parse_query(parameters: Mapping[str, str]) -> Query | None:
 def _parse_order(text: str) -> Order:
     try:
         name = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         name = None
     if not isinstance(name, str):
         raise InvalidQueryError("orderBy must be a valid JSON encoded path")
@@ -187,8 +189,8 @@ def parse_order(name: str) -> Order:
 
 def _parse_bound(text: str, order: Order) -> Value:
     try:
-        bound = json.loads(text)
-    except ValueError:
+        bound = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
         bound = {}
     if isinstance(bound, (dict, list)):
         raise InvalidQueryError("Constraint index field must be a JSON primitive")
@@ -197,11 +199,14 @@ def _parse_bound(text: str, order: Order) -> Value:
     return bound  # type: ignore[no-any-return]  # None, a boolean, a number or a string
 
 
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
 def _parse_limit(name: str, text: str) -> int:
-    try:
-        limit = int(text)
-    except ValueError:
-        raise InvalidQueryError(f"{name} must be an integer") from None
+    if not _INTEGER.match(text):
+        raise InvalidQueryError(f"{name} must be an integer")
+    limit = int(text)
     if limit <= 0:
         raise InvalidQueryError(f"{name} must be positive")
     return limit

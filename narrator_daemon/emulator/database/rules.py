@@ -14,15 +14,16 @@ from importlib import resources
 from typing import Any
 
 from narrator_daemon.emulator.database.caller import Caller
-from narrator_daemon.emulator.database.query import Query
+from narrator_daemon.emulator.database.query import CHILD, KEY, VALUE, Query
+from narrator_daemon.emulator.database.query import PRIORITY as QUERY_PRIORITY
 from narrator_daemon.emulator.database.rules_data import Node, Snapshot
 from narrator_daemon.emulator.database.rules_expression import (
     Compiled,
-    RuleEvaluationError,
     RuleSyntaxError,
     compile_rule,
 )
-from narrator_daemon.emulator.database.values import Path, Value
+from narrator_daemon.emulator.database.rules_operations import RuleEvaluationError
+from narrator_daemon.emulator.database.values import PRIORITY, Path, Value, is_valid_key
 from narrator_daemon.errors import NarratorError
 
 # Rules files may hold // and /* */ comments; strings, which may hold such marks too, come first.
@@ -57,10 +58,11 @@ class Rules:
     """A set of rules.
 
     Args:
-        source: the text of a rules file: JSON, comments allowed.
+        source: the text of a rules file: JSON, with comments, and with strings of several lines.
 
     Attributes:
         source: that text.
+        parsed: what it says.
         reads_depend_on_data: whether a write can change who may read what.
 
     Raises:
@@ -69,15 +71,12 @@ class Rules:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        bare = _COMMENT.sub(lambda match: match[0] if match[0][0] == '"' else " ", source)
+        self.parsed = _read(source)
         try:
-            parsed = json.loads(bare)
-        except ValueError as error:
-            raise InvalidRulesError(f"Parse error: {error}") from None
-        if not isinstance(parsed, dict) or set(parsed) != {"rules"}:
-            raise InvalidRulesError("Rules must be an object with the one key 'rules'.")
-        self._root = _parse(parsed["rules"], (), ())
-        self.reads_depend_on_data = _reads_depend_on_data(parsed["rules"])
+            self._root = _parse(self.parsed["rules"], (), ())
+            self.reads_depend_on_data = _reads_depend_on_data(self.parsed["rules"])
+        except RecursionError:
+            raise InvalidRulesError("Rules are nested too deeply.") from None
 
     def has_index(self, path: Path, name: str) -> bool:
         """Whether queries of the children of ``path`` by ``name`` have an index."""
@@ -100,8 +99,7 @@ class Rules:
             return True
         data = Node(root)
         for depth, (room, wildcards) in enumerate(self._along(path)):
-            scope = _scope(caller, data, path[:depth], now, wildcards)
-            scope["query"] = _query_variable(query)
+            scope = _scope(caller, data, path[:depth], now, wildcards, query)
             if _holds(room.read, scope):
                 return True
         return False
@@ -120,7 +118,7 @@ class Rules:
         if caller.admin:
             return True
         data, new = Node(root), Node(root, writes)
-        return all(self._allows(caller, data, new, path, now) for path, _ in writes)
+        return all(self._allows(caller, data, new, _ruled(path), now) for path, _ in writes)
 
     def _allows(self, caller: Caller, data: Node, new: Node, path: Path, now: int) -> bool:
         allowed = False
@@ -178,6 +176,11 @@ class Rules:
             yield room, wildcards
 
 
+def _ruled(path: Path) -> Path:
+    """The place whose rules a write must pass: a priority is a part of its node."""
+    return path[:-1] if path and path[-1] == PRIORITY else path
+
+
 def _step(
     room: _Room, wildcards: Mapping[str, str], key: str
 ) -> tuple[_Room | None, dict[str, str]]:
@@ -189,7 +192,12 @@ def _step(
 
 
 def _scope(
-    caller: Caller, data: Node, path: Path, now: int, wildcards: Mapping[str, str]
+    caller: Caller,
+    data: Node,
+    path: Path,
+    now: int,
+    wildcards: Mapping[str, str],
+    query: Query | None = None,
 ) -> dict[str, Any]:
     here = Snapshot(data, path)
     return {
@@ -198,21 +206,28 @@ def _scope(
         "root": Snapshot(data),
         "data": here,
         "newData": here,
-        "query": None,
+        "query": _query_variable(query),
         **wildcards,
     }
 
 
 def _query_variable(query: Query | None) -> dict[str, Any]:
-    if query is None:
-        return {"orderByKey": True}
-    given: dict[str, Any] = dict(query.given)
-    kind = query.order.kind
-    given["orderByKey"] = kind == "$key"
-    given["orderByValue"] = kind == "$value"
-    given["orderByPriority"] = kind == "$priority"
-    given["orderByChild"] = query.order.index_name if kind == "child" else None
-    return given
+    """The variable ``query``: a read without a query is one by key, of everything."""
+    given = dict[str, Value]() if query is None else dict(query.given)
+    kind = KEY if query is None else query.order.kind
+    child = None if query is None or kind != CHILD else query.order.index_name
+    return {
+        "orderByKey": kind == KEY,
+        "orderByValue": kind == VALUE,
+        "orderByPriority": kind == QUERY_PRIORITY,
+        "orderByChild": child,
+        # Rules know no bounds that are excluded.
+        "startAt": given.get("startAt", given.get("startAfter")),
+        "endAt": given.get("endAt", given.get("endBefore")),
+        "equalTo": given.get("equalTo"),
+        "limitToFirst": given.get("limitToFirst"),
+        "limitToLast": given.get("limitToLast"),
+    }
 
 
 def _holds(rule: Compiled | None, scope: Mapping[str, Any]) -> bool:
@@ -224,6 +239,20 @@ def _holds(rule: Compiled | None, scope: Mapping[str, Any]) -> bool:
         return False
 
 
+def _read(source: str) -> dict[str, Any]:
+    bare = _COMMENT.sub(lambda match: match[0] if match[0][0] == '"' else " ", source)
+    try:
+        # As in the console, a rule may go over several lines.
+        parsed = json.loads(bare, strict=False)
+    except ValueError as error:
+        raise InvalidRulesError(f"Parse error: {error}") from None
+    except RecursionError:
+        raise InvalidRulesError("Parse error: nested too deeply") from None
+    if not isinstance(parsed, dict) or set(parsed) != {"rules"}:
+        raise InvalidRulesError("Rules must be an object with the one key 'rules'.")
+    return parsed
+
+
 def _parse(raw: object, path: Path, wildcards: tuple[str, ...]) -> _Room:
     where = "/" + "/".join(path)
     if not isinstance(raw, dict):
@@ -231,7 +260,9 @@ def _parse(raw: object, path: Path, wildcards: tuple[str, ...]) -> _Room:
     room = _Room()
     for key, item in raw.items():
         if key in _RULE_KINDS:
-            setattr(room, key[1:], _compile(item, f"{where}: '{key}'", wildcards))
+            writing = key != ".read"
+            rule = _compile(item, f"{where}: '{key}'", wildcards, writing=writing)
+            setattr(room, key[1:], rule)
         elif key == ".indexOn":
             room.index_on = _index_names(item, where)
         elif key.startswith("."):
@@ -243,6 +274,8 @@ def _parse(raw: object, path: Path, wildcards: tuple[str, ...]) -> _Room:
                 raise InvalidRulesError(f"{where}: '{key}' is already bound above.")
             room.wildcard = key
             room.any = _parse(item, (*path, key), (*wildcards, key))
+        elif not is_valid_key(key):
+            raise InvalidRulesError(f"{where}: '{key}' can be no key of the database.")
         else:
             room.below[key] = _parse(item, (*path, key), wildcards)
     return room
@@ -257,13 +290,13 @@ def _reads_depend_on_data(raw: dict[str, Any]) -> bool:
     )
 
 
-def _compile(item: object, where: str, wildcards: tuple[str, ...]) -> Compiled:
+def _compile(item: object, where: str, wildcards: tuple[str, ...], *, writing: bool) -> Compiled:
     if isinstance(item, bool):
         return lambda _: item
     if not isinstance(item, str):
         raise InvalidRulesError(f"{where} must be a boolean or a string.")
     try:
-        return compile_rule(item, wildcards)
+        return compile_rule(item, wildcards, writing=writing)
     except RuleSyntaxError as error:
         raise InvalidRulesError(f"{where}: {error}") from None
 

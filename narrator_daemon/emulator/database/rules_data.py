@@ -34,6 +34,9 @@ class Node:
 
     def child(self, key: str) -> Node:
         """The child of that name; a node that does not exist is a node too."""
+        if key.startswith("."):
+            # How priorities and leaves are kept is no business of the rules.
+            return Node(None)
         base = self._base.get(key) if isinstance(self._base, dict) else None
         return Node(base, [(path[1:], value) for path, value in self._writes if path[0] == key])
 
@@ -98,6 +101,11 @@ class Snapshot:
     def node(self) -> Node:
         """What is there."""
         return self.state.at(self.path)
+
+    @property
+    def parent(self) -> Snapshot:
+        """The place above; the root's is the root itself."""
+        return Snapshot(self.state, self.path[:-1])
 
     def child(self, path: str) -> Snapshot:
         """The place below, by a path with slashes."""

@@ -1,4 +1,4 @@
-"""The expression language of security rules, compiled to Python functions.
+"""The expression language of security rules, checked and compiled to Python functions.
 
 Source: https://firebase.google.com/docs/reference/security/database
 """
@@ -6,58 +6,101 @@ Source: https://firebase.google.com/docs/reference/security/database
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from narrator_daemon.emulator.database.rules_data import Snapshot
+from narrator_daemon.emulator.database.rules_operations import (
+    OPERATORS,
+    SNAPSHOT_METHODS,
+    STRING_METHODS,
+    look_up,
+    negative,
+)
+from narrator_daemon.emulator.database.rules_regex import Regex, RegexError
+from narrator_daemon.emulator.database.rules_types import (
+    ANY,
+    BOOLEAN,
+    LIST,
+    MEMBERS,
+    NULL,
+    NUMBER,
+    QUERY,
+    REGEX,
+    SNAPSHOT,
+    STRING,
+    STRING_MEMBERS,
+    UNKNOWN,
+    Method,
+    either,
+    mistyped,
+    result,
+    variables,
+)
 
 Scope: TypeAlias = Mapping[str, Any]
 Compiled: TypeAlias = Callable[[Scope], Any]
 
-VARIABLES = frozenset({"auth", "now", "root", "data", "newData", "query"})
-
 
 class RuleSyntaxError(ValueError):
-    """A rule that is no expression; the text says why."""
+    """A rule that is no expression, or cannot work; the text says why."""
 
 
-class RuleEvaluationError(Exception):
-    """A rule that met a value it cannot work with; the rule counts as false."""
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A part of an expression.
+
+    Attributes:
+        type: what it gives.
+        run: gives it.
+        text: of a string that stands in the rule itself.
+        items: of a list, its parts.
+    """
+
+    type: str
+    run: Compiled
+    text: str | None = None
+    items: tuple[_Term, ...] = ()
 
 
-class _Object:
-    """What ``val()`` gives for a node with children: equal to nothing."""
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __eq__(self, other: object) -> bool:
-        return False
-
-
+_IGNORED = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+    r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![A-Za-z0-9_$]))"
     r"|(?P<name>[A-Za-z_$][A-Za-z0-9_$]*)"
-    r"|(?P<string>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+    r"|(?P<string>'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")"
     r"|(?P<operator>===|!==|==|!=|<=|>=|&&|\|\||[-+*/%<>!?:().,\[\]])"
-    r"|(?P<end>$))",
+    r"|(?P<end>\Z)",
     re.DOTALL,
 )
-_REGEX = re.compile(r"/((?:[^/\\\[]|\\.|\[(?:[^\]\\]|\\.)*\])+)/(i?)")
+_REGEX = re.compile(r"/((?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)/([A-Za-z]*)")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": ""}
+_CONSTANTS = {"true": (BOOLEAN, True), "false": (BOOLEAN, False), "null": (NULL, None)}
+_LEVELS = (
+    ("||",),
+    ("&&",),
+    ("==", "!=", "===", "!=="),
+    ("<", "<=", ">", ">="),
+    ("+", "-"),
+    ("*", "/", "%"),
+)
 
 
-def compile_rule(source: str, wildcards: Iterable[str] = ()) -> Compiled:
+def compile_rule(source: str, wildcards: Iterable[str] = (), *, writing: bool = True) -> Compiled:
     """An expression as a function of its variables.
 
     Args:
         source: the rule's text.
         wildcards: the ``$`` variables known where the rule stands.
+        writing: whether it is about a write, which has ``newData``.
 
     Raises:
-        RuleSyntaxError: it is no valid expression.
+        RuleSyntaxError: it is no valid expression, or could not give a boolean.
     """
-    return _Parser(source, VARIABLES.union(wildcards)).parse()
+    try:
+        return _Parser(source, variables(wildcards, writing=writing)).parse()
+    except RecursionError:
+        raise RuleSyntaxError("It is nested too deeply.") from None
 
 
 def _unescape(body: str) -> str:
@@ -70,22 +113,12 @@ def _unescape(body: str) -> str:
     return _ESCAPE.sub(replace, body)
 
 
-def _compile_regex(body: str, flags: str) -> re.Pattern[str]:
-    # Python's $ also matches before a last line break; in the rules it is the end alone.
-    parts = re.split(r"(\\.|\[(?:[^\]\\]|\\.)*\])", body, flags=re.DOTALL)
-    body = "".join(part if i % 2 else part.replace("$", r"\Z") for i, part in enumerate(parts))
-    try:
-        return re.compile(body, re.ASCII | (re.IGNORECASE if flags else 0))
-    except re.error as error:
-        raise RuleSyntaxError(f"Invalid regular expression: {error}.") from None
-
-
 class _Parser:
     """Recursive descent, one method for each level of precedence."""
 
-    def __init__(self, source: str, variables: frozenset[str]) -> None:
+    def __init__(self, source: str, known: Mapping[str, str]) -> None:
         self._source = source
-        self._variables = variables
+        self._variables = known
         self._position = 0
         self._kind = self._text = ""
         self._advance()
@@ -94,22 +127,30 @@ class _Parser:
         rule = self._ternary()
         if self._kind != "end":
             raise self._error()
-        return rule
+        if rule.type != BOOLEAN:
+            raise RuleSyntaxError(f"A rule must evaluate to a boolean, not to a {rule.type}.")
+        return rule.run
 
     def _error(self) -> RuleSyntaxError:
         found = self._text or "end of the rule"
         return RuleSyntaxError(f"Unexpected '{found}' at character {self._start + 1}.")
 
     def _advance(self) -> None:
-        match = _TOKEN.match(self._source, self._position)
+        ignored = _IGNORED.match(self._source, self._position)
+        assert ignored is not None  # noqa: S101 - it matches nothing too
+        self._start = ignored.end()
+        match = _TOKEN.match(self._source, self._start)
         if match is None or match.lastgroup is None:
-            bad = self._source[self._position :].lstrip()[:1]
-            raise RuleSyntaxError(f"Unexpected '{bad}' at character {self._position + 1}.")
+            bad = self._source[self._start]
+            raise RuleSyntaxError(f"Unexpected '{bad}' at character {self._start + 1}.")
         self._kind, self._text = match.lastgroup, match[match.lastgroup]
-        self._start, self._position = match.start(match.lastgroup), match.end()
+        self._position = match.end()
+
+    def _at(self, *texts: str) -> bool:
+        return self._kind == "operator" and self._text in texts
 
     def _take(self, *texts: str) -> str | None:
-        if self._kind == "operator" and self._text in texts:
+        if self._at(*texts):
             text = self._text
             self._advance()
             return text
@@ -119,16 +160,22 @@ class _Parser:
         if self._take(text) is None:
             raise self._error()
 
-    def _ternary(self) -> Compiled:
+    def _ternary(self) -> _Term:
         condition = self._binary(0)
         if self._take("?") is None:
             return condition
+        if condition.type != BOOLEAN:
+            raise RuleSyntaxError("The condition of ? must be a boolean.")
         yes = self._ternary()
         self._expect(":")
         no = self._ternary()
-        return lambda scope: yes(scope) if _boolean(condition(scope)) else no(scope)
+        test, positive, negative_ = condition.run, yes.run, no.run
+        return _Term(
+            either(yes.type, no.type),
+            lambda scope: positive(scope) if test(scope) else negative_(scope),
+        )
 
-    def _binary(self, level: int) -> Compiled:
+    def _binary(self, level: int) -> _Term:
         if level == len(_LEVELS):
             return self._unary()
         left = self._binary(level + 1)
@@ -136,16 +183,20 @@ class _Parser:
             left = _join(operator, left, self._binary(level + 1))
         return left
 
-    def _unary(self) -> Compiled:
+    def _unary(self) -> _Term:
         if self._take("!"):
             operand = self._unary()
-            return lambda scope: not _boolean(operand(scope))
+            if operand.type != BOOLEAN:
+                raise RuleSyntaxError("! only operates on a boolean.")
+            return _Term(BOOLEAN, lambda scope: not operand.run(scope))
         if self._take("-"):
             operand = self._unary()
-            return lambda scope: -_number(operand(scope))
+            if operand.type not in {NUMBER, *UNKNOWN}:
+                raise RuleSyntaxError("- only operates on a number.")
+            return _Term(NUMBER, lambda scope: negative(operand.run(scope)))
         return self._postfix()
 
-    def _postfix(self) -> Compiled:
+    def _postfix(self) -> _Term:
         value = self._primary()
         while True:
             if self._take("."):
@@ -153,232 +204,136 @@ class _Parser:
                 if self._kind != "name":
                     raise self._error()
                 self._advance()
-                if self._kind == "operator" and self._text == "(":
-                    value = self._call(value, name)
-                else:
-                    value = _property(value, _constant(name))
+                value = self._member(value, _constant(STRING, name, text=name))
             elif self._take("["):
-                value = _property(value, self._ternary())
+                key = self._ternary()
                 self._expect("]")
+                value = self._member(value, key)
             else:
                 return value
 
-    def _call(self, receiver: Compiled, name: str) -> Compiled:
-        if name not in _METHODS:
-            raise RuleSyntaxError(f"No such method/property '{name}'.")
-        arguments: list[Compiled] = []
-        if name == "matches":
-            arguments.append(self._regex())
-        else:
-            self._expect("(")
-            while not self._take(")"):
-                arguments.append(self._ternary())
-                if not self._take(",") and self._text != ")":
+    def _member(self, value: _Term, key: _Term) -> _Term:
+        """``value.key`` or ``value[key]``, with the call if one follows."""
+        called = self._at("(")
+        if value.type == ANY and not called:
+            return _Term(ANY, lambda scope: look_up(value.run(scope), key.run(scope)))
+        members = STRING_MEMBERS if value.type == ANY else MEMBERS.get(value.type, {})
+        member = None if key.text is None else members.get(key.text)
+        if member is None or key.text is None or isinstance(member, Method) is not called:
+            shown = f" '{key.text}'" if key.text is not None else ""
+            raise RuleSyntaxError(f"No such method/property{shown} of a {value.type}.")
+        if isinstance(member, Method):
+            return self._call(value, key.text, member)
+        return _Term(member, _property(value, key.text))
+
+    def _call(self, receiver: _Term, name: str, method: Method) -> _Term:
+        arguments = self._arguments()
+        missing = method.optional and not arguments
+        if len(arguments) != len(method.takes) and not missing:
+            raise RuleSyntaxError(
+                f"'{name}' takes {len(method.takes)} argument(s), but got {len(arguments)}."
+            )
+        for argument, wanted in zip(arguments, method.takes, strict=False):
+            _check_argument(name, argument, wanted)
+        methods = SNAPSHOT_METHODS if receiver.type == SNAPSHOT else STRING_METHODS
+        work, of = methods[name], receiver.run
+        runs = [argument.run for argument in arguments]
+        return _Term(method.gives, lambda scope: work(of(scope), *[run(scope) for run in runs]))
+
+    def _arguments(self) -> list[_Term]:
+        self._expect("(")
+        return self._listed(")")
+
+    def _listed(self, end: str) -> list[_Term]:
+        items: list[_Term] = []
+        while not self._take(end):
+            items.append(self._ternary())
+            if not self._at(end):
+                self._expect(",")
+                if self._at(end):
                     raise self._error()
-        method, least, most = _METHODS[name]
-        if not least <= len(arguments) <= most:
-            raise RuleSyntaxError(f"Wrong number of arguments for '{name}'.")
-        return lambda scope: method(receiver(scope), *(a(scope) for a in arguments))
+        return items
 
-    def _regex(self) -> Compiled:
-        start = (
-            self._position
-            + len(self._source[self._position :])
-            - len(self._source[self._position :].lstrip())
-        )
-        match = _REGEX.match(self._source, start)
-        if match is None:
-            raise RuleSyntaxError("The argument of 'matches' must be a regular expression literal.")
-        pattern = _compile_regex(match[1], match[2])
-        self._position = match.end()
-        self._advance()
-        self._expect(")")
-        return _constant(pattern)
-
-    def _primary(self) -> Compiled:
+    def _primary(self) -> _Term:
         kind, text = self._kind, self._text
+        if self._at("/"):
+            return self._regex()
+        if kind not in ("number", "string", "name") and not self._at("(", "["):
+            raise self._error()
+        self._advance()
         if kind == "number":
-            self._advance()
             number = float(text)
-            return _constant(int(number) if number.is_integer() else number)
+            return _constant(NUMBER, int(number) if number.is_integer() else number)
         if kind == "string":
-            self._advance()
-            return _constant(_unescape(text[1:-1]))
+            body = _unescape(text[1:-1])
+            return _constant(STRING, body, text=body)
         if kind == "name":
-            self._advance()
-            if text in _CONSTANTS:
-                return _constant(_CONSTANTS[text])
-            if text not in self._variables:
-                raise RuleSyntaxError(f"Unknown variable '{text}'.")
-            return lambda scope: scope[text]
-        if self._take("("):
+            return self._named(text)
+        if text == "(":
             inner = self._ternary()
             self._expect(")")
             return inner
-        if self._take("["):
-            items: list[Compiled] = []
-            while not self._take("]"):
-                items.append(self._ternary())
-                if not self._take(",") and self._text != "]":
-                    raise self._error()
-            return lambda scope: [item(scope) for item in items]
-        raise self._error()
+        items = tuple(self._listed("]"))
+        return _Term(LIST, lambda scope: [item.run(scope) for item in items], items=items)
+
+    def _named(self, name: str) -> _Term:
+        if name in _CONSTANTS:
+            return _constant(*_CONSTANTS[name])
+        if name not in self._variables:
+            raise RuleSyntaxError(f"Unknown variable '{name}'.")
+        return _Term(self._variables[name], lambda scope: scope[name])
+
+    def _regex(self) -> _Term:
+        match = _REGEX.match(self._source, self._start)
+        if match is None:
+            raise self._error()
+        if match[2] not in ("", "i"):
+            raise RuleSyntaxError(
+                f"Invalid regular expression flags '{match[2]}': only i is known."
+            )
+        try:
+            pattern = Regex(match[1], ignore_case=match[2] == "i")
+        except RegexError as error:
+            raise RuleSyntaxError(str(error)) from None
+        self._position = match.end()
+        self._advance()
+        return _constant(REGEX, pattern)
 
 
-_CONSTANTS = {"true": True, "false": False, "null": None}
-_LEVELS = (
-    ("||",),
-    ("&&",),
-    ("==", "!=", "===", "!=="),
-    ("<", "<=", ">", ">="),
-    ("+", "-"),
-    ("*", "/", "%"),
-)
+def _constant(kind: str, value: Any, *, text: str | None = None) -> _Term:
+    return _Term(kind, lambda _: value, text=text)
 
 
-def _boolean(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise RuleEvaluationError("not a boolean")
-    return value
+def _property(value: _Term, name: str) -> Compiled:
+    run = value.run
+    if value.type == QUERY:
+        return lambda scope: run(scope)[name]
+    return lambda scope: look_up(run(scope), name)
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise RuleEvaluationError("not a number")
-    return value
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise RuleEvaluationError("not a string")
-    return value
-
-
-def _snapshot(value: Any) -> Snapshot:
-    if not isinstance(value, Snapshot):
-        raise RuleEvaluationError("not a snapshot")
-    return value
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
-
-
-def _compare(a: Any, b: Any, test: Callable[[Any, Any], bool]) -> bool:
-    if isinstance(a, str) and isinstance(b, str):
-        return test(a, b)
-    return test(_number(a), _number(b))
-
-
-def _add(a: Any, b: Any) -> Any:
-    if isinstance(a, str) or isinstance(b, str):
-        return _as_text(a) + _as_text(b)
-    return _number(a) + _number(b)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else str(_number(value))
-
-
-def _divide(a: Any, b: Any) -> Any:
-    if _number(b) == 0:
-        raise RuleEvaluationError("division by zero")
-    return _number(a) / b
-
-
-def _remainder(a: Any, b: Any) -> Any:
-    if _number(b) == 0:
-        raise RuleEvaluationError("division by zero")
-    rest = abs(_number(a)) % abs(b)
-    return -rest if a < 0 else rest
-
-
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": _equal,
-    "===": _equal,
-    "!=": lambda a, b: not _equal(a, b),
-    "!==": lambda a, b: not _equal(a, b),
-    "<": lambda a, b: _compare(a, b, lambda x, y: x < y),
-    "<=": lambda a, b: _compare(a, b, lambda x, y: x <= y),
-    ">": lambda a, b: _compare(a, b, lambda x, y: x > y),
-    ">=": lambda a, b: _compare(a, b, lambda x, y: x >= y),
-    "+": _add,
-    "-": lambda a, b: _number(a) - _number(b),
-    "*": lambda a, b: _number(a) * _number(b),
-    "/": _divide,
-    "%": _remainder,
-}
-
-
-def _join(operator: str, left: Compiled, right: Compiled) -> Compiled:
+def _join(operator: str, left: _Term, right: _Term) -> _Term:
+    wrong = mistyped(operator, left.type, right.type)
+    if wrong is not None:
+        raise RuleSyntaxError(wrong)
+    one, other = left.run, right.run
     if operator == "&&":
-        return lambda scope: _boolean(left(scope)) and _boolean(right(scope))
+        return _Term(BOOLEAN, lambda scope: one(scope) and other(scope))
     if operator == "||":
-        return lambda scope: _boolean(left(scope)) or _boolean(right(scope))
-    work = _OPERATORS[operator]
-    return lambda scope: work(left(scope), right(scope))
+        return _Term(BOOLEAN, lambda scope: one(scope) or other(scope))
+    work = OPERATORS[operator]
+    kind = result(operator, left.type, right.type)
+    return _Term(kind, lambda scope: work(one(scope), other(scope)))
 
 
-def _constant(value: Any) -> Compiled:
-    return lambda _: value
-
-
-def _property(receiver: Compiled, name: Compiled) -> Compiled:
-    def look(scope: Scope) -> Any:
-        value, key = receiver(scope), name(scope)
-        if isinstance(value, str) and key == "length":
-            return len(value)
-        if value is None:
-            return None
-        if not isinstance(value, Mapping) or not isinstance(key, str):
-            raise RuleEvaluationError(f"no property {key}")
-        return value.get(key)
-
-    return look
-
-
-def _val(snapshot: Snapshot) -> Any:
-    node = _snapshot(snapshot).node
-    return _Object() if node.has_children else node.leaf
-
-
-def _parent(snapshot: Snapshot) -> Snapshot:
-    if not _snapshot(snapshot).path:
-        raise RuleEvaluationError("the root has no parent")
-    return Snapshot(snapshot.state, snapshot.path[:-1])
-
-
-def _has_children(snapshot: Snapshot, names: Sequence[str] | None = None) -> bool:
-    if names is None:
-        return _snapshot(snapshot).node.has_children
-    if not isinstance(names, list) or not names:
-        raise RuleEvaluationError("hasChildren needs names")
-    return all(_snapshot(snapshot).child(_string(name)).node.exists for name in names)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-#: name: (function of the receiver and its arguments, least and most arguments)
-_METHODS: dict[str, tuple[Callable[..., Any], int, int]] = {
-    "val": (_val, 0, 0),
-    "child": (lambda s, path: _snapshot(s).child(_string(path)), 1, 1),
-    "parent": (_parent, 0, 0),
-    "hasChild": (lambda s, path: _snapshot(s).child(_string(path)).node.exists, 1, 1),
-    "hasChildren": (_has_children, 0, 1),
-    "exists": (lambda s: _snapshot(s).node.exists, 0, 0),
-    "getPriority": (lambda s: _snapshot(s).node.priority, 0, 0),
-    "isNumber": (lambda s: _is_number(_snapshot(s).node.leaf), 0, 0),
-    "isString": (lambda s: isinstance(_snapshot(s).node.leaf, str), 0, 0),
-    "isBoolean": (lambda s: isinstance(_snapshot(s).node.leaf, bool), 0, 0),
-    "contains": (lambda s, part: _string(part) in _string(s), 1, 1),
-    "beginsWith": (lambda s, part: _string(s).startswith(_string(part)), 1, 1),
-    "endsWith": (lambda s, part: _string(s).endswith(_string(part)), 1, 1),
-    "replace": (lambda s, old, new: _string(s).replace(_string(old), _string(new)), 2, 2),
-    "toLowerCase": (lambda s: _string(s).lower(), 0, 0),
-    "toUpperCase": (lambda s: _string(s).upper(), 0, 0),
-    "matches": (lambda s, pattern: pattern.search(_string(s)) is not None, 1, 1),
-}
+def _check_argument(name: str, argument: _Term, wanted: str) -> None:
+    if wanted == LIST:
+        if argument.type != LIST or not argument.items:
+            raise RuleSyntaxError(f"'{name}' takes an array of at least one string.")
+        for item in argument.items:
+            if item.type not in {STRING, *UNKNOWN}:
+                raise RuleSyntaxError(f"'{name}' got an array with a non-string value.")
+    elif wanted == REGEX:
+        if argument.type != REGEX:
+            raise RuleSyntaxError(f"The argument of '{name}' must be a regular expression.")
+    elif argument.type not in {wanted, *UNKNOWN}:
+        raise RuleSyntaxError(f"'{name}' takes a {wanted}, but got a {argument.type}.")

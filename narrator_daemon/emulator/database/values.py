@@ -140,9 +140,10 @@ def _normalise_float(raw: float) -> int | float:
 
 
 def _normalise_dict(raw: dict[str, object], now: int, existing: Value, depth: int) -> Value:
+    priority = _priority(raw[PRIORITY], now, existing) if PRIORITY in raw else None
     if ".sv" in raw:
-        return _server_value(raw, now, existing)
-    priority = _priority(raw[PRIORITY]) if PRIORITY in raw else None
+        leaf = _server_value(raw[".sv"], set(raw) - {PRIORITY}, now, existing)
+        return leaf if priority is None else {LEAF: leaf, PRIORITY: priority}
     if LEAF in raw:
         if set(raw) - {LEAF, PRIORITY}:
             raise InvalidDataError("Invalid data; '.value' can't have sibling children.")
@@ -172,15 +173,17 @@ def _normalise_children(
     return children or None
 
 
-def _priority(raw: object) -> Value:
+def _priority(raw: object, now: int, existing: Value) -> Value:
+    if isinstance(raw, dict) and ".sv" in raw:
+        return _server_value(raw[".sv"], set(raw), now, priority_of(existing))
     if raw is None or (isinstance(raw, (int, float, str)) and not isinstance(raw, bool)):
-        return normalise(raw, now=0)
+        return normalise(raw, now=now)
     raise InvalidDataError("Invalid data; priority must be a number, a string or null.")
 
 
-def _server_value(raw: dict[str, object], now: int, existing: Value) -> Value:
-    wanted = raw[".sv"]
-    if len(raw) == 1:
+def _server_value(wanted: object, fields: set[str], now: int, existing: Value) -> Value:
+    """What the server puts in place of ``{".sv": wanted}``."""
+    if len(fields) == 1:
         if wanted == "timestamp":
             return now
         if isinstance(wanted, dict) and set(wanted) == {"increment"}:
@@ -268,7 +271,8 @@ def to_json(value: object, *, pretty: bool = False) -> bytes:
     no UTF-8; stored values don't.
     """
     if pretty:
-        return json.dumps(value, indent=2, ensure_ascii=False).encode(errors="replace")
+        text = json.dumps(value, indent=2, separators=(",", " : "), ensure_ascii=False)
+        return text.encode(errors="replace")
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text.encode(errors="replace")
 

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from narrator_daemon.emulator.harness.faults import Fault, Faults
 from narrator_daemon.emulator.harness.traffic import STREAM_KINDS, Kind, Traffic
+from narrator_daemon.emulator.target import raw_path
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,7 +54,7 @@ class Gateway:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Let a request through, or let it go wrong."""
-        path = unquote(request.raw_path.partition("?")[0])
+        path = unquote(raw_path(request))
         if path.startswith(CONTROL):
             return await self._handler(request)
         hit = self._faults.take(self._service, _method(request), path.removesuffix(".json"))

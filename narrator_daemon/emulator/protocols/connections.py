@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
+from narrator_daemon.emulator.database.database import Database
+
 Wanted: TypeAlias = Callable[[str], bool]
 
 
 class Connection(Protocol):
     """One client that listens."""
+
+    @property
+    def database(self) -> Database:
+        """What it listens to."""
 
     def concerns(self, wanted: Wanted) -> bool:
         """Whether it is open and listens to a path that is wanted."""
@@ -62,10 +68,11 @@ class Connections:
             act(connection)
         return len(found)
 
-    def check_all(self) -> None:
-        """Cancel the listeners that the rules no longer allow."""
+    def check(self, database: Database) -> None:
+        """Cancel the listeners to a database that its rules no longer allow."""
         for connection in tuple(self._open):
-            connection.check()
+            if connection.database is database:
+                connection.check()
 
     def end_all(self) -> None:
         """End every connection, as a server does that stops."""

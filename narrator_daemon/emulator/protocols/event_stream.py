@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from narrator_daemon.emulator.database.database import Database
 from narrator_daemon.emulator.database.feeds import Event
 from narrator_daemon.emulator.database.values import to_json
 from narrator_daemon.emulator.harness.traffic import Kind, Traffic
@@ -27,17 +28,24 @@ class EventStream:
     """One client of an event stream.
 
     Args:
-        path: what it listens to, for faults that pick streams by path.
+        database: what it listens to.
+        path: where, for faults that pick streams by path.
         still_allowed: whether the rules still let it listen.
         overflow: called when the client has left too much unread.
 
     Attributes:
+        database: as above.
         path: as above.
     """
 
     def __init__(
-        self, path: str, still_allowed: Callable[[], bool], overflow: Callable[[], None]
+        self,
+        database: Database,
+        path: str,
+        still_allowed: Callable[[], bool],
+        overflow: Callable[[], None],
     ) -> None:
+        self.database = database
         self.path = path
         self._still_allowed = still_allowed
         self._outbox = Outbox(overflow)

@@ -6,7 +6,9 @@ Source: https://firebase.google.com/docs/reference/rest/database
 from __future__ import annotations
 
 import json
+import re
 import secrets
+import time
 from collections.abc import Mapping
 from urllib.parse import unquote
 
@@ -18,8 +20,9 @@ from narrator_daemon.emulator.database.database import (
     IndexMissingError,
     PermissionDeniedError,
 )
+from narrator_daemon.emulator.database.databases import Databases, UnknownDatabaseError
 from narrator_daemon.emulator.database.query import InvalidQueryError, Query, parse_query
-from narrator_daemon.emulator.database.rules import InvalidRulesError, Rules
+from narrator_daemon.emulator.database.rules import InvalidRulesError
 from narrator_daemon.emulator.database.values import (
     InvalidDataError,
     InvalidKeyError,
@@ -34,17 +37,39 @@ from narrator_daemon.emulator.database.values import (
 )
 from narrator_daemon.emulator.harness.traffic import Kind
 from narrator_daemon.emulator.protocols.event_stream import EventStream, EventStreams
-from narrator_daemon.emulator.protocols.namespace import names, wrong_namespace
+from narrator_daemon.emulator.protocols.rest_parameters import (
+    InvalidParameterError,
+    Parameters,
+    parse_parameters,
+)
+from narrator_daemon.emulator.protocols.rest_settings import (
+    PREFIX,
+    RULES_PATH,
+    InvalidSettingError,
+    change_setting,
+    parse_rules,
+    read_setting,
+    rules_text,
+)
+from narrator_daemon.emulator.target import raw_path
 
 #: Bytes in the body of one write.
 MAX_WRITE_BYTES = 256 * 1024 * 1024
-RULES_PATH = "/.settings/rules.json"
 
 _PUSH_CHARACTERS = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "ETag",
 }
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_REFUSALS = (
+    IndexMissingError,
+    InvalidDataError,
+    InvalidParameterError,
+    InvalidQueryError,
+    InvalidRulesError,
+    InvalidSettingError,
+)
 _NO_OBJECT = (
     "Invalid data; couldn't parse JSON object. Are you sending a JSON object with valid key names?"
 )
@@ -73,17 +98,15 @@ def push_id(now: int) -> str:
 
 
 class RestApi:
-    """Answers requests for one database.
+    """Answers requests for the databases.
 
     Args:
-        database: what is served.
-        namespace: its name, which ``?ns=`` must give if it is there.
+        databases: what is served; ``?ns=`` names one.
         streams: sends event streams.
     """
 
-    def __init__(self, database: Database, namespace: str, streams: EventStreams) -> None:
-        self._database = database
-        self._namespace = namespace
+    def __init__(self, databases: Databases, streams: EventStreams) -> None:
+        self._databases = databases
         self._streams = streams
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -96,9 +119,9 @@ class RestApi:
             return _error(401, "Permission denied")
         except InvalidTokenError as error:
             return _error(401, str(error))
-        except (InvalidQueryError, IndexMissingError, InvalidRulesError) as error:
-            return _error(400, str(error))
-        except InvalidDataError as error:
+        except UnknownDatabaseError as error:
+            return _error(404, str(error))
+        except _REFUSALS as error:
             return _error(400, str(error))
         except web.HTTPRequestEntityTooLarge:
             return _error(
@@ -110,61 +133,44 @@ class RestApi:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         method = _method(request)
         if method == "OPTIONS":
-            return _preflight()
-        raw_path = request.raw_path.partition("?")[0]
-        if not names(self._namespace, request.query.get("ns")):
-            raise RestError(404, wrong_namespace(self._namespace))
+            return _preflight(request)
+        path_sent = raw_path(request)
+        if _BROKEN_ESCAPE.search(request.raw_path):
+            raise RestError(400, "Invalid path: Invalid token in path")
+        database = self._databases.named(request.query.get("ns"))
         caller = identify(request.headers.get("Authorization"), request.query)
-        if raw_path == RULES_PATH:
-            return await self._rules(request, method, caller)
-        path = _parse_path(raw_path)
+        if path_sent.startswith(PREFIX):
+            return await self._settings(request, method, caller, database)
+        path = _parse_path(path_sent)
+        parameters = parse_parameters(request.query, formats=("export",))
         if method in ("GET", "HEAD"):
             query = parse_query(request.query)
             if "text/event-stream" in request.headers.get("Accept", ""):
-                return await self._stream(request, caller, path, query)
-            return self._get(request, caller, path, query)
+                return await self._stream(request, database, caller, path, query)
+            return _get(request, database, caller, path, query, parameters)
         if method in ("PUT", "PATCH", "POST", "DELETE"):
             body = await request.read() if method != "DELETE" else b"null"
-            return self._write(request, method, caller, path, body)
+            return _write(request, database, method, caller, path, body, parameters)
         raise RestError(405, "Method not allowed.")
 
-    def _get(
-        self, request: web.Request, caller: Caller, path: Path, query: Query | None
-    ) -> web.Response:
-        wants_etag = _flag(request.headers.get("X-Firebase-ETag"))
-        if_none_match = request.headers.get("if-none-match")
-        shallow = _flag(request.query.get("shallow"))
-        export = request.query.get("format") == "export"
-        if query is not None:
-            if shallow:
-                raise RestError(400, "Mixing 'shallow' and querying parameters is not supported.")
-            if wants_etag or if_none_match is not None:
-                raise RestError(400, "ETags are not supported with querying parameters.")
-            found = self._database.query(caller, path, query)
-            children = {key: render(child, export=export) for key, child in found.items()}
-            return _answer(request, children if export else coerce_list(children))
-        value = self._database.read(caller, path)
-        headers = {}
-        if wants_etag or if_none_match is not None:
-            headers["ETag"] = etag(value)
-            if if_none_match is not None and _unquoted(if_none_match) == headers["ETag"]:
-                return web.Response(status=304, headers={**_CORS, **headers})
-        return _answer(
-            request, _shallow(value) if shallow else render(value, export=export), headers
-        )
-
     async def _stream(
-        self, request: web.Request, caller: Caller, path: Path, query: Query | None
+        self,
+        request: web.Request,
+        database: Database,
+        caller: Caller,
+        path: Path,
+        query: Query | None,
     ) -> web.StreamResponse:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError
         stream = EventStream(
+            database,
             "/" + "/".join(path),
-            lambda: self._database.may_read(caller, path, query),
+            lambda: database.may_read(caller, path, query),
             transport.abort,
         )
-        feed = self._database.feed(caller, path, query, stream.event)
+        feed = database.feed(caller, path, query, stream.event)
         response = web.StreamResponse(
             headers={**_CORS, "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
         )
@@ -177,60 +183,107 @@ class RestApi:
             feed.close()
         return response
 
-    def _write(
-        self, request: web.Request, method: str, caller: Caller, path: Path, body: bytes
+    async def _settings(
+        self, request: web.Request, method: str, caller: Caller, database: Database
     ) -> web.Response:
-        raw = _parse_body(body)
-        headers = {}
-        if_match = request.headers.get("if-match")
-        if if_match is not None:
-            if method == "PATCH":
-                raise RestError(400, "The if-match header is not supported for PATCH requests.")
-            value = self._database.read(caller, path)
-            tag = etag(value)
-            if _unquoted(if_match) != tag:
-                return web.Response(
-                    status=412,
-                    body=to_json(render(value)),
-                    headers={**_CORS, "ETag": tag},
-                    content_type="application/json",
-                    charset="utf-8",
-                )
-        try:
-            answer = self._apply(method, caller, path, raw)
-        except InvalidKeyError as error:
-            raise RestError(400, _key_error(error.key, body)) from None
-        if _flag(request.headers.get("X-Firebase-ETag")) and method != "POST":
-            headers["ETag"] = etag(self._database.tree.get(path))
-        return _answer(request, answer, headers)
-
-    def _apply(self, method: str, caller: Caller, path: Path, raw: object) -> object:
-        if method == "PATCH":
-            if not isinstance(raw, dict):
-                raise RestError(400, _NO_OBJECT)
-            stored = self._database.update(caller, path, raw)
-            return {name: render(value) for name, value in stored.items()}
-        if method == "POST":
-            name = push_id(self._database.now())
-            self._database.set(caller, (*path, name), raw)
-            return {"name": name}
-        return render(self._database.set(caller, path, raw))
-
-    async def _rules(self, request: web.Request, method: str, caller: Caller) -> web.Response:
         if not caller.admin:
             raise PermissionDeniedError
-        if method == "GET":
-            return web.Response(
-                text=self._database.rules.source, content_type="application/json", headers=_CORS
-            )
-        if method != "PUT":
+        setting = raw_path(request)
+        parameters = parse_parameters(request.query, formats=("strict",))
+        if method not in ("GET", "PUT"):
             raise RestError(405, "Method not allowed.")
-        try:
-            source = (await request.read()).decode()
-        except UnicodeDecodeError:
-            raise RestError(400, "Parse error: rules must be UTF-8.") from None
-        self._database.change_rules(Rules(source))
-        return _answer(request, {"status": "ok"})
+        if setting != RULES_PATH:
+            if method == "PUT":
+                change_setting(database, setting, _parse_body(await request.read()))
+            return _answer(parameters, read_setting(database, setting))
+        if method == "GET":
+            text = rules_text(database.rules, strict="format" in request.query)
+            return web.Response(text=text, content_type="application/json", headers=_CORS)
+        rules = parse_rules(await request.read())
+        # The Firebase CLI asks so before it deploys.
+        if not _flag(request.query.get("dryRun")):
+            self._databases.change_rules(request.query.get("ns"), rules)
+        return _answer(parameters, {"status": "ok"})
+
+
+def _get(
+    request: web.Request,
+    database: Database,
+    caller: Caller,
+    path: Path,
+    query: Query | None,
+    parameters: Parameters,
+) -> web.Response:
+    started = time.perf_counter()
+    wants_etag = _flag(request.headers.get("X-Firebase-ETag"))
+    if_none_match = request.headers.get("if-none-match")
+    headers: dict[str, str] = {}
+    if query is not None:
+        if parameters.shallow:
+            raise RestError(400, "Mixing 'shallow' and querying parameters is not supported.")
+        if wants_etag or if_none_match is not None:
+            raise RestError(400, "ETags are not supported with querying parameters.")
+        found = database.query(caller, path, query)
+        children = {key: render(child, export=parameters.export) for key, child in found.items()}
+        content: object = children if parameters.export else coerce_list(children)
+    else:
+        value = database.read(caller, path)
+        if wants_etag or if_none_match is not None:
+            headers["ETag"] = etag(value)
+            if if_none_match is not None and _unquoted(if_none_match) == headers["ETag"]:
+                return web.Response(status=304, headers={**_CORS, **headers})
+        content = _shallow(value) if parameters.shallow else render(value, export=parameters.export)
+    answer = _answer(parameters, content, headers, read=True)
+    if time.perf_counter() - started > parameters.timeout:
+        raise RestError(400, "The read did not finish within the given timeout.")
+    return answer
+
+
+def _write(
+    request: web.Request,
+    database: Database,
+    method: str,
+    caller: Caller,
+    path: Path,
+    body: bytes,
+    parameters: Parameters,
+) -> web.Response:
+    raw = _parse_body(body)
+    headers = {}
+    if_match = request.headers.get("if-match")
+    if if_match is not None:
+        if method == "PATCH":
+            raise RestError(400, "The if-match header is not supported for PATCH requests.")
+        value = database.read(caller, path)
+        tag = etag(value)
+        if _unquoted(if_match) != tag:
+            return web.Response(
+                status=412,
+                body=to_json(render(value)),
+                headers={**_CORS, "ETag": tag},
+                content_type="application/json",
+                charset="utf-8",
+            )
+    try:
+        answer = _apply(database, method, caller, path, raw)
+    except InvalidKeyError as error:
+        raise RestError(400, _key_error(error.key, body)) from None
+    if _flag(request.headers.get("X-Firebase-ETag")) and method != "POST":
+        headers["ETag"] = etag(database.tree.get(path))
+    return _answer(parameters, answer, headers)
+
+
+def _apply(database: Database, method: str, caller: Caller, path: Path, raw: object) -> object:
+    if method == "PATCH":
+        if not isinstance(raw, dict):
+            raise RestError(400, _NO_OBJECT)
+        stored = database.update(caller, path, raw)
+        return {name: render(value) for name, value in stored.items()}
+    if method == "POST":
+        name = push_id(database.now())
+        database.set(caller, (*path, name), raw)
+        return {"name": name}
+    return render(database.set(caller, path, raw))
 
 
 def _method(request: web.Request) -> str:
@@ -245,10 +298,10 @@ def _method(request: web.Request) -> str:
 
 def kind_of(request: web.Request) -> Kind:
     """What a request is counted as."""
-    method, raw_path = _method(request), request.raw_path.partition("?")[0]
-    if raw_path == RULES_PATH:
+    method, path_sent = _method(request), raw_path(request)
+    if path_sent == RULES_PATH:
         return Kind("database", method, "rules", RULES_PATH)
-    path = [part for part in unquote(raw_path).removesuffix(".json").split("/") if part]
+    path = [part for part in unquote(path_sent).removesuffix(".json").split("/") if part]
     place = "/" + "/".join([*path[:1], *("*" for _ in path[1:2])])
     return Kind("database", method, _read_or_write(request, method), place)
 
@@ -272,11 +325,11 @@ def _unquoted(tag: str) -> str:
     return tag.strip().strip('"')
 
 
-def _parse_path(raw_path: str) -> Path:
-    if not raw_path.endswith(".json"):
+def _parse_path(path_sent: str) -> Path:
+    if not path_sent.endswith(".json"):
         raise RestError(404, "append .json to your request URI to use the REST API.")
     try:
-        text = unquote(raw_path[: -len(".json")], errors="strict")
+        text = unquote(path_sent[: -len(".json")], errors="strict")
     except UnicodeDecodeError:
         raise RestError(400, "Invalid path: Invalid token in path") from None
     return parse_path(text)
@@ -313,17 +366,24 @@ def _shallow(value: Value) -> object:
 
 
 def _answer(
-    request: web.Request, content: object, headers: Mapping[str, str] | None = None
+    parameters: Parameters,
+    content: object,
+    headers: Mapping[str, str] | None = None,
+    *,
+    read: bool = False,
 ) -> web.Response:
-    style = request.query.get("print")
-    if style == "silent":
+    if parameters.print == "silent":
         return web.Response(status=204, headers={**_CORS, **(headers or {})})
-    return web.Response(
-        body=to_json(content, pretty=style == "pretty"),
-        content_type="application/json",
-        charset="utf-8",
-        headers={**_CORS, "Cache-Control": "no-cache", **(headers or {})},
-    )
+    body = to_json(content, pretty=parameters.print == "pretty")
+    content_type = "application/json"
+    more = {**_CORS, "Cache-Control": "no-cache", **(headers or {})}
+    if read and parameters.callback is not None:
+        body = parameters.script(body)
+        content_type = "application/javascript"
+        more["X-Content-Type-Options"] = "nosniff"
+    if read and parameters.disposition is not None:
+        more["Content-Disposition"] = parameters.disposition
+    return web.Response(body=body, content_type=content_type, charset="utf-8", headers=more)
 
 
 def _error(status: int, message: str) -> web.Response:
@@ -336,12 +396,13 @@ def _error(status: int, message: str) -> web.Response:
     )
 
 
-def _preflight() -> web.Response:
+def _preflight(request: web.Request) -> web.Response:
+    asked = request.headers.get("Access-Control-Request-Headers", "Authorization")
     return web.Response(
         headers={
             **_CORS,
             "Access-Control-Allow-Methods": "GET, PUT, PATCH, POST, DELETE, OPTIONS",
-            "Access-Control-Allow-Headers": "*, Authorization",
+            "Access-Control-Allow-Headers": asked,
             "Access-Control-Max-Age": "3600",
         }
     )

@@ -20,10 +20,10 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from narrator_daemon.emulator.database.caller import Caller
 from narrator_daemon.emulator.database.database import Database
+from narrator_daemon.emulator.database.databases import Databases, UnknownDatabaseError
 from narrator_daemon.emulator.database.values import to_json
 from narrator_daemon.emulator.harness.traffic import Kind, Traffic
 from narrator_daemon.emulator.protocols.connections import Connections, Wanted
-from narrator_daemon.emulator.protocols.namespace import names, wrong_namespace
 from narrator_daemon.emulator.protocols.outbox import Outbox
 from narrator_daemon.emulator.protocols.session import Session
 from narrator_daemon.emulator.protocols.wire import (
@@ -61,6 +61,7 @@ class _Connection:
     def __init__(
         self, database: Database, silenced: Callable[[str, str], bool], abort: Callable[[], None]
     ) -> None:
+        self.database = database
         self.session_id = secrets.token_urlsafe(24)
         self.session = Session(database, self._send_data, self._signed_in)
         self.outbox = Outbox(abort)
@@ -162,11 +163,10 @@ class _Connection:
 
 
 class WebSocketApi:
-    """Serves one database.
+    """Serves the databases.
 
     Args:
-        database: what is served.
-        namespace: its name, which ``?ns=`` must give if it is there.
+        databases: what is served; ``?ns=`` names one.
         connections: where the open ones are kept.
         keep_alive_seconds: how often a silent client is asked for a sign of life.
         traffic: where connections and bytes are counted.
@@ -175,15 +175,13 @@ class WebSocketApi:
 
     def __init__(
         self,
-        database: Database,
-        namespace: str,
+        databases: Databases,
         connections: Connections,
         keep_alive_seconds: float,
         traffic: Traffic,
         silenced: Callable[[str, str], bool],
     ) -> None:
-        self._database = database
-        self._namespace = namespace
+        self._databases = databases
         self._connections = connections
         self._keep_alive_seconds = keep_alive_seconds
         self._traffic = traffic
@@ -206,22 +204,24 @@ class WebSocketApi:
             )
         await socket.prepare(request)
         self._traffic.add(KIND, requests=1)
-        refusal = self._refusal(request)
-        if refusal is not None:
+        try:
+            database = self._asked(request)
+        except (ProtocolError, UnknownDatabaseError) as error:
             # The control message that keeps the SDK from trying again.
-            message = {"t": "c", "d": {"t": "s", "d": refusal}}
+            message = {"t": "c", "d": {"t": "s", "d": str(error)}}
             await socket.send_str(to_json(message).decode())
-            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=refusal[:120].encode())
+            reason = str(error).encode()[:120].decode(errors="ignore").encode()
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason)
             return socket
         # The SDK's last session, if the server has not noticed its end yet, is over.
         last = self._by_session.get(request.query.get("ls", ""))
         if last is not None:
             last.drop()
             self._close(last)
-        connection = _Connection(self._database, self._silenced, transport.abort)
+        connection = _Connection(database, self._silenced, transport.abort)
         self._by_session[connection.session_id] = connection
         self._connections.add(connection)
-        connection.greet(request.host, self._database.now())
+        connection.greet(request.host, database.now())
         writer = asyncio.create_task(self._write(socket, connection))
         try:
             await self._read(socket, connection)
@@ -232,12 +232,10 @@ class WebSocketApi:
             writer.cancel()
         return socket
 
-    def _refusal(self, request: web.Request) -> str | None:
+    def _asked(self, request: web.Request) -> Database:
         if request.query.get("v") != VERSION:
-            return f"This server speaks version {VERSION} of the protocol."
-        if not names(self._namespace, request.query.get("ns")):
-            return wrong_namespace(self._namespace)
-        return None
+            raise ProtocolError(f"This server speaks version {VERSION} of the protocol.")
+        return self._databases.named(request.query.get("ns"))
 
     def _close(self, connection: _Connection) -> None:
         if self._by_session.pop(connection.session_id, None) is not None:

@@ -45,7 +45,7 @@ FIREBASE = {
     "audio of ready books",
 }
 KEY = "0123456789abcdef" * 4
-READS = {"tone": {"speech"}, "csm": {"GPU", "checkpoint", "voice"}}
+READS = {"tone": {"speech"}, "csm": {"GPU", "checkpoint", "voice", "recogniser"}}
 
 
 @dataclass

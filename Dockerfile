@@ -1,59 +1,79 @@
-# narrator-daemon on a CUDA machine. The model is not baked in: mount a volume at /models.
+# narrator-daemon on a machine with an NVIDIA GPU. The model is not baked in: mount a volume at
+# /models. The driver comes from the host (NVIDIA's container toolkit), CUDA's libraries with torch.
 #
 #   docker build -t narrator-daemon .
-#   docker run --gpus all -v models:/models -v ./config.toml:/etc/narrator/config.toml:ro \
-#     -v ./secrets:/run/secrets:ro -e HF_TOKEN narrator-daemon
+#   docker run --gpus all --stop-timeout 75 --restart unless-stopped \
+#     -v models:/models -v segments:/var/cache/narrator-daemon \
+#     -v ./config.toml:/etc/narrator/config.toml:ro -v ./secrets:/run/secrets:ro \
+#     -e HF_TOKEN narrator-daemon
+#
+# --stop-timeout: daemon.grace_seconds (30), and the farewell after it; Docker kills after 10 without.
+FROM python:3.12-slim-bookworm AS base
 
-# What it stands on; without a GPU, such as for the local Firebase: BASE=ubuntu:24.04.
-ARG BASE=nvidia/cuda:13.0.1-runtime-ubuntu24.04
-FROM ${BASE}
+# What is asked for, in files that change with the versions alone and not with every edit.
+FROM base AS asked
+WORKDIR /project
+COPY tools/image_requirements.py tools/
+COPY pyproject.toml requirements.lock ./
+# "formats": M4A and the like for `watermark detect`, in 35 MB where Debian's ffmpeg takes 490. Others:
+# "emulator" for the local Firebase, "preview" for a voice with it, "otel" for traces.
+ARG EXTRAS="formats"
+# hadolint ignore=SC2086
+RUN python3 tools/image_requirements.py /asked ${EXTRAS}
+
+FROM base AS wheel
+WORKDIR /project
+COPY pyproject.toml README.md LICENSE ./
+COPY tools tools
+COPY examples examples
+COPY narrator_daemon narrator_daemon
+COPY csm csm
+COPY watermark watermark
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel .
+
+FROM base
+# Triton builds the launchers of the engine's kernels with a C compiler, when it first runs them.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+RUN python3 -m venv /opt/narrator \
+    && useradd --system --uid 10001 --create-home narrator \
+    && install -d -m 700 -o narrator -g narrator \
+       /models /data /run/narrator-daemon /var/cache/narrator-daemon /etc/narrator
+ENV PATH=/opt/narrator/bin:$PATH
+
+# The layers, largest and stillest first: torch and its CUDA libraries, all else that is locked, this
+# program. The lock bounds what is asked for, so that no development tool comes along.
+COPY --from=asked /asked/large.txt /asked/
+RUN pip install --no-cache-dir --requirement /asked/large.txt
+COPY --from=asked /asked/asked.txt /asked/
+COPY requirements.lock /asked/
+RUN pip install --no-cache-dir --requirement /asked/asked.txt --constraint /asked/requirements.lock
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
+    pip install --no-cache-dir --no-deps /wheel/*.whl
 
 LABEL org.opencontainers.image.title="narrator-daemon" \
       org.opencontainers.image.description="Narrates the books of a Firebase catalogue" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="0.1.0"
 
-# Versions of system packages follow the base image's release, which is pinned above.
-# hadolint ignore=DL3008
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3 python3-venv libsndfile1 \
-    && rm -rf /var/lib/apt/lists/*
-
-RUN python3 -m venv /opt/narrator
-ENV PATH=/opt/narrator/bin:$PATH
-
-WORKDIR /app
-
-# Dependencies first: they change less often than the code. The lock bounds what the project asks
-# for, so that nothing of the development tools comes along; torch brings its CUDA libraries.
-COPY pyproject.toml requirements.lock README.md LICENSE ./
-COPY examples examples
-# "[emulator]" for the local Firebase, "[emulator,preview]" for a voice with it.
-ARG EXTRAS=""
-RUN mkdir narrator_daemon csm watermark \
-    && touch narrator_daemon/__init__.py csm/__init__.py watermark/__init__.py \
-    && pip install --no-cache-dir --constraint requirements.lock ".${EXTRAS}"
-
-COPY narrator_daemon narrator_daemon
-COPY csm csm
-COPY watermark watermark
-RUN pip install --no-cache-dir --no-deps --force-reinstall .
-
-RUN useradd --system --uid 10001 --create-home narrator \
-    && install -d -m 700 -o narrator -g narrator \
-       /models /data /run/narrator-daemon /var/cache/narrator-daemon /etc/narrator
 USER 10001
 WORKDIR /etc/narrator
+# The last two ask the container toolkit for the GPUs and for what computing on them takes.
 ENV HF_HOME=/models \
     NARRATOR_DAEMON__STATE_DIR=/run/narrator-daemon \
     NARRATOR_KEPT__FOLDER=/var/cache/narrator-daemon \
-    PYTHONUNBUFFERED=1
+    TRITON_CACHE_DIR=/var/cache/narrator-daemon/triton \
+    PYTHONUNBUFFERED=1 \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
-# Whether it is worth restarting. The model of the first start takes its time to come.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=45m --retries=3 \
+# Whether it is worth restarting: it is live while the model comes, however long that takes.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=2m --retries=3 \
     CMD ["narrator-daemon", "health", "--live"]
 
-# SIGTERM is what it stops on; allow it more time than daemon.grace_seconds.
+# SIGTERM is what it stops on.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["narrator-daemon"]
 CMD ["run"]

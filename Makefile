@@ -7,23 +7,46 @@ READY := $(VENV)/.ready
 FRONTEND := examples/frontend
 FRONTEND_READY := $(FRONTEND)/node_modules/.ready
 SDK_TESTS := tests/frontend
+DEPLOY_TOOLS := $(VENV)/deploy-tools
 SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
+COG = $(BIN)/cog -I tools -I . --verbosity=0
 ARGS ?=
 
-.PHONY: demo test e2e frontend conformance drills rules deploy-check licences audit lint types setup lock clean
+.PHONY: demo page test coverage mutants e2e frontend conformance drills rules deploy-check docs tables picture \
+  licences audit dist sbom lint types setup lock clean
 
-demo: $(READY)
+demo: page
 	$(BIN)/narrator-daemon demo $(ARGS)
+
+# The demo page out of examples/frontend, with Python alone.
+page: $(READY)
+	$(BIN)/python tools/build_page.py
 
 # One process a core, and one thread in each: numeric libraries would start as many more.
 test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
-# The demo page in a real browser. What the page is built from must give what is packaged.
-e2e: $(READY) $(FRONTEND_READY)
+# The program changed in one place at a time: a test must notice. make mutants ARGS="--all"
+mutants: $(READY)
+	$(BIN)/python tools/mutants.py $(ARGS)
+
+# What of the program the tests run, by package: lines, and ways at branches. Takes half as long again.
+coverage: $(READY)
+	rm -rf build/coverage && mkdir -p build/coverage
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet --directory=build/coverage/html
+	$(BIN)/coverage json --quiet -o build/coverage/coverage.json
+	$(BIN)/python tools/coverage_table.py build/coverage/coverage.json
+
+# The demo page in a real browser. Its types are checked, what is left without them must be what
+# esbuild makes of it, and the bundled SDK what the versions in package.json give.
+e2e: page $(FRONTEND_READY)
 	sh tools/get_program.sh chromium chromium fonts-dejavu-core
-	cd $(FRONTEND) && npm run --silent check && node build.mjs $(CURDIR)/$(VENV)/page
-	diff --recursive $(VENV)/page narrator_daemon/emulator/page
+	cd $(FRONTEND) && npm run --silent check
+	cd $(FRONTEND) && node compare.mjs $(CURDIR)/narrator_daemon/emulator/page
+	cd $(FRONTEND) && node vendor.mjs $(CURDIR)/$(VENV)/vendor
+	diff --recursive $(VENV)/vendor $(FRONTEND)/vendor
 	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
 
 # The Firebase JavaScript SDK against the local Firebase. Needs Node.js 20 or newer and npm.
@@ -55,11 +78,33 @@ rules: $(READY)
 	cd deploy/firebase && npm ci --silent
 	$(BIN)/python -m tests.deploy.targaryen
 
-# The units and the manifests, by systemd-analyze and kubectl.
-deploy-check: $(READY)
+# What starts daemons elsewhere, by the programs that read it there: systemd-analyze, kubectl's
+# kustomize, Helm, promtool, and the schemas of Kubernetes, KEDA, Prometheus' operator and Terraform;
+# and the workflows, by their schemas and zizmor.
+deploy-check: $(READY) $(DEPLOY_TOOLS)/.ready
 	sh tools/get_program.sh systemd-analyze systemd
 	sh tools/get_program.sh kubectl kubernetes-client
-	$(BIN)/python -m tests.deploy.check
+	$(BIN)/pytest -m deploy tests/deploy $(ARGS)
+
+$(DEPLOY_TOOLS)/.ready: tools/get_deploy_tools.sh tests/deploy/tools.txt tests/deploy/schemas/package-lock.json
+	sh tools/get_deploy_tools.sh $(BIN)/python $(DEPLOY_TOOLS)
+	touch $@
+
+# The documentation as a site, in build/site. Fails where a table is not what the program gives, a link
+# leads nowhere, or a page would ask the network for anything.
+docs: $(READY)
+	$(COG) --check docs/*.md docs/*/*.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python tools/check_site.py build/site
+
+# The tables of the documentation that follow from the program.
+tables: $(READY)
+	$(COG) -r docs/*.md docs/*/*.md
+
+# The picture of the demo page, taken in a browser.
+picture: page
+	sh tools/get_program.sh chromium chromium fonts-dejavu-core
+	$(BIN)/python -m tests.e2e.picture
 
 # LICENCES.md: what the dependencies are under. Fails on a licence that nobody has looked at.
 licences: $(READY)
@@ -71,6 +116,19 @@ audit: $(READY)
 	$(BIN)/python -m venv $(VENV)/audit
 	$(VENV)/audit/bin/pip install --quiet pip-audit
 	$(VENV)/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
+
+# Wheel and source distribution, into build/dist.
+dist: $(READY)
+	rm -rf build/lib build/dist
+	$(BIN)/python -m build --no-isolation --outdir build/dist .
+
+# What the wheel brings along, as CycloneDX: it is installed for that, with the versions of the lock.
+sbom: dist
+	rm -rf build/sbom && $(BIN)/python -m venv build/sbom/product && $(BIN)/python -m venv build/sbom/tool
+	build/sbom/product/bin/pip install --quiet --constraint requirements.lock build/dist/*.whl
+	build/sbom/tool/bin/pip install --quiet 'cyclonedx-bom>=7,<8'
+	build/sbom/tool/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/dist/narrator-daemon.cdx.json build/sbom/product
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -89,9 +147,10 @@ $(READY): requirements.lock pyproject.toml tools/cpu_torchaudio.py tools/make_ve
 	touch $@
 
 # The lock holds versions only. torch's local build tag is dropped, so that the same line installs
-# the CPU build where that is what pip is given, and the CUDA build elsewhere.
+# the CPU build where that is what pip is given, and the CUDA build elsewhere. Triton is the one that
+# torch's CUDA build asks for; the CPU build asks for none.
 lock: $(READY)
-	echo 'torch==2.13.0' > $(VENV)/lock-constraints.txt
+	printf 'torch==2.13.0\ntriton==3.7.1\n' > $(VENV)/lock-constraints.txt
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --allow-unsafe --no-header \
 	  --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --constraint $(VENV)/lock-constraints.txt --output-file requirements.lock pyproject.toml

@@ -1,67 +1,69 @@
-"""What csm gives on a GPU, against transformers on the same box and weights.
+"""What csm gives on a GPU: whether it is right there, and how fast, in eight minutes at most.
 
-    python -m benchmarks.csm_gpu [--only frames graphs engine growth] [--batches 1 8 32 64]
-                                 [--frames 250] [--peer-frames 50] [--rounds 3] [--minutes 10]
+    python -m benchmarks.csm_gpu [--minutes 8] [--batches 1 8 32 64 128] [--device cuda:0]
+                                 [--only checks kernels frames engine peers] [--growth 10]
 
-Needs a GPU with torch and transformers, and of this project `csm` and `benchmarks` alone. Random
-weights of the released size in bfloat16, made there; none of the segments ends by itself.
+Needs a GPU and torch, and of this project `csm` and `benchmarks` as they lie in the repository;
+nothing is installed. Random weights of the released size in bfloat16, made there; none of the
+segments ends by itself, so figures are of speed alone. Where transformers is installed, too, Mimi
+decodes, the engine speaks books, and transformers' own CSM is timed on the same card.
 
-`frames`: milliseconds a frame by CUDA events, medians of interleaved rounds: ours as captured
-graphs, transformers as it is, transformers with static caches and compiled; with decoding by Mimi,
-seconds of audio a second; the share of the memory's speed, measured there by copying; memory.
-`graphs`: whether captured graphs draw the codes that the same steps draw one by one.
-`engine`: the engine as the daemon uses it, on books of mixed segments: audio a second with decoding
-beside it, and how many of the slots are occupied.
-`growth`: memory of GPU and process over minutes of such books.
-A table and a JSON for each, and all of them in `csm_gpu.json`.
+`checks`: what must hold before a figure means anything; see ``csm_gpu_checks``.
+`kernels`: microseconds of each kernel beside plain torch.
+`frames`: milliseconds a frame by the GPU's clock, of captured graphs of kernels and of plain torch;
+milliseconds to begin a segment; the share of what the memory's speed, measured there, would allow;
+memory.
+`engine`: books of mixed segments through the engine as the daemon has it, prompts, codec and
+refilled slots included: seconds of audio a second, and how many of the slots are occupied.
+`peers`: transformers as it is, and with static caches and compiled, which takes minutes and is left
+out where these are not left.
+`--growth`: memory over so many minutes of books.
 
-Compiling takes transformers minutes for each batch: where commands are cut off, run sections and
-batches one by one. With --tiny all of it runs on a CPU, at a size that says nothing but that the
-script works.
+Sections that do not fit into the time are left out and said so. What fails is a row, not an end.
+One table last, for each number of slots, and `csm_gpu.json` beside it with everything. With --tiny
+all of it runs on a CPU, at a size that says nothing but that the script works.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
+import importlib.util
 import json
 import random
 import resource
+import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
-from transformers import MimiConfig
 
-from benchmarks.csm_ours import TEXT, Ours, forget_reserved, prompt_ids, toy_config
-from benchmarks.csm_peer import generate, peer
-from benchmarks.reporting import RESULTS, median, report
-from csm.checkpoint.loading import Checkpoint
-from csm.checkpoint.random_weights import random_checkpoint, released_config
-from csm.engine import bench, codec
-from csm.engine.capture import Captured
-from csm.engine.engine import Engine
-from csm.engine.model import Slots, buckets
-from csm.engine.sampling import Sampler, Sampling
+from benchmarks import csm_bare, reporting
+from benchmarks.csm_gpu_checks import CONTEXT, Frames, Rows, checks, free, kernel_times
+from csm.engine import bench, starts
+from csm.engine.device import on
+from csm.engine.kernels.operations import Plain
+from csm.engine.model import Model
+from csm.engine.sampling import Sampling
 from csm.engine.sizing import bytes_a_frame
 
 FRAME_SECONDS = 0.08
 GIB = 2**30
-#: As a daemon draws, but never ending.
-ENDLESS = Sampling(first_end=10_000)
-SECTIONS = ("frames", "graphs", "engine", "growth")
+SECTIONS = ("checks", "kernels", "frames", "engine", "peers")
+#: Tokens of a segment's text, frames that it takes, and frames of its voice, in usual numbers.
+TOKENS, SEGMENT_FRAMES, VOICE_FRAMES = 60, 100, 190
 #: Characters of the segments of a book: the last of a paragraph is shorter than the others.
 SEGMENT_CHARACTERS = (40, 260)
-
-Rows = list[dict[str, Any]]
+#: Seconds that compiling transformers' model is given, at least.
+COMPILING = 100
 
 
 class Box:
-    """Where it runs and how large.
+    """Where it runs, how large, and how long.
 
     Args:
         arguments: from the command line.
@@ -69,208 +71,178 @@ class Box:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.tiny: bool = arguments.tiny
-        self.device = torch.device("cpu") if self.tiny else torch.device("cuda", 0)
+        self.device = torch.device("cpu" if self.tiny else arguments.device)
         self.dtype = torch.float32 if self.tiny else torch.bfloat16
-        self.config = tiny_config() if self.tiny else released_config()
-        self.arguments = arguments
+        self.batches: list[int] = arguments.batches
+        self.frames: int = arguments.frames
+        self.ends = time.monotonic() + 60 * arguments.minutes
+        self.others = importlib.util.find_spec("transformers") is not None
         if self.tiny:
             bench.TRAFFIC = 2**22
         self.bandwidth = bench.bandwidth(self.device)
 
-    def checkpoint(self) -> Checkpoint:
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self.ends - time.monotonic()
+
+    def bare(self) -> Any:
         """Random weights, the same each time."""
-        checkpoint = random_checkpoint(self.config, device=self.device, dtype=self.dtype)
-        forget_reserved(checkpoint)
-        return checkpoint
+        config = csm_bare.config(small=self.tiny)
+        return csm_bare.checkpoint(config, device=self.device, dtype=self.dtype)
 
-    def synchronize(self) -> None:
-        """Wait for the device."""
-        if not self.tiny:
-            torch.cuda.synchronize()
-
-    def reserved(self) -> int:
-        """Bytes that torch holds of the GPU."""
-        return 0 if self.tiny else torch.cuda.memory_reserved()
+    def peak(self) -> float:
+        """GiB that torch has held of the GPU at most, since it was last asked."""
+        if self.tiny:
+            return 0.0
+        held = torch.cuda.max_memory_reserved(self.device) / GIB
+        torch.cuda.reset_peak_memory_stats(self.device)
+        return float(held)
 
     def about(self) -> dict[str, Any]:
         """What a reader of the figures must know."""
-        return {
+        about: dict[str, Any] = {
             "device": bench.device_name(self.device),
             "torch": torch.__version__,
-            "transformers": transformers.__version__,
             "dtype": str(self.dtype),
             "bandwidth_gb_s": self.bandwidth / 1e9,
         }
+        if not self.tiny:
+            about["capability"] = torch.cuda.get_device_capability(self.device)
+            about["cudnn"] = torch.backends.cudnn.version()
+        for name in ("triton", "transformers"):
+            found = importlib.util.find_spec(name)
+            about[name] = __import__(name).__version__ if found else None
+        return about
 
 
-def tiny_config() -> Any:
-    """Small enough for a test."""
-    config = toy_config()
-    config.update({"num_hidden_layers": 1})
-    config.depth_decoder_config.update({"num_hidden_layers": 1})
-    config.codec_config = MimiConfig(
-        hidden_size=32,
-        num_filters=4,
-        codebook_dim=16,
-        vector_quantization_hidden_dimension=16,
-        upsample_groups=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        intermediate_size=32,
-        num_quantizers=32,
-    )
-    return config
+def frames(box: Box, model: Model, decoding: float | None) -> Rows:
+    """Our frames and how segments begin, for each number of slots.
 
-
-class Frames:
-    """A batch of our slots, captured, with ``TEXT`` behind each."""
-
-    def __init__(self, box: Box, ours: Ours, batch: int, frames: int) -> None:
-        model = ours.model
-        self._box, self._frames, self._rows = box, frames, model.embed(ours.prompt)
-        self._model = model
-        before = 0 if box.tiny else torch.cuda.memory_allocated()
-        self.slots = Slots(model, batch)
-        self.slot_bytes = (0 if box.tiny else torch.cuda.memory_allocated() - before) / batch
-        sampler = Sampler(
-            ENDLESS, codebooks=model.codebooks, codes=model.codes, device=model.device
+    Seconds of audio a second are those of frames, of beginnings and, where the codec is there, of
+    its decoding, as if these went on one after the other.
+    """
+    rows: Rows = []
+    for batch in box.batches:
+        box.peak()
+        made = Frames(model, batch)
+        made.begin()
+        made.seconds(2)
+        taken = [made.seconds(box.frames) for _ in range(3)]
+        second = statistics.median(taken)
+        floor = bytes_a_frame(
+            csm_bare.config(small=box.tiny), box.dtype, slots=batch, context=CONTEXT
         )
-        self.bucket = next(b for b in buckets(model.positions) if b >= len(self._rows) + frames)
-        self.step: Callable[[int], None] = lambda bucket: self.slots.frame(model, sampler, bucket)
-        self.captured = Captured(self.step, [self.bucket], box.device, lambda done, count: None)
-
-    @torch.inference_mode()
-    def run(self, step: Callable[[int], None]) -> tuple[torch.Tensor, float]:
-        """Codes, ``[batch, frames, codebooks]``, and seconds a frame."""
-        for slot in range(self.slots.count):
-            self._model.prefill(self._rows[:-1].clone(), self.slots.cache[:, slot], 0)
-            self.slots.begin(slot, self._rows[-1], len(self._rows) - 1, self._frames, slot)
-        self._box.synchronize()
-        seconds = bench.seconds_of(
-            lambda: [step(self.bucket) for _ in range(self._frames)], self._box.device
-        )
-        return self.slots.history[:, : self._frames].long(), seconds / self._frames
-
-
-def frames(box: Box) -> Rows:
-    """Ours and transformers, interleaved."""
-    rows = []
-    for batch in box.arguments.batches:
-        rows.append(frames_of(box, batch))
-        free(box)
+        row = {
+            "slots": batch,
+            "ours_ms": 1e3 * second,
+            "floor_share": floor / box.bandwidth / second,
+            "begin_ms": 1e3 * _beginning(box, model, made),
+            "peak_gib": box.peak(),
+        }
+        del made
+        free(box.device)
+        # The same without our kernels.
+        kernels, model.kernels = model.kernels, Plain("for comparison")
+        try:
+            plain = Frames(model, batch)
+            plain.begin()
+            plain.seconds(2)
+            row["plain_ms"] = 1e3 * plain.seconds(box.frames // 2 + 1)
+            del plain
+        finally:
+            model.kernels = kernels
+        free(box.device)
+        others = row["begin_ms"] * batch / SEGMENT_FRAMES + 1e3 * batch * (decoding or 0.0)
+        row["audio_s_a_s"] = 1e3 * batch * FRAME_SECONDS / (row["ours_ms"] + others)
+        rows.append(row)
     return rows
 
 
-def frames_of(box: Box, batch: int) -> dict[str, Any]:
-    """The same for one batch."""
-    checkpoint = box.checkpoint()
-    theirs = peer(checkpoint)
-    ours = Ours(checkpoint)
-    count, few, rounds = box.arguments.frames, box.arguments.peer_frames, box.arguments.rounds
-    own = Frames(box, ours, batch, count)
-    own.run(own.captured)
-    prompt = prompt_ids(checkpoint, batch)
-    taken: dict[str, list[float]] = {"ours": [], "eager": [], "static": []}
-    decoding = []
-    for _ in range(rounds):
-        codes, seconds = own.run(own.captured)
-        taken["ours"].append(seconds)
-        segments = list(codes)
-        decode = partial(codec.decode_batch, checkpoint.codec, segments)
-        decoding.append(bench.seconds_of(decode, box.device) / count)
-        taken["eager"] += generate(theirs, prompt, few)[1]
-    set_static(theirs, compiled=not box.tiny)
-    try:
-        generate(theirs, prompt, few)  # Compiles.
-        for _ in range(rounds):
-            taken["static"] += generate(theirs, prompt, few)[1]
-            taken["ours"].append(own.run(own.captured)[1])
-    except Exception as error:
-        # A baseline that does not run here is no reason to lose the rest.
-        print(f"transformers with static caches: {type(error).__name__}: {error}")
-    second, mimi = median(taken["ours"]), median(decoding)
-    context = len(prompt[0]) + count // 2
-    floor = bytes_a_frame(box.config, box.dtype, slots=batch, context=context) / box.bandwidth
-    return {
-        "batch": batch,
-        "ours_ms": 1e3 * second,
-        "eager_ms": 1e3 * median(taken["eager"]),
-        "static_ms": 1e3 * median(taken["static"]) if taken["static"] else None,
-        "mimi_ms": 1e3 * mimi,
-        # One after the other; beside each other in `engine`.
-        "audio_s_a_s": batch * FRAME_SECONDS / (second + mimi),
-        "floor_share": floor / second,
-        "slot_mib": own.slot_bytes / 2**20,
-        "reserved_gib": box.reserved() / GIB,
-    }
+def _beginning(box: Box, model: Model, made: Frames) -> float:
+    """Seconds to begin a segment, of a turn's that begin together."""
+    heads = model.backbone.heads
+    prefix = torch.zeros(
+        len(model.backbone.layers), 2, heads.key_heads, VOICE_FRAMES, heads.size,
+        device=box.device, dtype=box.dtype,
+    )  # fmt: skip
+    ids = torch.zeros(TOKENS, dtype=torch.int64)
+    some = [
+        starts.Start(slot, ids, prefix, SEGMENT_FRAMES, slot) for slot in range(made.slots.count)
+    ][:4]
+    taken = []
+    for _ in range(4):
+        started = time.perf_counter()
+        starts.together(model, made.slots, some)
+        if not box.tiny:
+            torch.cuda.synchronize(box.device)
+        taken.append((time.perf_counter() - started) / len(some))
+    return min(taken)
 
 
-def set_static(model: Any, *, compiled: bool) -> None:
-    """The fastest way of transformers: static caches, which it compiles the model for."""
-    for part in (model, model.depth_decoder):
-        part.generation_config.cache_implementation = "static"
-        part.generation_config.disable_compile = not compiled
+def mimi(box: Box) -> float:
+    """Seconds in which the codec decodes a frame of one slot, eight segments at a time."""
+    from transformers import MimiConfig, MimiModel
 
+    from benchmarks.csm_ours import SMALL_CODEC
+    from csm.engine import codec
 
-def graphs(box: Box) -> Rows:
-    """Captured codes against those of the same steps, one by one."""
-    rows = []
-    ours = Ours(box.checkpoint())
-    for batch in box.arguments.batches:
-        count = min(64, box.arguments.frames)
-        own = Frames(box, ours, batch, count)
-        captured, graph_seconds = own.run(own.captured)
-        captured = captured.clone()
-        plain, plain_seconds = own.run(own.step)
-        rows.append(
-            {
-                "batch": batch,
-                "frames": count,
-                "graph_equals_eager": bool(torch.equal(captured, plain)),
-                "graph_ms": 1e3 * graph_seconds,
-                "ours_eager_ms": 1e3 * plain_seconds,
-            }
-        )
-        del own
-        free(box)
-    return rows
+    config = MimiConfig(**(SMALL_CODEC if box.tiny else {}), num_quantizers=32)
+    made = MimiModel(config).float().eval().to(box.device)
+    frames = 3 if box.tiny else 50
+    codes = [torch.ones(frames, 32, dtype=torch.int64, device=box.device)] * 8
+    codec.decode_batch(made, codes)
+    taken = [
+        bench.seconds_of(lambda: codec.decode_batch(made, codes), box.device) for _ in range(3)
+    ]
+    return min(taken) / (8 * frames)
 
 
 def book(number: int, segments: int) -> list[str]:
     """The segments of a book, of lengths as they come."""
+    from benchmarks.csm_ours import TEXT
+
     lengths = random.Random(number)
     endless = " ".join([TEXT] * 8)
     return [endless[: lengths.randint(*SEGMENT_CHARACTERS)].strip() for _ in range(segments)]
 
 
 class Books:
-    """An engine with some books in work all the time, as a daemon has."""
+    """An engine with books in work all the time, as a daemon has.
+
+    Args:
+        box: where.
+        slots: of the engine.
+    """
 
     def __init__(self, box: Box, slots: int) -> None:
-        self._box = box
-        self._segments = 3 if box.tiny else 30
+        from benchmarks.csm_ours import tiny_config
+        from csm.checkpoint.random_weights import random_checkpoint, released_config
+        from csm.engine.engine import Engine
+
+        self._segments = 2 if box.tiny else 30
         self._longest = 0.4 if box.tiny else 60.0
+        config = tiny_config() if box.tiny else released_config()
+        checkpoint = random_checkpoint(config, device=box.device, dtype=box.dtype)
         # So that each segment runs to its cap, which is the time that its text takes.
-        sampling = Sampling(first_end=10_000, cap_factor=1.0)
-        self.engine = Engine(box.checkpoint(), sampling, slots)
+        sampling = Sampling(first_end=10_000, cap_factor=1.0, most_held=0)
+        self.engine = Engine(checkpoint, sampling, slots)
         self.engine.warm_up()
 
-    def speak(self, at_once: int, until: Callable[[int], bool]) -> tuple[int, float]:
-        """Books one after the other in each of some threads; how many, and their seconds."""
-        lock = threading.Lock()
-        done, samples, failures = 0, 0, []
+    def speak(self, at_once: int, lasts: float) -> float:
+        """Books one after the other in each of some threads, for some seconds; those of audio."""
+        lock, samples, failures = threading.Lock(), [0], []
+        until = time.monotonic() + lasts
 
-        def work(first: int) -> None:
-            nonlocal done, samples
-            number = first
+        def work(number: int) -> None:
             try:
-                while not until(done):
+                while time.monotonic() < until:
                     texts = book(number, self._segments)
-                    speech = self.engine.speak(texts, seed=number, max_seconds=self._longest)
-                    spoken = sum(len(take.samples) for take in speech)
-                    with lock:
-                        done, samples = done + 1, samples + spoken
+                    for take in self.engine.speak(texts, seed=number, max_seconds=self._longest):
+                        with lock:
+                            samples[0] += len(take.samples)
+                        if time.monotonic() > until:
+                            break
                     number += at_once
             except Exception as error:
                 failures.append(error)
@@ -282,95 +254,189 @@ class Books:
             thread.join()
         if failures:
             raise failures[0]
-        return done, samples / 24_000
+        return samples[0] / 24_000
 
 
 def engine(box: Box) -> Rows:
-    """Audio a second and occupancy of the engine."""
-    rows = []
-    for slots in box.arguments.batches:
+    """Seconds of audio a second and occupancy, with as many books as keep the slots busy."""
+    rows: Rows = []
+    for slots in box.batches:
+        if box.left < 40 and not box.tiny:
+            print(f"engine with {slots} slots: left out, no time")
+            continue
+        box.peak()
         books = Books(box, slots)
-        # One slot has no use for more than a book, and takes long enough with that.
-        for at_once in (1,) if slots == 1 else (1, 2) if box.tiny else (1, 2, 4, 8):
-            enough = at_once if box.tiny or slots == 1 else max(4, 2 * at_once)
-            before, started = books.engine.occupancy, time.monotonic()
-            count, seconds = books.speak(at_once, lambda done, enough=enough: done >= enough)
-            spent, after = time.monotonic() - started, books.engine.occupancy
-            made = after.frames - before.frames
-            rows.append(
-                {
-                    "slots": slots,
-                    "books_at_once": at_once,
-                    "books": count,
-                    "audio_s_a_s": seconds / spent,
-                    "occupancy": (after.slot_frames - before.slot_frames) / (made * slots),
-                    "ms_a_frame": 1e3 * spent / made,
-                    "reserved_gib": box.reserved() / GIB,
-                }
-            )
+        lasts = 0.3 if box.tiny else 10.0
+        at_once = max(1, slots // 8)
+        # The first takes come late and the last leave slots empty: neither is counted.
+        books.speak(at_once, lasts / 2)
+        before, started = books.engine.occupancy, time.monotonic()
+        seconds = books.speak(at_once, lasts)
+        spent, after = time.monotonic() - started, books.engine.occupancy
+        made = max(1, after.frames - before.frames)
+        rows.append(
+            {
+                "slots": slots,
+                "books_at_once": at_once,
+                "engine_audio_s_a_s": seconds / spent,
+                "occupancy": (after.slot_frames - before.slot_frames) / (made * slots),
+                "engine_ms_a_frame": 1e3 * spent / made,
+                "engine_peak_gib": box.peak(),
+            }
+        )
         books.engine.close()
         del books
-        free(box)
+        free(box.device)
     return rows
 
 
-def growth(box: Box) -> Rows:
-    """Memory over minutes of books."""
-    slots = max(box.arguments.batches)
-    books = Books(box, slots)
-    until = time.monotonic() + 60 * box.arguments.minutes
+def peer_seconds(batch: int, *, static: bool, tiny: bool, device: str) -> float:
+    """Seconds of a frame of transformers' own generation."""
+    from benchmarks.csm_ours import prompt_ids, tiny_config
+    from benchmarks.csm_peer import generate, peer
+    from csm.checkpoint.random_weights import random_checkpoint, released_config
+
+    checkpoint = random_checkpoint(
+        tiny_config() if tiny else released_config(),
+        device=torch.device(device),
+        dtype=torch.float32 if tiny else torch.bfloat16,
+    )
+    theirs = peer(checkpoint)
+    if static:
+        for part in (theirs, theirs.depth_decoder):
+            part.generation_config.cache_implementation = "static"
+            part.generation_config.disable_compile = tiny
+    prompt, count = prompt_ids(checkpoint, batch), 3 if tiny else 12
+    generate(theirs, prompt, count)
+    return statistics.median(generate(theirs, prompt, count)[1])
+
+
+def peers(box: Box) -> Rows:
+    """Transformers on the same card, each number of slots in a process of its own."""
     rows: Rows = []
+    for static in (False, True):
+        for batch in box.batches:
+            name = "static_ms" if static else "eager_ms"
+            row = next((row for row in rows if row["slots"] == batch), {"slots": batch})
+            if row not in rows:
+                rows.append(row)
+            row[name] = None
+            if box.left < (COMPILING if static and not box.tiny else 20):
+                print(f"transformers with {batch}: {name} left out, no time")
+                continue
+            words = ["--peer", str(batch), *["--static"] * static, *["--tiny"] * box.tiny]
+            words += ["--device", str(box.device)]
+            try:
+                done = subprocess.run(
+                    [sys.executable, "-m", "benchmarks.csm_gpu", *words],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                    timeout=max(5, box.left),
+                )
+                row[name] = 1e3 * float(done.stdout.split()[-1])
+            except (subprocess.SubprocessError, ValueError, IndexError) as error:
+                print(f"transformers with {batch}: {name}: {type(error).__name__}")
+    return rows
 
-    def over(done: int) -> bool:
-        now = time.monotonic()
-        steps = 10 * (1 - (until - now) / (60 * box.arguments.minutes))
-        if len(rows) <= steps:
-            rows.append(
-                {
-                    "minute": box.arguments.minutes * steps / 10,
-                    "books": done,
-                    "reserved_gib": box.reserved() / GIB,
-                    "process_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-                }
-            )
-        return now > until
 
-    books.speak(4, over)
+def growth(box: Box, minutes: float) -> Rows:
+    """Memory over minutes of books."""
+    books, rows = Books(box, max(box.batches)), []
+    for step in range(11):
+        rows.append(
+            {
+                "minute": minutes * step / 10,
+                "reserved_gib": 0.0 if box.tiny else torch.cuda.memory_reserved(box.device) / GIB,
+                "process_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+            }
+        )
+        if step < 10:
+            books.speak(4, 6 * minutes)
     books.engine.close()
     return rows
 
 
-def free(box: Box) -> None:
-    """Give back what is no longer held."""
-    gc.collect()
-    torch._dynamo.reset()
-    if not box.tiny:
-        torch.cuda.empty_cache()
-
-
-def main(arguments: argparse.Namespace) -> None:
-    """Run the sections and keep what they find."""
+def main(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run the sections and keep what they find; also returned."""
     box = Box(arguments)
-    about = box.about()
-    print(json.dumps(about))
-    everything: dict[str, Any] = {"about": about}
-    name = "csm_gpu_tiny" if box.tiny else "csm_gpu"
-    for section in arguments.only:
-        rows = {"frames": frames, "graphs": graphs, "engine": engine, "growth": growth}[section](
-            box
+    found: dict[str, Any] = {"about": box.about()}
+    file = reporting.RESULTS / ("csm_gpu_tiny.json" if box.tiny else "csm_gpu.json")
+    file.parent.mkdir(exist_ok=True)
+    print(json.dumps(found["about"]), flush=True)
+    started = time.monotonic()
+    with on(box.device):
+        _bare_sections(box, arguments.only, found, file)
+        free(box.device)
+        if box.others and "engine" in arguments.only:
+            _section(found, "engine", lambda: engine(box), file)
+        if box.others and "peers" in arguments.only:
+            _section(found, "peers", lambda: peers(box), file)
+        if box.others and arguments.growth:
+            _section(found, "growth", lambda: growth(box, arguments.growth), file)
+    found["about"]["seconds"] = time.monotonic() - started
+    joined: dict[int, dict[str, Any]] = {batch: {"slots": batch} for batch in box.batches}
+    for name in ("frames", "engine", "peers"):
+        for row in found.get(name, []):
+            joined.get(row.get("slots"), {}).update(row)
+    headings = list(dict.fromkeys(key for row in joined.values() for key in row))
+    table = [{key: row.get(key) for key in headings} for row in joined.values()]
+    file.write_text(json.dumps(found | {"table": table}, indent=2) + "\n")
+    print(json.dumps(found["about"]))
+    reporting.report(file.stem + "_table", table)
+    return found | {"table": table}
+
+
+def _bare_sections(box: Box, only: list[str], found: dict[str, Any], file: Path) -> None:
+    """Those of one model, which is gone afterwards."""
+    started = time.monotonic()
+    model = Model(box.bare())
+    decoding = mimi(box) if box.others else None
+    found["about"]["kernels"] = model.kernels.about
+    found["about"]["load_seconds"] = time.monotonic() - started
+    found["about"]["mimi_us_a_frame"] = decoding and 1e6 * decoding
+    if "checks" in only:
+        _section(found, "checks", lambda: checks(model, frames=min(16, box.frames)), file)
+    if "kernels" in only:
+        counts = (1,) if box.tiny else (1, 64)
+        _section(
+            found, "kernels", lambda: [row for n in counts for row in kernel_times(model, n)], file
         )
-        everything[section] = rows
-        report(f"{name}_{section}", rows)
-        (RESULTS / f"{name}.json").write_text(json.dumps(everything, indent=2) + "\n")
+    if "frames" in only:
+        _section(found, "frames", lambda: frames(box, model, decoding), file)
+
+
+def _section(found: dict[str, Any], name: str, work: Callable[[], Rows], file: Path) -> None:
+    """Run one; what fails is written down, and the others go on."""
+    try:
+        found[name] = work()
+    except Exception as error:
+        found[name] = [{"failed": f"{type(error).__name__}: {error}"[:500]}]
+    file.write_text(json.dumps(found, indent=2) + "\n")
+    if found[name]:
+        reporting.report(f"{file.stem}_{name}", found[name])
+    sys.stdout.flush()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser()
+    made.add_argument("--minutes", type=float, default=8.0)
+    made.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    made.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 64, 128])
+    made.add_argument("--frames", type=int, default=100)
+    made.add_argument("--device", default="cuda:0")
+    made.add_argument("--growth", type=float, default=0.0)
+    made.add_argument("--tiny", action="store_true")
+    made.add_argument("--peer", type=int, help=argparse.SUPPRESS)
+    made.add_argument("--static", action="store_true", help=argparse.SUPPRESS)
+    return made
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 64])
-    parser.add_argument("--frames", type=int, default=250)
-    parser.add_argument("--peer-frames", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--tiny", action="store_true")
-    main(parser.parse_args())
+    given = parser().parse_args()
+    if given.peer:
+        device = "cpu" if given.tiny else given.device
+        print(peer_seconds(given.peer, static=given.static, tiny=given.tiny, device=device))
+    else:
+        main(given)

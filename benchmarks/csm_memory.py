@@ -14,15 +14,16 @@ GIB = 2**30
 
 
 def table() -> str:
-    """For the main README."""
+    """For docs/operate/engine-memory.md."""
     config = released_config()
-    counts = (1, 8, 16, 32, 64)
+    counts = (1, 8, 16, 32, 64, 128)
     lines = [
         f"| slots | {' | '.join(map(str, counts))} |",
         "| --- |" + " --- |" * len(counts),
     ]
     for name, dtype, device in (
         ("GPU, bfloat16", torch.bfloat16, "cuda"),
+        ("CPU, bfloat16", torch.bfloat16, "cpu"),
         ("CPU, float32", torch.float32, "cpu"),
     ):
         need = sizes(config, dtype, torch.device(device))

@@ -8,15 +8,29 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import MimiConfig
 
 from csm.checkpoint.loading import Checkpoint
 from csm.checkpoint.random_weights import released_config
-from csm.engine.model import Model, Slots, buckets
+from csm.engine.model import Model, decode_one_frame, prefill
 from csm.engine.prompt import build_prompt, text_ids
-from csm.engine.sampling import Sampler, Sampling
+from csm.engine.sampling import Sampling
+from csm.engine.slots import Slots
 
 #: transformers' own rules, and the likeliest code each time.
 GREEDY = Sampling(temperature=0, guard_end=False, first_end=1)
+#: Mimi's sizes, as small as it goes.
+SMALL_CODEC = {
+    "hidden_size": 32,
+    "num_filters": 4,
+    "codebook_dim": 16,
+    "vector_quantization_hidden_dimension": 16,
+    "upsample_groups": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "intermediate_size": 32,
+}
 #: A sentence of usual length.
 TEXT = "It was the best of times, it was the worst of times, it was the age of wisdom."
 
@@ -34,18 +48,15 @@ class Ours:
         """Codes, ``[batch, frames, codebooks]``, and the seconds of each frame but the first."""
         model = self.model
         slots = Slots(model, batch)
-        sampler = Sampler(
-            sampling, codebooks=model.codebooks, codes=model.codes, device=model.device
-        )
+        sampler = model.sampler(sampling)
         rows = model.embed(self.prompt)
         for slot in range(batch):
-            model.prefill(rows[:-1].clone(), slots.cache[:, slot], 0)
+            prefill(model, rows[:-1].clone(), slots.cache[:, slot], 0)
             slots.begin(slot, rows[-1], len(rows) - 1, frames, slot)
-        bucket = next(size for size in buckets(model.positions) if size >= len(rows) + frames)
         times = []
         for _ in range(frames):
             started = time.perf_counter()
-            slots.frame(model, sampler, bucket)
+            decode_one_frame(model, slots, sampler)
             times.append(time.perf_counter() - started)
         return slots.history[:, :frames].long(), times[1:]
 
@@ -72,4 +83,13 @@ def toy_config() -> Any:
     depth.update({**narrow, "num_attention_heads": 4, "num_key_value_heads": 2})
     depth.update({"backbone_hidden_size": 64})
     config.update({"text_vocab_size": 512})
+    return config
+
+
+def tiny_config() -> Any:
+    """The toy with a layer each and a small codec: for a script's own test."""
+    config = toy_config()
+    config.update({"num_hidden_layers": 1})
+    config.depth_decoder_config.update({"num_hidden_layers": 1})
+    config.codec_config = MimiConfig(**SMALL_CODEC, num_quantizers=32)
     return config

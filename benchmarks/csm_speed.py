@@ -23,12 +23,12 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.csm_ours import Ours, forget_reserved, prompt_ids, toy_config
 from benchmarks.csm_peer import generate, peer
 from benchmarks.reporting import median, report
+from csm.audio import CODE_FRAME_SECONDS
 from csm.checkpoint.loading import Checkpoint
 from csm.checkpoint.random_weights import random_checkpoint, released_config
 from csm.engine import codec
 from csm.engine.sampling import Sampling
 
-FRAME_SECONDS = 0.08
 #: As a daemon draws, but never ending.
 SAMPLING = Sampling(first_end=10_000)
 CPU = torch.device("cpu")
@@ -70,7 +70,7 @@ def full(rounds: int, frames: int, batches: list[int]) -> list[dict[str, Any]]:
     for batch in batches:
         theirs, ours = (median(taken[name, batch]) for name in ("transformers", "ours"))
         mimi = median(decoding[batch])
-        rate = batch * FRAME_SECONDS / (ours + mimi)
+        rate = batch * CODE_FRAME_SECONDS / (ours + mimi)
         rows.append(
             {
                 "batch": batch,
@@ -78,9 +78,9 @@ def full(rounds: int, frames: int, batches: list[int]) -> list[dict[str, Any]]:
                 "ours_s_a_frame": ours,
                 "ratio": ours / theirs,
                 "mimi_s_a_frame": mimi,
-                "transformers_audio_s_a_s": batch * FRAME_SECONDS / (theirs + mimi),
+                "transformers_audio_s_a_s": batch * CODE_FRAME_SECONDS / (theirs + mimi),
                 "ours_audio_s_a_s": rate,
-                "times_transformers_alone": rate / (batches[0] * FRAME_SECONDS / alone),
+                "times_transformers_alone": rate / (batches[0] * CODE_FRAME_SECONDS / alone),
             }
         )
     return rows

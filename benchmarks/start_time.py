@@ -1,9 +1,9 @@
-"""From the start of a daemon with the tone engine to its first claim, and until it says READY.
+"""From the start of a daemon with the tone engine to its first claim, and until it takes books.
 
     python -m benchmarks.start_time [RUNS]
 
 One book waits. The first time ends when a frontend's stream shows it `processing`; the second when
-the service manager's socket hears `READY=1`, which the daemon looks after once a second.
+the service manager's socket hears how many books wait, which it is told once the model is loaded.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run() -> tuple[float, float]:
         started = time.monotonic()
         process = daemon_process(firebase, Path(name))
         try:
-            while b"READY=1" not in manager.recv(65_536):
+            while b" books waiting, " not in manager.recv(65_536):
                 pass
             ready = time.monotonic()
             wait_until(lambda: bool(claimed), 60)

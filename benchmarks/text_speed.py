@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.reporting import report
 from csm.text import normalise, segment
+from csm.text.normalise import spoken_blocks
 from csm.text.segments import pack
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +41,7 @@ def main(runs: int) -> None:
     rows = []
     for name, text in (("prose", prose * 40), ("prose and all cases", f"{prose}\n\n{hard}" * 20)):
         size = len(text.encode()) / 1e6
-        spoken = normalise(text).split("\n\n")
+        spoken = spoken_blocks(text)
         rows.append(
             {
                 "text": name,

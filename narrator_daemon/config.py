@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.settings import Section, Settings
 
 #: Prefix of the environment variables that set a key: ``NARRATOR_SPEECH__ENGINE=tone``.
@@ -38,10 +39,6 @@ KNOWN_NAMES = {
     "FIREBASE_CREDENTIALS_PATH": ("firebase", "credentials"),
     "GOOGLE_APPLICATION_CREDENTIALS": ("firebase", "credentials"),
 }
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used. The message names each place and what is allowed there."""
 
 
 _SECTIONS: dict[str, type[Section]] = {

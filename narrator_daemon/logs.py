@@ -10,7 +10,8 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -57,6 +58,14 @@ def _redact_value(value: Any) -> Any:
     return value
 
 
+class _NamedLogger(structlog.PrintLogger):
+    """Prints, and has a name as the standard library's loggers have."""
+
+    def __init__(self, file: TextIO, name: str) -> None:
+        super().__init__(file)
+        self.name = name
+
+
 def configure(
     level: Literal["debug", "info", "warning", "error"], form: Literal["auto", "text", "json"]
 ) -> None:
@@ -69,6 +78,7 @@ def configure(
     as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -89,7 +99,7 @@ def configure(
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=partial(_NamedLogger, sys.stderr),
     )
     # Libraries log through the standard library: their warnings get the same form and net.
     handler = logging.StreamHandler(sys.stderr)
@@ -107,6 +117,6 @@ def configure(
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose events carry ``name`` as their ``room``."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(room=name)
+    """A logger whose events carry ``name``, a module's, as their ``logger``."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(name)
     return logger

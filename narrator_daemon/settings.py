@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from csm.audio import PACE
 from narrator_daemon.paths import default as default_state_dir
 
 
@@ -83,12 +85,15 @@ class Speech(Section):
     model: Annotated[str, Field(min_length=1)] = "sesame/csm-1b"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     slots: Annotated[int, Field(ge=0, le=512)] = 0
+    kernels: Literal["auto", "off"] = "auto"
+    int8_depth: bool = False
     guard_end: bool = True
     end_zeros: Annotated[int, Field(ge=1, le=32)] = 32
     first_end: Annotated[int, Field(ge=1, le=1000)] = 4
-    seconds_per_character: Annotated[float, Field(ge=0.01, le=1)] = 0.07
+    seconds_per_character: Annotated[float, Field(ge=0.01, le=1)] = PACE
     cap_factor: Annotated[float, Field(ge=0.5)] = 1.6
     cap_seconds: Annotated[float, Field(ge=0, le=60)] = 1
+    most_held: Annotated[int, Field(ge=0, le=2000)] = 15
 
 
 class Voice(Section):
@@ -118,7 +123,7 @@ class Voice(Section):
 
 
 class Takes(Section):
-    """Which takes are fit to be heard. ``csm.takes.drawing.Thresholds`` gives the reasons."""
+    """Which takes are fit to be heard. ``csm.takes.thresholds.Thresholds`` gives the reasons."""
 
     most_draws: Annotated[int, Field(ge=1, le=10)] = 3
     fastest: Annotated[float, Field(ge=0, lt=1)] = 0.6
@@ -129,10 +134,13 @@ class Takes(Section):
     most_repeated_seconds: Annotated[float, Field(gt=0, le=160)] = 0.7
     most_held_seconds: Annotated[float, Field(gt=0, le=160)] = 0.9
     most_clipped: Annotated[float, Field(ge=0, le=1)] = 0.002
-    recognise: bool = False
+    strangest_voice: Annotated[float, Field(gt=0)] = 1.7
+    recognise: Literal["auto"] | bool = "auto"
     recogniser: Path | None = None
-    most_wrong_words: Annotated[float, Field(ge=0)] = 0.5
-    most_lost_words: Annotated[int, Field(ge=0)] = 6
+    most_wrong_words: Annotated[float, Field(ge=0)] = 0.65
+    most_misheard: Annotated[float, Field(ge=0)] = 3.6
+    most_lost_words: Annotated[int, Field(ge=0)] = 2
+    most_made_up_words: Annotated[int, Field(ge=0)] = 2
 
 
 class Watermark(Section):
@@ -148,6 +156,38 @@ class Watermark(Section):
     def _retired_key_files(cls, value: object) -> object:
         # In the environment a list is written as in PATH.
         return list(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
+
+
+class Credentials(Section):
+    """Who signs for narrations: content credentials by the C2PA standard."""
+
+    certificate: Path | None = None
+    private_key: Path | None = None
+    sign_command: tuple[str, ...] = ()
+    time_stamp_authority: str | None = None
+    producer: Annotated[str, Field(max_length=200)] = ""
+
+    @field_validator("sign_command", mode="before")
+    @classmethod
+    def _sign_command(cls, value: object) -> object:
+        # In the environment a command is written as in a shell.
+        return shlex.split(value) if isinstance(value, str) else value
+
+
+_Pause = Annotated[float, Field(ge=0.12, le=10)]
+
+
+class Pauses(Section):
+    """Seconds of silence between two sounds, by what comes next. ``csm.text.Pauses`` has them."""
+
+    clause: _Pause = 0.25
+    sentence: _Pause = 0.45
+    turn: _Pause = 0.5
+    list_item: _Pause = 0.6
+    paragraph: _Pause = 0.9
+    heading: _Pause = 1.2
+    scene: _Pause = 1.75
+    chapter: _Pause = 2.75
 
 
 class Mastering(Section):
@@ -222,7 +262,7 @@ class Daemon(Section):
     worker_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] = Field(
         default_factory=_default_worker_id
     )
-    books_at_once: Annotated[int, Field(ge=1, le=64)] = 2
+    books_at_once: Annotated[int, Field(ge=0, le=64)] = 0
     grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
     stuck_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300
     state_dir: Path = Field(default_factory=default_state_dir)
@@ -242,6 +282,20 @@ class Metrics(Section):
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
 
 
+class Tracing(Section):
+    """OpenTelemetry traces."""
+
+    endpoint: str | None = None
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @field_validator("endpoint")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/]+/\S*", value):
+            raise ValueError("must be an address such as http://localhost:4318/v1/traces")
+        return value
+
+
 class Settings(Section):
     """All settings, by the sections of ``config.toml``.
 
@@ -257,6 +311,9 @@ class Settings(Section):
     voice: Voice = Voice()
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
+    credentials: Credentials = Credentials()
+
+    pauses: Pauses = Pauses()
     mastering: Mastering = Mastering()
     kept: Kept = Field(default_factory=Kept)
     storage: Storage = Storage()
@@ -264,6 +321,7 @@ class Settings(Section):
     daemon: Daemon = Field(default_factory=Daemon)
     logging: Logging = Logging()
     metrics: Metrics = Metrics()
+    tracing: Tracing = Tracing()
     storage_emulator: str | None = None
 
     @property

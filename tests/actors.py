@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +17,14 @@ from urllib.parse import quote
 
 import firebase_admin
 from firebase_admin import db
+
+from narrator_daemon import config
+from narrator_daemon.daemon import assembly
+from narrator_daemon.daemon.worker import Worker
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.health.condition import Condition
+from narrator_daemon.health.notify import ServiceManager
+from narrator_daemon.speech import SpeechEngine
 
 ROOT = Path(__file__).parent.parent
 
@@ -103,6 +113,84 @@ class Frontend:
         return book
 
 
+class Inside:
+    """The daemon in a thread of this process: for all that needs no process of its own.
+
+    Args:
+        environment: of the local Firebase; must be that of this process, too.
+        folder: where it keeps its things.
+        settings: as for ``Daemon``.
+        engine: who reads.
+        events: what this process logs.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        folder: Path,
+        settings: Mapping[str, object],
+        engine: SpeechEngine,
+        events: list[Any],
+    ) -> None:
+        chosen = {
+            "SPEECH__ENGINE": "tone",
+            "DAEMON__STATE_DIR": folder / "state",
+            "KEPT__FOLDER": folder / "kept",
+            "DAEMON__GRACE_SECONDS": 5,
+            **settings,
+        }
+        named = {f"NARRATOR_{name.upper()}": str(value) for name, value in chosen.items()}
+        self.settings = config.load(None, {**environment, **named})
+        self.events = events
+        self.status: int | None = None
+        self._project = Project(self.settings)
+        self.parts = assembly.parts(self.settings, engine, self._project)
+        self._worker = Worker(self.settings, self.parts, ServiceManager({}))
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with self._project:
+            self.status = self._worker.work()
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """What was logged under this name."""
+        return [one for one in list(self.events) if one["event"] == event]
+
+    @property
+    def condition(self) -> Condition:
+        """How it is now."""
+        return self.parts.gauges.read("running")
+
+    def wait_ready(self, seconds: float = 30.0) -> Inside:
+        """Once it takes books: its stream is open."""
+
+        def ready() -> bool:
+            assert self.status is None, f"the daemon ended with {self.status}"
+            return self.condition.ready
+
+        wait_until(ready, "the daemon to be ready", seconds)
+        return self
+
+    def wait(self, seconds: float = 30.0) -> int | None:
+        """Once it has ended: its exit status."""
+        self._thread.join(seconds)
+        assert not self._thread.is_alive(), f"the daemon has not ended in {seconds:.0f} s"
+        return self.status
+
+    def stop(self, seconds: float = 30.0) -> int | None:
+        """Ask it to stop, as a signal does; its exit status."""
+        self._worker.stop()
+        return self.wait(seconds)
+
+    def end(self) -> None:
+        """Stop it at once, if it still runs."""
+        if self._thread.is_alive():
+            self._worker.stop()
+            self._worker.stop()
+            self._thread.join(30)
+
+
 class Daemon:
     """``narrator-daemon run`` with the tone engine, unless told otherwise."""
 
@@ -187,6 +275,13 @@ class Daemon:
         """Ask it to stop, as systemd does; its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
+
+    def let_end(self) -> None:
+        """Ask it to stop, so that its coverage is written; one that will not is left as it is."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.stop(15)
 
     def kill(self) -> None:
         if self.process.poll() is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from narrator_daemon import config, logs
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.speech.tone import ToneSpeech
-from narrator_daemon.daemon.worker import Worker
+from narrator_daemon.daemon import assembly
 
 class Balky(ToneSpeech):
     def load(self):
@@ -23,5 +23,5 @@ class Balky(ToneSpeech):
 
 settings = config.load(None)
 logs.configure("info", "json")
-sys.exit(Worker(settings, Balky(), Project(settings)).run())
+sys.exit(assembly.worker(settings, Balky(), Project(settings)).run())
 """

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
+import build_page
 from narrator_daemon.emulator import LocalFirebase
-from tests.actors import Daemon, Frontend
+from narrator_daemon.speech import SpeechEngine
+from narrator_daemon.speech.tone import ToneSpeech
+from tests.actors import Daemon, Frontend, Inside
+
+# How long examples take says nothing on a machine that does other work beside.
+hypothesis.settings.register_profile(
+    "ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("ours")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The page that the local Firebase serves is the one of these sources."""
+    if not hasattr(config, "workerinput"):
+        build_page.build()
+
+
+# Kernels run without a GPU in Triton's interpreter. Triton looks when it is first imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(autouse=True)
@@ -48,4 +69,32 @@ def start_daemon(firebase: LocalFirebase, tmp_path: Path) -> Iterator[Callable[.
 
     yield start
     for daemon in started:
+        if "COVERAGE_RUN" in os.environ:
+            daemon.let_end()
         daemon.kill()
+
+
+@pytest.fixture
+def start_inside(
+    firebase: LocalFirebase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Inside]]:
+    """Starts daemons in threads of this process; what still runs at the end is stopped."""
+    started: list[Inside] = []
+    log = structlog.testing.LogCapture()
+    structlog.configure(processors=[log])
+    for name, value in firebase.environment().items():
+        monkeypatch.setenv(name, value)
+
+    def start(engine: SpeechEngine | None = None, **settings: object) -> Inside:
+        folder = tmp_path / f"inside-{len(started)}"
+        folder.mkdir()
+        inside = Inside(
+            firebase.environment(), folder, settings, engine or ToneSpeech(), log.entries
+        )
+        started.append(inside)
+        return inside
+
+    yield start
+    firebase.faults.clear()
+    for inside in started:
+        inside.end()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from narrator_daemon import config
-from narrator_daemon.config import ConfigError
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.marks import keys
 from narrator_daemon.settings import Settings
 
@@ -144,7 +144,7 @@ class TestKeys:
     def test_a_key_file_is_never_overwritten(self, tmp_path: Path) -> None:
         path = tmp_path / "watermark.key"
         path.write_text("old")
-        with pytest.raises(FileExistsError):
+        with pytest.raises(ConfigError, match="is there already"):
             keys.write_new(path)
         assert path.read_text() == "old"
 

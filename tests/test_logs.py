@@ -25,21 +25,21 @@ def test_no_secret_survives(secret: str) -> None:
 
 def test_events_are_json_lines_that_are_redacted_too(capfd: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "json")
-    logs.get("room").info("happened", book="b1", why=SECRETS[0])
+    logs.get("a.module").info("happened", book="b1", why=SECRETS[0])
     try:
         raise ValueError(SECRETS[3])
     except ValueError:
-        logs.get("room").exception("broke")
+        logs.get("a.module").exception("broke")
     happened, broke = map(json.loads, capfd.readouterr().err.splitlines())
     assert happened["event"] == "happened"
     assert happened["book"] == "b1"
-    assert happened["room"] == "room"
+    assert happened["logger"] == "a.module"
     assert "deadbeef" not in json.dumps([happened, broke])
     assert "ValueError" in broke["exception"]
 
 
 def test_the_level_is_a_threshold(capfd: pytest.CaptureFixture[str]) -> None:
     logs.configure("warning", "json")
-    logs.get("room").info("quiet")
-    logs.get("room").warning("loud")
+    logs.get("a.module").info("quiet")
+    logs.get("a.module").warning("loud")
     assert [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()] == ["loud"]

@@ -46,7 +46,7 @@ _LEAVES = {
 _CLAIM_NEEDS = ["owner", "attempt", "giveBacks", "inputHash", "take", "at"]
 _CLAIM_FIELDS = [
     *_CLAIM_NEEDS,
-    *("token", "requestedAt", "notBefore", "lastError/code", "lastError/message"),
+    *("token", "textHash", "requestedAt", "notBefore", "lastError/code", "lastError/message"),
 ]
 _ERROR_FIELDS = ["code", "message", "attempts", "at"]
 #: What a book has when it is "ready". A URL for ever has no expiry.
@@ -135,10 +135,11 @@ def _other_field() -> dict[str, object]:
     return {".validate": _any(f"(!{_DAEMON} && {invented})", _same()), **below}
 
 
-def rules(admin: str) -> dict[str, object]:
+def rules(readers: str | bool, admin: str) -> dict[str, object]:
     """The rules as a tree.
 
     Args:
+        readers: who may read books, texts and URLs of audio included: an expression.
         admin: who, beside the daemon, may write books: an expression.
     """
     leaves = {
@@ -164,7 +165,7 @@ def rules(admin: str) -> dict[str, object]:
     return {
         "rules": {
             "books": {
-                ".read": True,
+                ".read": readers,
                 ".indexOn": [_STATUS, "narrativeAudioUrlExpiresAt"],
                 "$bookId": book,
             },
@@ -176,6 +177,8 @@ def rules(admin: str) -> dict[str, object]:
                         ".validate": f"$token.matches({_TOKEN}) && {owner_and_beat}",
                         "owner": {".validate": "newData.isString()"},
                         "beat": {".validate": "newData.isNumber()"},
+                        # Optional: versions before it was there still beat.
+                        "ttl": {".validate": "newData.isNumber() && newData.val() > 0"},
                         "$other": {".validate": False},
                     }
                 },
@@ -217,26 +220,28 @@ def rules(admin: str) -> dict[str, object]:
 _PRODUCTION_HEAD = f"""\
 // Rules of the Realtime Database; README.md beside this file says how to deploy them.
 // Made by tools/make_rules.py. To be made your own in three places:
-//   "books" ".read"              who may read the catalogue: here anybody
+//   "books" ".read"              who may read the catalogue, texts and URLs of audio included: here
+//                                whoever is signed in
 //   "$bookId" ".write"           who may edit it: here users with the claim "admin"
 //   "{DAEMON_UID}"            the uid in firebase.database_auth_uid
 """
 _DEVELOPMENT_HEAD = """\
 // The rules of a local Firebase that was given none. They are those of deploy/firebase, but anybody
-// may write books. Made by tools/make_rules.py.
+// may read and write books, signed in or not: for a machine of your own and nothing else. Made by
+// tools/make_rules.py.
 """
 
 
 def files() -> dict[Path, str]:
     """Each file and what belongs into it."""
 
-    def text(head: str, admin: str) -> str:
-        return head + json.dumps(rules(admin), indent=2) + "\n"
+    def text(head: str, readers: str | bool, admin: str) -> str:
+        return head + json.dumps(rules(readers, admin), indent=2) + "\n"
 
-    signed_in = "auth !== null && auth.token.admin === true"
+    is_admin = "auth !== null && auth.token.admin === true"
     return {
-        PRODUCTION: text(_PRODUCTION_HEAD, signed_in),
-        DEVELOPMENT: text(_DEVELOPMENT_HEAD, "true"),
+        PRODUCTION: text(_PRODUCTION_HEAD, "auth !== null", is_admin),
+        DEVELOPMENT: text(_DEVELOPMENT_HEAD, True, "true"),
     }
 
 

@@ -12,13 +12,13 @@ alone. ``benchmarks/watermark`` has the figures.
 
 How it works, from the outside in:
 
-- :mod:`watermark.pattern`: the sound's spectrogram is cut into cells of 94 Hz by 85 ms between 300
-  and 5,900 Hz, and each is raised or lowered by a decibel or two (:mod:`watermark.embedding`).
+- ``watermark.pattern``: the sound's spectrogram is cut into cells of 94 Hz by 85 ms between 300
+  and 5,900 Hz, and each is raised or lowered by a decibel or two (``watermark.embedding``).
 - A third of the bands is a *pilot* that depends on key and place only; the rest carries the book's
-  index, coded (:mod:`watermark.payload`), each cell turned by a random sign of its place.
-- :mod:`watermark.detection.features` reads cells back; :mod:`watermark.detection.acquisition`
-  finds the place; :mod:`watermark.detection.evidence` follows it;
-  :mod:`watermark.detection.scoring` names the book.
+  index, coded (``watermark.payload``), each cell turned by a random sign of its place.
+- ``watermark.detection.features`` reads cells back; ``watermark.detection.acquisition``
+  finds the place; ``watermark.detection.evidence`` follows it;
+  ``watermark.detection.scoring`` names the book.
 
 Against averaging: marks whose pattern repeats every few seconds can be estimated from a long file
 by folding it, and a pilot shared by all books by adding books up. Here the pattern runs on for four
@@ -27,11 +27,11 @@ no cell twice; ten hours of one book leave 75 % of the mark to one who takes bac
 hundred books of an hour tell nothing of the data, whose signs differ from book to book, but hold
 each pilot sign 25 times, so that an attacker who can also align them leaves 17 % of the pilot, too
 little to find the place in most clips; a thorough search finds it by the data alone
-(:mod:`watermark.detection.thorough`). The price is the search: 172,032 places for every hypothesis
+(``watermark.detection.thorough``). The price is the search: 172,032 places for every hypothesis
 instead of 48. It is paid with a matrix product per frequency (0.3 s of CPU for all hypotheses over
 20 s of sound) and about two deviations of the pilot's score.
 
-How sure a hit is, is arithmetic: see :mod:`watermark.statistics`.
+How sure a hit is, is arithmetic: see ``watermark.statistics``.
 """
 
 from watermark.checking import (

@@ -17,7 +17,7 @@ from watermark.detection.search import PIECE_SECONDS, search
 from watermark.keys import check_key
 from watermark.pattern import BANDS, CELL_SECONDS, pattern_of
 
-#: A freshly marked file that scores less in :func:`self_check` is too short or too quiet to be
+#: A freshly marked file that scores less in ``self_check`` is too short or too quiet to be
 #: told again once it was recompressed.
 WEAK_SCORE = 10.0
 
@@ -80,7 +80,7 @@ class SelfCheck(_Judge):
         self._total = self._energy = 0.0
 
     def finish(self) -> float:
-        """The score; see :func:`self_check`."""
+        """The score; see ``self_check``."""
         self._flush()
         return self._total / float(np.sqrt(self._energy)) if self._energy > 0 else 0.0
 
@@ -104,14 +104,14 @@ def self_check(samples: ArrayLike, rate: int, key: bytes, book_index: int) -> fl
     """The score of a mark that was just embedded, at its known place and pace.
 
     Args:
-        samples: as :func:`watermark.embed` gave them, from the first, perhaps rounded to 16 bits.
+        samples: as ``watermark.embed`` gave them, from the first, perhaps rounded to 16 bits.
         rate: samples a second.
         key: the secret.
         book_index: the book.
 
     Returns:
         Standard deviations; without the mark it is above 6 once in a billion times. A minute of
-        speech gives about 80; 0 for silence. Compare with :data:`WEAK_SCORE`.
+        speech gives about 80; 0 for silence. Compare with ``WEAK_SCORE``.
 
     Raises:
         WatermarkKeyError: the key cannot serve.
@@ -208,7 +208,7 @@ def score_along(samples: ArrayLike, rate: int, key: bytes, book_index: int) -> T
     """Where along a file a book's mark is, for a picture of it.
 
     Args:
-        samples: as for :func:`watermark.detect`.
+        samples: as for ``watermark.detect``.
         rate: samples a second.
         key: the secret.
         book_index: the book that was found.

@@ -25,7 +25,7 @@ class Chunk:
 
 
 class Chunks:
-    """Cuts a stream: feed blocks of any size, then :meth:`finish`.
+    """Cuts a stream: feed blocks of any size, then ``finish``.
 
     Args:
         rate: samples a second, 8,000 to 192,000.

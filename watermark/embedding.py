@@ -26,7 +26,7 @@ _TILT = np.interp(
     np.log(LOWEST_HZ + (np.arange(BANDS) + 0.5) * BAND_HZ), np.log([300, 6_000]), [0.56, 1.21]
 ).astype(np.float32)
 
-#: Hops to a cell: at 24 kHz a hop is 256 samples. The window is :data:`_OVERLAP` hops.
+#: Hops to a cell: at 24 kHz a hop is 256 samples. The window is ``_OVERLAP`` hops.
 _HOPS_A_CELL = 8
 _OVERLAP = 4
 #: Frames transformed at once. Fixed, so that the result does not depend on how samples are fed.
@@ -36,9 +36,9 @@ _WINDOW_GAIN = 1.5
 
 
 class Embedder:
-    """Marks a stream: feed blocks of any size, the same samples come out as from :func:`embed`.
+    """Marks a stream: feed blocks of any size, the same samples come out as from ``embed``.
 
-    Output lags input by up to three seconds; :meth:`finish` gives the rest. Memory does not grow.
+    Output lags input by up to three seconds; ``finish`` gives the rest. Memory does not grow.
 
     Args:
         rate: samples a second, 8,000 to 192,000.
@@ -187,7 +187,7 @@ def embed(
 
     Args:
         samples: ``[n]`` or ``[n, channels]``; finite, within −1..1; integer PCM is scaled. Any
-            length; what is shorter than :data:`watermark.MIN_SECONDS` cannot be told again.
+            length; what is shorter than ``watermark.MIN_SECONDS`` cannot be told again.
         rate: samples a second, 8,000 to 192,000.
         key: the secret, at least 16 bytes.
         book_index: 0 to 2**32 − 1.

@@ -20,7 +20,7 @@ def check_key(key: bytes) -> bytes:
     """Refuse what cannot serve as a key.
 
     Args:
-        key: the secret, at least :data:`MIN_KEY_BYTES` bytes.
+        key: the secret, at least ``MIN_KEY_BYTES`` bytes.
 
     Returns:
         The same bytes.

@@ -1,12 +1,12 @@
 """Which cell of sound is raised and which is lowered: the keyed pattern.
 
-Sound is cut into cells, :data:`BANDS` bands of :data:`BAND_HZ` by :data:`CELL_SECONDS`. A mark
+Sound is cut into cells, ``BANDS`` bands of ``BAND_HZ`` by ``CELL_SECONDS``. A mark
 raises or lowers each by a decibel or two. A book's mark starts at a place of its own in a cycle of
-:data:`CYCLE_CELLS` cells (four hours) and runs on from there; within the cycle nothing repeats.
+``CYCLE_CELLS`` cells (four hours) and runs on from there; within the cycle nothing repeats.
 
 Every third band carries the *pilot*, signs that depend on the key and the place in the cycle only:
 they let a detector find the place. The other bands carry the *data*: each block of
-:data:`BLOCK_CELLS` cells holds the whole coded payload five times, each cell's sign turned by one
+``BLOCK_CELLS`` cells holds the whole coded payload five times, each cell's sign turned by one
 more random sign. So evidence from anywhere adds up once the place is known, whatever was cut.
 """
 
@@ -30,7 +30,7 @@ LOWEST_HZ = 12.5 * 24_000 / 1024
 PILOT_BANDS: NDArray[np.intp] = np.arange(1, BANDS, 3)
 DATA_BANDS: NDArray[np.intp] = np.setdiff1d(np.arange(BANDS), PILOT_BANDS)
 
-#: Cells of time in one block, which carries every coded bit :data:`REPEATS` times.
+#: Cells of time in one block, which carries every coded bit ``REPEATS`` times.
 BLOCK_CELLS = 28
 REPEATS = BLOCK_CELLS * len(DATA_BANDS) // CODED_BITS
 CYCLE_BLOCKS = 6144

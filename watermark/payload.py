@@ -8,7 +8,7 @@ neighbouring books nearly the same mark. Deciphered, the zeros are the check.
 
 The check tells right decodings from wrong ones. It does not guard against false hits and need not
 be longer for that: a decoded index is believed only when its score would be beyond chance among
-all 2**32 indices (see :mod:`watermark.statistics`). Each further bit would cost reach: at a total
+all 2**32 indices (see ``watermark.statistics``). Each further bit would cost reach: at a total
 score of 10, 64 bits come through in 22 of 100 cases, these 48 in 87.
 
 The 48 bits and 8 zeros go through the convolutional code of constraint length 9 and rate 1/4 with
@@ -58,7 +58,7 @@ def _round(round_key: bytes, half: int) -> int:
 
 
 def payload_of(key: bytes, index: int) -> int:
-    """The payload of a book index, :data:`PAYLOAD_BITS` bits.
+    """The payload of a book index, ``PAYLOAD_BITS`` bits.
 
     Raises:
         ValueError: the index is not within 0 .. 2**32 − 1.
@@ -122,7 +122,7 @@ def decode(soft: NDArray[np.float32]) -> list[list[int]]:
         soft: evidence for each coded bit, positive for a 0, shape ``[n, CODED_BITS]``.
 
     Returns:
-        For each row a few payloads, the likeliest first. :func:`index_of` says which hold.
+        For each row a few payloads, the likeliest first. ``index_of`` says which hold.
     """
     count = len(soft)
     steps = soft.reshape(count, _STEPS, len(_GENERATORS))

@@ -25,7 +25,7 @@ def picture(traces: Mapping[str, Trace], title: str, notes: Sequence[str] = ()) 
     A whole copy is one rising line; a cut is a jump in it, foreign sound a gap.
 
     Args:
-        traces: of one file, from :class:`watermark.Tracer`, by the books' names; at least one.
+        traces: of one file, from ``watermark.Tracer``, by the books' names; at least one.
         title: set above.
         notes: lines set below.
 

@@ -4,7 +4,7 @@ A score is Σ sign · evidence / ‖evidence‖ over cells. The signs come from 
 SHAKE-256 and the evidence does not depend on them: it is of sound marked with another key or none,
 and the place it is compared at was chosen by the pilot, whose signs are other bits of the stream;
 or every place that could have been chosen is counted as a hypothesis
-(:mod:`watermark.detection.thorough`). So the score is a weighted sum of independent random signs
+(``watermark.detection.thorough``). So the score is a weighted sum of independent random signs
 with unit norm, and
 
     P(score ≥ x) ≤ c · Q(x),   c = 1 / (4 Q(√2)) ≈ 3.18
@@ -39,7 +39,7 @@ def false_positive_bound(score: float, hypotheses: float) -> float:
 
 
 def threshold(probability: float, hypotheses: float) -> float:
-    """The score at which :func:`false_positive_bound` falls to a probability above 0."""
+    """The score at which ``false_positive_bound`` falls to a probability above 0."""
     low, high = 0.0, 40.0
     while high - low > 1e-6:
         middle = (low + high) / 2

@@ -8,6 +8,7 @@ each tensor.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,14 @@ from transformers import AutoTokenizer, CsmConfig, MimiModel
 from csm.checkpoint import hub
 from csm.checkpoint.layout import AUDIO_EMBEDDING, CODEC_PREFIX, DEPTH_EMBEDDING, expected_shapes
 from csm.checkpoint.quiet import quiet_libraries
-from csm.errors import CsmError, OutOfMemory
+from csm.checkpoint.soundness import (
+    LARGEST_WEIGHT,
+    check_codec_layers,
+    check_config,
+    check_names,
+    check_values,
+)
+from csm.errors import CsmError, OutOfMemory, ran_out_of_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,22 +94,34 @@ def load_checkpoint(
             weights = _Weights(files, model)
             codec = _load_codec(config, weights, place)
             tensors = _load_tensors(config, weights, place, dtype)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise _does_not_fit(model, place) from error
-        except RuntimeError as error:
-            # How torch says it of a CPU's memory.
-            if "can't allocate memory" not in str(error):
-                raise
-            raise _does_not_fit(model, place) from error
+        except (RuntimeError, MemoryError) as error:
+            if ran_out_of_memory(error):
+                raise _does_not_fit(model, place) from error
+            raise CsmError(
+                f"{model} could not be brought to {place} ({type(error).__name__}: "
+                f"{str(error)[:200]}): see whether the driver fits the installed torch, or take "
+                "another device"
+            ) from error
     return Checkpoint(model, config, tensors, codec, tokenizer, place, dtype)
 
 
 def usual_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 on a GPU, as the weights were trained in it and it halves what a frame reads.
+    """bfloat16 wherever it is faster, as the weights were trained in it and it halves what is read.
 
-    float32 on a CPU, as most CPUs have no bfloat16 arithmetic and emulate it.
+    That is on a GPU, and on a CPU with bfloat16 arithmetic or with FBGEMM's kernels, which take the
+    weights as float16 (see ``csm.engine.linear``): on nearly all. float32 elsewhere, where each
+    bfloat16 is converted in software.
     """
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
+    fast = (
+        device.type == "cuda"
+        or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        or "fbgemm" in _quantized_engines()
+    )
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _quantized_engines() -> list[str]:
+    return list(torch.backends.quantized.supported_engines)
 
 
 def resolve_device(device: str) -> torch.device:
@@ -162,7 +182,11 @@ class _Weights:
                     f"{self.model} holds {name} as {tensor.dtype}, as a quantised checkpoint does: "
                     "give the checkpoint as it was released, in float32 or bfloat16"
                 )
-            return tensor.to(device=device, dtype=dtype, copy=True)
+            copy = tensor.to(device=device, dtype=dtype, copy=True)
+        codec = name.startswith(CODEC_PREFIX)
+        # The codec's sums over all that it has heard may be large.
+        check_values(name, copy, self.model, math.inf if codec else LARGEST_WEIGHT)
+        return copy
 
     @contextlib.contextmanager
     def _open(self, file: Path) -> Iterator[Any]:
@@ -186,6 +210,10 @@ def _load_tensors(
             if one in weights.shapes and other not in weights.shapes:
                 del expected[other]
     _check_shapes(expected, weights)
+    own = {
+        name: shape for name, shape in weights.shapes.items() if not name.startswith(CODEC_PREFIX)
+    }
+    check_names(own, expected_shapes(config), weights.model)
     # The largest first: the copy that is on its way is then small when much is held.
     order = sorted(expected, key=lambda name: -torch.Size(expected[name]).numel())
     tensors: dict[str, Tensor] = {}
@@ -244,6 +272,7 @@ def _config(raw: dict[str, Any], model: str) -> Any:
             f"{model} cannot be loaded: its config.json asks for biases or for another activation "
             "than silu, which no released CSM has"
         )
+    check_config(config, model)
     return config
 
 
@@ -253,6 +282,7 @@ def _load_codec(config: Any, weights: _Weights, device: torch.device) -> Any:
         for name in weights.shapes
         if name.startswith(CODEC_PREFIX)
     }
+    check_codec_layers(state, config.codec_config, weights.model)
     try:
         # transformers knows how its own names have changed since the files were written.
         codec, info = MimiModel.from_pretrained(
@@ -264,9 +294,9 @@ def _load_codec(config: Any, weights: _Weights, device: torch.device) -> Any:
         )
         missing = sorted(info["missing_keys"])
         codec = codec.to(device).eval()
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         # Shapes that are wrong, and whatever else transformers makes of them.
         raise CsmError(
             f"the codec of {weights.model} cannot be loaded ({type(error).__name__}: "
@@ -294,6 +324,13 @@ def _load_tokenizer(folder: Path, model: str, config: Any) -> Any:
         raise CsmError(
             f"the tokenizer of {model} names no bos_token and eos_token: "
             "copy the checkpoint's tokenizer_config.json again"
+        )
+    most = max(tokenizer.vocab_size - 1, tokenizer.bos_token_id, tokenizer.eos_token_id)
+    if most >= config.text_vocab_size:
+        raise CsmError(
+            f"the tokenizer of {model} has ids up to {most}, and its model knows "
+            f"{config.text_vocab_size} words: copy the checkpoint again, tokenizer.json, "
+            "config.json and weights from the same place"
         )
     return tokenizer
 

@@ -17,24 +17,29 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from csm.checkpoint.loading import Checkpoint
+from csm.audio import CODE_FRAME_SECONDS
 from csm.engine import codec
 from csm.engine.capture import Captured
-from csm.engine.model import Model, Slots, buckets
-from csm.engine.sampling import Sampler, Sampling
+from csm.engine.device import on
+from csm.engine.model import Model, decode_one_frame
+from csm.engine.sampling import Sampling
 from csm.engine.sizing import DECODING, bytes_a_frame, free_memory, sizes
-from csm.errors import OutOfMemory
+from csm.engine.slots import Slots
+from csm.errors import OutOfMemory, ran_out_of_memory
+
+if TYPE_CHECKING:
+    from csm.checkpoint.loading import Checkpoint
 
 T = TypeVar("T")
 
-#: Seconds of audio in a frame.
-FRAME_SECONDS = 0.08
 #: Positions behind each slot when the frames are timed: a voice of 15 s and half a long segment.
 CONTEXT = 400
+#: Frames that are timed before the slots begin anew, so that the context stays about the same.
+TIMED_FRAMES = 112
 #: Bytes that are moved to measure how fast the memory is; caches are smaller.
 TRAFFIC = 2**30
 #: Frames before the clock starts, and the least that are timed.
@@ -82,7 +87,7 @@ class Found:
         bandwidth_gb_s: how fast the memory is, in 10^9 bytes a second.
         rows: one for each number of slots that fitted.
         left_out: numbers of slots that did not fit.
-        suggested_slots: for ``speech.slots``.
+        suggested_slots: how many to make an engine with.
     """
 
     checkpoint: str
@@ -117,25 +122,27 @@ def measure(
         OutOfMemory: not even the smallest number fits.
     """
     device, config = checkpoint.device, checkpoint.config
-    speed = bandwidth(device)
-    model = _guarded(lambda: Model(checkpoint))
-    if model is None:
-        raise OutOfMemory(
-            f"the model does not fit into the memory of {device}: free some, or take another device"
-        )
     rows: list[Row] = []
     waiting = sorted(set(counts))
     needed = sizes(config, checkpoint.dtype, device)
-    while waiting:
-        # A CPU's memory ends in the kernel's killing somebody, not in an error.
-        if waiting[0] * needed.slot + DECODING > free_memory(device):
-            break
-        row = _guarded(lambda: _row(checkpoint, model, waiting[0], seconds, speed))
-        if row is None:
-            break
-        rows.append(row)
-        on_row(row)
-        del waiting[0]
+    with on(device):
+        speed = bandwidth(device)
+        model = _guarded(lambda: Model(checkpoint))
+        if model is None:
+            raise OutOfMemory(
+                f"the model does not fit into the memory of {device}: free some, or take another "
+                "device"
+            )
+        while waiting:
+            # A CPU's memory ends in the kernel's killing somebody, not in an error.
+            if waiting[0] * needed.slot + DECODING > free_memory(device):
+                break
+            row = _guarded(lambda: _row(checkpoint, model, waiting[0], seconds, speed))
+            if row is None:
+                break
+            rows.append(row)
+            on_row(row)
+            del waiting[0]
     if not rows:
         raise OutOfMemory(
             f"{waiting[0]} slots do not fit into the memory of {device}: with the model they take "
@@ -182,17 +189,21 @@ def _row(checkpoint: Checkpoint, model: Model, count: int, seconds: float, speed
     slots = Slots(model, count)
     held = torch.cuda.memory_allocated(device) - before if gpu else 0
     context = min(CONTEXT, model.positions // 2)
-    bucket = next(size for size in buckets(model.positions) if size > context)
-    frame = _frame(model, slots, bucket)
+    most = min(TIMED_FRAMES, model.positions - context)
+    # An end is forbidden throughout: random weights and real ones are timed alike.
+    sampler = model.sampler(Sampling(first_end=model.positions))
+    frame = Captured(
+        lambda: decode_one_frame(model, slots, sampler), device, lambda done, count: None
+    )
 
     def begin() -> None:
         # A cache that is filled with zeros is as slow to read as any.
         for slot in range(count):
-            slots.begin(slot, torch.zeros_like(slots.inputs[0]), context, bucket - context, slot)
+            slots.begin(slot, torch.zeros_like(slots.inputs[0]), context, most, slot)
 
-    taken = list(_timed(begin, frame, bucket - context, seconds, device))
+    taken = list(_timed(begin, frame, most, seconds, device))
     second = statistics.median(taken)
-    frames = round(SEGMENT_SECONDS / FRAME_SECONDS)
+    frames = round(SEGMENT_SECONDS / CODE_FRAME_SECONDS)
     codes = [torch.zeros(frames, model.codebooks, dtype=torch.int64, device=device)] * count
     decoding = seconds_of(lambda: codec.decode_batch(checkpoint.codec, codes), device) / frames
     # On a GPU the two go on side by side; a CPU has no more arithmetic to give.
@@ -202,28 +213,11 @@ def _row(checkpoint: Checkpoint, model: Model, count: int, seconds: float, speed
         slots=count,
         ms_a_frame=1e3 * second,
         decode_ms_a_frame=1e3 * decoding,
-        audio_seconds_a_second=count * FRAME_SECONDS / whole,
+        audio_seconds_a_second=count * CODE_FRAME_SECONDS / whole,
         floor_share=floor / second,
         peak_memory_gib=_in_use(device) / 2**30,
         slot_memory_mib=(held / count or sizes(config, model.dtype, device).slot) / 2**20,
     )
-
-
-def _frame(model: Model, slots: Slots, bucket: int) -> Callable[[], object]:
-    # An end is forbidden throughout: random weights and real ones are timed alike.
-    sampler = Sampler(
-        Sampling(first_end=model.positions),
-        codebooks=model.codebooks,
-        codes=model.codes,
-        device=model.device,
-    )
-    captured = Captured(
-        lambda bucket: slots.frame(model, sampler, bucket),
-        [bucket],
-        model.device,
-        lambda done, count: None,
-    )
-    return lambda: captured(bucket)
 
 
 def _timed(
@@ -266,11 +260,8 @@ def _guarded(work: Callable[[], T]) -> T | None:
     """What the work gives; None where the memory did not suffice."""
     try:
         return work()
-    except (torch.OutOfMemoryError, MemoryError):
-        pass
-    except RuntimeError as error:
-        # How torch says it of a CPU's memory.
-        if "can't allocate memory" not in str(error):
+    except Exception as error:
+        if not ran_out_of_memory(error):
             raise
     # Outside the handlers, so that no traceback holds what is to be freed.
     gc.collect()

@@ -60,35 +60,52 @@ def build_prompt(tokenizer: Any, text: str, voice: Spoken | None, *, codebooks: 
         voice: who says it: a text and its audio; None lets the model pick a voice.
         codebooks: audio codes a frame.
     """
-    parts = [] if voice is None else [*_said(tokenizer, voice, codebooks)]
-    parts.append(_text_frames(tokenizer, text, codebooks))
-    return Prompt(torch.cat([part.ids for part in parts]), torch.cat([part.used for part in parts]))
+    own = _text_frames(torch.tensor(text_ids(tokenizer, text)), codebooks)
+    if voice is None:
+        return own
+    said = voice_prompt(torch.tensor(text_ids(tokenizer, voice.text)), voice.codes.cpu())
+    return _joined(said, own)
 
 
-def check_room(prompt: Prompt, cap: int, positions: int) -> None:
-    """Refuse a prompt that leaves no room for ``cap`` frames in the model's positions.
+def voice_prompt(ids: Tensor, codes: Tensor) -> Prompt:
+    """What stands before each segment in a voice: its text, its audio and the frame that ends it.
+
+    Args:
+        ids: of the text, with begin and end, int64 ``[n]``.
+        codes: the audio, int64 ``[frames, codebooks]``.
+    """
+    codebooks = codes.shape[1]
+    ended = torch.cat([codes, torch.zeros(1, codebooks, dtype=torch.int64)])
+    audio = torch.nn.functional.pad(ended, (0, 1))
+    used = torch.ones_like(audio, dtype=torch.bool)
+    used[:, -1] = False
+    return _joined(_text_frames(ids, codebooks), Prompt(audio, used))
+
+
+def check_room(taken: int, cap: int, positions: int) -> None:
+    """Refuse a prompt that leaves no room for what is to be spoken after it.
+
+    Args:
+        taken: positions of the prompt.
+        cap: frames that may follow.
+        positions: that the model has.
 
     Raises:
         CsmError: it does not fit.
     """
-    if len(prompt) + cap > positions:
+    if taken + cap > positions:
         raise CsmError(
-            f"a segment does not fit: voice and text take {len(prompt)} positions and the audio up "
+            f"a segment does not fit: voice and text take {taken} positions and the audio up "
             f"to {cap} of the model's {positions}; shorten the voice's reference recording, split "
             "the text into shorter segments, or lower the longest segment's seconds"
         )
 
 
-def _said(tokenizer: Any, said: Spoken, codebooks: int) -> tuple[Prompt, Prompt]:
-    ended = torch.cat([said.codes.cpu(), torch.zeros(1, codebooks, dtype=torch.int64)])
-    ids = torch.nn.functional.pad(ended, (0, 1))
-    used = torch.ones_like(ids, dtype=torch.bool)
-    used[:, -1] = False
-    return _text_frames(tokenizer, said.text, codebooks), Prompt(ids, used)
+def _joined(one: Prompt, other: Prompt) -> Prompt:
+    return Prompt(torch.cat([one.ids, other.ids]), torch.cat([one.used, other.used]))
 
 
-def _text_frames(tokenizer: Any, text: str, codebooks: int) -> Prompt:
-    tokens = torch.tensor(text_ids(tokenizer, text), dtype=torch.int64)
+def _text_frames(tokens: Tensor, codebooks: int) -> Prompt:
     ids = torch.zeros(len(tokens), codebooks + 1, dtype=torch.int64)
     ids[:, -1] = tokens
     used = torch.zeros_like(ids, dtype=torch.bool)

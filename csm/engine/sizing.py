@@ -22,11 +22,11 @@ CODEC_PARAMETERS = 96_200_000
 #: What decoding a group of segments takes while it lasts.
 DECODING = codec.FRAMES_AT_ONCE * codec.BYTES_A_FRAME
 #: What a GPU's driver, its libraries and their captured graphs hold beside tensors. An allowance,
-#: to be replaced by what ``narrator-daemon bench`` measures on a card.
+#: to be replaced by what ``csm.engine.bench`` measures on a card.
 GPU_OVERHEAD = 2 * 2**30
 #: Slots at most where they are chosen. A frame of more gains little: of a GPU's it is the
 #: arithmetic that then takes the time, and a CPU has little of it from the start.
-MOST_ON_GPU, MOST_ON_CPU = 64, 8
+MOST_ON_GPU, MOST_ON_CPU = 128, 8
 #: The share of the free memory that is counted on.
 USED = 0.9
 #: Where a container's own limits are, control groups version 2.

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from csm.audio import SAMPLE_RATE
+from csm.audio import SAMPLE_RATE, ratio
 from csm.engine.sampling import Sampling
+from csm.engine.script import Piece, Script
 from csm.engine.voice import Voice
 from csm.errors import CsmError
+from csm.silence import levels, loudest
 
 #: Segments that are tried as the voice of a narration that has none.
 VOICE_TRIES = 5
@@ -25,8 +27,8 @@ VOICE_TRIES = 5
 VOICE_SECONDS = (2.0, 30.0)
 #: A take that is this much shorter than expected has lost words.
 VOICE_SHORTEST = 0.4
-#: Root mean square, full scale 1, below which a take is silent: -50 dBFS.
-SILENCE = 0.003
+#: The loud parts of a take that gives its voice reach this: the model goes on as softly.
+SOFTEST_VOICE_DBFS = -50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +39,15 @@ class Take:
         index: the segment's place in the list, from 0.
         samples: float32 mono at ``csm.SAMPLE_RATE`` within -1..1, shape ``[n]``, n > 0.
         codes: what the samples were decoded from, int64, shape ``[frames, codebooks]``.
-        ended: whether the model ended it; otherwise it was cut at its cap.
+        ended: whether the model ended it; otherwise it was cut, at its cap or
+        ran_away: because it held one frame for longer than a voice does.
     """
 
     index: int
     samples: NDArray[np.float32]
     codes: Tensor
     ended: bool
+    ran_away: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,15 +64,13 @@ class Job:
     index: int
     voice: Voice | None
 
-    @property
-    def text(self) -> str:
-        """What to say."""
-        return self.stream.texts[self.index]
+    def pieces(self) -> list[Piece]:
+        """What to say, in pieces that fit.
 
-    @property
-    def max_seconds(self) -> float:
-        """Seconds at most."""
-        return self.stream.max_seconds
+        Raises:
+            CsmError: it does not fit beside its voice.
+        """
+        return self.stream.script.pieces(self.index, self.voice)
 
     def seed(self, piece: int) -> int:
         """The seed of a piece of it, 63 bits."""
@@ -92,7 +94,7 @@ class Stream:
         texts: of the segments.
         seed: of them all.
         voice: in which they are spoken; None at first where the model is to choose.
-        max_seconds: no segment takes longer.
+        script: the texts as slots take them.
         wanted: places of the segments that are to be given out.
         sampling: for how long a segment is expected to be.
         working: what is in slots or being decoded.
@@ -103,13 +105,14 @@ class Stream:
     texts: Sequence[str]
     seed: int
     voice: Voice | None
-    max_seconds: float
+    script: Script
     wanted: Collection[int]
     sampling: Sampling
     working: set[Job] = field(default_factory=set)
     finished: deque[Take] = field(default_factory=deque)
     error: CsmError | None = None
     served: int = 0
+    _damaged: set[int] = field(default_factory=set)
     _waiting: deque[int] = field(init=False)
     _left: int = field(init=False)
     _tries: dict[int, Take] | None = field(init=False, default=None)
@@ -142,6 +145,14 @@ class Stream:
         if job in self.working:
             self.working.remove(job)
             self._waiting.appendleft(job.index)
+
+    def try_again(self, job: Job) -> bool:
+        """Begin a segment anew that came to no numbers; not where it did so before."""
+        if job not in self.working or job.index in self._damaged:
+            return job not in self.working
+        self._damaged.add(job.index)
+        self.put_back(job)
+        return True
 
     def deliver(self, job: Job, take: Take) -> None:
         """A segment is finished."""
@@ -237,5 +248,5 @@ class Streams:
 def _gives_a_voice(take: Take, expected_seconds: float) -> bool:
     seconds = len(take.samples) / SAMPLE_RATE
     shortest = max(VOICE_SECONDS[0], VOICE_SHORTEST * expected_seconds)
-    loud = float(np.sqrt(np.mean(np.square(take.samples)))) >= SILENCE
+    loud = loudest(levels(take.samples, SAMPLE_RATE)) >= ratio(SOFTEST_VOICE_DBFS)
     return take.ended and loud and shortest <= seconds <= VOICE_SECONDS[1]

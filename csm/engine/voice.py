@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,13 +15,12 @@ import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor
 
-from csm.audio import SAMPLE_RATE
+from csm.audio import CODE_FRAME_SECONDS, SAMPLE_RATE, ratio
 from csm.errors import CsmError
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.measures import pauses
+from csm.takes.sound import hear
 
-#: Seconds of sound in a frame of codes (Mimi).
-FRAME_SECONDS = 0.08
 #: Seconds. Shorter holds too little of a voice; 10 to 20 are best.
 SHORTEST_CLIP = 1.0
 #: Seconds. Longer leaves too little of the model's 2,048 positions (163 s) to the segments. The
@@ -53,7 +53,7 @@ class Voice:
     @property
     def pace(self) -> float:
         """Seconds that a character takes in this voice, spaces and pauses included."""
-        return len(self.codes) * FRAME_SECONDS / max(1, len(self.text))
+        return len(self.codes) * CODE_FRAME_SECONDS / max(1, len(self.text))
 
 
 def fingerprint(reference: Path, transcript: str) -> str:
@@ -94,7 +94,7 @@ def read_clip(reference: Path, transcript: str) -> NDArray[np.float32]:
             "all of them and no others, as the model learns the voice from both"
         )
     mono, rate = _read(reference)
-    level = pauses(mono, rate)
+    level = pauses(hear(mono, rate))
     if not level.sound_seconds:
         raise CsmError(
             f"the voice recording {reference} is silent: check that the right file was exported"
@@ -123,7 +123,7 @@ def _read(reference: Path) -> tuple[NDArray[np.float32], int]:
             f"there is no voice recording at {reference}: give the path of an audio file"
         )
     try:
-        with soundfile.SoundFile(reference) as recording:
+        with soundfile.SoundFile(os.fsencode(reference)) as recording:
             seconds = recording.frames / recording.samplerate
             # Judged from the header, so that a film put in by mistake does not fill the memory.
             if seconds > LONGEST_FILE:
@@ -173,7 +173,7 @@ def _levelled(clip: NDArray[np.float32]) -> NDArray[np.float32]:
     gain = LOUDNESS_LUFS - integrated_loudness(clip, SAMPLE_RATE)
     # Turned up by a plain factor: a limiter would be heard in every take.
     room = -true_peak_decibels(clip)
-    levelled = np.clip(clip * np.float32(10 ** (min(gain, room) / 20)), -1, 1)
+    levelled = np.clip(clip * np.float32(ratio(min(gain, room))), -1, 1)
     return np.asarray(levelled, dtype=np.float32)
 
 

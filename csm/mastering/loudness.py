@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly, sosfilt
 
+from csm.audio import decibels, ratio
+
 #: Blocks of 400 ms that overlap by three quarters, and the two gates (BS.1770-4, annex 1).
 _STEP_SECONDS = 0.1
 _STEPS_A_BLOCK = 4
@@ -35,7 +37,7 @@ def k_weighting(rate: int) -> NDArray[np.float64]:
     pass_hertz, pass_q = 38.13547087602444, 0.5003270373238773
 
     k = math.tan(math.pi * shelf_hertz / rate)
-    high = 10 ** (shelf_decibels / 20)
+    high = ratio(shelf_decibels)
     middle = high**0.4996667741545416
     norm = 1 + k / shelf_q + k * k
     shelf = (
@@ -131,4 +133,4 @@ def true_peaks(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 def true_peak_decibels(samples: NDArray[np.float32]) -> float:
     """The true peak of ``samples`` in dBTP; ``-inf`` for silence."""
     peak = float(true_peaks(samples).max(initial=0.0))
-    return 20 * math.log10(peak) if peak else -math.inf
+    return decibels(peak)

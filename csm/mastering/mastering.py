@@ -1,27 +1,35 @@
-"""Segments of speech to one finished narration: trims, joins, pauses, room tone, loudness.
+"""Takes of speech to one finished narration: trims, joins, pauses, room tone, levels, loudness.
 
-    mastering = Mastering([(samples, pause_seconds), ...])
+    mastering = Mastering([Part(samples, pause_seconds=0.45), ...])
     for block in mastering.blocks():
         out.write(pcm16(block))
 
-However long the narration, one segment is in memory at a time, and for each second of it less than
-a kilobyte of measurements: the segments are read several times, from wherever they are kept.
+However long the narration, one take is in memory at a time, and for each second of it less than
+a kilobyte of measurements: the takes are read several times, from wherever they are kept.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
-from csm.audio import SAMPLE_RATE
+from csm.audio import SAMPLE_RATE, ratio
+from csm.mastering.levels import EMPHASIS_LU, level_gains
 from csm.mastering.limiter import limited
-from csm.mastering.loudness import gated_loudness, step_energies, step_samples, true_peaks
+from csm.mastering.loudness import (
+    gated_loudness,
+    integrated_loudness,
+    step_energies,
+    step_samples,
+    true_peaks,
+)
+from csm.mastering.room_tone import RoomTone
+from csm.mastering.sounds import PAD_SECONDS, padded, sentence_gaps, sound_of
 
 #: Integrated loudness by default. Speech with its pauses then has an RMS between the −23 and
 #: −18 dBFS that audiobook shops ask for, with room for its peaks.
@@ -31,20 +39,14 @@ CEILING_DBTP = -3.0
 #: The most that quiet speech is raised; beyond it there is only noise to be heard.
 MOST_GAIN_DB = 30.0
 
-#: Seconds before the first segment and after the last.
+#: Seconds before the first sound and after the last.
 HEAD_SECONDS = 0.5
 TAIL_SECONDS = 1.0
-#: Seconds kept before and after the sound of a segment, and faded at its ends.
-PAD_SECONDS = 0.06
-FADE_SECONDS = 0.01
-#: Root mean square of the room tone under the whole narration.
-ROOM_TONE_DBFS = -70.0
 
-#: Sound is what is at most this much below the loud parts of a segment …
-_SOUND_BELOW_LOUD_DB = 45.0
-#: … and above this, measured in frames of 10 ms.
-_SILENCE_DBFS = -65.0
-_FRAME_SECONDS = 0.01
+#: A pause that a voice made is stretched to at most this many times its length, or by this many
+#: seconds where that is more: what was hardly a pause may be inside a word.
+_MOST_STRETCHED = 4.0
+_STRETCHED_SECONDS = 0.3
 #: Between the ceiling and what the limiter aims at: room for the room tone and for its own curve.
 _LIMITER_MARGIN_DB = 0.1
 #: Limiting lowers the loudness, and raising it again needs more limiting.
@@ -53,26 +55,66 @@ _LEVEL_TOLERANCE_LU = 0.05
 #: Samples of sound, with their peaks, that are remembered from one reading to the next: 5 minutes,
 #: so that short narrations are measured once.
 _REMEMBERED = 300 * SAMPLE_RATE
-#: How much of a sample of room tone the next one holds, and how many are made at once.
-_TONE_POLE = 0.9
-_TONE_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class InnerPause:
+    """A sentence's end inside a take.
+
+    Attributes:
+        share: of the take's text, what is before it, 0..1.
+        seconds: the pause that is wanted there.
+    """
+
+    share: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A take of one segment.
+
+    Attributes:
+        samples: ``[n]`` (float, mono, any n).
+        pause_seconds: after it.
+        inner: the ends of its sentences but the last, in order.
+        allowed_lu: how far its level may stay below and above the narration's, in LU.
+    """
+
+    samples: NDArray[np.float32]
+    pause_seconds: float
+    inner: tuple[InnerPause, ...] = ()
+    allowed_lu: tuple[float, float] = (-EMPHASIS_LU, EMPHASIS_LU)
 
 
 class Parts(Protocol):
-    """Segments and the pause after each: a list, or what reads them from where they are kept."""
+    """Takes of all segments: a list, or what reads them from where they are kept."""
 
     def __len__(self) -> int:
         """How many there are."""
 
-    def __getitem__(self, number: int, /) -> tuple[NDArray[np.float32], float]:
-        """Samples, ``[n]`` (float, mono, any n), and the pause after them in seconds."""
+    def __getitem__(self, number: int, /) -> Part:
+        """One of them, from 0."""
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What of a take's samples is one sound, what its pads may hold, and its share of the text."""
+
+    start: int
+    end: int
+    low: int
+    high: int
+    share: float
 
 
 @dataclass(frozen=True)
 class _Placed:
-    """The sound of a segment on the narration's timeline, in samples."""
+    """A sound, a take or what is between two of its pauses, on the narration's timeline."""
 
     number: int
+    piece: int
+    cut: _Cut
     start: int
     length: int
     peak: float
@@ -84,14 +126,15 @@ class _Placed:
 
 
 class Mastering:
-    """Segments joined to a narration of even loudness, given in blocks.
+    """Takes joined to a narration of even pauses and loudness, given in blocks.
 
-    Only the silent ends of a segment are trimmed, never a silence inside it. A pause reaches from
-    the end of one segment's sound to the start of the next one's, and holds quiet room tone, which
-    is always the same.
+    A pause reaches from the end of one sound to the start of the next one, and holds quiet room
+    tone, which is always the same. Only the silent ends of a take are trimmed, and inside it the
+    silences where its sentences end are made as long as those between takes; no other silence is
+    touched.
 
     Args:
-        parts: the segments; the last one's pause is replaced by the tail. Read from the first to
+        parts: the takes; the last one's pause is replaced by the tail. Read from the first to
             the last by the constructor, some or all again where peaks have to be limited, and again
             by ``blocks``.
         rate: samples a second.
@@ -102,11 +145,13 @@ class Mastering:
     Attributes:
         length: samples of the whole narration.
         loudness: its integrated loudness in LUFS, ``-inf`` where there is nothing but silence.
-        spans: first sample and the one after the last of each segment's sound, pads included; of
-            length 0 for a segment that is silent.
+        spans: first sample and the one after the last of each take's sound, pads included; of
+            length 0 for a take that is silent.
+        sentences: of each take, the first sample of each of its sentences: where the voice made no
+            pause, as the text has it.
 
     Raises:
-        ValueError: a segment is not one-dimensional or holds NaN or infinity; a pause is negative.
+        ValueError: a take is not one-dimensional or holds NaN or infinity; a pause is negative.
     """
 
     def __init__(
@@ -119,12 +164,16 @@ class Mastering:
     ) -> None:
         self._parts = parts
         self._rate = rate
-        self._ceiling = _gain(ceiling_dbtp - _LIMITER_MARGIN_DB)
+        self._pad = round(PAD_SECONDS * rate)
+        self._ceiling = ratio(ceiling_dbtp - _LIMITER_MARGIN_DB)
         self._placed: list[_Placed] = []
-        self._remembered: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._remembered: dict[
+            tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]
+        ] = {}
         self._room = _REMEMBERED
         self.spans: list[tuple[int, int]] = []
-        self.length = self._place()
+        self.sentences: list[tuple[int, ...]] = []
+        self.length, self._gains = self._place()
         self._gain, self.loudness = self._level(target_lufs)
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
@@ -132,7 +181,7 @@ class Mastering:
 
         The same samples each time it is called.
         """
-        tone = _RoomTone()
+        tone = RoomTone()
         position = 0
         for placed in self._placed:
             yield from tone.blocks(placed.start - position)
@@ -141,60 +190,110 @@ class Mastering:
             position = placed.end
         yield from tone.blocks(self.length - position)
 
-    def _place(self) -> int:
-        """Measure each segment and give it its place; the length of the whole."""
-        pad = round(PAD_SECONDS * self._rate)
+    def _place(self) -> tuple[int, list[float]]:
+        """Measure each take and give it its place; the length of the whole, and each one's gain."""
+        loudness: list[float] = []
+        seconds: list[float] = []
+        allowed: list[tuple[float, float]] = []
         position = round(HEAD_SECONDS * self._rate)
-        pause = 2 * pad
+        pause = 2 * self._pad
         for number in range(len(self._parts)):
-            samples, pause_seconds = self._parts[number]
-            _check(samples, pause_seconds, number)
-            sound = _trimmed(samples, self._rate)
-            if len(sound):
+            part = self._parts[number]
+            _check(part, number)
+            cuts, pauses = self._cut(part)
+            begin = position
+            for piece, (cut, inner) in enumerate(zip(cuts, pauses, strict=True)):
                 if self._placed:
                     # The pads of both neighbours are part of the pause.
-                    position += max(0, pause - 2 * pad)
-                peaks = true_peaks(sound)
-                energies = step_energies(sound, self._rate, position)
-                peak = float(peaks.max())
-                self._placed.append(_Placed(number, position, len(sound), peak, energies))
-                self._remember(number, sound, peaks)
-                pause = 0
-            self.spans.append((position, position + len(sound)))
-            position += len(sound)
-            # A silent segment adds its pause to the one before it only where it is longer.
-            pause = max(pause, round(pause_seconds * self._rate))
-        return position + round(TAIL_SECONDS * self._rate)
+                    position += max(0, pause - 2 * self._pad)
+                begin = position if not piece else begin
+                position = self._place_one(number, piece, part, cut, position)
+                pause = round(inner * self._rate)
+            self.spans.append((begin, position))
+            self.sentences.append(self._sentence_starts(part, cuts))
+            sound = part.samples[cuts[0].start : cuts[-1].end] if cuts else part.samples[:0]
+            loudness.append(integrated_loudness(sound, self._rate))
+            seconds.append(len(sound) / self._rate)
+            allowed.append(part.allowed_lu)
+            # A silent take adds its pause to the one before it only where it is longer.
+            after = round(part.pause_seconds * self._rate)
+            pause = after if cuts else max(pause, after)
+        return position + round(TAIL_SECONDS * self._rate), level_gains(loudness, seconds, allowed)
 
-    def _remember(
-        self, number: int, sound: NDArray[np.float32], peaks: NDArray[np.float32]
-    ) -> None:
+    def _place_one(self, number: int, piece: int, part: Part, cut: _Cut, position: int) -> int:
+        sound = self._padded(part.samples, cut)
+        peaks = true_peaks(sound)
+        energies = step_energies(sound, self._rate, position)
+        self._placed.append(
+            _Placed(number, piece, cut, position, len(sound), float(peaks.max()), energies)
+        )
         if len(sound) <= self._room:
             self._room -= len(sound)
-            self._remembered[number] = sound, peaks
+            self._remembered[number, piece] = sound, peaks
+        return position + len(sound)
+
+    def _cut(self, part: Part) -> tuple[list[_Cut], list[float]]:
+        """The sounds of a take, and the pause in seconds after each but the last, which has 0."""
+        samples = part.samples
+        start, end = sound_of(samples, self._rate)
+        if start == end:
+            return [], []
+        gaps: list[tuple[int, int] | None] = []
+        if part.inner:
+            shares = [inner.share for inner in part.inner]
+            gaps = sentence_gaps(samples[start:end], self._rate, shares)
+        cuts: list[_Cut] = []
+        pauses: list[float] = []
+        begin, low, share = start, 0, 0.0
+        for gap, inner in zip(gaps, part.inner, strict=True):
+            if gap is None:
+                continue
+            stop, go = start + gap[0], start + gap[1]
+            middle = (stop + go) // 2
+            cuts.append(_Cut(begin, stop, low, middle, share))
+            made = (go - stop) / self._rate
+            pauses.append(
+                min(inner.seconds, max(_MOST_STRETCHED * made, made + _STRETCHED_SECONDS))
+            )
+            begin, low, share = go, middle, inner.share
+        return [*cuts, _Cut(begin, end, low, len(samples), share)], [*pauses, 0.0]
+
+    def _sentence_starts(self, part: Part, cuts: Sequence[_Cut]) -> tuple[int, ...]:
+        """Where the sentences of the take that was placed last begin on the timeline."""
+        if not cuts:
+            return (self.spans[-1][0],) * (len(part.inner) + 1)
+        pieces = self._placed[-len(cuts) :]
+        starts: list[int] = []
+        for share in (0.0, *(inner.share for inner in part.inner)):
+            place = max(n for n, cut in enumerate(cuts) if cut.share <= share)
+            until = cuts[place + 1].share if place + 1 < len(cuts) else 1.0
+            into = (share - cuts[place].share) / max(until - cuts[place].share, 1e-9)
+            starts.append(pieces[place].start + round(into * pieces[place].length))
+        return tuple(starts)
 
     def _level(self, target_lufs: float) -> tuple[float, float]:
-        """The gain, as a factor, and the loudness that it gives."""
+        """The gain of all, as a factor, and the loudness that it gives."""
         unlimited = self._loudness(1.0, math.inf)
         if unlimited == -math.inf:
             return 1.0, unlimited
         gain = min(target_lufs - unlimited, MOST_GAIN_DB)
-        reached = self._loudness(_gain(gain), self._ceiling)
+        reached = self._loudness(ratio(gain), self._ceiling)
         for _ in range(_LEVEL_ROUNDS):
             missing = target_lufs - reached
             if abs(missing) < _LEVEL_TOLERANCE_LU or gain + missing > MOST_GAIN_DB:
                 break
             gain += missing
-            reached = self._loudness(_gain(gain), self._ceiling)
-        return _gain(gain), reached
+            reached = self._loudness(ratio(gain), self._ceiling)
+        return ratio(gain), reached
 
     def _loudness(self, gain: float, ceiling: float) -> float:
         """The loudness in LUFS of all with a gain and a ceiling. Only what is limited is read."""
         step = step_samples(self._rate)
         total = np.zeros(-(-self.length // step))
         for placed in self._placed:
-            energies = placed.energies * gain**2
-            if placed.peak * gain > ceiling:
+            own = gain * ratio(self._gains[placed.number])
+            energies = placed.energies * own**2
+            if placed.peak * own > ceiling:
                 sound = self._limited(placed, gain)
                 energies = step_energies(sound, self._rate, placed.start)
             first = placed.start // step
@@ -203,28 +302,19 @@ class Mastering:
 
     def _limited(self, placed: _Placed, gain: float) -> NDArray[np.float32]:
         # By itself: what the limiter does to a sound ends within its pads.
-        if placed.number in self._remembered:
-            sound, peaks = self._remembered[placed.number]
+        own = gain * ratio(self._gains[placed.number])
+        if (placed.number, placed.piece) in self._remembered:
+            sound, peaks = self._remembered[placed.number, placed.piece]
         else:
-            sound, peaks = _trimmed(self._parts[placed.number][0], self._rate), None
-        if placed.peak * gain <= self._ceiling:
-            return sound * np.float32(gain)
+            sound = self._padded(self._parts[placed.number].samples, placed.cut)
+            peaks = None
+        if placed.peak * own <= self._ceiling:
+            return sound * np.float32(own)
         peaks = true_peaks(sound) if peaks is None else peaks
-        return limited(sound, peaks, gain, self._ceiling, self._rate)
+        return limited(sound, peaks, own, self._ceiling, self._rate)
 
-
-def master(
-    parts: Parts,
-    rate: int = SAMPLE_RATE,
-    *,
-    target_lufs: float = TARGET_LUFS,
-) -> NDArray[np.float32]:
-    """All blocks of a ``Mastering`` as one array, float32 ``[n]``, for what fits into memory.
-
-    Raises:
-        ValueError: as ``Mastering``.
-    """
-    return np.concatenate(list(Mastering(parts, rate, target_lufs=target_lufs).blocks()))
+    def _padded(self, samples: NDArray[np.float32], cut: _Cut) -> NDArray[np.float32]:
+        return padded(samples, self._rate, cut.start, cut.end, cut.low, cut.high)
 
 
 def pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -239,60 +329,15 @@ def pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.clip(scaled, -32768, 32767).astype(np.int16)
 
 
-def _check(samples: NDArray[np.float32], pause_seconds: float, number: int) -> None:
+def _check(part: Part, number: int) -> None:
+    samples = part.samples
     if samples.ndim != 1:
         raise ValueError(f"segment {number} has {samples.ndim} dimensions instead of one")
     if not np.isfinite(samples).all():
         raise ValueError(f"segment {number} holds NaN or infinity")
-    if not 0 <= pause_seconds < math.inf:
-        raise ValueError(f"the pause after segment {number} is {pause_seconds} s")
+    if not all(0 <= one < math.inf for one in (part.pause_seconds, *_inner_seconds(part))):
+        raise ValueError(f"the pause after segment {number} is {part.pause_seconds} s")
 
 
-def _trimmed(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    """The sound of a segment with its pads and fades; empty if it is silent."""
-    frame = max(1, round(_FRAME_SECONDS * rate))
-    frames = -(-len(samples) // frame)
-    padded = np.zeros(frames * frame, dtype=np.float64)
-    padded[: len(samples)] = samples
-    level = np.sqrt(np.mean(padded.reshape(-1, frame) ** 2, axis=1)) if frames else padded
-    loud = float(np.percentile(level, 95)) if frames else 0.0
-    threshold = max(loud * _gain(-_SOUND_BELOW_LOUD_DB), _gain(_SILENCE_DBFS))
-    sounding = np.flatnonzero(level > threshold)
-    if not len(sounding):
-        return np.zeros(0, dtype=np.float32)
-
-    pad = round(PAD_SECONDS * rate)
-    start = int(sounding[0]) * frame
-    end = min(len(samples), (int(sounding[-1]) + 1) * frame)
-    kept = np.zeros(end - start + 2 * pad, dtype=np.float32)
-    low, high = max(0, start - pad), min(len(samples), end + pad)
-    offset = low - (start - pad)
-    kept[offset : offset + high - low] = samples[low:high]
-    fade = min(round(FADE_SECONDS * rate), (high - low) // 2)
-    ramp = (0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / max(1, fade))).astype(np.float32)
-    kept[offset : offset + fade] *= ramp
-    kept[offset + high - low - fade : offset + high - low] *= ramp[::-1]
-    return kept
-
-
-class _RoomTone:
-    """Soft noise that falls towards the treble: the same from its start, whenever it is made."""
-
-    def __init__(self) -> None:
-        self._random = np.random.default_rng(1770)
-        self._state = np.zeros(1)
-
-    def take(self, length: int) -> NDArray[np.float32]:
-        noise = self._random.standard_normal(length, dtype=np.float32)
-        soft, self._state = lfilter([1.0], [1.0, -_TONE_POLE], noise, zi=self._state)
-        # The root mean square of such noise is 1 / sqrt(1 - pole²).
-        level = _gain(ROOM_TONE_DBFS) * math.sqrt(1 - _TONE_POLE**2)
-        return np.asarray(soft * level, dtype=np.float32)
-
-    def blocks(self, length: int) -> Iterator[NDArray[np.float32]]:
-        for start in range(0, length, _TONE_BLOCK):
-            yield self.take(min(_TONE_BLOCK, length - start))
-
-
-def _gain(decibels: float) -> float:
-    return float(10 ** (decibels / 20))
+def _inner_seconds(part: Part) -> list[float]:
+    return [inner.seconds for inner in part.inner]

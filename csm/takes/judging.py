@@ -1,7 +1,8 @@
 """Is a spoken segment fit to be heard? A verdict on its sound, its codes and, if asked, its words.
 
+from csm.audio import PACE
 from csm.takes.judging import Judge
-verdict = Judge(pace=0.07)("Call me Ishmael.", take.samples, codes=take.codes, ended=take.ended)
+verdict = Judge(pace=PACE)("Call me Ishmael.", take.samples, codes=take.codes, ended=take.ended)
 print(verdict.passed, verdict.faults, verdict.scores)
 """
 
@@ -9,111 +10,63 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csm.audio import SAMPLE_RATE
-from csm.takes import measures
-from csm.takes.wording import divergence
+from csm.audio import CODE_FRAME_SECONDS, SAMPLE_RATE
+from csm.takes import measures, noise, repeats
+from csm.takes.sound import Sound, hear
+from csm.takes.thresholds import Thresholds
+from csm.takes.usual import Profile, Usual, profile_of
+from csm.takes.verdict import Fault, Findings, Verdict
+from csm.takes.voice import Change, cepstra, change
+from csm.takes.wording import compare
 
-#: Seconds a character of English takes when it is narrated, spaces included.
-PACE = 0.07
-#: Frames of codes a second (Mimi).
-_FRAME_RATE = 12.5
+__all__ = ["Fault", "Judge", "Judged", "Thresholds", "Verdict", "longest_repeat"]
+
 #: Seconds beside the pace that a segment may be longer by (pauses, letters read one by one) and
 #: shorter by.
 _LONGER_SECONDS, _SHORTER_SECONDS = 1.0, 0.5
+#: Characters of the shortest phrase whose return is heard as one.
+_LEAST_REPEATED = 6
 #: A phrase that the text says twice may be heard again for this many times its expected seconds.
 _PHRASE_FACTOR = 1.5
+#: Takes of a noisy voice differ by so much in their floor.
+_SAME_FLOOR_DB = 5.0
+#: Below this, in dB beside the voice, nobody hears noise or an end that is cut.
+_FAINT_DB = -50.0
+#: Seconds of sound below which a take is not compared with the others.
+_LEAST_COMPARED = 1.0
+#: Pace beside the others is told of takes with so much text, in seconds at the usual pace.
+_LEAST_PACED = 2.0
+#: What differs by no more than this in sound, in consonants, is a slip of the recogniser.
+_SLIP = 3.2
+#: Nobody says more words a second.
+_MOST_WORDS_A_SECOND = 6.0
 
 _WORD = re.compile(r"[^\W_]+")
 
 
-class Fault(StrEnum):
-    """What can be wrong with a take."""
-
-    CAPPED = "capped"
-    SILENT = "silent"
-    TOO_SHORT = "too_short"
-    TOO_LONG = "too_long"
-    CUT_OFF = "cut_off"
-    LONG_SILENCE = "long_silence"
-    MOSTLY_SILENT = "mostly_silent"
-    REPEATED = "repeated"
-    HELD_SOUND = "held_sound"
-    CLIPPED = "clipped"
-    WRONG_WORDS = "wrong_words"
-    LOST_WORDS = "lost_words"
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """What a take may be like. Figures are of 94 segments of the preview voice unless said.
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A verdict, and what of the take others are compared with.
 
     Attributes:
-        fastest: least share of the expected seconds. People vary by a quarter, and the preview
-            voice stays above 0.76; below this, words are missing.
-        slowest: most times the expected seconds. The preview voice stays below it; a take that
-            goes on after its text is over does not.
-        longest_silence_seconds: most silence between two sounds. A reader's pause at a full stop
-            is half a second, the preview voice's longest 0.66.
-        most_silence: most share of silence between first and last sound; the preview voice's
-            largest is 0.33.
-        cut_off_db: how far the last 30 ms lie below the loud parts, at least. The end of a word
-            is 25 dB and more below; the preview voice's ends are 73.
-        most_repeated_seconds: most sound that comes again without the text saying so; below this,
-            different words that sound alike are met.
-        most_held_seconds: most time of one unchanging sound; the preview voice's longest is 0.36.
-        most_clipped: most share of samples on flat tops. The preview voice has none, speech that is
-            6 dB too loud 0.005 and more.
-        most_wrong_words: most word error rate, where a recogniser listens. The packaged one hears
-            up to 0.45 of a short, old-fashioned segment wrongly.
-        most_lost_words: most words in a row that differ, where a recogniser listens. A mangled
-            passage in a long segment hides in its word error rate.
+        verdict: on the take, beside what is usual where that is known.
+        alone: on the take by itself.
+        profile: None where it is silent.
     """
 
-    fastest: float = 0.6
-    slowest: float = 1.4
-    longest_silence_seconds: float = 1.2
-    most_silence: float = 0.5
-    cut_off_db: float = 12.0
-    most_repeated_seconds: float = 0.7
-    most_held_seconds: float = 0.9
-    most_clipped: float = 0.002
-    most_wrong_words: float = 0.5
-    most_lost_words: int = 6
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a judge found.
-
-    Attributes:
-        faults: by how much each threshold is missed that is missed: 1 and a little at the
-            threshold, more beyond. Empty for a take that passed.
-        scores: all that was measured, rounded: seconds, shares and counts, by name.
-    """
-
-    faults: dict[Fault, float]
-    scores: dict[str, float]
-
-    @property
-    def passed(self) -> bool:
-        """Whether the take may be used as it is."""
-        return not self.faults
-
-    @property
-    def badness(self) -> float:
-        """0 for a take that passed; of two others, the one with less is to be preferred."""
-        return sum(self.faults.values())
+    verdict: Verdict
+    alone: Verdict
+    profile: Profile | None
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges takes of one voice.
+    """Judges takes of one voice. Gives the same verdict whenever it is asked the same.
 
     Attributes:
         pace: seconds a character takes in this voice, spaces and pauses included.
@@ -123,7 +76,7 @@ class Judge:
     """
 
     pace: float
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = field(default_factory=Thresholds)
     listen: Callable[[NDArray[np.float32]], str] | None = None
 
     def __call__(
@@ -133,7 +86,20 @@ class Judge:
         *,
         codes: ArrayLike | None = None,
         ended: bool = True,
+        usual: Usual | None = None,
     ) -> Verdict:
+        """Judge one take; see ``judge``."""
+        return self.judge(text, samples, codes=codes, ended=ended, usual=usual).verdict
+
+    def judge(
+        self,
+        text: str,
+        samples: NDArray[np.float32],
+        *,
+        codes: ArrayLike | None = None,
+        ended: bool = True,
+        usual: Usual | None = None,
+    ) -> Judged:
         """Judge one take.
 
         Args:
@@ -141,89 +107,162 @@ class Judge:
             samples: float32 mono at ``csm.SAMPLE_RATE``, ``[n]``.
             codes: what they were decoded from, ``[frames, codebooks]``, where the engine has such.
             ended: whether the engine came to an end by itself, not at its cap.
+            usual: how the takes of this narration are, once that is known.
         """
-        found = _Findings()
-        limits = self.thresholds
-        pauses = measures.pauses(samples, SAMPLE_RATE)
+        found = Findings()
         if not ended:
             found.faults[Fault.CAPPED] = 2.0
-        if not pauses.sound_seconds:
+        sound = hear(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), SAMPLE_RATE)
+        if not sound.seconds:
             # Nothing else can be said of it, and nothing is worse.
-            return Verdict({Fault.SILENT: 100.0}, {"seconds": 0.0})
+            silent = Verdict({Fault.SILENT: 100.0}, {"seconds": 0.0})
+            return Judged(silent, silent, None)
+        self._judge_length(text, sound, found)
+        self._judge_repeats(text, sound, codes, found)
+        self._judge_noise(sound, found)
+        shape = cepstra(sound)
+        largest = change(sound, shape)
+        self._judge_changes(largest, found)
+        profile = profile_of(sound, text, shape, largest)
+        if self.listen is not None:
+            self._judge_words(text, self.listen(samples), sound.seconds, found)
+        alone = found.verdict
+        if profile is None or usual is None:
+            return Judged(alone, alone, profile)
+        return Judged(self.compared(text, alone, profile, usual), alone, profile)
+
+    def compared(self, text: str, judged: Verdict, profile: Profile, usual: Usual) -> Verdict:
+        """A verdict on a take by itself, and beside the others of its narration."""
+        found = Findings()
+        found.faults |= {
+            fault: size for fault, size in judged.faults.items() if fault not in usual.common
+        }
+        found.scores |= judged.scores
+        self._compare(text, profile, usual, found)
+        return found.verdict
+
+    def _compare(self, text: str, profile: Profile, usual: Usual, found: Findings) -> None:
+        limits = self.thresholds
+        if profile.seconds < _LEAST_COMPARED:
+            return
+        beside = profile.pace / usual.pace
+        found.score("pace_beside", beside)
+        if len(text) * usual.pace >= _LEAST_PACED:
+            found.at_least(Fault.OTHER_PACE, beside, limits.fastest_beside)
+            found.at_most(Fault.OTHER_PACE, beside, limits.slowest_beside)
+        missing = found.score("missing_db", usual.missing_db(profile.colour))
+        found.at_most(Fault.OTHER_SOUND, missing, limits.most_missing_db)
+        apart = found.score("discolouration_db", usual.discolouration_db(profile.colour))
+        found.at_most(Fault.OTHER_SOUND, apart, limits.most_discolouration_db)
+        usually = max(usual.floor_db, _FAINT_DB)
+        # What is loud is noise unless the others have it, too.
+        floor = max(
+            min(usually + limits.most_noise_db, limits.loudest_floor_db), usually + _SAME_FLOOR_DB
+        )
+        found.faults.pop(Fault.NOISY, None)
+        found.at_most(Fault.NOISY, noise.loudest_floor(profile.floor), floor)
+        brink = max(usual.brink_db, _FAINT_DB) + limits.most_brink_db
+        found.at_most(Fault.CUT_OFF, profile.brink_db, brink)
+        fall = found.score("slower_fall_db", profile.fall_db - usual.fall_db)
+        found.at_most(Fault.OTHER_ROOM, fall, limits.most_slower_fall_db)
+        if profile.voice is None:
+            return
+        strange = found.score("strangeness", usual.voice.strangeness(profile.voice))
+        found.at_most(Fault.OTHER_VOICE, strange, limits.strangest_voice)
+        pitch = found.score("pitch_change", abs(profile.voice.pitch - usual.voice.pitch))
+        found.at_most(Fault.OTHER_PITCH, pitch, limits.most_pitch_change)
+
+    def _judge_length(self, text: str, sound: Sound, found: Findings) -> None:
+        limits = self.thresholds
+        pauses = measures.pauses(sound)
         seconds, expected = pauses.sound_seconds, self.pace * len(text)
         found.scores |= {"seconds": round(seconds, 2), "pace": round(seconds / expected, 2)}
         found.at_least(Fault.TOO_SHORT, seconds + _SHORTER_SECONDS, limits.fastest * expected)
         found.at_most(Fault.TOO_LONG, seconds - _LONGER_SECONDS, limits.slowest * expected)
-        found.at_most(
-            Fault.LONG_SILENCE,
-            found.score("longest_silence", pauses.longest_seconds),
-            limits.longest_silence_seconds,
-        )
-        found.at_most(
-            Fault.MOSTLY_SILENT, found.score("silence", pauses.share), limits.most_silence
-        )
-        found.at_least(Fault.CUT_OFF, found.score("end_db", -pauses.end_db), limits.cut_off_db)
-        found.at_most(
-            Fault.REPEATED,
-            found.score("repeated", _repeated_seconds(samples, codes)),
-            limits.most_repeated_seconds + self._repeats_of_text(text),
-        )
-        held = measures.held_seconds(samples, SAMPLE_RATE)
+        longest = found.score("longest_silence", pauses.longest_seconds)
+        found.at_most(Fault.LONG_SILENCE, longest, limits.longest_silence_seconds)
+        share = found.score("silence", pauses.share)
+        found.at_most(Fault.MOSTLY_SILENT, share, limits.most_silence)
+        end = found.score("end_db", -pauses.end_db)
+        found.at_least(Fault.CUT_OFF, end, limits.cut_off_db)
+        forwardness = found.score("forwardness", measures.forwardness(sound))
+        found.at_least(Fault.BACKWARDS, forwardness, limits.least_forwardness)
+
+    def _judge_repeats(
+        self, text: str, sound: Sound, codes: ArrayLike | None, found: Findings
+    ) -> None:
+        limits = self.thresholds
+        again, held = repeats.said_again_seconds(sound), repeats.held_seconds(sound)
+        if codes is not None:
+            frames = np.asarray(codes, dtype=np.int64)
+            again = repeats.repeated_codes(frames) * CODE_FRAME_SECONDS
+            held = max(held, repeats.held_codes(frames) * CODE_FRAME_SECONDS)
+        allowed = limits.most_repeated_seconds + self.pace * _PHRASE_FACTOR * longest_repeat(text)
+        found.at_most(Fault.REPEATED, found.score("repeated", again), allowed)
         found.at_most(Fault.HELD_SOUND, found.score("held", held), limits.most_held_seconds)
-        clipped = measures.clipped_share(samples)
-        found.at_most(Fault.CLIPPED, found.score("clipped", clipped), limits.most_clipped)
-        if self.listen is not None:
-            self._judge_words(text, self.listen(samples), found)
-        return Verdict(found.faults, found.scores)
+        copied = found.score("copied", repeats.copy_likeness(sound))
+        found.at_most(Fault.SAID_TWICE, copied, limits.most_copied)
 
-    def _judge_words(self, text: str, heard: str, found: _Findings) -> None:
-        rate, longest = divergence(text, heard)
-        found.at_most(
-            Fault.WRONG_WORDS,
-            found.score("wrong_words", rate),
-            self.thresholds.most_wrong_words,
-        )
-        found.at_most(
-            Fault.LOST_WORDS,
-            found.score("lost_words", longest),
-            self.thresholds.most_lost_words,
-        )
+    def _judge_noise(self, sound: Sound, found: Findings) -> None:
+        limits = self.thresholds
+        clipped = found.score("clipped", measures.clipped_share(sound.samples))
+        found.at_most(Fault.CLIPPED, clipped, limits.most_clipped)
+        found.at_most(Fault.CLICKS, found.score("click", noise.click(sound)), limits.sharpest_click)
+        found.at_most(Fault.GAPS, found.score("gaps", noise.gaps(sound)), limits.most_gaps, 1)
+        toneless = found.score("toneless", noise.toneless_seconds(sound))
+        found.at_most(Fault.TONELESS, toneless, limits.most_toneless_seconds)
+        floor = found.score("floor_db", noise.loudest_floor(noise.floor(sound)))
+        found.at_most(Fault.NOISY, floor, limits.loudest_floor_db)
 
-    def _repeats_of_text(self, text: str) -> float:
-        return self.pace * _PHRASE_FACTOR * longest_repeat(text)
+    def _judge_changes(self, largest: Change, found: Findings) -> None:
+        limits = self.thresholds
+        voice = found.score("voice_change", largest.voice)
+        found.at_most(Fault.VOICE_CHANGES, voice, limits.most_voice_change)
+        voicing = found.score("voicing_change", largest.voicing)
+        found.at_most(Fault.VOICE_CHANGES, voicing, limits.most_voicing_change)
+        level = found.score("level_change_db", largest.level_db)
+        found.at_most(Fault.LEVEL_CHANGES, level, limits.most_level_change_db)
 
-
-class _Findings:
-    def __init__(self) -> None:
-        self.faults: dict[Fault, float] = {}
-        self.scores: dict[str, float] = {}
-
-    def score(self, name: str, value: float) -> float:
-        self.scores[name] = round(value, 4)
-        return value
-
-    def at_most(self, fault: Fault, value: float, limit: float) -> None:
-        if value > limit:
-            self.faults[fault] = round(1 + (value - limit) / max(limit, 1e-3), 2)
-
-    def at_least(self, fault: Fault, value: float, limit: float) -> None:
-        if value < limit:
-            self.faults[fault] = round(1 + (limit - value) / limit, 2)
+    def _judge_words(self, text: str, heard: str, seconds: float, found: Findings) -> None:
+        limits = self.thresholds
+        words = compare(text, heard)
+        astray = len(heard.split()) > _MOST_WORDS_A_SECOND * max(seconds, 1.0)
+        rate = found.score("wrong_words", words.error_rate)
+        if not astray:
+            found.at_most(Fault.WRONG_WORDS, rate, limits.most_wrong_words)
+        apart = found.score("misheard", words.apart)
+        if not astray:
+            found.at_most(Fault.WRONG_WORDS, apart, limits.most_misheard)
+        lost, more = found.score("lost_words", words.lost), found.score("made_up", words.made_up)
+        # Where many small words are heard in place of one, but they sound like it, none is missing.
+        slip = apart <= _SLIP
+        if not slip:
+            found.at_most(Fault.LOST_WORDS, lost, limits.most_lost_words, 1)
+        skipped = found.score("skipped_words", words.skipped)
+        found.at_most(Fault.LOST_WORDS, skipped, limits.most_skipped_words, 1)
+        if astray:
+            # The recogniser went round in circles, as it does on what is said over and over.
+            return
+        if not slip:
+            found.at_most(Fault.MADE_UP_WORDS, more, limits.most_made_up_words, 1)
+        inserted = found.score("inserted_words", words.inserted)
+        found.at_most(Fault.MADE_UP_WORDS, inserted, limits.most_inserted_words, 1)
+        doubled = found.score("doubled_words", words.doubled)
+        found.at_most(Fault.DOUBLED_WORDS, doubled, limits.most_doubled_words, 1)
 
 
 def longest_repeat(text: str) -> int:
-    """Characters of the longest phrase that ``text`` says more than once, whatever its marks."""
-    words = [word.casefold() for word in _WORD.findall(text)]
+    """Characters of the longest phrase that ``text`` says more than once, whatever its marks.
+
+    Parts of words count as well: "consciously or unconsciously" says eleven twice.
+    """
+    letters = " ".join(_WORD.findall(text.casefold()))
     longest = 0
-    for lag in range(1, len(words)):
+    for lag in range(1, len(letters)):
+        if len(letters) - lag <= longest:
+            break
         run = 0
-        for word, later in zip(words, words[lag:], strict=False):
-            run = run + len(word) + 1 if word == later else 0
+        for letter, later in zip(letters, letters[lag:], strict=False):
+            run = run + 1 if letter == later else 0
             longest = max(longest, run)
-    return longest
-
-
-def _repeated_seconds(samples: NDArray[np.float32], codes: ArrayLike | None) -> float:
-    if codes is None:
-        return measures.said_again_seconds(samples, SAMPLE_RATE)
-    return measures.repeated_codes(np.asarray(codes, dtype=np.int64)) / _FRAME_RATE
+    return longest if longest >= _LEAST_REPEATED else 0

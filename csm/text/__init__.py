@@ -2,16 +2,29 @@
 
 from csm.text import segment
 for part in segment("Chapter IV. Mr. Darcy paid £5."):
-    print(part.text, part.pause_seconds)
+    print(part.text, part.follows)
 """
 
 from __future__ import annotations
 
 from csm.text.characters import latin_share
-from csm.text.normalise import normalise
-from csm.text.segments import Segment, pack
+from csm.text.normalise import normalise, spoken_blocks
+from csm.text.pauses import Pauses
+from csm.text.segments import Break, Delivery, Heading, Segment, Sentence, headings, pack
 
-__all__ = ["NothingToSpeak", "Segment", "latin_share", "normalise", "segment"]
+__all__ = [
+    "Break",
+    "Delivery",
+    "Heading",
+    "NothingToSpeak",
+    "Pauses",
+    "Segment",
+    "Sentence",
+    "headings",
+    "latin_share",
+    "normalise",
+    "segment",
+]
 
 #: The least that ``segment`` accepts as its limit.
 LEAST_MAX_CHARACTERS = 60
@@ -39,7 +52,7 @@ def segment(text: str, *, max_characters: int = 300) -> list[Segment]:
         raise ValueError(
             f"max_characters is {max_characters}; it must be at least {LEAST_MAX_CHARACTERS}"
         )
-    segments = pack(normalise(text).split("\n\n"), max_characters)
+    segments = pack(spoken_blocks(text), max_characters)
     if not segments:
         raise NothingToSpeak("the text holds no letter or digit that can be spoken")
     return segments

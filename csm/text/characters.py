@@ -1,9 +1,9 @@
 """Any Unicode string to the small alphabet that the later text rules know.
 
-What comes out is letters of any script, ASCII digits, superscript 2 and 3, ASCII punctuation, a few
-symbols that have a spoken form, the em and en dash, the bullet, spaces and newlines. Everything
-else (control characters, bidirectional overrides, zero-width characters, emoji, private use, lone
-surrogates) is gone.
+What comes out is letters of any script, ASCII digits, superscript digits and signs, ASCII
+punctuation, the symbols that have a spoken form, the em and en dash, the minus, the bullet, spaces
+and newlines. Everything else (control characters, bidirectional overrides, zero-width characters,
+emoji, private use, lone surrogates) is gone.
 """
 
 from __future__ import annotations
@@ -11,17 +11,28 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from csm.text.traced import Traced
+
+#: Superscripts, which are powers after a number and footnotes after a word.
+SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"
+#: Signs of currencies that have a name in ``money_rules``.
+CURRENCY_SIGNS = "$£€¥¢₹₩₽₺₪₿₦₱₫₴₡฿₵₸₾"
+
 #: Characters that pass unchanged besides letters, digits and newlines: later rules speak or drop
 #: each of them.
-_KEPT = frozenset(" \n.,;:!?'\"()[]{}<>-–—•&@#+=%°§¶©×÷±≠≤≥√∞$£€¥¢₹/\\_*~^|²³")
+_KEPT = frozenset(
+    " \n.,;:!?'\"()[]{}<>-–—−•&@#+=%‰°§¶©×÷±≠≤≥√∞/\\_*~^|`" + CURRENCY_SIGNS + SUPERSCRIPTS
+)
 
 _MAPPED = {
-    **dict.fromkeys("‘’‚‛′ʼ`´＇", "'"),
+    **dict.fromkeys("‘’‚‛′ʼ´＇", "'"),
     **dict.fromkeys("“”„‟″«»‹›「」『』〝〞〟＂", '"'),
-    **dict.fromkeys("‐‑−﹣", "-"),
+    **dict.fromkeys("‐‑﹣", "-"),
     **dict.fromkeys("―⸺⸻﹘", "—"),
     "‒": "–",
-    **dict.fromkeys("‣◦▪▸●■⁃", "•"),
+    **dict.fromkeys("‣◦▪▸●■⁃∙", "•"),
+    # Ornaments, which stand between scenes.
+    **dict.fromkeys("⁂⁎⁕∗✱❦❧☙✦✧✶★☆❖◆◇□○✻✽✿❀※✥✢✣✤※", "*"),
     "\t": " ",
     "\x0b": "\n",
     "\x0c": "\n\n",
@@ -44,12 +55,13 @@ _MAPPED = {
     "℃": "°C",
     "℉": "°F",
     "№": "No. ",
+    "₨": "Rs ",
     "⟨": "<",
     "⟩": ">",
     "⋅": "×",
     "≈": "~",
     # A mark of ownership or of a footnote is not read aloud.
-    **dict.fromkeys("®™℠†‡¹⁰⁴⁵⁶⁷⁸⁹ªº¿¡", ""),
+    **dict.fromkeys("®™℠†‡ªº¿¡", ""),
 }
 
 # Marks that a Latin, Greek or Cyrillic letter could not be composed with, and variation selectors:
@@ -65,13 +77,22 @@ _LOOSE_MARKS = (
 )
 
 _NEWLINE = re.compile(r"\r\n?")
+#: A hyphen that shows only where its line ends, at the end of a line.
+_SOFT_LINE_END = re.compile(r"[\u00ad¬] *\r?\n *(?=\w)")
+_DEGREES = re.compile(r"º(?= ?[CF]\b)")
+_WORD = re.compile(r"\S+")
+_UNPLAIN = re.compile(r"[^ -~\n]")
+_LETTER_NAME = re.compile(
+    r"(?:LATIN LETTER SMALL CAPITAL|NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL LETTER) ([A-Z])"
+)
 
 
 def _letter(character: str) -> str:
     """A letter or letter-like number in its plain form (``ﬁ`` to fi, ``Ⅳ`` to IV, ``Ａ`` to A)."""
     plain = unicodedata.normalize("NFKC", character)
     if plain == character:
-        return character
+        small = _LETTER_NAME.fullmatch(unicodedata.name(character, ""))
+        return small[1].lower() if small else character
     return "".join(part if part.isalpha() else _substitute(part) for part in plain)
 
 
@@ -81,6 +102,15 @@ def _number(character: str) -> str:
     if not plain.isascii():
         return " "
     return f" {plain}" if "/" in plain else plain
+
+
+def _symbol(character: str) -> str:
+    """Letters in a circle or a square, and units in one character; of other symbols nothing."""
+    plain = unicodedata.normalize("NFKC", character)
+    if plain != character and plain.isascii() and plain.isalnum():
+        return plain
+    enclosed = _LETTER_NAME.fullmatch(unicodedata.name(character, ""))
+    return enclosed[1] if enclosed else " "
 
 
 def _substitute(character: str) -> str:
@@ -96,6 +126,8 @@ def _substitute(character: str) -> str:
         return str(unicodedata.digit(character))
     if category == "No":
         return _number(character)
+    if category == "So":
+        return _symbol(character)
     if category[0] == "M":
         return "" if any(ord(character) in marks for marks in _LOOSE_MARKS) else character
     if category[0] == "C":
@@ -104,7 +136,7 @@ def _substitute(character: str) -> str:
 
 
 class _Table(dict[int, str]):
-    """For ``str.translate``: works a character out once and remembers those of the first plane."""
+    """Works a character out once and remembers those of the first plane."""
 
     def __missing__(self, code: int) -> str:
         result = _substitute(chr(code))
@@ -114,17 +146,41 @@ class _Table(dict[int, str]):
         return result
 
 
+class _EvenTable(_Table):
+    """For ``str.translate``: only what one character takes the place of."""
+
+    def __missing__(self, code: int) -> str:
+        result = _TABLE[code]
+        even = result if len(result) == 1 else chr(code)
+        if code < 0x10000:
+            self[code] = even
+        return even
+
+
 _TABLE = _Table()
+_EVEN_TABLE = _EvenTable()
 
 
-def clean(text: str) -> str:
+def clean(text: Traced) -> Traced:
     """Map ``text`` to the alphabet above, composed (NFC); never raises."""
-    text = _NEWLINE.sub("\n", text)
-    if text.isascii():
-        return text.translate(_TABLE)
-    composed = unicodedata.normalize("NFC", text).translate(_TABLE)
+    if "\u00ad" in text.text or "¬" in text.text:
+        text = text.sub(_SOFT_LINE_END, "")
+    if "\r" in text.text:
+        text = text.sub(_NEWLINE, "\n")
+    if not text.text.isascii():
+        text = _composed(text)
+        if "º" in text.text:
+            text = text.sub(_DEGREES, "°")
+    text = text.translated(_EVEN_TABLE)
+    text = text.sub(_UNPLAIN, lambda match: _TABLE[ord(match.group())])
     # Dropping a zero-width character can bring a letter and its mark together.
-    return unicodedata.normalize("NFC", composed)
+    return text if text.text.isascii() else _composed(text)
+
+
+def _composed(text: Traced) -> Traced:
+    if unicodedata.is_normalized("NFC", text.text):
+        return text
+    return text.sub(_WORD, lambda match: unicodedata.normalize("NFC", match.group()))
 
 
 def latin_share(text: str) -> float:

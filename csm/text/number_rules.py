@@ -1,147 +1,47 @@
-"""Everything written with digits in words: money, units, years, ranges and the rest."""
+"""Everything written with digits in words: the order of its rules, and what is left for the end.
+
+Codes come before dates, dates before money, money before measures and formulas; then years,
+ranges, ordinals and fractions, and at last the plain number.
+"""
 
 from __future__ import annotations
 
 import re
 
+from csm.text.abbreviation_rules import LABEL_RULES
+from csm.text.code_rules import CODE_RULES
 from csm.text.date_rules import DATE_RULES
-from csm.text.rules import EDGE, END, TO, Rule, apply, closing_dot
-from csm.text.spoken_numbers import cardinal, decimal, digits, ordinal, plural, whole, year
-
-_NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3}){1,5}|[0-9]{1,18})(?:\.[0-9]{1,18})?"
-
-_UNITS = {
-    "km/h": "kilometre per hour/kilometres per hour",
-    "kph": "kilometre per hour/kilometres per hour",
-    "mph": "mile per hour/miles per hour",
-    "m/s": "metre per second/metres per second",
-    "km²": "square kilometre/square kilometres",
-    "m²": "square metre/square metres",
-    "m³": "cubic metre/cubic metres",
-    "cm³": "cubic centimetre/cubic centimetres",
-    "sq ft": "square foot/square feet",
-    "km": "kilometre/kilometres",
-    "cm": "centimetre/centimetres",
-    "mm": "millimetre/millimetres",
-    "nm": "nanometre/nanometres",
-    "m": "metre/metres",
-    "kg": "kilogram/kilograms",
-    "mg": "milligram/milligrams",
-    "g": "gram/grams",
-    "ml": "millilitre/millilitres",
-    "mL": "millilitre/millilitres",
-    "lbs": "pound/pounds",
-    "lb": "pound/pounds",
-    "oz": "ounce/ounces",
-    "ft": "foot/feet",
-    "in.": "inch/inches",
-    "yd": "yard/yards",
-    "mi": "mile/miles",
-    "hrs": "hour/hours",
-    "hr": "hour/hours",
-    "min": "minute/minutes",
-    "sec": "second/seconds",
-    "ms": "millisecond/milliseconds",
-    "kHz": "kilohertz/kilohertz",
-    "MHz": "megahertz/megahertz",
-    "GHz": "gigahertz/gigahertz",
-    "Hz": "hertz/hertz",
-    "kW": "kilowatt/kilowatts",
-    "MW": "megawatt/megawatts",
-    "W": "watt/watts",
-    "V": "volt/volts",
-    "dB": "decibel/decibels",
-    "kB": "kilobyte/kilobytes",
-    "KB": "kilobyte/kilobytes",
-    "MB": "megabyte/megabytes",
-    "GB": "gigabyte/gigabytes",
-    "TB": "terabyte/terabytes",
-    "°C": "degree Celsius/degrees Celsius",
-    "°F": "degree Fahrenheit/degrees Fahrenheit",
-    "°": "degree/degrees",
-    "%": "percent/percent",
-    "hp": "horsepower/horsepower",
-    "rpm": "revolution per minute/revolutions per minute",
-}
-_UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
-
-_CURRENCIES = {
-    "$": ("dollar", "dollars", "cent", "cents"),
-    "£": ("pound", "pounds", "penny", "pence"),
-    "€": ("euro", "euros", "cent", "cents"),
-    "¥": ("yen", "yen", "sen", "sen"),
-    "₹": ("rupee", "rupees", "paisa", "paise"),
-    "¢": ("cent", "cents", "", ""),
-}
-_SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion"}
-_SCALE = (
-    r"(?: ?(?P<scale>thousand|million|billion|trillion)\b|(?P<short>[kKmM]|[bB]n|mn|[bB])(?!\w))?"
+from csm.text.math_rules import FORMULA_RULES, POWER_RULES
+from csm.text.money_rules import MONEY_RULES
+from csm.text.rules import EDGE, END, NUMBER, TO, Rule, apply, apply_near_digits, closing_dot
+from csm.text.spoken_numbers import (
+    cardinal,
+    decimal,
+    digits,
+    fraction,
+    ordinal,
+    plural,
+    short_year,
+    whole,
+    year,
 )
+from csm.text.traced import Traced
+from csm.text.unit_rules import UNIT_RULES
+
 _DIGIT = re.compile(r"[0-9]")
-_FRACTIONS = {2: "half", 4: "quarter"}
 _SIDE_BY_SIDE = {("24", "7"), ("9", "11"), ("20", "20"), ("50", "50")}
+_SCALES = {"k": "thousand", "m": "million", "bn": "billion", "b": "billion", "tn": "trillion"}
 
 
 def _ratio(match: re.Match[str]) -> str:
     return f"{whole(match[1])} to {whole(match[2])}"
 
 
-def _describes(match: re.Match[str]) -> bool:
-    """Whether the amount describes a noun, as in "a $5 million house", and so stays singular."""
-    text = match.string
-    return (
-        text[max(0, match.start() - 2) : match.start()].lower() == "a "
-        and text[match.end() : match.end() + 1] == " "
-        and text[match.end() + 1 : match.end() + 2].isalpha()
-    )
-
-
-def _money(match: re.Match[str]) -> str:
-    country = " ".join(match["country"]) + " " if match.groupdict().get("country") else ""
-    one, many, one_small, many_small = _CURRENCIES[match["sign"]]
-    amount, upto = match["amount"], match["upto"]
-    scale = match["scale"] or _SCALES.get((match["short"] or "").lower())
-    unit, _, small = amount.partition(".")
-    if not scale and not upto and len(small) == 2 and many_small:
-        large = whole(unit)
-        one, many = country + one, country + many
-        cents = f"{cardinal(int(small))} {one_small if int(small) == 1 else many_small}"
-        if not int(small):
-            return f"{large} {one if large == 'one' else many}"
-        if not int(unit.replace(",", "")):
-            return cents
-        return f"{large} {one if large == 'one' else many} and {cents}"
-    spoken = decimal(amount)
-    if upto:
-        spoken += f" to {decimal(upto)}"
-    if scale:
-        spoken += f" {scale}"
-    return f"{spoken} {country}{one if spoken == 'one' or _describes(match) else many}"
-
-
-def _old_money(match: re.Match[str]) -> str:
-    parts = [f"{whole(match[1])} {'pound' if match[1] == '1' else 'pounds'}"]
-    parts.append(f"{whole(match[2])} {'shilling' if match[2] == '1' else 'shillings'}")
-    if match[3]:
-        parts.append(f"and {whole(match[3])} {'penny' if match[3] == '1' else 'pence'}")
-    return " ".join(parts) + closing_dot(match)
-
-
-def _quantity(match: re.Match[str]) -> str:
-    minus = "minus " if match["minus"] else ""
-    spoken = minus + decimal(match["amount"])
+def _scaled(match: re.Match[str]) -> str:
+    spoken = decimal(match["amount"])
     if match["upto"]:
         spoken += f" to {decimal(match['upto'])}"
-    one, many = _UNITS[match["unit"]].split("/")
-    singular = spoken == "one" or match["gap"] == "-" or _describes(match)
-    dot = "" if match["unit"] == "in." else closing_dot(match)
-    return f"{spoken} {one if singular else many}{dot}"
-
-
-def _feet_and_inches(match: re.Match[str]) -> str:
-    feet = f"{whole(match['feet'])} {'foot' if match['feet'] == '1' else 'feet'}"
-    unit = "inch" if match["inches"] == "1" else "inches"
-    return f"{feet} {whole(match['inches'])} {unit}{closing_dot(match)}"
+    return f"{spoken} {_SCALES[match['scale'].lower()]}"
 
 
 def _decade(match: re.Match[str]) -> str:
@@ -152,46 +52,40 @@ def _decade(match: re.Match[str]) -> str:
 def _range(match: re.Match[str]) -> str:
     first, last = match[1], match[2]
     if len(first) == 4 and first[0] in "12" and len(last) in (2, 4):
-        end = year(int(last)) if len(last) == 4 else _two_digit_year(last)
+        end = year(int(last)) if len(last) == 4 else short_year(last)
         return f"{year(int(first))} to {end}"
     return f"{decimal(first)} to {decimal(last)}"
+
+
+def _row(match: re.Match[str]) -> str:
+    """Numbers side by side: 4-4-2."""
+    return " ".join(whole(part) for part in match.group().split("-"))
 
 
 def _ordinal(match: re.Match[str]) -> str:
     return ordinal(int(match[1].replace(",", "")))
 
 
-def _two_digit_year(written: str) -> str:
-    return f"oh {cardinal(int(written))}" if written[0] == "0" else cardinal(int(written))
-
-
 def _fraction(match: re.Match[str]) -> str:
     number, top, bottom = match["whole"], match["top"], match["bottom"]
     if not number and (top, bottom) in _SIDE_BY_SIDE:
         return f"{cardinal(int(top))} {cardinal(int(bottom))}"
-    above, below = int(top), int(bottom)
-    if not 0 < above < below:
-        words = f"{whole(top)} over {whole(bottom)}"
-        return f"{whole(number)} {words}" if number else words
-    name = _FRACTIONS.get(below) or ordinal(below)
-    if above > 1:
-        name = "halves" if below == 2 else f"{name}s"
-    if not number:
-        return f"{cardinal(above)} {name}"
-    return f"{whole(number)} and {'a' if above == 1 else cardinal(above)} {name}"
-
-
-def _phone(match: re.Match[str]) -> str:
-    groups = re.findall(r"[0-9]+", match.group())
-    spoken = ", ".join(digits(group) for group in groups)
-    return f"plus {spoken}" if match.group().startswith("+") else spoken
+    return fraction(number, top, bottom)
 
 
 def _era(match: re.Match[str]) -> str:
     letters = " ".join(match["era"].replace(".", "").replace(" ", ""))
-    number = match["value"].replace(",", "")
-    spoken = year(int(number)) if len(number) == 4 else whole(number)
+    spoken = " to ".join(_year_or_whole(one) for one in re.findall(r"[0-9,]+", match["value"]))
     return f"{spoken} {letters}{closing_dot(match)}"
+
+
+def _year_or_whole(written: str) -> str:
+    number = written.replace(",", "")
+    return year(int(number)) if len(number) == 4 else whole(number)
+
+
+def _spaced(match: re.Match[str]) -> str:
+    return decimal(match.group().replace(" ", ""))
 
 
 def _plain(match: re.Match[str]) -> str:
@@ -209,62 +103,36 @@ def _plain(match: re.Match[str]) -> str:
     return spoken
 
 
-def _aircraft(match: re.Match[str]) -> str:
-    maker, letter, hundreds, rest = match.groups()
-    spoken = "hundred" if rest == "00" else _two_digit_year(rest)
-    return " ".join(filter(None, (maker, letter, whole(hundreds), spoken)))
+def _heading_number(match: re.Match[str]) -> str:
+    return f"{match[1]} {whole(match[2])}"
 
 
-_PHONES = tuple(
-    Rule(re.compile(pattern), spoken, needs)
-    for pattern, spoken, needs in (
-        # +44 20 7946 0958, 1-800-555-1234, (212) 555-1234, 555-1234
-        (r"(?<!\w)\+[0-9]{1,3}(?:[ -][0-9]{2,5}){2,5}(?![\w-])", _phone, ("+",)),
-        (
-            r"(?<![\w-])(?:1[ -])?(?:\([0-9]{3}\) ?|[0-9]{3}[ -.])?[0-9]{3}-[0-9]{4}(?![\w-])",
-            _phone,
-            ("-",),
-        ),
-    )
+#: 4x4, 8.5 x 11 in.: before a unit takes the second number.
+_SIZES = (
+    Rule(re.compile(r"(?<=[0-9])(?: ?[xX] ?|×)(?=[0-9])"), lambda match: " by ", ("x", "X", "×")),
 )
-
 _AMOUNTS = tuple(
     Rule(re.compile(pattern), spoken, needs)
     for pattern, spoken, needs in (
         (rf"{EDGE}([0-9]{{1,4}}):([0-9]{{1,4}}){END}", _ratio, (":",)),
-        (r"£([0-9]{1,6}),? ([0-9]{1,2})s\.?(?:,? (1?[0-9])d\b\.?)?(?!\w)", _old_money, ("£",)),
+        (r"(?<![\w.,])401 ?\(?k\)?(?!\w)", lambda match: "four oh one K", ("401",)),
         (
-            rf"(?:\b(?P<country>US|CA|AU|NZ|HK|C|A))?(?P<sign>[$£€¥₹]) ?"
-            rf"(?P<amount>{_NUMBER})(?:{TO}(?P=sign)?(?P<upto>{_NUMBER}))?{_SCALE}",
-            _money,
-            tuple(_CURRENCIES),
+            rf"{EDGE}(?P<amount>{NUMBER})(?:{TO}(?P<upto>{NUMBER}))?(?P<scale>[kK]|M|[bB]n|[tT]n)"
+            r"(?! (?:run|race|walk|TV|video|display|screen|monitor|resolution))(?!\w)",
+            _scaled,
+            ("k", "K", "M", "bn", "Bn", "tn", "Tn"),
         ),
+        (r"(?<=0s)[-–](?='?[0-9]0s)", lambda match: " to ", ("0s",)),
+        (rf"(?:{EDGE}|(?<=\w-))'?(?P<value>(?:[12][0-9])?[0-9]0)'?s\b", _decade, ("0s", "0's")),
         (
-            rf"{EDGE}(?P<amount>{_NUMBER})(?P<upto>)(?P<scale>)(?P<short>) ?(?P<sign>[¢€£])",
-            _money,
-            ("¢", "€", "£"),
-        ),
-        (rf"{EDGE}(?P<feet>[0-9]{{1,3}})' ?(?P<inches>1?[0-9])(?:\"|'')", _feet_and_inches, ("'",)),
-        (
-            rf"{EDGE}(?P<feet>[0-9]{{1,3}}) ?ft\.? (?P<inches>1?[0-9]) ?in\b\.?",
-            _feet_and_inches,
-            ("ft",),
-        ),
-        (
-            rf"(?<![\w.,/])(?P<minus>-)?(?<![\w.,/])(?P<amount>{_NUMBER})(?:{TO}(?P<upto>{_NUMBER}))?"
-            rf"(?P<gap> ?|-)(?P<unit>{_UNIT})(?!\w)\.?",
-            _quantity,
-            (),
-        ),
-        (rf"{EDGE}'?(?P<value>(?:[12][0-9])?[0-9]0)'?s\b", _decade, ("0s", "0's")),
-        (
-            rf"{EDGE}(?P<value>[0-9]{{1,3}}(?:,[0-9]{{3}})?|[0-9]{{4,5}})"
+            rf"{EDGE}(?P<value>(?:[0-9]{{1,3}}(?:,[0-9]{{3}})?|[0-9]{{4,5}})(?:{TO}[0-9]{{1,4}})?)"
             r" ?(?P<era>B\. ?C\. ?E\.|B\. ?C\.|A\. ?D\.|C\. ?E\.|BCE|BC|AD|CE)(?!\w)",
             _era,
             ("B", "A", "CE", "C."),
         ),
+        (r"(?<![\w.,/-])[0-9]{1,2}(?:-[0-9]{1,2}){2,4}(?![\w/-])", _row, ("-",)),
         (
-            rf"{EDGE}({_NUMBER})(?: ?[–—] ?|-| - )({_NUMBER})(?![\w-]|[.,][0-9])",
+            rf"{EDGE}({NUMBER})(?: ?[–—] ?|-| - )({NUMBER})(?![\w-]|[.,][0-9])",
             _range,
             ("-", "–", "—"),
         ),
@@ -279,7 +147,18 @@ _AMOUNTS = tuple(
             _fraction,
             ("/",),
         ),
-        (r"(?<!\w)'([0-9]{2})(?![\w'])", lambda match: _two_digit_year(match[1]), ("'",)),
+        (r"(?<!\w)'([0-9]{2})(?![\w'])", lambda match: short_year(match[1]), ("'",)),
+        (
+            r"(?i:\b(chapter|part|book|section|page|volume|act|scene|lesson|verse|psalm) )0+"
+            r"([0-9]{1,4})\b",
+            lambda match: f"{match[1]} {whole(match[2].lstrip('0') or '0')}",
+            ("0",),
+        ),
+        (
+            r"(?<![\w.,])[1-9][0-9]{0,2}(?:(?: 000){1,4}|(?: [0-9]{3}){2,4})(?![\w,]|\.[0-9])",
+            _spaced,
+            (" ",),
+        ),
         (
             r"(?<![\w.,/'])(?:1[1-9]|20)[0-9]{2}(?:(?![\w/]|[.,][0-9])|(?=-[a-z]))",
             lambda match: year(int(match.group())),
@@ -293,10 +172,10 @@ _AMOUNTS = tuple(
         ),
         (r"(?<= [AP] M) ?[–—-] ?(?=[a-z])", lambda match: " to ", (" A M", " P M")),
         (r"~ ?(?=[0-9])", lambda match: "about ", ("~",)),
-        (r"(?<![^ (])-(?=\.?[0-9])", lambda match: "minus ", ("-",)),
-        (r"(?:No\. ?|#)(?=[0-9])", lambda match: "number ", ("No", "#")),
-        (r"(?<=[A-Za-z])-(?=[0-9])", lambda match: " ", ("-",)),
-        (r"(?<=[0-9])(?: ?[xX] ?|×)(?=[0-9])", lambda match: " by ", ("x", "X", "×")),
+        (r"(?<![^ (])[-–−](?=\.?[0-9])", lambda match: "minus ", ("-", "–", "−")),
+        (r"(?:\bNo\. ?|\bno\.|#)(?=[0-9])", lambda match: "number ", ("o.", "#")),
+        (r"(?<=[A-Za-z])-(?=[0-9])|(?<=[0-9])-(?=[A-Z])", lambda match: " ", ("-",)),
+        (r"(?<=[0-9])[x×](?=[ -][a-z]|$|[.,;])", lambda match: " times", ("x", "×")),
         (
             r"(?<![0-9])[0-9]{1,3}(?:,[0-9]{3}){1,5}(?:\.[0-9]{1,18})?(?![0-9]|,[0-9])",
             _plain,
@@ -305,31 +184,35 @@ _AMOUNTS = tuple(
         (r"[0-9]{1,18}(?:\.[0-9]{1,18}){1,6}|(?<![0-9])\.[0-9]{1,18}|[0-9]{1,4096}", _plain, ()),
     )
 )
-
-
-_NAMES = tuple(
-    Rule(re.compile(pattern), spoken, needs)
-    for pattern, spoken, needs in (
-        # Numbers to be dialled, and aircraft: digit by digit, and as people call them.
-        (
-            r"(?i:\b(?:dial(?:s|led|ed|ling|ing)?|call(?:s|ed|ing)?|rings?|rang|phoned?) )"
-            rf"(?:[149]11|112|999|000){END}",
-            lambda match: f"{match.group()[:-3]}{digits(match.group()[-3:])}",
-            ("11", "999", "000"),
-        ),
-        (
-            rf"\b(Boeing|Airbus)(?: (A))?[ -]?([2-9])([0-9]{{2}}){END}",
-            _aircraft,
-            ("Boeing", "Airbus"),
-        ),
-    )
+_LETTERS_FROM_TO = (
+    Rule(
+        re.compile(r"(?<![\w-])([A-Z])[-–—]([A-Z])(?![\w-])"),
+        lambda match: f"{match[1]} to {match[2]}",
+        ("-", "–", "—"),
+    ),
 )
+_RULES = (
+    *LABEL_RULES,
+    *CODE_RULES,
+    *DATE_RULES,
+    *MONEY_RULES,
+    *FORMULA_RULES,
+    *_SIZES,
+    *UNIT_RULES,
+    *POWER_RULES,
+    *_AMOUNTS,
+)
+#: Formulas, months and letters that need no digit.
+_WITHOUT_DIGITS = re.compile(r"[+=−×÷≤≥^-]|[–—][A-Z]")
 
-_RULES = (*_NAMES, *_PHONES, *DATE_RULES, *_AMOUNTS)
 
-
-def speak_numbers(text: str) -> str:
+def speak_numbers(text: Traced) -> Traced:
     """Replace everything written with digits in one paragraph; no digit is left."""
-    if not _DIGIT.search(text):
-        return text
-    return apply(_RULES, text)
+    if _DIGIT.search(text.text):
+        text = apply_near_digits(_RULES, text)
+    elif _WITHOUT_DIGITS.search(text.text):
+        text = apply((*DATE_RULES, *FORMULA_RULES, *POWER_RULES), text)
+    return apply(_LETTERS_FROM_TO, text)
+
+
+__all__ = ["digits", "speak_numbers"]

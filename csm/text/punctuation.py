@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from csm.text.traced import Traced
+
 #: What a separator may be written with.
 SEPARATORS = " ,;:.!?\"'()[]{}—–-"
+_MARKS = r"[ ,;:.!?\"'()\[\]{}—–-]"
 _RUN = re.compile(r"[ ,;:.!?\"'()\[\]{}—–-]{2,}|[()\[\]{}—–]")
+#: Those and the marks at the ends, however few.
+_ALL_RUNS = re.compile(rf"\A{_MARKS}+|{_MARKS}+\Z|{_RUN.pattern}")
 _ASIDE = re.compile(r"[—–()\[\]{}]| -+ ")
 _GLUED = re.compile(r"[,;:!?](?=[^\W\d_])|\.(?=[A-Z][a-z])")
 _QUOTES = re.compile(r"[\"']")
@@ -18,21 +23,25 @@ _BREAK = re.compile(r"[ —–()\[\]{}]")
 _SHORT = 12
 
 
-def tidy(text: str) -> str:
+def tidy(text: Traced) -> Traced:
     """Write every separator of one paragraph in its plain form; doing it twice changes nothing.
 
     Dashes and brackets become the comma that a reader makes of them, doubled marks become one, a
     closing quote stands after its mark, the ends carry no loose marks.
     """
-    text = _GLUED.sub(lambda match: f"{match.group()} ", text)
-    body = text.lstrip(SEPARATORS)
-    head = text[: len(text) - len(body)]
-    core = body.rstrip(SEPARATORS)
-    tail = body[len(core) :]
-    if not core:
-        return ""
-    middle = _RUN.sub(lambda match: _plain(match.group()), core)
-    return _some_quotes(_after_last_space(head)) + middle + _end(tail)
+    text = text.sub(_GLUED, lambda match: f"{match.group()} ")
+    written = text.text
+    start = len(written) - len(written.lstrip(SEPARATORS))
+    end = len(written.rstrip(SEPARATORS))
+    if end <= start:
+        return text.part(0, 0)
+
+    def plain(match: re.Match[str]) -> str:
+        if match.end() <= start:
+            return _some_quotes(_after_last_space(match.group()))
+        return _end(match.group()) if match.start() >= end else _plain(match.group())
+
+    return text.sub(_ALL_RUNS if start or end < len(written) else _RUN, plain)
 
 
 def _plain(run: str) -> str:

@@ -1,27 +1,92 @@
-"""Normalised text to the segments that a speech engine reads in one breath each."""
+"""Spoken blocks to the segments that a speech engine reads in one breath each."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum
+from functools import cached_property
 
 import nupunkt
 
-#: Seconds of silence after a segment that ends a sentence, a paragraph, or a part of a sentence
-#: that was too long for one segment.
-SENTENCE_PAUSE = 0.35
-PARAGRAPH_PAUSE = 0.9
-CLAUSE_PAUSE = 0.2
+from csm.text.cutting import cuts
+from csm.text.layout import Block, Kind
 
 #: Sentences are gathered until a segment has this many characters.
 _ENOUGH = 120
 #: Nothing shorter than this is spoken alone: voices make gibberish of it.
-_TOO_SHORT = 20
+TOO_SHORT = 20
 
 _QUOTED_END = re.compile(
     r"(?<=[.!?]['\"]) (?=['\"]?[^\W\d_a-z])|(?<=[.!?]['\"]{2}) (?=[^\W\d_a-z])"
 )
-_CLAUSE_END = re.compile(r"[,;:][\"']? ")
+_SHOUTED = re.compile(
+    r"\b(?:shout|yell|scream|bellow|roar|shriek|holler|thunder|bawl|howl)(?:ed|s|ing)?\b"
+    r"|\bat the top of (?:his|her|their|my) (?:voice|lungs)\b|!\"",
+    re.IGNORECASE,
+)
+_WHISPERED = re.compile(
+    r"\b(?:whisper|murmur|mutter|mumble)(?:ed|s|ing|d)?\b|\bunder (?:his|her|my|their) breath\b"
+    r"|\bsotto voce\b|\bin a (?:low|small|hushed|faint) voice\b|\bsaid (?:softly|quietly)\b",
+    re.IGNORECASE,
+)
+
+
+class Break(IntEnum):
+    """What comes after a sentence, from the shortest pause to the longest."""
+
+    CLAUSE = 1
+    SENTENCE = 2
+    TURN = 3
+    ITEM = 4
+    PARAGRAPH = 5
+    HEADING = 6
+    SCENE = 7
+    CHAPTER = 8
+    END = 9
+
+
+class Delivery(Enum):
+    """How loud the text asks to be read."""
+
+    PLAIN = "plain"
+    LOUD = "loud"
+    QUIET = "quiet"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading of the text.
+
+    Attributes:
+        title: as it was written, without markup.
+        level: 1 or 2 opens a chapter; up to 6.
+    """
+
+    title: str
+    level: int
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence, or a part of one that was too long for a segment.
+
+    Attributes:
+        text: ends in ``.``, ``?`` or ``!``, a part that goes on in ``,``, ``;`` or ``:``; with
+            closing quotes after it if it has some.
+        start: where in the original text it begins, in code points.
+        end: where it ends there.
+        follows: what comes after it.
+        heading: the heading it belongs to, if it does.
+    """
+
+    text: str
+    start: int
+    end: int
+    follows: Break = Break.SENTENCE
+    heading: Heading | None = None
 
 
 @dataclass(frozen=True)
@@ -29,114 +94,222 @@ class Segment:
     """What is spoken in one go.
 
     Attributes:
-        text: ends in ``.``, ``?`` or ``!``, with closing quotes after it if it has some.
-        pause_seconds: the silence after it; 0 after the last segment of a text.
+        sentences: at least one, in order.
     """
 
-    text: str
-    pause_seconds: float
+    sentences: tuple[Sentence, ...]
+
+    @cached_property
+    def text(self) -> str:
+        """What the engine is given."""
+        return " ".join(sentence.text for sentence in self.sentences)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """What share of the text, 0..1, is behind each sentence once it is read; the last is 1."""
+        lengths = itertools.accumulate(len(sentence.text) + 1 for sentence in self.sentences)
+        return tuple(length / (len(self.text) + 1) for length in lengths)
+
+    @property
+    def start(self) -> int:
+        """Where in the original text it begins, in code points."""
+        return self.sentences[0].start
+
+    @property
+    def end(self) -> int:
+        """Where in the original text it ends."""
+        return self.sentences[-1].end
+
+    @property
+    def follows(self) -> Break:
+        """What comes after it."""
+        return self.sentences[-1].follows
+
+    @property
+    def delivery(self) -> Delivery:
+        """Whether the text says that it is shouted or whispered."""
+        if _SHOUTED.search(self.text):
+            return Delivery.LOUD
+        return Delivery.QUIET if _WHISPERED.search(self.text) else Delivery.PLAIN
 
 
-def pack(paragraphs: list[str], max_characters: int) -> list[Segment]:
-    """The segments of normalised paragraphs, each at most ``max_characters`` long.
+def pack(blocks: list[Block], max_characters: int) -> list[Segment]:
+    """The segments of spoken blocks, each at most ``max_characters`` long.
 
-    Words keep their order and none is lost. Sentences of a paragraph share a segment until it is
-    long enough; paragraphs share one only where one of them is too short to be read alone.
+    Words keep their order and none is lost. Sentences of a block share a segment until it is long
+    enough; blocks share one only where one of them is too short to be read alone.
     """
     parts: list[Segment] = []
-    for paragraph in paragraphs:
-        spoken = _pack_sentences(_sentences(paragraph), max_characters)
-        if spoken:
-            spoken[-1] = Segment(spoken[-1].text, PARAGRAPH_PAUSE)
-            parts += spoken
+    for sentences in _blocks_of_sentences(blocks):
+        parts += _packed(sentences, max_characters)
     parts = _without_short(parts, max_characters)
     if parts:
-        parts[-1] = Segment(parts[-1].text, 0.0)
+        parts[-1] = _followed(parts[-1], Break.END)
     return parts
 
 
-def _sentences(paragraph: str) -> list[str]:
-    sentences: list[str] = []
-    # The splitter's time grows with the square of a run of marks; normalised text holds no runs.
-    for sentence in nupunkt.sent_tokenize(paragraph):
-        # It sometimes carries on after a closing quote.
-        sentences += _QUOTED_END.split(sentence.strip())
-    return [sentence for sentence in sentences if any(map(str.isalnum, sentence))]
-
-
-def _pack_sentences(sentences: list[str], limit: int) -> list[Segment]:
-    packed: list[Segment] = []
-    current = ""
-    for sentence in map(_finished, sentences):
-        joined = f"{current} {sentence}" if current else sentence
-        if len(joined) <= limit and len(current) < min(_ENOUGH, limit // 2):
-            current = joined
+def _blocks_of_sentences(blocks: list[Block]) -> Iterator[list[Sentence]]:
+    """The sentences of each block that has some, the last with the break after the block."""
+    before: Block | None = None
+    sentences: list[Sentence] = []
+    scene = False
+    for block in blocks:
+        if block.kind is Kind.SCENE:
+            scene = True
             continue
-        if current:
-            packed.append(Segment(current, SENTENCE_PAUSE))
-        *cut, current = _balanced(sentence, limit)
-        packed += [Segment(part, CLAUSE_PAUSE) for part in cut]
+        found = _sentences(block)
+        if not found:
+            continue
+        if sentences and before is not None:
+            yield [*sentences[:-1], replace(sentences[-1], follows=_break(before, block, scene))]
+        before, sentences, scene = block, found, False
+    if sentences:
+        yield sentences
+
+
+def _break(one: Block, two: Block, scene: bool) -> Break:
+    """What parts two blocks."""
+    if two.kind is Kind.HEADING and one.kind is not Kind.HEADING:
+        return Break.CHAPTER if two.level <= 2 else Break.SCENE if scene else Break.HEADING
+    if scene:
+        return Break.SCENE
+    if Kind.HEADING in (one.kind, two.kind):
+        return Break.HEADING
+    if two.kind is Kind.ITEM:
+        return Break.ITEM
+    return Break.TURN if one.kind is two.kind is Kind.TURN else Break.PARAGRAPH
+
+
+def _sentences(block: Block) -> list[Sentence]:
+    text = block.text.text
+    heading = Heading(block.title, block.level) if block.kind is Kind.HEADING else None
+    found: list[Sentence] = []
+    for start, end in _spans(text):
+        words = _finished(text[start:end], ".")
+        if words and not found:
+            # Voices know by it that a new sentence begins, if another goes before it.
+            words = words[0].upper() + words[1:]
+        if words:
+            found.append(
+                Sentence(words, block.text.start(start), block.text.end(end), heading=heading)
+            )
+    return found
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where the sentences of a paragraph are."""
+    # The splitter's time grows with the square of a run of marks; normalised text holds no runs.
+    for start, end in nupunkt.sent_spans(text) if text else ():
+        start += len(text[start:end]) - len(text[start:end].lstrip(" "))
+        end = start + len(text[start:end].rstrip(" "))
+        # It sometimes carries on after a closing quote.
+        for gap in _QUOTED_END.finditer(text, start, end):
+            yield start, gap.start()
+            start = gap.end()
+        yield start, end
+
+
+def _packed(sentences: list[Sentence], limit: int) -> list[Segment]:
+    packed: list[Segment] = []
+    current: list[Sentence] = []
+    length = 0
+    for sentence in sentences:
+        joined = length + 1 + len(sentence.text) if current else len(sentence.text)
+        if current and (joined > limit or length >= min(_ENOUGH, limit // 2)):
+            packed.append(Segment(tuple(current)))
+            current, joined = [], len(sentence.text)
+        *cut, last = divided(sentence, limit)
+        packed += [Segment((part,)) for part in cut]
+        current, length = [*current, last], len(last.text) if cut else joined
     if current:
-        packed.append(Segment(current, SENTENCE_PAUSE))
+        packed.append(Segment(tuple(current)))
     return packed
 
 
+def divided(sentence: Sentence, limit: int) -> list[Sentence]:
+    """A sentence in parts of at most ``limit`` characters that sound as if they go on."""
+    text = sentence.text
+    if len(text) <= limit:
+        return [sentence]
+    parts: list[Sentence] = []
+    # A part may gain the mark that keeps it open.
+    places = [0, *cuts(text, limit - 1), len(text)]
+    scale = (sentence.end - sentence.start) / len(text)
+    for start, end in itertools.pairwise(places):
+        last = end == len(text)
+        words = _finished(text[start:end], "." if last else ",")
+        if words:
+            origin = sentence.start + round(start * scale), sentence.start + round(end * scale)
+            follows = sentence.follows if last else Break.CLAUSE
+            parts.append(
+                replace(sentence, text=words, start=origin[0], end=origin[1], follows=follows)
+            )
+    parts[-1] = replace(parts[-1], follows=sentence.follows)
+    return parts
+
+
 def _without_short(parts: list[Segment], limit: int) -> list[Segment]:
-    """Join what is too short to its follower, or at the end to what goes before it."""
+    """Join what is too short to be spoken alone to the neighbour it belongs to more closely."""
     kept: list[Segment] = []
-    for part in parts:
-        if kept and len(kept[-1].text) < _TOO_SHORT:
-            part = _joined(kept.pop(), part)
-        kept += _cut(part, limit)
-    if len(kept) > 1 and len(kept[-1].text) < _TOO_SHORT:
-        last = kept.pop()
-        kept += _cut(_joined(kept.pop(), last), limit)
+    waiting = list(reversed(parts))
+    while waiting:
+        part = waiting.pop()
+        if len(part.text) >= TOO_SHORT or not (kept or waiting):
+            kept.append(part)
+        elif waiting and (not kept or part.follows <= kept[-1].follows):
+            waiting += reversed(_joined(part, waiting.pop(), limit))
+        else:
+            kept += _joined(kept.pop(), part, limit)
     return kept
 
 
-def _joined(first: Segment, second: Segment) -> Segment:
-    return Segment(f"{first.text} {second.text}", second.pause_seconds)
+def _joined(one: Segment, two: Segment, limit: int) -> list[Segment]:
+    """Two neighbours, one of them too short, as one segment or as two that are long enough."""
+    sentences = one.sentences + two.sentences
+    if len(one.text) + 1 + len(two.text) <= limit:
+        return [Segment(sentences)]
+    if len(one.text) < len(two.text):
+        first, *rest = two.sentences
+        inner, outer = divided(first, max(len(first.text) // 2 + 10, TOO_SHORT)), rest
+        head = (*one.sentences, inner[0])
+        tail = (*inner[1:], *outer)
+        if len(inner) > 1:
+            return [Segment(head), *_packed(list(tail), limit)]
+        return [Segment(head), Segment(tuple(outer))]
+    *rest, last = one.sentences
+    inner = divided(last, max(len(last.text) // 2 + 10, TOO_SHORT))
+    head = (*rest, *inner[:-1])
+    tail = (inner[-1], *two.sentences)
+    return [Segment(head), Segment(tail)]
 
 
-def _cut(part: Segment, limit: int) -> list[Segment]:
-    *cut, last = _balanced(part.text, limit)
-    return [*(Segment(text, CLAUSE_PAUSE) for text in cut), Segment(last, part.pause_seconds)]
+def _followed(segment: Segment, follows: Break) -> Segment:
+    *before, last = segment.sentences
+    return Segment((*before, replace(last, follows=follows)))
 
 
-def _balanced(text: str, limit: int) -> list[str]:
-    """Cut ``text`` into parts of similar length, at clauses if possible, each finished."""
-    if len(text) <= limit:
-        return [text]
-    parts: list[str] = []
-    start = 0
-    # A part may gain the stop that finishes it.
-    room = limit - 1
-    while len(text) - start > room:
-        left = len(text) - start
-        target = start + left // -(-left // room)
-        cut = _nearest_break(text, start + room // 3, min(start + room, len(text) - 1), target)
-        parts.append(_finished(text[start:cut]))
-        start = cut
-    parts.append(_finished(text[start:]))
-    return [part for part in parts if part]
+def _finished(sentence: str, mark: str) -> str:
+    """``sentence`` with a mark at its end, inside its closing quotes; "" if nothing is left.
 
-
-def _nearest_break(text: str, low: int, high: int, target: int) -> int:
-    """The end of a clause in ``low..high`` nearest to ``target``, else a space, else the target."""
-    clauses = [match.end() for match in _CLAUSE_END.finditer(text, low, high)]
-    if clauses:
-        return min(clauses, key=lambda cut: abs(cut - target))
-    before, after = text.rfind(" ", low, target), text.find(" ", target, high)
-    spaces = [cut + 1 for cut in (before, after) if cut >= 0]
-    return min(spaces, key=lambda cut: abs(cut - target)) if spaces else target
-
-
-def _finished(sentence: str) -> str:
-    """``sentence`` with a stop at its end, inside its closing quotes; "" if nothing is left."""
+    Args:
+        sentence: some text.
+        mark: "." for the end of a sentence, "," where it goes on; put where it has none.
+    """
     sentence = sentence.strip(" ")
     words = sentence.rstrip("\"'")
     quotes = sentence[len(words) :]
-    words = words.rstrip(" ,;:-")
+    words = words.rstrip(" -" if mark == "," else " ,;:-")
     if not any(map(str.isalnum, words)):
         return ""
-    return f"{words}{'' if words[-1] in '.!?' else '.'}{quotes}"
+    enough = ".!?,;:" if mark == "," else ".!?"
+    return f"{words}{'' if words[-1] in enough else mark}{quotes}"
+
+
+def headings(segments: Iterable[Segment]) -> list[tuple[int, Heading]]:
+    """Each heading and the number of the segment it begins in, from 0."""
+    found: list[tuple[int, Heading]] = []
+    for number, segment in enumerate(segments):
+        for sentence in segment.sentences:
+            if sentence.heading and not (found and found[-1][1] is sentence.heading):
+                found.append((number, sentence.heading))
+    return found

@@ -18,6 +18,7 @@ MONTHS = (
     *("July", "August", "September", "October", "November", "December"),
 )
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_FRACTIONS = {2: "half", 4: "quarter"}
 _ROMAN = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
@@ -71,9 +72,28 @@ def year(value: int) -> str:
     return f"{cardinal(century)} {cardinal(rest)}"
 
 
+def short_year(written: str) -> str:
+    """A year's two last figures: ``"76"`` to "seventy-six", ``"05"`` to "oh five"."""
+    return f"oh {cardinal(int(written))}" if written[0] == "0" else cardinal(int(written))
+
+
 def month(written: str) -> str:
     """The month whose name or abbreviation is ``written``: "Sept." to "September"."""
     return next(name for name in MONTHS if name.startswith(written[:3]))
+
+
+def fraction(number: str | None, top: str, bottom: str) -> str:
+    """``(None, "3", "4")`` to "three quarters", ``("2", "1", "2")`` to "two and a half"."""
+    above, below = int(top), int(bottom)
+    if not 0 < above < below:
+        words = f"{whole(top)} over {whole(bottom)}"
+        return f"{whole(number)} {words}" if number else words
+    name = _FRACTIONS.get(below) or ordinal(below)
+    if above > 1:
+        name = "halves" if below == 2 else f"{name}s"
+    if not number:
+        return f"{cardinal(above)} {name}"
+    return f"{whole(number)} and {'a' if above == 1 else cardinal(above)} {name}"
 
 
 def plural(words: str) -> str:

@@ -32,6 +32,7 @@ export type ErrorCode =
   | "out_of_memory"
   | "stuck"
   | "worker_lost"
+  | "refused"
   | "internal_error";
 
 export interface NarrationError {

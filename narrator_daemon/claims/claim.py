@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
+from narrator_daemon.catalogue import is_count
 from narrator_daemon.claims.failure import Failure
 
 #: Longest wait before a retry, in milliseconds. A ``notBefore`` further ahead than twice this was
@@ -37,6 +38,9 @@ class Claim:
         at: when, epoch milliseconds, by the owner's clock; for people, decides nothing.
         not_before: earliest next claim, epoch milliseconds; None for at once.
         last_error: what ended the attempt before.
+        text_hash: of the text alone, as claimed (``book.claimed_text_hash``); with the request's
+            time it tells one request from another, whatever a replica's settings. None in claims
+            of versions that did not write it.
     """
 
     token: str | None
@@ -49,6 +53,7 @@ class Claim:
     at: int
     not_before: int | None = None
     last_error: Failure | None = None
+    text_hash: str | None = None
 
     def as_record(self) -> dict[str, Any]:
         """The form stored under ``narrativeAudioClaim``; absent values are left out."""
@@ -58,6 +63,7 @@ class Claim:
             "attempt": self.attempt,
             "giveBacks": self.give_backs,
             "inputHash": self.input_hash,
+            "textHash": self.text_hash,
             "take": self.take,
             "requestedAt": self.requested_at,
             "at": self.at,
@@ -77,17 +83,17 @@ class Claim:
         token, owner, digest = value.get("token"), value.get("owner"), value.get("inputHash")
         attempt, take = value.get("attempt"), value.get("take")
         give_backs, at = value.get("giveBacks", 0), value.get("at", 0)
-        not_before = value.get("notBefore")
+        not_before, text_hash = value.get("notBefore"), value.get("textHash")
         if not (
             (token is None or (isinstance(token, str) and _TOKEN.fullmatch(token)))
             and isinstance(owner, str)
             and _TOKEN.fullmatch(owner)
             and isinstance(digest, str)
-            and is_count(attempt, 0)
+            and is_count(attempt)
             and is_count(take, 1)
-            and is_count(give_backs, 0)
-            and is_count(at, 0)
-            and (not_before is None or is_count(not_before, 0))
+            and is_count(give_backs)
+            and is_count(at)
+            and (not_before is None or is_count(not_before))
         ):
             return None
         return cls(
@@ -101,12 +107,8 @@ class Claim:
             at=at,
             not_before=not_before,
             last_error=Failure.from_record(value.get("lastError")),
+            text_hash=text_hash if isinstance(text_hash, str) else None,
         )
-
-
-def is_count(value: object, least: int) -> TypeGuard[int]:
-    """Whether a value of the database is a whole number and no less than ``least``."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def waits_until(claim: Claim | None, now_ms: int) -> int | None:
@@ -116,11 +118,22 @@ def waits_until(claim: Claim | None, now_ms: int) -> int | None:
     return claim.not_before if now_ms < claim.not_before <= now_ms + 2 * MAX_BACKOFF_MS else None
 
 
-def is_retry(claim: Claim | None, digest: str, requested_at: object) -> bool:
-    """Whether claiming goes on with the same request for the same input as ``claim``."""
-    return (
-        claim is not None and claim.input_hash == digest and same(claim.requested_at, requested_at)
-    )
+def is_retry(claim: Claim | None, *, text_hash: str, input_hash: str, requested_at: object) -> bool:
+    """Whether claiming goes on with the request that ``claim`` was made for.
+
+    A replica with another voice or loudness goes on with it too: attempts belong to the request.
+
+    Args:
+        claim: the one before.
+        text_hash: of the text as it is now.
+        input_hash: of the input as it is now; decides where the claim has no hash of its text.
+        requested_at: of the book as it is now.
+    """
+    if claim is None or not same(claim.requested_at, requested_at):
+        return False
+    if claim.text_hash is None:
+        return claim.input_hash == input_hash
+    return claim.text_hash == text_hash
 
 
 def same(left: object, right: object) -> bool:

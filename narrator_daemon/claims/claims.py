@@ -1,87 +1,34 @@
-"""Applies the book's state machine by transaction, and keeps the leases of what this worker holds.
+"""Applies the book's state machine by transaction.
 
-Every change of a book is one transaction on the whole book: a write to a child of it could bring
-back a book that was deleted meanwhile. Two answers can get lost: that of a claim, which is then
-recognised by its token, and that of a publication, recognised by its object's path.
+Every change of a book is one transaction on the whole book. Two answers can get lost: that of a
+claim, which is then recognised by its token, and that of a publication, recognised by its object's
+path.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
+from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, STATUS, Record
 from narrator_daemon.claims import book as books
-from narrator_daemon.claims.book import Outcome, Record, Transition, Verdict
-from narrator_daemon.claims.claim import Claim, waits_until
-from narrator_daemon.firebase.project import LEASES, Project, children, database_errors, transact
+from narrator_daemon.claims import outcome as outcomes
+from narrator_daemon.claims.book import Transition, Verdict
+from narrator_daemon.claims.claim import waits_until
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.outcome import Outcome
+from narrator_daemon.claims.work import Attempted, Work
+from narrator_daemon.clock import now_ms
+from narrator_daemon.errors import Unavailable
+from narrator_daemon.firebase import books as shelf
+from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.transact import transact
 from narrator_daemon.settings import Settings
-
-
-def now_ms() -> int:
-    """The wall clock, epoch milliseconds."""
-    return time.time_ns() // 1_000_000
-
 
 #: A leaf that holds what it held before.
 _SAME = object()
-
-
-@dataclass
-class Work:
-    """One claim of this worker, from claim to outcome.
-
-    Attributes:
-        book_id: the book's key.
-        book: the record as it was claimed.
-        claim: the fence.
-        claimed_at: when its lease was first written, by the monotonic clock, seconds.
-        asked_again: whether the frontend has written the status since.
-        etags: of the fields that are looked after, as last seen.
-    """
-
-    book_id: str
-    book: Record
-    claim: Claim
-    claimed_at: float
-    asked_again: bool = False
-    etags: dict[str, str] = field(default_factory=dict)
-    _stopped: threading.Event = field(default_factory=threading.Event)
-    _why: Verdict | None = None
-
-    @property
-    def token(self) -> str:
-        """The claim's token. Work always has one."""
-        return str(self.claim.token)
-
-    def stop(self, why: Verdict) -> None:
-        """Ask the one who works on it to stop at the next boundary."""
-        if not self._stopped.is_set():
-            self._why = why
-            self._stopped.set()
-
-    @property
-    def stopped(self) -> Verdict | None:
-        """Why it must stop, or None."""
-        return self._why if self._stopped.is_set() else None
-
-
-@dataclass(frozen=True)
-class Attempted:
-    """How a try at a claim went.
-
-    Attributes:
-        verdict: what was found.
-        work: the claim, if it was won.
-        wait_seconds: how long the book waits for its retry, where that is why.
-    """
-
-    verdict: Verdict
-    work: Work | None = None
-    wait_seconds: float = 0.0
 
 
 class Claims:
@@ -122,6 +69,22 @@ class Claims:
         """The input hash of a book as this worker would narrate it."""
         return books.input_hash(self.text(record), self._fingerprint)
 
+    def text_digest(self, record: Record) -> str:
+        """The hash of a book's text alone, which all replicas find alike."""
+        return books.claimed_text_hash(self.text(record))
+
+    def lease_alive(self, book_id: str, token: str) -> bool:
+        """Whether another's claim may be alive: its lease was not seen to be dead."""
+        return not self._lease_dead(book_id, token)
+
+    def answers(self) -> bool:
+        """Whether the database answers to what has nothing to do with any one book."""
+        try:
+            shelf.check_indices(self._project)
+        except Unavailable:
+            return False
+        return True
+
     def claim(self, book_id: str) -> Attempted:
         """Try to claim a waiting book.
 
@@ -133,39 +96,35 @@ class Claims:
                 for it, so it is reaped like any other that lost its owner.
         """
         token = uuid.uuid4().hex
-        written = dict[str, Record]()
-        announced_at: float | None = None
-
-        def decide(record: object) -> Transition:
-            nonlocal announced_at
-            seen = books.claim(
+        claiming = _Claiming(
+            lambda record: books.claim(
                 record,
                 token=token,
                 owner=self._owner,
                 digest=self.digest,
+                text_digest=self.text_digest,
                 lease_dead=lambda foreign: self._lease_dead(book_id, foreign),
                 now_ms=self._now_ms(),
                 max_attempts=self._max_attempts,
-            )
-            if seen.verdict is Verdict.CLAIMED and seen.book is not None and seen.claim is not None:
-                written[seen.claim.input_hash] = seen.book
-                if announced_at is None:
-                    announced_at = time.monotonic()
-                    self._leases.announce(book_id, token)
-            return seen
-
-        seen = self._transact(book_id, decide)
+            ),
+            lambda: self._leases.announce(book_id, token),
+        )
+        seen = shelf.change(self._project, book_id, claiming.decide)
+        announced_at = claiming.announced_at
         if announced_at is not None and seen.verdict not in (Verdict.CLAIMED, Verdict.MINE):
             self._leases.delete(book_id, token)
         if seen.verdict is Verdict.LATER and seen.claim is not None:
-            until = waits_until(seen.claim, self._now_ms()) or 0
-            return Attempted(seen.verdict, wait_seconds=max(0, until - self._now_ms()) / 1000)
-        if seen.claim is None or seen.claim.input_hash not in written or announced_at is None:
-            return Attempted(seen.verdict)
+            now = self._now_ms()
+            until = waits_until(seen.claim, now) or now
+            return Attempted(book_id, seen.verdict, wait_seconds=(until - now) / 1000)
+        if seen.claim is None or announced_at is None:
+            return Attempted(book_id, seen.verdict)
         # Where the answer was lost, the book may have been edited since: what was claimed is what
         # was written, and the claim's input hash is of that.
-        work = Work(book_id, written[seen.claim.input_hash], seen.claim, announced_at)
-        return Attempted(seen.verdict, work)
+        written = claiming.written.get(seen.claim.input_hash)
+        if written is None:
+            return Attempted(book_id, seen.verdict)
+        return Attempted(book_id, seen.verdict, Work(book_id, written, seen.claim, announced_at))
 
     def settle(self, work: Work, outcome: Outcome) -> Transition:
         """End a claim with an outcome. May be called again when the answer was lost.
@@ -173,10 +132,11 @@ class Claims:
         Raises:
             Unavailable: the database did not answer, or it is not known whether it took the write.
         """
-        return self._transact(
+        return shelf.change(
+            self._project,
             work.book_id,
-            lambda record: books.settle(
-                record, token=work.token, outcome=outcome, digest=self.digest
+            lambda record: outcomes.settle(
+                record, claim=work.claim, outcome=outcome, digest=self.digest
             ),
         )
 
@@ -191,13 +151,9 @@ class Claims:
         Raises:
             Unavailable: the database did not answer.
         """
-        return self._transact(book_id, lambda seen: books.reap(seen, token=token, record=record))
-
-    def read(self, book_id: str) -> Record | None:
-        """The book, or None where there is none."""
-        with database_errors(self._project.books_path):
-            record = self._project.book(book_id).get()
-        return record if isinstance(record, dict) else None
+        return shelf.change(
+            self._project, book_id, lambda seen: books.reap(seen, token=token, record=record)
+        )
 
     def show_progress(self, work: Work, fraction: float) -> None:
         """Write ``narrativeAudioProgress`` of a book that still has one.
@@ -205,11 +161,12 @@ class Claims:
         A transaction on the leaf: where there is none, the claim is over.
         """
 
-        def update(seen: object) -> float | None:
-            return None if seen is None or work.stopped else round(fraction, 3)
+        def decide(seen: object) -> tuple[float | None, None]:
+            return None if seen is None or work.stopped else round(fraction, 3), None
 
-        leaf = self._project.book(work.book_id, books.PROGRESS)
-        transact(leaf, update, self._project.books_path)
+        place = shelf.place_of(self._project, work.book_id)
+        with shelf.one_node(self._project, f"{place}/{PROGRESS}"):
+            transact(self._project.book(work.book_id, PROGRESS), decide)
 
     def look_after(self, work: Work) -> None:
         """Stop ``work`` if its book no longer wants it.
@@ -217,15 +174,17 @@ class Claims:
         Costs a conditional read of two leaves while nothing changes: the status, which the
         frontend writes, and the token, which is gone when the whole book was overwritten.
         """
-        status = self._changed(work, books.STATUS)
-        token = self._changed(work, books.CLAIM, "token")
+        status = self._changed(work, STATUS)
+        token = self._changed(work, CLAIM, "token")
         if status is not _SAME:
-            work.asked_again = status != books.PROCESSING
+            work.asked_again = status != PROCESSING
         # Asked again with the same text goes on, until a text is edited and asked for once more:
         # the status tells nothing of that any longer.
         if work.asked_again or token not in (_SAME, work.token):
-            verdict = books.still_wanted(
-                self.read(work.book_id), token=work.token, digest=self.digest
+            verdict = outcomes.still_wanted(
+                shelf.read(self._project, work.book_id),
+                claim=work.claim,
+                digest=self.digest,
             )
             if verdict is not Verdict.UNCHANGED:
                 work.stop(verdict)
@@ -234,7 +193,10 @@ class Claims:
         """What a leaf of the book holds now, or ``_SAME`` where that is what it held before."""
         leaf = self._project.book(work.book_id, *keys)
         name = "/".join(keys)
-        with database_errors(self._project.books_path):
+        with (
+            shelf.one_node(self._project, shelf.place_of(self._project, work.book_id)),
+            database_errors(),
+        ):
             if name in work.etags:
                 changed, value, etag = leaf.get_if_changed(work.etags[name])
             else:
@@ -245,132 +207,31 @@ class Claims:
         work.etags[name] = etag
         return value
 
-    def _transact(self, book_id: str, decide: Callable[[Any], Transition]) -> Transition:
-        last = Transition(Verdict.UNCHANGED)
 
-        def update(record: object) -> Record | None:
-            nonlocal last
-            last = decide(record)
-            return last.book
-
-        transact(self._project.book(book_id), update, self._project.books_path)
-        return last
-
-
-class Leases:
-    """The leases of this worker's claims, and the reading of everyone's.
+class _Claiming:
+    """One claim in the making: what was written, and whether its lease was, over all tries.
 
     Args:
-        project: the database.
-        owner: this worker's id.
-        ttl: seconds after which others may take a lease that stood still for dead.
+        decide: what a claim would make of the book as it was read.
+        announce: writes the lease.
     """
 
-    def __init__(self, project: Project, owner: str, ttl: float) -> None:
-        self._project = project
-        self._owner = owner
-        self._ttl = ttl
-        self._lock = threading.Lock()
-        # Held while a beat is under way, so that none lands after its lease was deleted.
-        self._beating = threading.Lock()
-        self._held: dict[str, Work] = {}
-        self._beat_at: dict[str, float] = {}
-        self._beat = 0
+    def __init__(
+        self, decide: Callable[[object], Transition], announce: Callable[[], None]
+    ) -> None:
+        self._decide = decide
+        self._announce = announce
+        #: The books that were written, by the input hash of the claim.
+        self.written: dict[str, Record] = {}
+        #: When the lease was, monotonic seconds.
+        self.announced_at: float | None = None
 
-    def announce(self, book_id: str, token: str) -> None:
-        """Write the lease of a claim that is about to be made.
-
-        Raises:
-            Unavailable: the database did not answer.
-        """
-        with database_errors():
-            lease = {"owner": self._owner, "beat": 0}
-            self._project.reference(LEASES, book_id, token).set(lease)
-
-    def hold(self, work: Work) -> None:
-        """Begin to beat for a claim that was just made.
-
-        Raises:
-            Unavailable: the database did not answer; the claim is held all the same, and the next
-                beat tries again.
-        """
-        with self._lock:
-            self._held[work.token] = work
-            self._beat_at[work.token] = work.claimed_at
-        self.beat([work])
-
-    def beat(self, alive: list[Work]) -> None:
-        """Beat for these claims, as far as they are held.
-
-        Raises:
-            Unavailable: the database did not answer.
-        """
-        with self._beating:
-            started = time.monotonic()
-            # A process that slept must not take the beat that it can send now for a proof.
-            self.let_go(started)
-            with self._lock:
-                works = [work for work in alive if work.token in self._held]
-                self._beat += 1
-                lease = {"owner": self._owner, "beat": self._beat}
-            if not works:
-                return
-            with database_errors():
-                self._project.reference(LEASES).update(
-                    {f"{work.book_id}/{work.token}": lease for work in works}
-                )
-            with self._lock:
-                for work in works:
-                    self._beat_at[work.token] = started
-
-    def let_go(self, now: float) -> None:
-        """Stop work that has gone without a beat for so long that others may soon take it.
-
-        Does not wait for a beat that is under way, however long the database takes for it.
-
-        Args:
-            now: monotonic seconds.
-        """
-        with self._lock:
-            for token, work in self._held.items():
-                if now - self._beat_at[token] > 0.7 * self._ttl:
-                    work.stop(Verdict.FENCED)
-
-    def held(self) -> tuple[int, float | None]:
-        """How many are held, and the monotonic time of the oldest of their last beats, or None."""
-        with self._lock:
-            return len(self._held), min(self._beat_at.values(), default=None)
-
-    def drop(self, work: Work) -> None:
-        """Stop beating for a claim and delete its lease.
-
-        Raises:
-            Unavailable: the database did not answer; the lease stands still and is reaped.
-        """
-        with self._beating, self._lock:
-            self._held.pop(work.token, None)
-            self._beat_at.pop(work.token, None)
-        self.delete(work.book_id, work.token)
-
-    def delete(self, book_id: str, token: str) -> None:
-        """Delete a lease.
-
-        Raises:
-            Unavailable: the database did not answer.
-        """
-        with database_errors():
-            self._project.reference(LEASES, book_id, token).delete()
-
-    def read(self) -> dict[tuple[str, str], Any]:
-        """The beats of all leases there are, by book and token.
-
-        Raises:
-            Unavailable: the database did not answer.
-        """
-        with database_errors():
-            tree = self._project.reference(LEASES).get()
-        return {
-            (book_id, token): lease.get("beat") if isinstance(lease, Mapping) else lease
-            for book_id, leases in children(tree).items()
-            for token, lease in children(leases).items()
-        }
+    def decide(self, record: object) -> Transition:
+        """What becomes of the book as it was just read; writes the lease before the first claim."""
+        seen = self._decide(record)
+        if seen.verdict is Verdict.CLAIMED and seen.book is not None and seen.claim is not None:
+            self.written[seen.claim.input_hash] = seen.book
+            if self.announced_at is None:
+                self.announced_at = time.monotonic()
+                self._announce()
+        return seen

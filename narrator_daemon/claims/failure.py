@@ -20,6 +20,7 @@ class ErrorCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     STUCK = "stuck"
     WORKER_LOST = "worker_lost"
+    REFUSED = "refused"
     INTERNAL_ERROR = "internal_error"
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 @dataclass
 class _Seen:
     beat: object
     since: float
+    ttl: float
 
 
 class LeaseWatch:
@@ -24,7 +26,7 @@ class LeaseWatch:
     could write one, and a TTL from first sight it is dead like the others.
 
     Args:
-        ttl: seconds for which a beat must have stood still.
+        ttl: seconds for which a beat must have stood still, where its owner does not say.
         longest_gap: seconds between two readings past which nothing can be said about the time
             between: this process slept or the database was down, and then the owners could not
             beat either. All leases get a whole TTL anew.
@@ -36,19 +38,27 @@ class LeaseWatch:
         self._seen: dict[Hashable, _Seen] = {}
         self._read_at: float | None = None
 
-    def observe(self, beats: Mapping[Hashable, object], now: float) -> None:
+    def observe(
+        self,
+        beats: Mapping[Hashable, object],
+        now: float,
+        ttls: Mapping[Hashable, float] = MappingProxyType({}),
+    ) -> None:
         """Take in one reading of all leases.
 
         Args:
             beats: the beat of each lease that exists; those left out are forgotten.
             now: when it was read, by a monotonic clock, seconds.
+            ttls: the lifetimes that owners promise to beat within, seconds. Replicas may be
+                configured in different ways, and an owner keeps to its own.
         """
         gap = self._read_at is not None and now - self._read_at > self._longest_gap
         seen: dict[Hashable, _Seen] = {}
         for name, beat in beats.items():
             old = self._seen.get(name)
             unchanged = old is not None and old.beat == beat and not gap
-            seen[name] = old if unchanged and old is not None else _Seen(beat, now)
+            since = old.since if unchanged and old is not None else now
+            seen[name] = _Seen(beat, since, ttls.get(name, self._ttl))
         self._seen = seen
         self._read_at = now
 
@@ -58,5 +68,5 @@ class LeaseWatch:
         return (
             seen is not None
             and self._read_at is not None
-            and self._read_at - seen.since >= self._ttl
+            and self._read_at - seen.since >= seen.ttl
         )

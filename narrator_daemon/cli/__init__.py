@@ -13,16 +13,17 @@ import typer
 from dotenv import load_dotenv
 
 from narrator_daemon import __version__
-from narrator_daemon.cli import bench, books, local, service, watermarks
-from narrator_daemon.cli.common import fail
+from narrator_daemon.cli import bench, books, local, queue, service, watermarks
+from narrator_daemon.cli.common import CANNOT, ToldErrors, tell
 
 app = typer.Typer(
+    cls=ToldErrors,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Narrates the books of a Firebase catalogue.",
 )
-for commands in (service.app, local.app, books.app, bench.app):
+for commands in (service.app, local.app, books.app, queue.app, bench.app):
     app.add_typer(commands)
 app.add_typer(watermarks.app, name="watermark")
 app.add_typer(watermarks.keys_app, name="keys")
@@ -34,7 +35,8 @@ def main() -> None:
         # Variables that are set win over the file's.
         load_dotenv(Path(".env"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SystemExit(fail(f".env: cannot be read: {error}").exit_code) from None
+        tell(f".env: cannot be read: {error}")
+        raise SystemExit(CANNOT) from None
     app()
 
 

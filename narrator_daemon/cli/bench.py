@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from narrator_daemon.cli.common import ConfigOption, fail, load_settings
+from narrator_daemon.cli.common import ConfigOption, load_settings
+from narrator_daemon.errors import WrongUse
 from narrator_daemon.terminal import plain
 
 app = typer.Typer()
@@ -29,23 +30,21 @@ def bench(
     """Measure how fast csm speaks on this machine, and suggest speech.slots."""
     counts = [int(word) if word.isdecimal() else 0 for word in slots.split(",") if slots]
     if not all(1 <= count <= 512 for count in counts):
-        raise fail(f"--slots: found {slots!r}; must be numbers from 1 to 512 with commas between")
+        raise WrongUse(
+            f"found {slots!r}; must be numbers from 1 to 512 with commas between", where="--slots"
+        )
     settings = load_settings(config_file)
     from narrator_daemon.commands import bench as benchmark
-    from narrator_daemon.speech import SpeechError
 
     console = Console()
-    try:
-        with Console(stderr=True).status("…") as status:
-            found = benchmark.run(
-                settings,
-                counts,
-                seconds=seconds,
-                random=random,
-                tell=lambda doing: status.update(plain(doing)),
-            )
-    except SpeechError as error:
-        raise fail(str(error)) from None
+    with Console(stderr=True).status("…") as status:
+        found = benchmark.run(
+            settings,
+            counts,
+            seconds=seconds,
+            random=random,
+            tell=lambda doing: status.update(plain(doing)),
+        )
     if as_json:
         typer.echo(json.dumps(found.as_dict()))
         return

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from narrator_daemon.cli.common import ConfigOption, fail, load_settings
-from narrator_daemon.config import ConfigError
+from narrator_daemon.cli.common import ConfigOption, load_settings
+from narrator_daemon.errors import WrongUse
 from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:
@@ -26,15 +26,8 @@ def explain(
 ) -> None:
     """Tell one book's story: exit 0 all fits, 1 something does not, 2 no such book."""
     from narrator_daemon.commands import explain as explaining
-    from narrator_daemon.firebase.project import Unavailable
 
-    settings = load_settings(config_file)
-    try:
-        story = explaining.explain(settings, book_id)
-    except (ConfigError, Unavailable) as error:
-        raise fail(str(error)) from None
-    if story is None:
-        raise fail(f"There is no book {book_id!r}.")
+    story = explaining.explain(load_settings(config_file), book_id)
     if as_json:
         print(json.dumps(story.as_record()))
     else:
@@ -43,7 +36,7 @@ def explain(
 
 
 def _print_story(story: Story) -> None:
-    from narrator_daemon.commands.explain import when
+    from narrator_daemon.clock import in_utc
 
     console = Console()
 
@@ -54,7 +47,7 @@ def _print_story(story: Story) -> None:
         say(f"{name:>12}  {value}")
     say("")
     for moment in story.timeline:
-        say(f"{'?' if moment.at is None else when(moment.at):25}  {moment.what}")
+        say(f"{'?' if moment.at is None else in_utc(moment.at):25}  {moment.what}")
     tokens = {moment.facts["token"]: None for moment in story.timeline if "token" in moment.facts}
     if tokens:
         say(f"\nIn the log: book={story.book_id} token={' or '.join(tokens)}")
@@ -70,15 +63,10 @@ def retry(
 ) -> None:
     """Ask for failed books again, as pressing the button would."""
     from narrator_daemon.commands.retry import ASKED, request_failed
-    from narrator_daemon.firebase.project import Unavailable
 
     if bool(book_ids) == failed:
-        raise fail("Name the books, or say --failed for all that have failed.")
-    settings = load_settings(config_file)
-    try:
-        asked = request_failed(settings, book_ids or None)
-    except (ConfigError, Unavailable) as error:
-        raise fail(str(error)) from None
+        raise WrongUse("Name the books, or say --failed for all that have failed.")
+    asked = request_failed(load_settings(config_file), book_ids or None)
     for book_id, verdict in asked.items():
         print(plain(f"{book_id}: {verdict}"))
     raise typer.Exit(0 if all(verdict == ASKED for verdict in asked.values()) else 1)
@@ -87,17 +75,11 @@ def retry(
 @app.command()
 def refresh_urls(config_file: ConfigOption = None) -> None:
     """Sign the URLs of all narrations anew, such as after the signing key was changed."""
-    from narrator_daemon.firebase.project import Project, Unavailable
+    from narrator_daemon.firebase.project import Project
     from narrator_daemon.firebase.storage import AudioStore
     from narrator_daemon.housekeeping.renewal import Renewer
 
     settings = load_settings(config_file)
-    try:
-        project = Project(settings)
-        try:
-            renewed = Renewer(project, AudioStore(project, settings.storage)).round(everything=True)
-        finally:
-            project.close()
-    except (ConfigError, Unavailable) as error:
-        raise fail(str(error)) from None
+    with Project(settings) as project:
+        renewed = Renewer(project, AudioStore(project, settings.storage)).round(everything=True)
     print(f"{renewed} URLs renewed")

@@ -1,15 +1,17 @@
-"""What the commands share: finding the settings, and saying that something cannot be done."""
+"""What the commands share: finding the settings, and the one place where errors are told."""
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from narrator_daemon import config, logs
-from narrator_daemon.config import ConfigError
+from narrator_daemon.errors import NarratorError
 from narrator_daemon.settings import Settings
 from narrator_daemon.terminal import plain
 
@@ -27,17 +29,39 @@ ConfigOption = Annotated[
 ]
 
 
-def fail(message: str) -> typer.Exit:
-    """Say in red what is wrong; the caller raises what this returns."""
+class ToldErrors(TyperGroup):
+    """Commands whose errors people are told in a line, in place of a traceback.
+
+    Of the operating system's errors these are the ones about files: whoever runs a command names
+    them, so what is wrong with them is for that person to mend.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except NarratorError as error:
+            tell(str(error))
+        except OSError as error:
+            # A pipe that nobody reads any more is the caller's wish; without a number it is no
+            # error of a file.
+            if error.errno is None or error.errno == errno.EPIPE:
+                raise
+            tell(f"{error.filename or 'files'}: {error.strerror}")
+        raise typer.Exit(CANNOT)
+
+
+def tell(message: str) -> None:
+    """Say in red what is wrong."""
     Console(stderr=True).print(plain(logs.redact(message), "red"), soft_wrap=True)
-    return typer.Exit(CANNOT)
 
 
 def load_settings(path: Path | None) -> Settings:
-    """Read the settings and set the log up by them; end the command where they are wrong."""
-    try:
-        settings = config.load(path)
-    except ConfigError as error:
-        raise fail(str(error)) from None
+    """Read the settings and set the log up by them.
+
+    Raises:
+        ConfigError: they cannot be used.
+    """
+    settings = config.load(path)
     logs.configure(settings.logging.level, settings.logging.format)
     return settings

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from narrator_daemon import config
-from narrator_daemon.cli.common import ConfigOption, fail, load_settings
-from narrator_daemon.config import ConfigError
+from narrator_daemon.cli.common import ConfigOption, load_settings
+from narrator_daemon.errors import NotInstalled, WrongUse
 
 app = typer.Typer()
 
@@ -28,13 +30,10 @@ def demo(
     ),
 ) -> None:
     """Do the whole job against a local Firebase: no key, no GPU, no network."""
-    from narrator_daemon.commands import demo as demonstration
+    with _emulator_installed():
+        from narrator_daemon.commands import demo as demonstration
 
-    try:
-        status = demonstration.run(out, keep=keep, page=page)
-    except (demonstration.DemoError, ConfigError, ImportError) as error:
-        raise fail(str(error)) from None
-    raise typer.Exit(status)
+    raise typer.Exit(demonstration.run(out, keep=keep, page=page))
 
 
 @app.command()
@@ -81,40 +80,32 @@ def emulator(
 
     Prints one line of JSON with its endpoints when it is ready.
     """
-    try:
-        from narrator_daemon.emulator import (
-            DamagedDataError,
-            EmulatorError,
-            InvalidRulesError,
-            serve,
-        )
-    except ImportError as error:
-        raise fail(str(error)) from None
+    with _emulator_installed():
+        from narrator_daemon.emulator import serve
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{2,62}", namespace):
-        raise fail(
-            f"--namespace: found {namespace!r}; letters a-z, digits and - as in a project id"
+        raise WrongUse(
+            f"found {namespace!r}; letters a-z, digits and - as in a project id",
+            where="--namespace",
         )
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket) or ".." in bucket:
-        raise fail(
-            f"--bucket: found {bucket!r}; letters a-z, digits, - _ and . as in a bucket name"
+        raise WrongUse(
+            f"found {bucket!r}; letters a-z, digits, - _ and . as in a bucket name",
+            where="--bucket",
         )
     if data is not None and data.exists() and not data.is_dir():
-        raise fail(f"--data: {data} is no folder")
-    try:
-        serve(
-            host=host,
-            database_port=database_port,
-            storage_port=storage_port,
-            namespace=namespace,
-            bucket=bucket,
-            rules=rules,
-            storage_rules=storage_rules,
-            data=data,
-            import_from=import_from or (),
-            export_to=export_to or (),
-        )
-    except (DamagedDataError, EmulatorError, InvalidRulesError) as error:
-        raise fail(str(error)) from None
+        raise WrongUse(f"{data} is no folder", where="--data")
+    serve(
+        host=host,
+        database_port=database_port,
+        storage_port=storage_port,
+        namespace=namespace,
+        bucket=bucket,
+        rules=rules,
+        storage_rules=storage_rules,
+        data=data,
+        import_from=import_from or (),
+        export_to=export_to or (),
+    )
 
 
 @app.command()
@@ -136,14 +127,18 @@ def narrate(
     config_file: ConfigOption = None,
 ) -> None:
     """Read a text file aloud into a watermarked WAV, with no Firebase."""
-    from narrator_daemon.commands.narrate import CannotRead, read_file
-    from narrator_daemon.narration.narrate import Unnarratable
-    from narrator_daemon.speech import SpeechError
+    from narrator_daemon.commands.narrate import read_file
 
-    settings = load_settings(config_file)
+    read_file(load_settings(config_file), text_file, out, book_id or text_file.stem, report)
+
+
+@contextmanager
+def _emulator_installed() -> Iterator[None]:
+    """Around imports that need the extra ``emulator``."""
     try:
-        read_file(settings, text_file, out, book_id or text_file.stem, report)
-    except Unnarratable as error:
-        raise fail(f"{text_file}: {error} ({error.failure.code.value})") from None
-    except (ConfigError, SpeechError, CannotRead) as error:
-        raise fail(str(error)) from None
+        yield
+    except ImportError as error:
+        raise NotInstalled(
+            f"the local Firebase is not installed ({error})",
+            advice="install it with: pip install 'narrator-daemon[emulator]'",
+        ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,8 @@ import typer
 from rich.console import Console
 
 from narrator_daemon import logs
-from narrator_daemon.cli.common import ConfigOption, fail, load_settings
-from narrator_daemon.config import ConfigError
+from narrator_daemon.cli.common import ConfigOption, load_settings
+from narrator_daemon.errors import WrongUse
 from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:
@@ -24,16 +25,12 @@ app = typer.Typer()
 def run(config_file: ConfigOption = None) -> None:
     """Narrate requested books until told to stop (SIGTERM or Ctrl-C)."""
     from narrator_daemon import speech
-    from narrator_daemon.daemon.worker import Worker
+    from narrator_daemon.daemon import assembly
     from narrator_daemon.firebase.project import Project
 
     settings = load_settings(config_file)
-    try:
-        project = Project(settings)
-        status = Worker(settings, speech.create(settings), project).run()
-        project.close()
-    except (ConfigError, speech.SpeechError) as error:
-        raise fail(str(error)) from None
+    with Project(settings) as project:
+        status = assembly.worker(settings, speech.create(settings), project).run()
     raise typer.Exit(status)
 
 
@@ -52,7 +49,7 @@ def health(
     from narrator_daemon.health.ask import ask
 
     if ready and live:
-        raise fail("Ask --ready or --live, not both.")
+        raise WrongUse("Ask --ready or --live, not both.")
     probe: Probe = "ready" if ready else "live" if live else "healthy"
     answer = ask(load_settings(config_file).daemon.state_dir, probe)
     print(json.dumps(answer.report))
@@ -96,17 +93,12 @@ def status(
     """Show the whole fleet: what waits, what is in work, who works, what failed."""
     from narrator_daemon.commands import status_table
     from narrator_daemon.commands.status import readings
-    from narrator_daemon.firebase.project import Unavailable
 
     settings = load_settings(config_file)
     fleets = readings(settings, every if watch else None)
-    try:
+    with closing(fleets), suppress(KeyboardInterrupt):
         if as_json:
             for fleet in fleets:
                 print(json.dumps(fleet.as_record()), flush=True)
         else:
             status_table.show(fleets)
-    except KeyboardInterrupt:
-        pass
-    except (ConfigError, Unavailable) as error:
-        raise fail(str(error)) from None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from narrator_daemon.cli.common import CANNOT, ConfigOption, fail, load_settings
-from narrator_daemon.config import ConfigError
+from narrator_daemon.cli.common import CANNOT, ConfigOption, load_settings, tell
+from narrator_daemon.errors import Unreadable, WrongUse
 from narrator_daemon.settings import Settings
 from narrator_daemon.terminal import plain
 
@@ -31,8 +29,11 @@ ThoroughOption = Annotated[
     ),
 ]
 
+#: Exit status where two tables have an index for two books.
+AMBIGUOUS = 3
+
 app = typer.Typer(no_args_is_help=True, help="Find and make watermarks.")
-keys_app = typer.Typer(no_args_is_help=True, help="Watermark keys.")
+keys_app = typer.Typer(no_args_is_help=True, help="Watermark keys, and keys that sign.")
 
 
 @app.command()
@@ -42,33 +43,40 @@ def detect(
     thorough: ThoroughOption = False,
     config_file: ConfigOption = None,
 ) -> None:
-    """Say which book each file was made from: exit 0 all found, 1 not, 2 one was unreadable.
+    """Say which book each file was made from.
 
-    Books are looked up in the marks.json beside a file, else in the database if one is configured.
+    Exit 0: all found; 1: not all; 2: one was unreadable; 3: a mark may be that of either of two
+    books. Books are looked up in the marks.json beside a file and in the database, if one is
+    configured.
     """
     from narrator_daemon.marks import ledger
-    from narrator_daemon.marks.audio_files import Unreadable
-    from narrator_daemon.marks.detect import find
+    from narrator_daemon.marks.detect import Search
 
     settings = load_settings(config_file)
-    with _told():
-        keys = _keys_or_public(settings)
-    findings, unreadable = [], False
+    keys = _keys_or_public(settings)
+    searches: dict[Path, Search] = {}
+    findings: list[Finding] = []
+    unreadable: list[tuple[Path, str]] = []
     for file in files:
-        with _told():
-            known = ledger.known_marks(settings, file.parent)
-            try:
-                findings.append(find(file, keys, known, thorough=thorough))
-            except Unreadable as error:
-                # The others are searched all the same.
-                fail(str(error))
-                unreadable = True
+        if file.parent not in searches:
+            tables = ledger.known_marks(settings, file.parent)
+            searches[file.parent] = Search(keys, tables, thorough=thorough)
+        try:
+            findings.append(searches[file.parent].examine(file))
+        except Unreadable as error:
+            # The others are searched all the same.
+            tell(str(error))
+            unreadable.append((file, str(error)))
     if as_json:
-        print(json.dumps([finding.as_record() for finding in findings]))
+        records = [finding.as_record() for finding in findings]
+        records += [{"file": str(file), "found": False, "error": why} for file, why in unreadable]
+        print(json.dumps(records))
     else:
         _print_findings(findings, several_keys=len(keys) > 1)
     if unreadable:
         raise typer.Exit(CANNOT)
+    if any(finding.ambiguous for finding in findings):
+        raise typer.Exit(AMBIGUOUS)
     raise typer.Exit(0 if all(finding.sources for finding in findings) else 1)
 
 
@@ -79,20 +87,24 @@ def verify(
     thorough: ThoroughOption = False,
     config_file: ConfigOption = None,
 ) -> None:
-    """Say whether a file was made from a book: exit 0 it was, 1 not so far as can be told, 2 error.
+    """Say whether a file was made from a book.
 
-    With one book in question less sound, and worse, is enough than for a search among all.
+    Exit 0: it was; 1: not so far as can be told; 2: error; 3: its mark may be that of either of two
+    books. With one book in question less sound, and worse, is enough than for a search among all.
     """
     from narrator_daemon.marks import ledger
-    from narrator_daemon.marks.detect import find
+    from narrator_daemon.marks.detect import Search
 
     settings = load_settings(config_file)
-    with _told():
-        keys = _keys_or_public(settings)
-        index = ledger.index_of(settings, file.parent, book_id)
-        finding = find(file, keys, {index: book_id}, thorough=thorough)
-    source = finding.of_book(index)
+    keys = _keys_or_public(settings)
+    tables = ledger.known_marks(settings, file.parent)
+    indices = ledger.indices_of(tables, file.parent, book_id)
+    finding = Search(keys, tables, indices, thorough=thorough).examine(file)
+    source = finding.of_book(indices)
     if source is None:
+        if not finding.sources:
+            # Another book's mark is found with less sound where it is looked for.
+            finding = Search(keys, tables, thorough=thorough).examine(file)
         others = ", ".join(each.name for each in finding.sources)
         why = f" It bears the mark of another book: {others}." if others else ""
         note = f" ({finding.note})" if finding.note else ""
@@ -100,10 +112,13 @@ def verify(
         raise typer.Exit(1)
     print(
         plain(
-            f"{file}: made from {book_id}, score {source.sighting.score:.1f}, "
+            f"{file}: {source.name if source.ambiguous else f'made from {book_id}'}, "
+            f"by {source.table}, score {source.sighting.score:.1f}, "
             f"chance of error {source.chance_of_error}, key {source.key_name}"
         )
     )
+    if source.ambiguous:
+        raise typer.Exit(AMBIGUOUS)
 
 
 @app.command()
@@ -115,21 +130,24 @@ def report(
     ] = None,
     config_file: ConfigOption = None,
 ) -> None:
-    """Draw where along a file which book's mark is: exit 0 found, 1 not, 2 unreadable."""
+    """Draw where along a file which book's mark is.
+
+    Exit 0: found; 1: not; 2: unreadable; 3: a mark may be that of either of two books.
+    """
     from narrator_daemon.marks import ledger
     from narrator_daemon.marks.report import explained, verdict, write_picture
 
     settings = load_settings(config_file)
     out = out or Path(f"{file.name}.svg")
     if out.suffix.lower() not in {".svg", ".html"}:
-        raise fail(f"{out}: must end in .svg or .html")
-    with _told():
-        keys = _keys_or_public(settings)
-        known = ledger.known_marks(settings, file.parent)
-        finding = write_picture(file, keys, known, out)
+        raise WrongUse("must end in .svg or .html", where=str(out))
+    keys = _keys_or_public(settings)
+    finding = write_picture(file, keys, ledger.known_marks(settings, file.parent), out)
     print(plain(f"{file}: {verdict(finding)}"))
     for line in explained(finding):
         print(plain(f"  {line}"))
+    if finding.ambiguous:
+        raise typer.Exit(AMBIGUOUS)
     raise typer.Exit(0 if finding.sources else 1)
 
 
@@ -153,34 +171,17 @@ def embed(
 
     settings = load_settings(config_file)
     if (book_id is None) == (index is None):
-        raise fail("Name either --book ID or --index N.")
-    with _told():
-        key = keys.load(settings) or _public().key
-        check_target(source, target)
-        if book_id is not None:
-            index = ledger.allotted_index(settings, target.parent, book_id)
-        marked = embed_file(source, target, key, index or 0, settings.watermark.strength_db)
+        raise WrongUse("Name either --book ID or --index N.")
+    key = keys.load(settings) or _public().key
+    check_target(source, target)
+    if book_id is not None:
+        index = ledger.allotted_index(settings, target.parent, book_id)
+    marked = embed_file(source, target, key, index or 0, settings.watermark.strength_db)
     name = f"index {index}" if book_id is None else f"{book_id} (index {index})"
     print(plain(f"{target}: marked as {name}, {marked.seconds:.1f} s, score {marked.score:.1f}"))
     if marked.score < WEAK_SCORE or marked.seconds < MIN_SECONDS:
         note = "It is too short or too quiet for its mark to be found in a recompressed copy."
         Console(stderr=True).print(note, style="yellow")
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Whatever is wrong with files, marks, keys or the database is said, and the command ends."""
-    from narrator_daemon.firebase.project import Unavailable
-    from narrator_daemon.marks.audio_files import Unreadable
-    from narrator_daemon.marks.embed import CannotMark
-    from narrator_daemon.marks.ledger import NoSuchMark
-
-    try:
-        yield
-    except (Unreadable, CannotMark, NoSuchMark, ConfigError, Unavailable) as error:
-        raise fail(str(error)) from None
-    except OSError as error:
-        raise fail(f"{error.filename or 'files'}: {error.strerror}") from None
 
 
 def _keys_or_public(settings: Settings) -> list[NamedKey]:
@@ -199,9 +200,9 @@ def _public() -> NamedKey:
 
 def _print_findings(findings: list[Finding], *, several_keys: bool) -> None:
     table = Table()
-    headings = ["File", "Verdict", "Book", "Score", "Chance of error", "Note"]
+    headings = ["File", "Verdict", "Book", "By", "Score", "Chance of error", "Note"]
     if several_keys:
-        headings.insert(3, "Key")
+        headings.insert(4, "Key")
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for finding in findings:
@@ -210,16 +211,41 @@ def _print_findings(findings: list[Finding], *, several_keys: bool) -> None:
         note = f"also in it: {others}" if others else ""
         cells = [
             plain(finding.path),
-            plain("marked" if best else "no mark found"),
+            plain("ambiguous" if finding.ambiguous else "marked" if best else "no mark found"),
             plain(best.name if best else ""),
+            plain(best.table if best else ""),
             plain(f"{finding.detection.score:.1f}"),
             plain(best.chance_of_error if best else ""),
             plain("; ".join(filter(None, [finding.note, note]))),
         ]
         if several_keys:
-            cells.insert(3, plain(best.key_name if best else ""))
+            cells.insert(4, plain(best.key_name if best else ""))
         table.add_row(*cells)
     Console().print(table)
+
+
+@keys_app.command()
+def certificate(
+    key_file: Annotated[Path, typer.Argument(help="Written with mode 600; must not exist.")],
+    organisation: Annotated[
+        str, typer.Option("--organisation", "-o", help="Whose the certificate will be.")
+    ],
+) -> None:
+    """Make a key for content credentials, and a request for a certificate to it.
+
+    The request stands beside the key, as FILE.csr; a certificate authority makes the certificate.
+    """
+    from narrator_daemon.credentials.signer import new_key_and_request
+    from narrator_daemon.marks import keys
+
+    key, request = new_key_and_request(organisation)
+    request_file = key_file.with_name(f"{key_file.name}.csr")
+    keys.write_secret(key_file, key)
+    request_file.write_text(request)
+    print(
+        f"Wrote {os.fspath(key_file)} and {os.fspath(request_file)}. Give the second to a "
+        "certificate authority, and name what comes back, and the first, under [credentials]."
+    )
 
 
 @keys_app.command()
@@ -229,10 +255,5 @@ def new(
     """Make a watermark key."""
     from narrator_daemon.marks import keys
 
-    try:
-        keys.write_new(file)
-    except FileExistsError:
-        raise fail(f"{file}: is there already; a key that marked anything is kept") from None
-    except OSError as error:
-        raise fail(f"{file}: cannot be written: {error.strerror}") from None
+    keys.write_new(file)
     print(f"Wrote {os.fspath(file)}. Keep a copy: marks made with it can be found with it only.")

@@ -14,7 +14,7 @@ from narrator_daemon.speech.csm import as_speech_errors
 from narrator_daemon.terminal import plain
 
 #: Numbers of slots that are tried unless told otherwise.
-ON_GPU = (1, 8, 32, 64)
+ON_GPU = (1, 8, 32, 64, 128)
 ON_CPU = (1, 4, 8)
 
 

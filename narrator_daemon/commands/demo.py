@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import firebase_admin
 import requests
@@ -28,7 +28,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from narrator_daemon.claims import book as fields
+from narrator_daemon import catalogue as fields
 from narrator_daemon.config import (
     DEMO_BUCKET,
     DEMO_PROJECT,
@@ -37,14 +37,13 @@ from narrator_daemon.config import (
     WATERMARK_KEY_ENV,
 )
 from narrator_daemon.direct import without_proxy
-from narrator_daemon.firebase.project import MARKS, NEXT_MARK, is_key
+from narrator_daemon.emulator import Endpoints, LocalFirebase
+from narrator_daemon.errors import DemoError
 from narrator_daemon.firebase.storage import slug
-from narrator_daemon.marks import detect, keys, ledger
-from narrator_daemon.marks.allotment import FIRST_INDEX
+from narrator_daemon.marks import keys, ledger
+from narrator_daemon.marks.allotment import FIRST_LOCAL
+from narrator_daemon.marks.detect import Search
 from narrator_daemon.terminal import plain
-
-if TYPE_CHECKING:
-    from narrator_daemon.emulator import Endpoints
 
 #: The book that has nothing to read, and how it must end.
 BAD_BOOK = "blank-pages"
@@ -52,10 +51,6 @@ BAD_BOOK = "blank-pages"
 _LOOK_SECONDS = 0.25
 #: Seconds in which nothing at all may happen before the demo gives up.
 _PATIENCE_SECONDS = 300.0
-
-
-class DemoError(Exception):
-    """The demo cannot go on; the message says why and where to look."""
 
 
 @dataclass
@@ -107,24 +102,23 @@ def run(out: Path, *, keep: bool, page: bool) -> int:
 
     Raises:
         DemoError: it cannot be run here.
+        EmulatorError: the local Firebase cannot start.
     """
-    from narrator_daemon.emulator import EmulatorError
+    from narrator_daemon.emulator import page_files
 
+    if page and not page_files.is_built():
+        raise DemoError("the demo page is not built: run `make page`, or install the package")
     # What the demo starts is here, and not behind a proxy.
     os.environ.update(without_proxy(os.environ))
     # As Ctrl-C does, so that what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _run(out, keep, page)
-    except EmulatorError as error:
-        raise DemoError(str(error)) from None
     except OSError as error:
-        raise DemoError(f"{out}: cannot be written: {error}") from None
+        raise DemoError(f"cannot be written: {error.strerror or error}", where=str(out)) from None
 
 
 def _run(out: Path, keep: bool, page: bool) -> int:
-    from narrator_daemon.emulator import LocalFirebase
-
     console = Console()
     if not console.is_terminal:
         console.width = 140  # nobody folds what goes into a file
@@ -140,9 +134,10 @@ def _run(out: Path, keep: bool, page: bool) -> int:
         shelf = db.reference("books", app=app)
         # Files here may be marked already: no index of theirs is given to another book.
         earlier = ledger.read_marks(out)
-        by_book = {book_id: index for index, book_id in earlier.items() if is_key(book_id)}
-        firebase.load(MARKS, by_book or None)
-        firebase.load(NEXT_MARK, max(earlier, default=FIRST_INDEX - 1) + 1)
+        by_book = {book_id: index for index, book_id in earlier.items() if fields.is_key(book_id)}
+        firebase.load(fields.MARKS, by_book or None)
+        below = [index for index in earlier if index < FIRST_LOCAL]
+        firebase.load(fields.NEXT_MARK, max(below) + 1 if below else None)
         for book_id, book in books.items():
             shelf.child(book_id).set(book)
         if page:
@@ -245,7 +240,7 @@ def _watch(
         while not all(one.over for one in shown):
             time.sleep(_LOOK_SECONDS)
             if daemon.poll() is not None:
-                raise DemoError(f"the daemon ended by itself; see {out / 'daemon.log'}")
+                raise DemoError("the daemon ended by itself", advice=f"see {out / 'daemon.log'}")
             catalogue = shelf.get() or {}
             for one in shown:
                 before = one.status, one.progress
@@ -257,7 +252,8 @@ def _watch(
                         console.print(plain(f"{one.book_id}: {one.status}"))
             if time.monotonic() - changed_at > _PATIENCE_SECONDS:
                 raise DemoError(
-                    f"nothing has happened for {_PATIENCE_SECONDS:.0f} s; see {out / 'daemon.log'}"
+                    f"nothing has happened for {_PATIENCE_SECONDS:.0f} s",
+                    advice=f"see {out / 'daemon.log'}",
                 )
             if on_terminal:
                 live.update(_progress(shown), refresh=True)
@@ -283,16 +279,17 @@ def _look(one: Shown, book: Mapping[str, Any], pressed_at: float, out: Path) -> 
 
 
 def _marks(app: Any) -> dict[int, str]:
-    known = db.reference("narrationMarks", app=app).get() or {}
+    known = db.reference(fields.MARKS, app=app).get() or {}
     return {int(index): book_id for book_id, index in known.items()}
 
 
 def _check_watermarks(shown: list[Shown], known: dict[int, str]) -> None:
     """Ask of each file which book it is, among all of them."""
+    search = Search([keys.PUBLIC], ledger.Tables(ledger.table_of(known, ledger.MARKS_FILE), ""))
     for one in shown:
         if one.file is None:
             continue
-        finding = detect.find(one.file, [keys.PUBLIC], known)
+        finding = search.examine(one.file)
         one.watermark = (
             f"{source.name}, chance of error {source.chance_of_error}"
             if (source := next(iter(finding.sources), None))

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from narrator_daemon.claims import book as books
-from narrator_daemon.claims.claim import Claim
-from narrator_daemon.firebase.project import (
+from narrator_daemon import catalogue as fields
+from narrator_daemon.catalogue import (
     JOBS,
     LEASES,
-    Project,
+    PROCESSING,
+    READY,
+    Record,
     children,
-    database_errors,
     is_key,
+    moment,
 )
+from narrator_daemon.claims.claim import Claim
+from narrator_daemon.clock import in_utc
+from narrator_daemon.errors import NoSuchBook
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.settings import Settings
 
@@ -57,41 +63,37 @@ class Story:
         return {
             "book": self.book_id,
             "fields": self.fields,
-            "timeline": [
-                {"at": moment.at, "what": moment.what, **moment.facts} for moment in self.timeline
-            ],
+            "timeline": [{"at": one.at, "what": one.what, **one.facts} for one in self.timeline],
             "problems": self.problems,
         }
 
 
-def explain(settings: Settings, book_id: str) -> Story | None:
-    """Read all there is about a book; None where there is no such book.
+def explain(settings: Settings, book_id: str) -> Story:
+    """Read all there is about a book.
 
     Raises:
+        NoSuchBook: there is none of this id.
         ConfigError: the settings name no project.
         Unavailable: the database or storage did not answer.
     """
     if not is_key(book_id):
-        return None
-    project = Project(settings)
-    try:
-        with database_errors(project.books_path):
-            record = project.book(book_id).get()
+        raise NoSuchBook(f"There is no book {book_id!r}.")
+    with Project(settings) as project:
+        record = books.read(project, book_id)
+        if not isinstance(record, dict):
+            raise NoSuchBook(f"There is no book {book_id!r}.")
+        with database_errors():
             history = children(project.reference(JOBS, book_id).get())
             leases = children(project.reference(LEASES, book_id).get())
-        if not isinstance(record, dict):
-            return None
         return Story(
             book_id,
             _fields(record),
             timeline(book_id, record, history),
             find_problems(record, set(leases), AudioStore(project, settings.storage)),
         )
-    finally:
-        project.close()
 
 
-def timeline(book_id: str, record: books.Record, history: Mapping[str, object]) -> list[Moment]:
+def timeline(book_id: str, record: Record, history: Mapping[str, object]) -> list[Moment]:
     """What happened to a book, oldest first, as far as it was written down.
 
     Args:
@@ -100,23 +102,23 @@ def timeline(book_id: str, record: books.Record, history: Mapping[str, object]) 
         history: its entries by token (``history``), of whatever shape.
     """
     moments = [
-        moment
+        one
         for token, entry in history.items()
         if isinstance(entry, dict)
-        for moment in _attempt(book_id, token, entry)
+        for one in _attempt(book_id, token, entry)
     ]
-    requested_at = _milliseconds(record.get(books.REQUESTED_AT))
+    requested_at = moment(record.get(fields.REQUESTED_AT))
     if requested_at is not None:
-        by = record.get(books.REQUESTED_BY)
+        by = record.get(fields.REQUESTED_BY)
         what = "requested" if by is None else f"requested by {by}"
         moments.append(Moment(requested_at, what, {"book": book_id}))
-    claim = Claim.from_record(record.get(books.CLAIM))
+    claim = Claim.from_record(record.get(fields.CLAIM))
     if claim is not None and claim.token is not None and claim.token not in history:
         what = f"claimed by {claim.owner} (attempt {claim.attempt}, take {claim.take}); in work"
         named = {"book": book_id, "attempt": claim.attempt, "token": claim.token}
-        moments.append(Moment(_milliseconds(claim.at), what, named))
+        moments.append(Moment(moment(claim.at), what, named))
     # What was written at the same moment stays in the order of an attempt.
-    return sorted(moments, key=lambda moment: moment.at or 0)
+    return sorted(moments, key=lambda one: one.at or 0)
 
 
 def _attempt(book_id: str, token: str, entry: dict[str, Any]) -> Iterator[Moment]:
@@ -124,13 +126,13 @@ def _attempt(book_id: str, token: str, entry: dict[str, Any]) -> Iterator[Moment
     attempt, take = entry.get("attempt"), entry.get("take")
     named = {"book": book_id, "attempt": attempt, "token": token}
     yield Moment(
-        _milliseconds(entry.get("claimedAt")),
+        moment(entry.get("claimedAt")),
         f"claimed by {entry.get('owner')} (attempt {attempt}, take {take})",
         named,
     )
     told = {"attempt", "take", "claimedAt", "endedAt"}
     rest = {name: value for name, value in entry.items() if name not in told}
-    yield Moment(_milliseconds(entry.get("endedAt")), _ending(entry), {**named, **rest})
+    yield Moment(moment(entry.get("endedAt")), _ending(entry), {**named, **rest})
 
 
 def _ending(entry: dict[str, Any]) -> str:
@@ -169,7 +171,7 @@ _OUTCOMES = {
 }
 
 
-def find_problems(record: books.Record, leases: set[str], store: AudioStore) -> list[str]:
+def find_problems(record: Record, leases: set[str], store: AudioStore) -> list[str]:
     """What does not fit together in a book.
 
     Args:
@@ -181,41 +183,41 @@ def find_problems(record: books.Record, leases: set[str], store: AudioStore) -> 
         Unavailable: storage did not answer.
     """
     problems = []
-    status, path = record.get(books.STATUS), record.get(books.PATH)
-    claim = Claim.from_record(record.get(books.CLAIM))
-    if status == books.READY and isinstance(path, str) and not store.exists(path):
+    status, path = record.get(fields.STATUS), record.get(fields.PATH)
+    claim = Claim.from_record(record.get(fields.CLAIM))
+    if status == READY and isinstance(path, str) and not store.exists(path):
         problems.append(
             f"it is ready, but the bucket has no object {path}: its player finds nothing. "
             "Ask for it again to have it narrated anew"
         )
-    if status == books.PROCESSING and (claim is None or claim.token is None):
+    if status == PROCESSING and (claim is None or claim.token is None):
         problems.append(
             "it is processing, but nobody holds a claim on it: it will be put back to requested "
             "by a running daemon"
         )
-    elif status == books.PROCESSING and claim is not None and claim.token not in leases:
+    elif status == PROCESSING and claim is not None and claim.token not in leases:
         problems.append(
             f"it is processing, but {claim.owner} holds no lease on it: a running daemon will take "
             "it up"
         )
-    if books.CLAIM in record and claim is None:
+    if fields.CLAIM in record and claim is None:
         problems.append("its claim has a shape that no daemon writes")
     return problems
 
 
-def _fields(record: books.Record) -> dict[str, str]:
-    claim = Claim.from_record(record.get(books.CLAIM))
-    error = record.get(books.ERROR)
+def _fields(record: Record) -> dict[str, str]:
+    claim = Claim.from_record(record.get(fields.CLAIM))
+    error = record.get(fields.ERROR)
     found = {
-        "status": record.get(books.STATUS, "none"),
-        "requested": _when(record.get(books.REQUESTED_AT)),
-        "requested by": record.get(books.REQUESTED_BY),
-        "progress": record.get(books.PROGRESS),
-        "take": record.get(books.TAKE),
-        "audio": record.get(books.PATH),
-        "seconds": record.get(books.DURATION),
-        "URL expires": _when(record.get(books.URL_EXPIRES_AT)),
-        "updated": _when(record.get(books.UPDATED_AT)),
+        "status": record.get(fields.STATUS, "none"),
+        "requested": _when(record.get(fields.REQUESTED_AT)),
+        "requested by": record.get(fields.REQUESTED_BY),
+        "progress": record.get(fields.PROGRESS),
+        "take": record.get(fields.TAKE),
+        "audio": record.get(fields.PATH),
+        "seconds": record.get(fields.DURATION),
+        "URL expires": _when(record.get(fields.URL_EXPIRES_AT)),
+        "updated": _when(record.get(fields.UPDATED_AT)),
         "claimed by": claim.owner if claim and claim.token else None,
         "attempt": claim.attempt if claim else None,
         "not before": _when(claim.not_before) if claim else None,
@@ -226,17 +228,5 @@ def _fields(record: books.Record) -> dict[str, str]:
 
 
 def _when(milliseconds: object) -> str | None:
-    at = _milliseconds(milliseconds)
-    return None if at is None else when(at)
-
-
-def when(milliseconds: int) -> str:
-    """A time in UTC for people."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(sep=" ", timespec="seconds")
-
-
-def _milliseconds(value: object) -> int | None:
-    """A time of the database, if it can be one."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1e14:
-        return None
-    return int(value)
+    at = moment(milliseconds)
+    return None if at is None else in_utc(at)

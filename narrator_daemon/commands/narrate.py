@@ -16,10 +16,13 @@ from rich.progress import Progress as Bar
 
 from narrator_daemon import speech
 from narrator_daemon.claims import book
+from narrator_daemon.credentials.files import FileCredentials, signer_of
+from narrator_daemon.errors import CannotRead
 from narrator_daemon.marks import keys, ledger
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
+    Unnarratable,
     fingerprint,
     kept_name,
     narrate,
@@ -34,10 +37,6 @@ from narrator_daemon.speech import SpeechEngine
 _LINE_SECONDS = 30.0
 
 _STEPS = {"speech": "Reading aloud", "finishing": "Mastering and writing"}
-
-
-class CannotRead(Exception):
-    """The text file cannot be read or the audio not written; the message says which and why."""
 
 
 def read_file(
@@ -55,10 +54,9 @@ def read_file(
         report: a page about it to write, too.
 
     Raises:
-        CannotRead: a file cannot be read or written.
+        CannotRead: a file cannot be read or written, or its text not be narrated.
         ConfigError: the key or ``marks.json`` cannot be used.
         SpeechError: the engine cannot speak.
-        Unnarratable: the text's own fault.
     """
     console = Console(stderr=True)
     try:
@@ -66,22 +64,28 @@ def read_file(
         # shall come out as the daemon reads it.
         text = text_file.read_text(encoding="utf-8").removesuffix("\n")
     except OSError as error:
-        raise CannotRead(f"{text_file}: cannot be read: {error.strerror}") from None
+        raise CannotRead(f"cannot be read: {error.strerror}", where=str(text_file)) from None
     except UnicodeDecodeError as error:
-        raise CannotRead(f"{text_file}: is not UTF-8 text (byte {error.start})") from None
+        raise CannotRead(f"is not UTF-8 text (byte {error.start})", where=str(text_file)) from None
     for target in (out, report):
         if target is not None and (target.is_dir() or not target.parent.is_dir()):
             why = "it is a folder" if target.is_dir() else f"there is no folder {target.parent}"
-            raise CannotRead(f"{target}: cannot be written: {why}")
+            raise CannotRead(f"cannot be written: {why}", where=str(target))
     files = [file.resolve() for file in (text_file, out, report) if file is not None]
     if len(set(files)) < len(files):
-        raise CannotRead("text, audio and report must be files of their own: name another")
+        raise CannotRead("text, audio and report must be files of their own", advice="name another")
     if report is not None and out.exists() and not out.is_file():
-        raise CannotRead(f"{out}: is read again for the report, and so must be a file")
+        raise CannotRead("is read again for the report, and so must be a file", where=str(out))
     key = keys.load(settings)
     if key is None:
         console.print("No watermark key is configured: marked with the public one.", style="yellow")
         key = keys.DEMO_KEY
+    signer = signer_of(settings, throwaway=True)
+    if signer is not None and signer.throwaway:
+        console.print(
+            "No certificate is configured: signed by a throwaway that nobody trusts.",
+            style="yellow",
+        )
     engine = speech.create(settings)
     started = time.monotonic()
     try:
@@ -96,6 +100,9 @@ def read_file(
             )
             with _written_whole(out) as wav:
                 narration = _narrate(settings, engine, text, mark, wav, display)
+                # What is written to a pipe is gone.
+                if wav.seekable():
+                    FileCredentials(signer, settings).add(wav, book_id=book_id, index=mark.index)
             if report is not None:
                 display.say("Writing the report")
                 made_from = {
@@ -105,9 +112,11 @@ def read_file(
                     "Loudness asked for": f"{settings.mastering.loudness_lufs:g} LUFS",
                 }
                 _report(report, out, narration, made_from)
+    except Unnarratable as error:
+        raise CannotRead(f"{error} ({error.failure.code.value})", where=str(text_file)) from None
     except OSError as error:
         where = f"{out}, or what is kept in {settings.kept.folder} until it is finished"
-        raise CannotRead(f"{where}: cannot be written: {error.strerror}") from None
+        raise CannotRead(f"cannot be written: {error.strerror}", where=where) from None
     finally:
         engine.close()
     facts = narration.facts
@@ -139,6 +148,7 @@ def _narrate(
         mark=mark,
         kept=kept,
         loudness_lufs=settings.mastering.loudness_lufs,
+        pauses=settings.pauses,
         on_progress=display.show,
     )
     kept.remove(kept_name(engine, seed))
@@ -151,7 +161,7 @@ def _report(page: Path, wav: Path, narration: Narration, made_from: dict[str, st
     try:
         write_report(page, wav, narration, made_from)
     except OSError as error:
-        raise CannotRead(f"{page}: cannot be written: {error.strerror}") from None
+        raise CannotRead(f"cannot be written: {error.strerror}", where=str(page)) from None
 
 
 @contextmanager

@@ -7,21 +7,31 @@ that failed, each by the index of the status, and the workers' own entries.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from narrator_daemon.claims import book as books
-from narrator_daemon.claims.claim import Claim
-from narrator_daemon.claims.claims import now_ms
-from narrator_daemon.firebase.project import (
+from narrator_daemon.catalogue import (
+    CLAIM,
+    ERROR,
+    FAILED,
+    PROCESSING,
+    PROGRESS,
+    REQUESTED,
+    REQUESTED_AT,
     WORKERS,
-    Project,
-    Unavailable,
+    Record,
     children,
-    database_errors,
+    is_number,
+    moment,
 )
-from narrator_daemon.firebase.subscription import WINDOW
+from narrator_daemon.claims.claim import Claim
+from narrator_daemon.clock import now_ms
+from narrator_daemon.errors import Unavailable
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.books import WINDOW
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.settings import Settings
 
 #: Failed books that are looked at for the latest failures, and failures that are shown.
@@ -149,17 +159,17 @@ def read(project: Project, lease_ttl: float, at_ms: int) -> Fleet:
     Raises:
         Unavailable: the database did not answer.
     """
-    waiting = _with_status(project, books.REQUESTED, WINDOW)
-    in_work = _with_status(project, books.PROCESSING, WINDOW)
-    failed = _with_status(project, books.FAILED, _FAILED_READ)
+    waiting = _with_status(project, REQUESTED, WINDOW)
+    in_work = _with_status(project, PROCESSING, WINDOW)
+    failed = _with_status(project, FAILED, _FAILED_READ)
     with database_errors():
         workers = children(project.reference(WORKERS).get())
-    requests = [_since(record.get(books.REQUESTED_AT), at_ms) for record in waiting.values()]
+    requests = [_since(record.get(REQUESTED_AT), at_ms) for record in waiting.values()]
     ages = [age for age in requests if age is not None]
     seen = [_in_work(book_id, record, at_ms) for book_id, record in in_work.items()]
     failures = [_failure(book_id, record, at_ms) for book_id, record in failed.items()]
     return Fleet(
-        Queue(len(waiting), len(waiting) >= WINDOW, max(ages, default=None)),
+        Queue(len(waiting), not books.is_complete(waiting), max(ages, default=None)),
         sorted(seen, key=lambda one: -(one.seconds or 0)),
         [
             _worker(worker_id, entry, lease_ttl, at_ms)
@@ -167,30 +177,28 @@ def read(project: Project, lease_ttl: float, at_ms: int) -> Fleet:
             if isinstance(entry, dict)
         ],
         sorted(failures, key=lambda one: one.seconds or 0)[:_FAILURES_SHOWN],
-        len(failed) >= _FAILED_READ,
+        not books.is_complete(failed, _FAILED_READ),
     )
 
 
 def _with_status(project: Project, status: str, most: int) -> dict[str, dict[str, Any]]:
-    with database_errors(project.books_path):
-        by_status = project.books().order_by_child(books.STATUS)
-        found = children(by_status.equal_to(status).limit_to_first(most).get())
+    found = books.with_status(project, status, most)
     return {book_id: record for book_id, record in found.items() if isinstance(record, dict)}
 
 
-def _in_work(book_id: str, record: books.Record, at_ms: int) -> InWork:
-    claim = Claim.from_record(record.get(books.CLAIM))
+def _in_work(book_id: str, record: Record, at_ms: int) -> InWork:
+    claim = Claim.from_record(record.get(CLAIM))
     held = claim if claim is not None and claim.token is not None else None
     return InWork(
         book_id,
-        _number(record.get(books.PROGRESS)),
+        _number(record.get(PROGRESS)),
         held.owner if held else None,
         held.attempt if held else None,
         _since(held.at, at_ms) if held else None,
     )
 
 
-def _worker(worker_id: str, entry: books.Record, lease_ttl: float, at_ms: int) -> WorkerSeen:
+def _worker(worker_id: str, entry: Record, lease_ttl: float, at_ms: int) -> WorkerSeen:
     lately = children(entry.get("lately"))
     seconds = max(_number(lately.get("seconds")) or 0.0, 1.0)
     counted = {
@@ -213,8 +221,8 @@ def _worker(worker_id: str, entry: books.Record, lease_ttl: float, at_ms: int) -
     )
 
 
-def _failure(book_id: str, record: books.Record, at_ms: int) -> FailureSeen:
-    error = children(record.get(books.ERROR))
+def _failure(book_id: str, record: Record, at_ms: int) -> FailureSeen:
+    error = children(record.get(ERROR))
     attempts = _number(error.get("attempts"))
     return FailureSeen(
         book_id,
@@ -226,18 +234,16 @@ def _failure(book_id: str, record: books.Record, at_ms: int) -> FailureSeen:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
-        return float(value)
-    return None
+    return float(value) if is_number(value) else None
 
 
 def _since(at: object, at_ms: int) -> float | None:
     """Seconds since a time of the database, which may be a little ahead of this machine's."""
-    moment = _number(at)
-    return None if moment is None or moment <= 0 else round(max(0.0, (at_ms - moment) / 1000), 1)
+    then = moment(at)
+    return None if then is None else round(max(0.0, (at_ms - then) / 1000), 1)
 
 
-def readings(settings: Settings, every: float | None) -> Iterator[Fleet]:
+def readings(settings: Settings, every: float | None) -> Generator[Fleet, None, None]:
     """Read the fleet once, or again and again.
 
     Args:
@@ -248,9 +254,8 @@ def readings(settings: Settings, every: float | None) -> Iterator[Fleet]:
         ConfigError: the settings name no project.
         Unavailable: the database did not answer the first time; later ones are tried again.
     """
-    project = Project(settings)
     seen = False
-    try:
+    with Project(settings) as project:
         while True:
             try:
                 yield read(project, settings.claims.lease_ttl_seconds, now_ms())
@@ -261,5 +266,3 @@ def readings(settings: Settings, every: float | None) -> Iterator[Fleet]:
             if every is None:
                 return
             time.sleep(every)
-    finally:
-        project.close()

@@ -7,29 +7,34 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from tenacity import (
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
     stop_after_attempt,
     stop_never,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 from narrator_daemon import logs
-from narrator_daemon.claims import book as books
-from narrator_daemon.claims import history
-from narrator_daemon.claims.book import Outcome, Transition, Verdict
+from narrator_daemon.catalogue import FAILED, STATUS
+from narrator_daemon.claims.book import Transition, Verdict, text_hash
 from narrator_daemon.claims.claim import MAX_BACKOFF_MS
-from narrator_daemon.claims.claims import Claims, Leases, Work, now_ms
+from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.failure import ErrorCode, Failure
-from narrator_daemon.daemon.dependencies import Dependencies
-from narrator_daemon.daemon.tally import Ending
-from narrator_daemon.firebase.project import Project, Unavailable
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.outcome import GiveBack, Outcome, Publication, Rejection, Retry
+from narrator_daemon.claims.refusals import Refusals
+from narrator_daemon.claims.work import Work
+from narrator_daemon.clock import now_ms, seconds_since
+from narrator_daemon.credentials.files import FileCredentials
+from narrator_daemon.daemon.announcements import Announcements
+from narrator_daemon.daemon.traces import Off, Traces
+from narrator_daemon.errors import Contended, NodeRefused, Refused, Unavailable
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio
-from narrator_daemon.marks import allotment
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
@@ -47,10 +52,18 @@ from narrator_daemon.speech import SpeechEngine, SpeechError
 #: Seconds a book is left alone after a dependency failed it.
 _GIVE_BACK_PAUSE_SECONDS = 3.0
 
+#: Seconds in which an outcome that the database refuses is tried again, as an operator may be
+#: changing rules just then. After that the book fails, or is left to be reaped.
+_REFUSED_SECONDS = 10.0
+
+#: Tries of an outcome that find the database answering to everything else, after which it is the
+#: book that cannot be written.
+_TRIES_ALONE = 3
+
 #: Seconds between lines in the log that say how far a long narration is.
 _LOG_PROGRESS_SECONDS = 60.0
 
-_log = logs.get("job")
+_log = logs.get(__name__)
 
 
 def backoff_ms(attempt: int, random_unit: float) -> int:
@@ -66,13 +79,24 @@ def backoff_ms(attempt: int, random_unit: float) -> int:
     return int(ceiling * random_unit)
 
 
-def seconds_since(requested_at: object, now_ms: int) -> float | None:
-    """Seconds since a request; None where its time is missing or cannot be one."""
-    if not isinstance(requested_at, int | float) or isinstance(requested_at, bool):
-        return None
-    seconds = (now_ms - requested_at) / 1000
-    # The service's clock may be a little ahead of this machine's.
-    return max(0.0, seconds) if -60 < seconds < 10 * 365 * 86_400 else None
+def failure_of(error: Exception) -> Failure:
+    """What an admin is told of an attempt that went wrong; the log holds what an operator needs."""
+    if isinstance(error, SpeechError):
+        code = ErrorCode(error.code)
+        return Failure(code, _OF_SPEECH[code])
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    met = "a full disk" if full else "an internal error"
+    return Failure(ErrorCode.INTERNAL_ERROR, f"The narrator met {met}; its log says more.")
+
+
+_OF_SPEECH = {
+    ErrorCode.ENGINE_ERROR: "The speech engine failed while reading this book.",
+    ErrorCode.OUT_OF_MEMORY: "The speech engine ran out of memory while reading this book.",
+}
+
+_OF_REFUSAL = (
+    "The database or the storage refuses what belongs to this book; the narrator's log says why."
+)
 
 
 @dataclass(frozen=True)
@@ -81,29 +105,41 @@ class JobContext:
 
     Attributes:
         settings: all of them.
-        project: the Firebase project.
         engine: loaded.
         key: the watermark key.
+        credentials: puts into a finished file what it says of itself.
+        allot: gives a book's watermark index.
         store: where audio goes.
+        kept: the finished segments of narrations that are not published yet.
         claims: this worker's claims.
         leases: this worker's leases.
-        dependencies: told when one fails.
+        report: told when a dependency fails.
         stopping: set once the worker is shutting down.
-        on_ending: told how each claim ended.
-        kept: the finished segments of narrations that are not published yet.
+        endings: where the end of the claim is announced.
+        random_unit: gives numbers in 0..1, for the jitter of retries.
+        sleep: waits so many seconds between tries to write an outcome.
+        clock: monotonic seconds.
+        traces: where claims are traced.
+        refusals: told of the books whose outcome the database does not take.
     """
 
     settings: Settings
-    project: Project
     engine: SpeechEngine
     key: bytes = field(repr=False)
+    credentials: FileCredentials
+    allot: Callable[[str], int]
     store: AudioStore
+    kept: KeptSegments
     claims: Claims
     leases: Leases
-    dependencies: Dependencies
+    report: Callable[[Unavailable], None]
     stopping: threading.Event
-    on_ending: Callable[[Ending], None]
-    kept: KeptSegments
+    endings: Announcements[Ending]
+    random_unit: Callable[[], float] = random.random
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    traces: Traces = field(default_factory=Off)
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 class Job:
@@ -119,17 +155,15 @@ class Job:
         work: the claim.
         progress_at: when it last got anywhere, monotonic seconds.
         stuck: whether its lease is left to die, as it has not got anywhere for too long.
-        progress: how far its narration is, once it has begun.
     """
 
     def __init__(self, context: JobContext, work: Work, on_end: Callable[[Job], None]) -> None:
         self.work = work
-        self.progress_at = time.monotonic()
-        self.stuck = False
-        self.progress: Progress | None = None
         self._context = context
+        self.progress_at = context.clock()
+        self.stuck = False
         self._on_end = on_end
-        self._shown_at = self._logged_at = time.monotonic()
+        self._shown_at = self._logged_at = self.progress_at
         self._kept_name: str | None = None
         self._facts: dict[str, Any] = {}
         self._stored: StoredAudio | None = None
@@ -138,18 +172,27 @@ class Job:
         self._log = _log.bind(
             book=work.book_id, attempt=work.claim.attempt, token=work.token, take=work.claim.take
         )
+        self._trace = context.traces.begin(
+            book_id=work.book_id,
+            token=work.token,
+            attempt=work.claim.attempt,
+            take=work.claim.take,
+            began=work.claimed_at,
+        )
         self._thread = threading.Thread(target=self._run, name="job", daemon=True)
 
     def start(self) -> None:
         """Begin."""
         self._log.info("claimed")
+        self._trace.add("claim", self.work.claimed_at, time.monotonic())
         self._thread.start()
 
     def watch(self, now: float, patience: float) -> None:
         """Count it as stuck if it has not got anywhere for ``patience`` seconds.
 
         One that waits for the database to take its outcome is not: the database is known to be
-        down, and a new process would have to wait as well.
+        down, and a new process would have to wait as well. Where only this book cannot be written,
+        it gives up by itself (``_is_final``).
         """
         self.stuck |= not self._settling and now - self.progress_at >= patience
 
@@ -187,6 +230,7 @@ class Job:
             self._log.exception("job_failed")
             self._attempt(lambda: self._context.leases.drop(self.work))
         finally:
+            self._trace.end("unknown")
             self._on_end(self)
 
     def _begin_settling(self) -> bool:
@@ -201,50 +245,62 @@ class Job:
             with context.kept.scratch() as wav:
                 narration = self._narrate(wav)
                 self._stored = self._upload(wav, narration)
-            return books.Publication(
+            return Publication(
                 url=self._stored.url,
                 url_expires_at=self._stored.url_expires_at,
                 duration_seconds=narration.duration_seconds,
                 path=self._stored.path,
-                text_hash=books.text_hash(str(context.claims.text(self.work.book))),
+                text_hash=text_hash(str(context.claims.text(self.work.book))),
             )
         except Stopped:
             return self._interrupted()
         except Unnarratable as error:
-            return books.Rejection(error.failure)
+            return Rejection(error.failure)
         except SpeechError as error:
-            # What an operator needs goes to the log; the book's error is for an admin.
             self._log.warning("speech_failed", code=error.code, why=str(error))
-            failure = Failure(ErrorCode(error.code), _FOR_ADMINS[ErrorCode(error.code)])
+            return self._retry(failure_of(error))
         except Unavailable as error:
-            context.dependencies.report(error)
-            return books.GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
+            if self._is_of_this_book(error):
+                self._log.error("book_refused", why=str(error))
+                return self._retry(Failure(ErrorCode.REFUSED, _OF_REFUSAL))
+            context.report(error)
+            return GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
         except Exception as error:
             self._log.exception("narration_failed")
-            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-            met = "a full disk" if full else "an internal error"
-            failure = Failure(
-                ErrorCode.INTERNAL_ERROR, f"The narrator met {met}; its log says more."
-            )
-        return self._retry(failure)
+            return self._retry(failure_of(error))
+
+    def _is_of_this_book(self, error: Unavailable) -> bool:
+        """Whether a refusal is of this book alone: the same dependency takes everything else."""
+        if isinstance(error, NodeRefused):
+            return True
+        if not isinstance(error, Refused):
+            return False
+        if error.dependency != "storage":
+            return self._context.claims.answers()
+        try:
+            self._context.store.check()
+        except Unavailable:
+            return False
+        return True
 
     def _interrupted(self) -> Outcome:
         """Given back at no cost, unless the watchdog stopped it: such a book may be at fault."""
         if not self.stuck:
-            return books.GiveBack(shutdown=self._context.stopping.is_set())
+            return GiveBack(shutdown=self._context.stopping.is_set())
         seconds = self._context.settings.daemon.stuck_seconds
         message = f"The speech engine made no progress on this book for {seconds:g} seconds."
         return self._retry(Failure(ErrorCode.STUCK, message))
 
     def _retry(self, failure: Failure) -> Outcome:
-        wait = backoff_ms(self.work.claim.attempt, random.random())  # noqa: S311
-        return books.Retry(failure, now_ms() + wait, self._context.settings.claims.max_attempts)
+        wait = backoff_ms(self.work.claim.attempt, self._context.random_unit())
+        return Retry(failure, now_ms() + wait, self._context.settings.claims.max_attempts)
 
     def _narrate(self, wav: BinaryIO) -> Narration:
         context, settings = self._context, self._context.settings
+        index = context.allot(self.work.book_id)
         mark = Mark(
             context.key,
-            allotment.allot(context.project, self.work.book_id),
+            index,
             settings.watermark.strength_db,
             settings.watermark.self_check,
         )
@@ -259,22 +315,36 @@ class Job:
             mark=mark,
             kept=context.kept,
             loudness_lufs=settings.mastering.loudness_lufs,
+            pauses=settings.pauses,
             on_progress=self._show_progress,
+            on_step=self._trace.add,
             stopped=lambda: self.work.stopped is not None,
         )
+        started = context.clock()
+        with self._trace.step("credentials"):
+            size = context.credentials.add(
+                wav,
+                book_id=self.work.book_id,
+                index=index,
+                claim=self.work.token,
+                take=self.work.claim.take,
+                input_hash=self.work.claim.input_hash,
+            )
+        narration.facts["secondsByStep"]["credentials"] = round(context.clock() - started, 3)
         self._facts = {**narration.facts, "audioSeconds": narration.duration_seconds}
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])
-        return narration
+        return replace(narration, size=size)
 
     def _upload(self, wav: BinaryIO, narration: Narration) -> StoredAudio:
         store = self._context.store
-        started = time.monotonic()
+        started = self._context.clock()
         path = store.path(self.work.book_id, self.work.token)
         wav.seek(0)
-        stored = store.upload(
-            path, wav, narration.size, book_id=self.work.book_id, on_read=self._get_anywhere
-        )
-        seconds = round(time.monotonic() - started, 3)
+        with self._trace.step("upload"):
+            stored = store.upload(
+                path, wav, narration.size, book_id=self.work.book_id, on_read=self._get_anywhere
+            )
+        seconds = round(self._context.clock() - started, 3)
         self._facts["secondsByStep"]["upload"] = seconds
         self._log.info("uploaded", bytes=narration.size, seconds=seconds)
         return stored
@@ -283,12 +353,11 @@ class Job:
         """Take in that something was done, unless nobody wants it any more."""
         if self.work.stopped is not None:
             raise Stopped
-        self.progress_at = time.monotonic()
+        self.progress_at = self._context.clock()
         self.stuck = False
 
     def _show_progress(self, progress: Progress) -> None:
         self._get_anywhere()
-        self.progress = progress
         if self.progress_at - self._logged_at >= _LOG_PROGRESS_SECONDS:
             self._logged_at = self.progress_at
             left = progress.seconds_left
@@ -303,20 +372,40 @@ class Job:
             self._attempt(lambda: self._context.claims.show_progress(self.work, progress.share))
 
     def _settle(self, outcome: Outcome, *, once: bool = False) -> None:
-        """Write the outcome, trying until the database answers, or once, and tidy up."""
+        """Write the outcome, trying until the database answers, or once, and tidy up.
+
+        Raises:
+            Unavailable: the database did not answer, or does not take it. The claim is reaped.
+        """
+        final = _Finality(self._context)
         trying = Retrying(
-            retry=retry_if_exception_type(Unavailable),
-            wait=wait_exponential_jitter(initial=0.5, max=10.0),
+            retry=retry_if_exception(lambda error: not final.reached(error)),
+            wait=wait_random_exponential(multiplier=0.5, max=10.0),
+            sleep=self._context.sleep,
             stop=stop_after_attempt(1) if once else stop_never,
             reraise=True,
         )
-        self._tidy(outcome, trying(self._settle_once, outcome))
+        try:
+            seen = trying(self._settle_once, outcome)
+        except NodeRefused as error:
+            self._context.refusals.add(self.work.book_id, error)
+            if once or not isinstance(outcome, Publication | Retry):
+                raise
+            # What can be said of it may be less than what was to be said.
+            outcome = Rejection(Failure(ErrorCode.REFUSED, _OF_REFUSAL))
+            seen = self._settle_once(outcome)
+            # Audio of a publication that was refused is left to the sweep: a copy of the refused
+            # write may be on its way still.
+            self._stored = None
+        self._context.refusals.clear(self.work.book_id)
+        self._tidy(outcome, seen)
 
     def _settle_once(self, outcome: Outcome) -> Transition:
         try:
-            return self._context.claims.settle(self.work, outcome)
+            with self._trace.step("outcome"):
+                return self._context.claims.settle(self.work, outcome)
         except Unavailable as error:
-            self._context.dependencies.report(error)
+            self._context.report(error)
             raise
 
     def _tidy(self, outcome: Outcome, seen: Transition) -> None:
@@ -325,49 +414,36 @@ class Job:
             self._attempt(lambda: context.store.delete(stored.path))
         self._attempt(lambda: context.leases.drop(self.work))
         self._forget_segments(outcome, seen.verdict)
-        taken = seen.verdict in (Verdict.APPLIED, Verdict.DONE)
-        ended = _NAMES[type(outcome)] if taken else seen.verdict.value
-        failure = outcome.failure if isinstance(outcome, books.Rejection | books.Retry) else None
-        error = failure.as_record() if failure else None
-        if taken and seen.book is not None and seen.book.get(books.STATUS) == books.FAILED:
-            ended = "failed"  # a retry that was the last
-        seconds = round(time.monotonic() - self.work.claimed_at, 3)
-        self._context.on_ending(self._ending(ended, failure, seen))
+        ending = self._ending(outcome, seen)
+        error = ending.failure.as_record() if ending.failure else None
         level = self._log.info if error is None else self._log.warning
-        level(ended, seconds=seconds, **(error or {}))
-        if seen.verdict is Verdict.GONE:
-            return
-        entry = {
-            "owner": self.work.claim.owner,
-            "attempt": self.work.claim.attempt,
-            "take": self.work.claim.take,
-            "claimedAt": self.work.claim.at,
-            "outcome": ended,
-            "seconds": seconds,
-            "error": error,
-            **self._facts,
-        }
-        self._attempt(
-            lambda: history.record(context.project, self.work.book_id, self.work.token, entry)
-        )
+        level(ending.outcome, seconds=ending.seconds, **(error or {}))
+        self._trace.end(ending.outcome, code=ending.failure.code.value if ending.failure else None)
+        context.endings.announce(ending)
 
-    def _ending(self, ended: str, failure: Failure | None, seen: Transition) -> Ending:
-        published = ended == "published"
-        broke = failure is not None and failure.code is ErrorCode.ENGINE_ERROR
+    def _ending(self, outcome: Outcome, seen: Transition) -> Ending:
+        ended = seen.verdict.value
+        if seen.verdict in (Verdict.APPLIED, Verdict.DONE):
+            ended = _NAMES[type(outcome)]
+            if seen.book is not None and seen.book.get(STATUS) == FAILED:
+                ended = "failed"  # a retry that was the last
+        claim = self.work.claim
         return Ending(
+            self.work.book_id,
             ended,
-            code=failure.code.value if failure else None,
-            seconds_by_step=self._facts.get("secondsByStep", {}),
-            audio_seconds=self._facts["audioSeconds"] if published else 0.0,
-            since_request=seconds_since(self.work.claim.requested_at, now_ms()),
+            claim,
+            outcome.failure if isinstance(outcome, Rejection | Retry) else None,
+            self._facts,
+            seconds=round(self._context.clock() - self.work.claimed_at, 3),
+            since_request=seconds_since(claim.requested_at, now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
-            engine_broke=self.work.book_id if broke else None,
+            book_gone=seen.verdict is Verdict.GONE,
         )
 
     def _forget_segments(self, outcome: Outcome, verdict: Verdict) -> None:
         """Remove the kept segments once nobody will go on from them."""
         settled = verdict in (Verdict.APPLIED, Verdict.DONE)
-        over = settled and isinstance(outcome, books.Publication | books.Rejection)
+        over = settled and isinstance(outcome, Publication | Rejection)
         if self._kept_name and (over or verdict in (Verdict.GONE, Verdict.SUPERSEDED)):
             self._context.kept.remove(self._kept_name)
 
@@ -376,17 +452,43 @@ class Job:
         try:
             call()
         except Unavailable as error:
-            self._context.dependencies.report(error)
+            self._context.report(error)
 
 
-_FOR_ADMINS = {
-    ErrorCode.ENGINE_ERROR: "The speech engine failed while reading this book.",
-    ErrorCode.OUT_OF_MEMORY: "The speech engine ran out of memory while reading this book.",
-}
+class _Finality:
+    """Whether to go on trying to write one outcome.
+
+    Args:
+        context: of the job.
+    """
+
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self._since = context.clock()
+        self._refused_since: float | None = None
+        self._alone = 0
+
+    def reached(self, error: BaseException) -> bool:
+        """Whether this error is the last: the fault is the book's, and will not pass by itself."""
+        if not isinstance(error, Unavailable):
+            return True
+        now = self._context.clock()
+        if isinstance(error, NodeRefused):
+            if self._refused_since is None:
+                self._refused_since = now
+            return now - self._refused_since >= _REFUSED_SECONDS
+        self._refused_since = None
+        if now - self._since < self._context.settings.daemon.stuck_seconds:
+            return False
+        # For so long an outage is waited out, but not a book that alone cannot be written.
+        alone = isinstance(error, Contended) or self._context.claims.answers()
+        self._alone = self._alone + 1 if alone else 0
+        return self._alone >= _TRIES_ALONE
+
 
 _NAMES: dict[type[Outcome], str] = {
-    books.Publication: "published",
-    books.Rejection: "failed",
-    books.Retry: "retried",
-    books.GiveBack: "given_back",
+    Publication: "published",
+    Rejection: "failed",
+    Retry: "retried",
+    GiveBack: "given_back",
 }

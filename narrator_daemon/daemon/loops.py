@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 
 from narrator_daemon import logs
-from narrator_daemon.firebase.project import Unavailable
+from narrator_daemon.errors import Contended, NodeUnavailable, Unavailable
 
-_log = logs.get("loops")
+_log = logs.get(__name__)
 
 
 class Loop:
@@ -21,14 +21,30 @@ class Loop:
         name: for the thread, the log and health.
         step: one round; returns seconds to wait before the next, cut short by ``wake``.
         on_unavailable: told when a round met a dependency that is down.
+        first_after: seconds before the first round.
+        after_failure: seconds after a round that went wrong.
+
+    Attributes:
+        failures: rounds that went wrong one after the other, up to now, by no dependency's fault.
+        why: what went wrong in the last of these.
     """
 
     def __init__(
-        self, name: str, step: Callable[[], float], on_unavailable: Callable[[Unavailable], None]
+        self,
+        name: str,
+        step: Callable[[], float],
+        on_unavailable: Callable[[Unavailable], None],
+        *,
+        first_after: float = 0.0,
+        after_failure: float = 1.0,
     ) -> None:
         self.name = name
+        self._first_after = first_after
+        self._after_failure = after_failure
         self._step = step
         self._on_unavailable = on_unavailable
+        self.failures = 0
+        self.why = ""
         self._awake = threading.Event()
         self._stopping = False
         self._due_at = time.monotonic()
@@ -60,17 +76,41 @@ class Loop:
             self._thread.join(timeout)
 
     def _run(self) -> None:
+        self._due_at = time.monotonic() + self._first_after
+        self._awake.wait(self._first_after)
         while not self._stopping:
             self._awake.clear()
             self._due_at = time.monotonic()
             try:
                 pause = self._step()
+                self.failures = 0
+            except Contended:
+                pause = self._after_failure
+            except NodeUnavailable as error:
+                _log.warning("loop_failed", loop=self.name, why=str(error))
+                self._fail(error)
+                pause = self._after_failure
             except Unavailable as error:
                 self._on_unavailable(error)
-                pause = 1.0
-            except Exception:
+                pause = self._after_failure
+            except Exception as error:
                 _log.exception("loop_failed", loop=self.name)
-                pause = 1.0
+                self._fail(error)
+                pause = self._after_failure
             self._due_at = time.monotonic() + pause
             if not self._stopping:
                 self._awake.wait(pause)
+
+    def _fail(self, error: Exception) -> None:
+        self.why = str(error) or type(error).__name__
+        self.failures += 1
+
+
+def every(seconds: float, call: Callable[[], object]) -> Callable[[], float]:
+    """A step that makes a call, and always waits so long after it."""
+
+    def step() -> float:
+        call()
+        return seconds
+
+    return step

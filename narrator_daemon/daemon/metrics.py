@@ -8,8 +8,8 @@ of the network. No label carries a book, a worker or a requester, so the number 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -23,13 +23,14 @@ from prometheus_client import start_http_server as serve_http
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
-from narrator_daemon import __version__
+from narrator_daemon import __version__, logs
+from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.failure import ErrorCode
-from narrator_daemon.config import ConfigError
-from narrator_daemon.daemon.tally import Ending
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.housekeeping.renewal import Renewer
+from narrator_daemon.settings import Metrics as MetricsSettings
 from narrator_daemon.speech import HasSlots, SpeechEngine
 
 #: Upper bounds of the histograms, in seconds.
@@ -41,25 +42,33 @@ _STEP_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600)
 _OUTCOMES = ("published", "failed", "retried", "given_back", "fenced", "cancelled", "superseded")
 
 
+_log = logs.get(__name__)
+
+
 class Metrics:
-    """All numbers of one worker.
+    """All numbers of one worker; served for as long as its ``with`` lasts.
 
     Args:
+        settings: where they are served.
         condition: gives the worker's condition now.
-        capacity: books it works on at once.
+        capacity: asked for the books it works on at once.
         engine: asked for its slots, where it has any, and for its device.
         store: counts what it uploads.
         renewer: counts the URLs that it renews.
+        dependencies: names of all that is depended on.
     """
 
     def __init__(
         self,
+        settings: MetricsSettings,
         condition: Callable[[], Condition],
-        capacity: int,
+        capacity: Callable[[], int],
         engine: SpeechEngine,
         store: AudioStore,
         renewer: Renewer,
+        dependencies: Sequence[str],
     ) -> None:
+        self._settings = settings
         # One more series for each, which no rule here uses.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
@@ -105,41 +114,50 @@ class Metrics:
             "Claims lost because their lease was not renewed in time.",
             registry=self.registry,
         )
-        self.registry.register(_Now(condition, capacity, engine, store, renewer))
+        self.registry.register(_Now(condition, capacity, engine, store, renewer, dependencies))
 
-    def claimed(self, since_request: float | None) -> None:
-        """Count a first claim, so many seconds after its request where that has a time."""
-        if since_request is not None:
-            self._claimed.observe(since_request)
+    def claimed(self, claimed: Claimed) -> None:
+        """Take in a claim; a first one counts, where its request has a time."""
+        if claimed.claim.attempt == 1 and claimed.since_request is not None:
+            self._claimed.observe(claimed.since_request)
 
     def ended(self, ending: Ending) -> None:
         """Count a claim that ended."""
         self._books.labels(ending.outcome).inc()
-        if ending.code is not None:
-            self._failures.labels(ending.code).inc()
+        if ending.failure is not None:
+            self._failures.labels(ending.failure.code.value).inc()
         for step, seconds in ending.seconds_by_step.items():
             self._steps.labels(step).observe(seconds)
-        if ending.outcome == "published":
+        if ending.published:
             self._audio.inc(ending.audio_seconds)
             if ending.since_request is not None:
                 self._ready.observe(ending.since_request)
         if ending.lease_lost:
             self._leases_lost.inc()
 
-    def serve(self, host: str, port: int) -> None:
+    def __enter__(self) -> Self:
+        self.serve()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def serve(self) -> None:
         """Answer scrapes at ``http://host:port/metrics`` from a thread of its own.
 
         Raises:
             ConfigError: the address cannot be listened on.
         """
+        host, port = self._settings.host, self._settings.port
         try:
             self._server, _ = serve_http(port, addr=host, registry=self.registry)
         except OSError as error:
             raise ConfigError(
-                f"[metrics] port: {port} on {host} cannot be listened on: "
-                f"{error.strerror or error}; give each daemon of a machine a port of its own, or 0 "
-                "for none"
+                f"{port} on {host} cannot be listened on: {error.strerror or error}",
+                where="[metrics] port",
+                advice="give each daemon of a machine a port of its own, or 0 for none",
             ) from None
+        _log.info("metrics_served", host=host, port=port)
 
     def close(self) -> None:
         """Answer no more. Safe to call twice."""
@@ -155,16 +173,18 @@ class _Now(Collector):
     def __init__(
         self,
         condition: Callable[[], Condition],
-        capacity: int,
+        capacity: Callable[[], int],
         engine: SpeechEngine,
         store: AudioStore,
         renewer: Renewer,
+        dependencies: Sequence[str],
     ) -> None:
         self._condition = condition
         self._capacity = capacity
         self._engine = engine
         self._store = store
         self._renewer = renewer
+        self._dependencies = dependencies
 
     def collect(self) -> Iterator[Any]:
         now = self._condition()
@@ -181,7 +201,7 @@ class _Now(Collector):
                 max(0.0, now.oldest_request or 0.0),
             ),
             ("narrator_books_in_work", "Books claimed and not ended.", now.in_work),
-            ("narrator_books_at_once", "Most books in work at once.", self._capacity),
+            ("narrator_books_at_once", "Most books in work at once.", self._capacity()),
             ("narrator_books_stuck", "Books in work that do not get on.", now.stuck),
             ("narrator_leases_held", "Leases that are renewed.", now.leases),
             ("narrator_stream_up", "1 while the stream is open.", now.stream.name == "live"),
@@ -190,7 +210,7 @@ class _Now(Collector):
         up = GaugeMetricFamily(
             "narrator_dependency_up", "0 while it does not answer.", labels=["dependency"]
         )
-        for dependency in ("database", "storage"):
+        for dependency in self._dependencies:
             up.add_metric([dependency], float(dependency not in now.down))
         yield up
         for name, text, count in (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+from narrator_daemon.claims.ending import Ending
 
 #: What a rate is taken over, in seconds.
 WINDOW_SECONDS = 3600.0
@@ -19,30 +21,6 @@ _LONGEST_ROW = 100
 
 #: Seconds that are counted together, so that a busy worker remembers no more than an idle one.
 _STEP_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How one claim ended, in numbers.
-
-    Attributes:
-        outcome: ``published``, ``failed``, ``retried``, ``given_back``, or why nothing was written
-            (the value of the verdict).
-        code: of the error, where there was one.
-        seconds_by_step: what each step took, as far as it came.
-        audio_seconds: of the narration that was published; 0 for none.
-        since_request: seconds from the request to the end; None where the request has no time.
-        lease_lost: whether the claim was lost because its lease was not renewed in time.
-        engine_broke: the book, where it was the engine that failed on it.
-    """
-
-    outcome: str
-    code: str | None = None
-    seconds_by_step: Mapping[str, float] = field(default_factory=dict)
-    audio_seconds: float = 0.0
-    since_request: float | None = None
-    lease_lost: bool = False
-    engine_broke: str | None = None
 
 
 @dataclass
@@ -83,12 +61,12 @@ class Tally:
             if not self._steps or now - self._steps[-1].begins >= _STEP_SECONDS:
                 self._forget(now)
                 self._steps.append(_Step(now))
-            if ending.engine_broke is not None:
-                self._broke_on = [*self._broke_on[1 - _LONGEST_ROW :], ending.engine_broke]
-            elif ending.outcome == "published":
+            if ending.engine_broke:
+                self._broke_on = [*self._broke_on[1 - _LONGEST_ROW :], ending.book_id]
+            elif ending.published:
                 self._broke_on = []
             step = self._steps[-1]
-            step.books += ending.outcome == "published"
+            step.books += ending.published
             step.failed += ending.outcome == "failed"
             step.audio_seconds += ending.audio_seconds
 

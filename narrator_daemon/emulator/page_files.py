@@ -1,12 +1,16 @@
 """The demo page, for browsers of this machine.
 
-What is served lies beside this file, built from ``examples/frontend``. The page signs itself in as
-an admin, as anybody can at a local Firebase.
+What is served lies beside this file, built from ``examples/frontend`` when the package is, by
+``tools/build_page.py``. The page signs itself in as an admin, as anybody can at a local Firebase.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import ipaddress
+import re
+from functools import cache
 from pathlib import Path
 
 from aiohttp import web
@@ -15,6 +19,7 @@ from aiohttp import web
 PAGE = "/demo/"
 
 _FOLDER = Path(__file__).parent / "page"
+_INDEX = "index.html"
 _TYPES = {
     ".css": "text/css",
     ".html": "text/html",
@@ -22,7 +27,11 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain",
 }
-_FILES = {file.name: file for file in _FOLDER.iterdir() if file.suffix in _TYPES}
+
+
+def is_built() -> bool:
+    """Whether there is a page; a clone that nobody has set up has none."""
+    return (_FOLDER / _INDEX).is_file()
 
 
 def answer(request: web.Request) -> web.StreamResponse:
@@ -31,19 +40,39 @@ def answer(request: web.Request) -> web.StreamResponse:
         return web.Response(status=403, text="The demo page is for this machine alone.\n")
     if request.method not in {"GET", "HEAD"}:
         return web.Response(status=405, headers={"Allow": "GET, HEAD"})
-    file = _FILES.get(request.path.removeprefix(PAGE) or "index.html")
+    file = _files().get(request.path.removeprefix(PAGE) or _INDEX)
     if file is None:
-        return web.Response(status=404, text="There is no such file.\n")
+        missing = "There is no such file." if is_built() else "The page is not built: make page."
+        return web.Response(status=404, text=f"{missing}\n")
     headers = {
         "Content-Type": f"{_TYPES[file.suffix]}; charset=utf-8",
         "Cache-Control": "no-cache",
         # Of the page's own origin but for the audio, whose URLs come from the database.
         "Content-Security-Policy": (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-            f"connect-src 'self' ws://{request.host}; media-src http: https:; "
+            f"default-src 'none'; script-src 'self' {_import_map()}; style-src 'self'; "
+            f"img-src 'self'; connect-src 'self' ws://{request.host}; media-src http: https:; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         ),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
     }
     return web.Response(body=file.read_bytes(), headers=headers)
+
+
+@cache
+def _files() -> dict[str, Path]:
+    """What may be asked for: nothing else on this machine can be reached."""
+    return {
+        path.relative_to(_FOLDER).as_posix(): path
+        for path in _FOLDER.rglob("*")
+        if path.is_file() and path.suffix in _TYPES
+    }
+
+
+@cache
+def _import_map() -> str:
+    """The digest of the page's import map, the one script that stands in the page itself."""
+    text = (_FOLDER / _INDEX).read_text(encoding="utf-8")
+    (script,) = re.findall(r'<script type="importmap">(.*?)</script>', text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return f"'sha256-{digest}'"

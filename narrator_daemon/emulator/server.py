@@ -42,6 +42,7 @@ from narrator_daemon.emulator.storage.rules import default_rules as default_stor
 from narrator_daemon.emulator.storage.rules_language import StorageRulesError
 from narrator_daemon.emulator.storage.service import StorageService, kind_of
 from narrator_daemon.emulator.target import request_log
+from narrator_daemon.errors import NarratorError
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ class Endpoints(TypedDict):
     bucket: str
 
 
-class EmulatorError(RuntimeError):
+class EmulatorError(NarratorError):
     """The local Firebase cannot start; the text says why and what to do."""
 
 

@@ -1,36 +1,32 @@
 """The Firebase project: its database, its bucket, and the credentials that open them.
 
 The SDKs do the talking. What is added here is what they leave to their users: references to keys
-that hold percent signs or question marks, timeouts, and one way to tell an answer that will change
-by itself (``Unavailable``) from one that an operator must change (``Refused``).
+that hold percent signs or question marks, timeouts, and a way to open a stream.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import firebase_admin
 import google.auth
 import google.auth.exceptions
 import google.auth.transport.requests
-import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from firebase_admin import credentials as firebase_credentials
-from firebase_admin import db, exceptions
+from firebase_admin import db
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import storage
 from google.oauth2 import service_account
 
-from narrator_daemon.config import ConfigError, require_project
+from narrator_daemon.config import require_project
 from narrator_daemon.direct import without_proxy
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.settings import Settings
 
 #: Seconds that one answer of the database may take. The SDK repeats what fails on the way.
@@ -40,46 +36,6 @@ _SCOPES = (
     "https://www.googleapis.com/auth/firebase.database",
     "https://www.googleapis.com/auth/userinfo.email",
 )
-
-LEASES = "narrationLeases"
-WORKERS = "narrationWorkers"
-JOBS = "narrationJobs"
-MARKS = "narrationMarks"
-NEXT_MARK = "narrationMarksNext"
-LIMITS = "narrationLimits"
-
-
-def is_key(text: str) -> bool:
-    """Whether a text can be the key of a node: a book's id, say."""
-    try:
-        size = len(text.encode("utf-8"))
-    except UnicodeEncodeError:
-        return False
-    return 0 < size <= 768 and not re.search(r"[.#$\[\]/\x00-\x1f\x7f]", text)
-
-
-class Unavailable(Exception):
-    """A dependency does not answer, or says that it cannot now. Trying again later is right.
-
-    Attributes:
-        dependency: ``database`` or ``storage``.
-    """
-
-    def __init__(self, dependency: str, message: str) -> None:
-        super().__init__(message)
-        self.dependency = dependency
-
-
-class Refused(Unavailable):
-    """A dependency says no, and will until an operator changes something; the message says what.
-
-    To a book it is the same as an outage, as no book is at fault: the work is given back, claiming
-    pauses, and goes on by itself once the answer changes.
-    """
-
-
-class Contended(Unavailable):
-    """Others kept writing in between. The dependency answers; only this write must wait."""
 
 
 class _FileCredential(firebase_credentials.Base):  # type: ignore[misc]
@@ -103,7 +59,7 @@ def _credential(path: Path | None) -> firebase_credentials.Base:
 
 
 class Project:
-    """A connection to the project that the settings name.
+    """A connection to the project that the settings name; closed at the end of its ``with``.
 
     Args:
         settings: ``settings.firebase`` must be complete (``config.require_project``).
@@ -148,9 +104,10 @@ class Project:
         except google.auth.exceptions.TransportError as error:
             # Federated credentials are exchanged for others as soon as they are read.
             raise ConfigError(
-                f"[firebase] credentials: {firebase.credentials} cannot be exchanged for an access "
-                f"token now ({type(error).__name__}); the identity service does not answer: check "
-                "the network, and start again"
+                f"{firebase.credentials} cannot be exchanged for an access token now "
+                f"({type(error).__name__}); the identity service does not answer",
+                where="[firebase] credentials",
+                advice="check the network, and start again",
             ) from None
         except (
             ValueError,
@@ -159,16 +116,24 @@ class Project:
             google.auth.exceptions.GoogleAuthError,
         ) as error:
             # The message of a malformed key can quote the key.
-            where = firebase.credentials or "ambient credentials"
+            used = firebase.credentials or "ambient credentials"
             raise ConfigError(
-                f"[firebase] credentials: {where} cannot be used ({type(error).__name__}); name a "
-                "service account's JSON file, or log in with gcloud auth application-default login"
+                f"{used} cannot be used ({type(error).__name__})",
+                where="[firebase] credentials",
+                advice="name a service account's JSON file, or log in with gcloud auth "
+                "application-default login",
             ) from None
         client = storage.Client(
             project=firebase.project_id,
             credentials=AnonymousCredentials() if settings.emulated else self.credentials,
         )
         self.bucket = client.bucket(self.bucket_name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _open_credentials(self) -> Credentials:
         if self.storage_emulator is None:
@@ -232,112 +197,3 @@ class Project:
             firebase_admin.delete_app(self.app)
             self.app = None
             self.bucket.client.close()
-
-
-@contextmanager
-def database_errors(books_path: str = "/books") -> Iterator[None]:
-    """Turn what the database SDK raises into ``Unavailable`` and ``Refused``."""
-    try:
-        yield
-    except exceptions.FirebaseError as error:
-        raise database_error(str(error), _status_of(error), books_path) from error
-    except google.auth.exceptions.TransportError as error:
-        raise Unavailable("database", f"no access token can be fetched: {error}") from error
-    except google.auth.exceptions.GoogleAuthError as error:
-        if error.retryable:
-            raise Unavailable("database", f"no access token can be fetched: {error}") from error
-        raise Refused(
-            "database",
-            f"the credentials are not accepted ({error}); check firebase.credentials, and that "
-            "the service account still exists",
-        ) from error
-    except requests.RequestException as error:
-        raise Unavailable("database", f"the database does not answer: {error}") from error
-
-
-class _NothingToWrite(Exception):
-    """Leaves the SDK's transaction without a write."""
-
-
-def transact(
-    reference: Any, update: Callable[[Any], Any | None], books_path: str = "/books"
-) -> None:
-    """Run a transaction that may end without a write.
-
-    The SDK's own always writes, even a value that was not changed.
-
-    Args:
-        reference: the node (``Project.reference``).
-        update: from what the node holds to what it shall hold, or None to write nothing. Called
-            again with what another wrote in between.
-        books_path: the folder of books, for the advice in errors.
-
-    Raises:
-        Unavailable: the database did not answer, or others kept writing in between. Whether the
-            write was taken may not be known.
-    """
-
-    def update_or_leave(seen: Any) -> Any:
-        value = update(seen)
-        if value is None:
-            raise _NothingToWrite
-        return value
-
-    with database_errors(books_path):
-        try:
-            reference.transaction(update_or_leave)
-        except _NothingToWrite:
-            pass
-        except db.TransactionAbortedError as error:
-            raise Contended(
-                "database",
-                "a node changed faster than it could be written; it is read again later",
-            ) from error
-
-
-def _status_of(error: exceptions.FirebaseError) -> int | None:
-    response = error.http_response
-    return None if response is None else int(response.status_code)
-
-
-def database_error(message: str, status: int | None, books_path: str) -> Unavailable:
-    """The error for an answer of the database, with what an operator can do about it.
-
-    Args:
-        message: the database's own words.
-        status: the HTTP status, or None where there was no answer.
-        books_path: the folder of books, for the advice.
-    """
-    if status in (401, 403):
-        return Refused(
-            "database",
-            f"the database answers {status}: {message}. Give the service account the role "
-            "'Firebase Realtime Database Admin', and check that it belongs to this project",
-        )
-    if status == 400 and "index" in message.lower():
-        return Refused(
-            "database",
-            f"the database lacks an index: {message}. Add to the rules of {books_path}: "
-            '".indexOn": ["narrativeAudioStatus", "narrativeAudioUrlExpiresAt"]',
-        )
-    if status == 404:
-        return Refused(
-            "database",
-            f"there is no database at this address: {message}. Check firebase.database_url",
-        )
-    if status is not None and status < 500 and status != 429:
-        return Refused("database", f"the database answers {status}: {message}")
-    said = "does not answer" if status is None else f"answers {status}"
-    return Unavailable("database", f"the database {said}: {message}")
-
-
-def children(value: object) -> dict[str, Any]:
-    """The children of a node, by key.
-
-    The database answers with a list where the keys are small integers.
-    """
-    if isinstance(value, dict):
-        return value
-    if isinstance(value, list):
-        return {str(index): child for index, child in enumerate(value) if child is not None}
-    return {}

@@ -8,23 +8,22 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
 
-import google.auth.exceptions
 import google.auth.transport.requests
 import google_crc32c
-import requests
 from google.api_core import exceptions
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2 import service_account
 
-from narrator_daemon.firebase.project import Project, Refused, Unavailable
+from narrator_daemon.errors import Refused, Unavailable
+from narrator_daemon.firebase.answers import storage_errors
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.settings import Storage
 
 #: Browsers and caches may keep an object for this long: it never changes under its name.
@@ -248,8 +247,9 @@ class AudioStore:
                 raise Refused(
                     "storage",
                     "these credentials cannot sign URLs, as they are a person's and no service "
-                    "account's: name a service account in firebase.credentials, or set storage.url "
-                    'to "download-token"',
+                    "account's",
+                    advice="name a service account in firebase.credentials, or set storage.url to "
+                    '"download-token"',
                 )
             signing |= {"service_account_email": signer, "access_token": credentials.token}
         if self._endpoint:
@@ -396,43 +396,3 @@ class _Watched:
 
     def seek(self, position: int, whence: int = 0) -> int:
         return self._file.seek(position, whence)
-
-
-@contextmanager
-def storage_errors(bucket: str) -> Iterator[None]:
-    """Turn what the storage SDK raises into ``Unavailable`` and ``Refused``."""
-    try:
-        yield
-    except exceptions.NotFound as error:
-        raise Refused(
-            "storage",
-            f"there is no bucket {bucket!r}: copy firebase.storage_bucket from the Storage page "
-            "of the Firebase console",
-        ) from error
-    except (exceptions.Forbidden, exceptions.Unauthorized) as error:
-        raise Refused(
-            "storage",
-            f"the bucket {bucket!r} answers {error.code}: give the service account the role "
-            "'Storage Object Admin' on it",
-        ) from error
-    except exceptions.RetryError as error:
-        raise Unavailable("storage", f"storage does not answer: {error.cause}") from error
-    except exceptions.GoogleAPICallError as error:
-        kind = Refused if error.code is not None and error.code < 500 else Unavailable
-        raise kind("storage", f"storage answers {error.code}: {error.message}") from error
-    except google.auth.exceptions.TransportError as error:
-        raise Unavailable(
-            "storage",
-            f"no access token or signature can be fetched: {error}; without a key of its own the "
-            "service account needs the role 'Service Account Token Creator' on itself",
-        ) from error
-    except google.auth.exceptions.GoogleAuthError as error:
-        if error.retryable:
-            raise Unavailable("storage", f"no access token can be fetched: {error}") from error
-        raise Refused(
-            "storage",
-            f"the credentials are not accepted ({error}); without a key of its own the service "
-            "account needs the role 'Service Account Token Creator' on itself to sign URLs",
-        ) from error
-    except (requests.RequestException, ConnectionError, TimeoutError) as error:
-        raise Unavailable("storage", f"storage does not answer: {error}") from error

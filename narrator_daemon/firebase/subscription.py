@@ -27,11 +27,11 @@ import requests
 import urllib3
 
 from narrator_daemon import logs
-from narrator_daemon.claims.book import REQUESTED, STATUS
-from narrator_daemon.firebase.project import Project, Unavailable, children, database_error
-
-#: Most waiting books that a stream or a query brings at once.
-WINDOW = 100
+from narrator_daemon.catalogue import children
+from narrator_daemon.errors import Unavailable
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.answers import database_error
+from narrator_daemon.firebase.project import Project
 
 #: Seconds without a byte after which a stream is dead. The service sends a keep-alive every 30.
 SILENCE_SECONDS = 75.0
@@ -42,7 +42,7 @@ RENEWAL_SECONDS = 50 * 60.0
 _CONNECT_SECONDS = 10.0
 _LONGEST_BACKOFF_SECONDS = 60.0
 
-_log = logs.get("subscription")
+_log = logs.get(__name__)
 
 
 @dataclass(frozen=True)
@@ -242,17 +242,11 @@ class Subscription:
     def _follow(self) -> None:
         """Open one stream and read it to its end, which is always an exception."""
         url, parameters, headers = self._project.stream_request()
-        query = {
-            **parameters,
-            "orderBy": json.dumps(STATUS),
-            "equalTo": json.dumps(REQUESTED),
-            "limitToFirst": str(WINDOW),
-        }
         with (
             _Session() as session,
             session.get(
                 url,
-                params=query,
+                params={**parameters, **books.stream_query()},
                 headers={**headers, "Accept": "text/event-stream", "Cache-Control": "no-cache"},
                 stream=True,
                 timeout=(_CONNECT_SECONDS, SILENCE_SECONDS),

@@ -7,7 +7,8 @@ metrics.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +17,12 @@ from narrator_daemon.firebase.subscription import StreamState
 
 #: Seconds without a round after which a loop counts as hanging.
 LOOP_PATIENCE_SECONDS = 300.0
+
+#: Rounds that go wrong in a row after which a loop counts as broken.
+LOOP_FAILURES = 3
+
+#: Refused books that are named.
+_NAMED = 10
 
 
 Phase: TypeAlias = Literal["starting", "running", "stopping"]
@@ -43,6 +50,9 @@ class Condition:
         queue_depth: waiting books that are known here; where there are more than a query brings,
             those are not among them.
         oldest_request: since the request of the oldest of these.
+        failing: for each loop whose last round went wrong by no dependency's fault, how many did
+            so in a row, and why the last.
+        refused: the books whose changes the database does not take, and why.
     """
 
     phase: Phase
@@ -61,6 +71,8 @@ class Condition:
     since_reconcile: float | None
     queue_depth: int
     oldest_request: float | None
+    failing: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def problems(self) -> list[str]:
@@ -72,7 +84,19 @@ class Condition:
             problems.append(f"the engine is stuck on {self.stuck} of its books")
         if self.stream.name == "waiting":
             problems.append(f"stream: {logs.redact(str(self.stream.error))}")
+        problems += [
+            f"the {name} has failed {times} times in a row: {logs.redact(why)}"
+            for name, (times, why) in self.failing.items()
+            if times >= LOOP_FAILURES
+        ]
         return problems + [f"the {name} is {self.late[name]:.0f} s late" for name in self._hanging]
+
+    @property
+    def attention(self) -> list[str]:
+        """What an operator has to see to, and keeps no other book waiting."""
+        named = [logs.redact(why) for why in list(self.refused.values())[:_NAMED]]
+        more = len(self.refused) - len(named)
+        return [*named, f"and {more} books more that are refused"] if more else named
 
     @property
     def _hanging(self) -> list[str]:
@@ -102,6 +126,7 @@ class Condition:
             "live": self.live,
             "ready": self.ready,
             "problems": self.problems,
+            "attention": self.attention,
             "version": __version__,
             "worker": self.worker,
             "engine": self.engine,
@@ -115,6 +140,8 @@ class Condition:
             },
             "seconds_since_reconcile": self.since_reconcile,
             "queue_depth": self.queue_depth,
+            "refused_books": len(self.refused),
+            "loops_failing": {name: times for name, (times, _) in self.failing.items()},
             "seconds_since_oldest_request": self.oldest_request,
             "in_work": self.in_work,
             "leases": {"held": self.leases, "seconds_since_beat": self.since_beat},

@@ -13,13 +13,10 @@ from collections.abc import Mapping
 from narrator_daemon import logs
 from narrator_daemon.health.condition import Condition
 
-#: By how much each message before readiness puts off the start's timeout, in microseconds.
-_MORE_TIME_MICROSECONDS = 30_000_000
-
 #: Most characters of the status that is shown.
 _LONGEST_STATUS = 300
 
-_log = logs.get("notify")
+_log = logs.get(__name__)
 
 
 class ServiceManager:
@@ -42,11 +39,13 @@ class ServiceManager:
     def tell(self, condition: Condition) -> None:
         """Say what is new, and that the one who calls this is alive if the daemon is live.
 
-        ``READY=1`` is said once, when the daemon first takes books. Before that each call asks for
-        more time, as a first start downloads gigabytes and Firebase may be down.
+        ``READY=1`` is said once, when the main loop runs: the configuration is taken, and the
+        daemon can be asked how it is. Whether it takes books is in the status: a first start
+        downloads gigabytes and Firebase may be down, and neither ``systemctl start`` nor the boot
+        of the machine waits for that.
         """
         lines = []
-        if condition.ready and not self._said_ready:
+        if condition.phase == "running" and not self._said_ready:
             lines.append("READY=1")
             self._said_ready = True
         if condition.phase == "stopping":
@@ -55,8 +54,6 @@ class ServiceManager:
             self._said_stopping = True
         elif condition.live:
             lines.append("WATCHDOG=1")
-            if not self._said_ready:
-                lines.append(f"EXTEND_TIMEOUT_USEC={_MORE_TIME_MICROSECONDS}")
         status = _status(condition)
         if status != self._status:
             lines.append(f"STATUS={status}")

@@ -8,17 +8,17 @@ import stat
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from narrator_daemon import logs
-from narrator_daemon.config import ConfigError
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.health.ask import clock, try_lock
 
-_log = logs.get("state_folder")
+_log = logs.get(__name__)
 
 
 class StateFolder:
-    """The daemon's side: one daemon a folder.
+    """The daemon's side: one daemon a folder; let go of at the end of its ``with``.
 
     Args:
         folder: created if it is not there, readable by its owner only.
@@ -36,7 +36,7 @@ class StateFolder:
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError(
-                f"[daemon] state_dir: {folder} cannot be used: {error.strerror}"
+                f"{folder} cannot be used: {error.strerror}", where="[daemon] state_dir"
             ) from None
         # A probe that looks at the same moment holds the lock for an instant.
         patience = time.monotonic() + 0.5
@@ -44,9 +44,17 @@ class StateFolder:
             if time.monotonic() > patience:
                 os.close(self._lock)
                 raise ConfigError(
-                    f"[daemon] state_dir: another daemon runs in {folder}; give each one its own"
+                    f"another daemon runs in {folder}",
+                    where="[daemon] state_dir",
+                    advice="give each one its own",
                 )
             time.sleep(0.02)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def write(self, state: dict[str, Any]) -> None:
         """Replace the state, stamped with the time.
@@ -80,6 +88,7 @@ def _check_owner(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise ConfigError(
-            f"[daemon] state_dir: {folder} must be a folder that belongs to this user and that "
-            "nobody else can write to"
+            f"{folder} must be a folder that belongs to this user and that nobody else can "
+            "write to",
+            where="[daemon] state_dir",
         )

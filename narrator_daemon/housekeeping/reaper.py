@@ -7,19 +7,23 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from narrator_daemon import logs
-from narrator_daemon.claims import book as books
+from narrator_daemon.catalogue import CLAIM, PROCESSING, STATUS
 from narrator_daemon.claims import history
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.claims.claims import Claims, Leases
+from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.lease_watch import LeaseWatch
-from narrator_daemon.firebase.project import Contended, Project
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.refusals import Refusals
+from narrator_daemon.errors import NodeRefused
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.rounds import Round
 
 #: Seconds after which a round ends, however many are dead; the next goes on. Longer, and the watch
 #: would take the time between two readings for one in which it slept, and judge all leases anew.
 _LONGEST_SECONDS = 15.0
 
-_log = logs.get("reaper")
+_log = logs.get(__name__)
 
 
 class Reaper:
@@ -34,6 +38,7 @@ class Reaper:
         leases: to read with.
         watch: judges; shared with claiming, which may pass over a dead claim.
         reaped_by: this worker's id, for the history.
+        refusals: told of the books that the database does not let be freed.
         on_freed: told the id of each book that may be claimed again.
     """
 
@@ -44,6 +49,7 @@ class Reaper:
         leases: Leases,
         watch: LeaseWatch,
         reaped_by: str,
+        refusals: Refusals,
         on_freed: Callable[[str], None],
     ) -> None:
         self._project = project
@@ -51,6 +57,7 @@ class Reaper:
         self._leases = leases
         self._watch = watch
         self._reaped_by = reaped_by
+        self._refusals = refusals
         self._on_freed = on_freed
         # The claims in books at the last reading, by book: token (None without a usable one) and
         # what lay there.
@@ -62,10 +69,10 @@ class Reaper:
         for book_id, record in records.items():
             if not isinstance(record, dict):
                 continue
-            found = record.get(books.CLAIM)
+            found = record.get(CLAIM)
             claim = Claim.from_record(found)
             token = None if claim is None else claim.token
-            if token is not None or record.get(books.STATUS) == books.PROCESSING:
+            if token is not None or record.get(STATUS) == PROCESSING:
                 claimed[book_id] = token, found
         self._claimed = claimed
 
@@ -78,41 +85,52 @@ class Reaper:
         beats: dict[Hashable, object] = {
             _name(book_id, token, found): None for book_id, (token, found) in self._claimed.items()
         }
-        leases = self._leases.read()
+        reading = self._leases.read()
+        leases: Mapping[Any, object] = reading.beats
         ends_at = time.monotonic() + _LONGEST_SECONDS
-        self._watch.observe(beats | dict(leases), time.monotonic())
+        self._watch.observe({**beats, **leases}, time.monotonic(), reading.ttls)
+        books = Round("reap")
         for book_id, token in leases:
             if time.monotonic() > ends_at:
                 return
-            if self._watch.dead((book_id, token)) and self._free(book_id, token, None):
-                self._leases.delete(book_id, token)
+            if self._watch.dead((book_id, token)):
+                with books.item(book=book_id):
+                    if self._free(book_id, token, None):
+                        self._leases.delete(book_id, token)
         for book_id, (held, found) in self._claimed.items():
             if time.monotonic() > ends_at:
                 return
             name = _name(book_id, held, found)
             if name not in leases and self._watch.dead(name):
-                self._free(book_id, held, found)
+                with books.item(book=book_id):
+                    self._free(book_id, held, found)
 
     def _free(self, book_id: str, token: str | None, found: object) -> bool:
-        """Reap a book; False where it is not known whether the claim stands."""
+        """Reap a book, if the claim stands on it still; gives whether it does so no longer.
+
+        Raises:
+            Unavailable: it is not known whether the claim stands.
+        """
+        if self._refusals.waits(book_id):
+            return False
         try:
             seen = self._claims.reap(book_id, token, found)
-        except Contended:
-            return False  # the next round judges again, and the others go on
+        except NodeRefused as error:
+            self._refusals.add(book_id, error)
+            return False
+        self._refusals.clear(book_id)
         if seen.verdict is not Verdict.REAPED:
             return True
         _log.warning("book_reaped", book=book_id, token=token)
-        if seen.claim is not None and token is not None:
-            entry = {
-                "owner": seen.claim.owner,
-                "attempt": seen.claim.attempt,
-                "take": seen.claim.take,
-                "claimedAt": seen.claim.at,
-                "outcome": "worker_lost",
-                "reapedBy": self._reaped_by,
-            }
-            history.record(self._project, book_id, token, entry)
         self._on_freed(book_id)
+        if seen.claim is not None and token is not None:
+            history.record(
+                self._project,
+                book_id,
+                seen.claim,
+                "worker_lost",
+                {"reapedBy": self._reaped_by},
+            )
         return True
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
+from collections.abc import Callable
 
-from narrator_daemon.claims import book as books
-from narrator_daemon.claims.claims import now_ms
-from narrator_daemon.firebase.project import Project, children, database_errors
-from narrator_daemon.firebase.subscription import WINDOW
+from narrator_daemon.catalogue import PROCESSING, REQUESTED, Record
+from narrator_daemon.clock import now_ms
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.books import WINDOW
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.queue.waiting import Waiting
 
-#: Most waiting books that are read at once, when all of them have to wait.
-_WIDEST_WINDOW = 32 * WINDOW
+#: Most waiting books that are read at once. Where there are more, the first and the last of so many
+#: are read in turn.
+MOST = 256 * WINDOW
+
+#: What reading all that waits may cost on average, in bytes a second, and the least pause between
+#: two such readings, in seconds.
+READ_BYTES_PER_SECOND = 250_000.0
+LEAST_PAUSE_SECONDS = 5.0
 
 
 class Reconciler:
@@ -24,47 +33,65 @@ class Reconciler:
         waiting: told what waits.
         reaper: told what holds a claim.
         seconds: between two rounds; varied by a quarter.
+        on_read: called after each round.
+        random_unit: gives numbers in 0..1, for the jitter of rounds.
+        clock: monotonic seconds.
 
     Attributes:
         read_at: when the last round was done, monotonic seconds, or None.
     """
 
-    def __init__(self, project: Project, waiting: Waiting, reaper: Reaper, seconds: float) -> None:
+    def __init__(
+        self,
+        project: Project,
+        waiting: Waiting,
+        reaper: Reaper,
+        seconds: float,
+        on_read: Callable[[], object],
+        random_unit: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._project = project
         self._waiting = waiting
         self._reaper = reaper
         self._seconds = seconds
-        self._window = WINDOW
+        self._on_read = on_read
+        self._random_unit = random_unit
+        self._clock = clock
+        self._read_last = False
+        self._more_wait = False
+        # When all that waits may be read again, monotonic seconds.
+        self._whole_at = 0.0
         self.read_at: float | None = None
 
     def round(self) -> float:
         """Read once; gives seconds until the next round.
 
-        The window is a hundred books, in the order of their ids. Where all of them have to wait
-        (for their requester's limit, say), others may stand behind them: it grows until one may be
-        tried or all are seen.
+        A query gives waiting books in the order of their ids, and whole. While there are no more
+        than a window of them, that is all that is read. Where there are more, the oldest request
+        may be any of those behind it: then all are read, as often as their size allows.
 
         Raises:
             Unavailable: the database did not answer.
         """
+        whole = self._more_wait and self._clock() >= self._whole_at
+        most = MOST if whole else WINDOW
         reading = self._waiting.now_reading()
-        with database_errors(self._project.books_path):
-            by_status = self._project.books().order_by_child(books.STATUS)
-            waiting = children(
-                by_status.equal_to(books.REQUESTED).limit_to_first(self._window).get()
-            )
-            by_status = self._project.books().order_by_child(books.STATUS)
-            in_work = children(by_status.equal_to(books.PROCESSING).get())
-        complete = len(waiting) < self._window
+        waiting = books.with_status(self._project, REQUESTED, most, last=whole and self._read_last)
+        in_work = books.with_status(self._project, PROCESSING)
+        complete = books.is_complete(waiting, most)
         self._waiting.refresh(waiting, now_ms(), complete=complete, since=reading)
-        all_wait = (
-            not complete
-            and self._window < _WIDEST_WINDOW
-            and self._waiting.free(time.monotonic()) == 0
-        )
-        self._window = 2 * self._window if all_wait else max(WINDOW, self._window // 2)
         self._reaper.take_in({**waiting, **in_work})
-        self.read_at = time.monotonic()
-        if all_wait:
-            return 0.0
-        return self._seconds * random.uniform(0.75, 1.25)  # noqa: S311
+        now = self.read_at = self._clock()
+        if whole:
+            self._read_last = not complete and not self._read_last
+            self._whole_at = now + max(LEAST_PAUSE_SECONDS, _size(waiting) / READ_BYTES_PER_SECOND)
+        self._more_wait = len(waiting) >= WINDOW
+        self._on_read()
+        usual = self._seconds * (0.75 + 0.5 * self._random_unit())
+        return min(usual, max(0.0, self._whole_at - now)) if self._more_wait else usual
+
+
+def _size(records: Record) -> int:
+    """About so many bytes, as they were sent."""
+    return len(json.dumps(records, ensure_ascii=False))

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from math import inf
 
 from narrator_daemon import logs
-from narrator_daemon.claims import book as books
-from narrator_daemon.claims.claims import now_ms
-from narrator_daemon.firebase.project import Contended, Project, children, database_errors, transact
+from narrator_daemon.catalogue import PATH
+from narrator_daemon.claims.book import Verdict, renew
+from narrator_daemon.clock import now_ms
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.rounds import Round
 
 #: Books read at once.
 _PAGE = 100
 
-_log = logs.get("renewal")
+#: Seconds of renewing at a stretch: a long one would pass for a loop that hangs.
+_LONGEST_SECONDS = 60.0
+
+_log = logs.get(__name__)
 
 
 class Renewer:
@@ -25,6 +32,7 @@ class Renewer:
         project: the database.
         store: signs.
         clock: the wall clock, epoch milliseconds.
+        random_unit: gives numbers in 0..1, for the jitter of rounds.
 
     Attributes:
         renewed: how many URLs it has renewed.
@@ -32,11 +40,16 @@ class Renewer:
     """
 
     def __init__(
-        self, project: Project, store: AudioStore, clock: Callable[[], int] = now_ms
+        self,
+        project: Project,
+        store: AudioStore,
+        clock: Callable[[], int] = now_ms,
+        random_unit: Callable[[], float] = random.random,
     ) -> None:
         self._project = project
         self._store = store
         self._clock = clock
+        self._random_unit = random_unit
         self.renewed = 0
         self.behind = False
         # What cannot be renewed is looked at once, and anew when all else is done.
@@ -46,6 +59,15 @@ class Renewer:
     def pause_seconds(self) -> float:
         """Seconds between two rounds: ten in the third of a life in which a URL is renewed."""
         return min(3600.0, max(1.0, self._store.signed_seconds / 30))
+
+    def step(self) -> float:
+        """Renew for a while; gives seconds until the next round, a little varied.
+
+        Raises:
+            Unavailable: database or storage did not answer; the next round goes on.
+        """
+        self.round(seconds=_LONGEST_SECONDS)
+        return 0.0 if self.behind else self.pause_seconds * (0.75 + 0.5 * self._random_unit())
 
     def round(self, *, everything: bool = False, seconds: float = inf) -> int:
         """Renew what has a third of its life left, or less; gives how many.
@@ -62,13 +84,10 @@ class Renewer:
         until = self._clock() + (life - 1 if everything else life // 3)
         ends_at = time.monotonic() + seconds
         renewed: set[str] = set()
+        renewals = Round("renew")
         self.behind = True
         while True:
-            with database_errors(self._project.books_path):
-                # Books without the field sort before every number.
-                by_expiry = self._project.books().order_by_child(books.URL_EXPIRES_AT)
-                due = by_expiry.start_at(1).end_at(until)
-                page = children(due.limit_to_first(_PAGE + len(self._passed_over)).get())
+            page = books.expiring(self._project, until, _PAGE + len(self._passed_over))
             # A URL made anew falls due again only where this clock is ahead of the one that signs.
             again = page.keys() & renewed - self._passed_over
             self._passed_over |= again
@@ -78,32 +97,27 @@ class Renewer:
                 self.behind = False
                 return len(renewed)
             for book_id in sorted(new):
-                if self._renew(book_id, page[book_id]):
-                    renewed.add(book_id)
-                else:
+                with renewals.item(book=book_id):
+                    if self._renew(book_id, page[book_id]):
+                        renewed.add(book_id)
+                if book_id not in renewed:
                     self._passed_over.add(book_id)
                 if time.monotonic() >= ends_at:
                     return len(renewed)
 
     def _renew(self, book_id: str, record: object) -> bool:
-        path = record.get(books.PATH) if isinstance(record, dict) else None
+        path = record.get(PATH) if isinstance(record, dict) else None
         # Signing a path that is not this book's own audio would open whatever a client names.
         if not isinstance(path, str) or not self._store.belongs_to(path, book_id):
             return False
         url, expires_at = self._store.sign(path)
-        changed = False
-
-        def update(seen: object) -> books.Record | None:
-            nonlocal changed
-            renewed = books.renew(seen, path=path, url=url, expires_at=expires_at)
-            changed = renewed.book is not None
-            return renewed.book
-
-        try:
-            transact(self._project.book(book_id), update, self._project.books_path)
-        except Contended:
+        seen = books.change(
+            self._project,
+            book_id,
+            lambda book: renew(book, path=path, url=url, expires_at=expires_at),
+        )
+        if seen.verdict is not Verdict.APPLIED:
             return False
-        if changed:
-            self.renewed += 1
-            _log.info("url_renewed", book=book_id)
-        return changed
+        self.renewed += 1
+        _log.info("url_renewed", book=book_id)
+        return True

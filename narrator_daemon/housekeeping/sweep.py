@@ -13,10 +13,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from narrator_daemon import logs
-from narrator_daemon.claims import book as books
+from narrator_daemon.catalogue import CLAIM, LIMITS, PATH, WORKERS, children, is_count
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.firebase.project import LIMITS, WORKERS, Project, children, database_errors
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore, StoredObject
+from narrator_daemon.rounds import Round
 
 #: Younger objects are left alone, in seconds.
 LEAST_AGE_SECONDS = 3600.0
@@ -30,7 +33,7 @@ _LONGEST_SECONDS = 60.0
 #: Milliseconds after which a worker that was not seen, or a requester's limit, is forgotten.
 _FORGOTTEN_MS = 24 * 3600 * 1000
 
-_log = logs.get("sweep")
+_log = logs.get(__name__)
 
 
 class Sweeper:
@@ -63,14 +66,14 @@ class Sweeper:
             Unavailable: database or storage did not answer; the next round looks again.
         """
         deleted = looked_at = 0
+        sweep = Round("sweep")
         ends_at = time.monotonic() + _LONGEST_SECONDS
         for stored in self._store.objects(after=self._after, most=MOST_OBJECTS):
             looked_at += 1
             self._after = stored.path
-            if self._clock() - stored.created_at >= self._least_age and self._orphaned(stored):
-                self._store.delete(stored.path, generation=stored.generation)
-                deleted += 1
-                _log.info("orphan_deleted", path=stored.path)
+            if self._clock() - stored.created_at >= self._least_age:
+                with sweep.item(path=stored.path):
+                    deleted += self._delete_orphan(stored)
             if time.monotonic() > ends_at:
                 return deleted
         if looked_at < MOST_OBJECTS:
@@ -79,6 +82,13 @@ class Sweeper:
         self._forget(LIMITS, lambda grants: list(grants.values()), ends_at)
         return deleted
 
+    def _delete_orphan(self, stored: StoredObject) -> bool:
+        if not self._orphaned(stored):
+            return False
+        self._store.delete(stored.path, generation=stored.generation)
+        _log.info("orphan_deleted", path=stored.path)
+        return True
+
     def _orphaned(self, stored: StoredObject) -> bool:
         if not self._store.is_ours(stored):
             return False
@@ -86,14 +96,13 @@ class Sweeper:
         token = self._store.token(stored.path, book_id)
         if token is None:
             return False
-        with database_errors(self._project.books_path):
-            if self._project.book(book_id, books.PATH).get() == stored.path:
-                return False
-            claim = Claim.from_record(self._project.book(book_id, books.CLAIM).get())
-            if claim is not None and claim.token == token:
-                return False
-            # Published between the two reads: the claim went because the path came.
-            return bool(self._project.book(book_id, books.PATH).get() != stored.path)
+        if books.read(self._project, book_id, PATH) == stored.path:
+            return False
+        claim = Claim.from_record(books.read(self._project, book_id, CLAIM))
+        if claim is not None and claim.token == token:
+            return False
+        # Published between the two reads: the claim went because the path came.
+        return bool(books.read(self._project, book_id, PATH) != stored.path)
 
     def _forget(
         self, node: str, times: Callable[[dict[str, Any]], list[Any]], ends_at: float
@@ -105,5 +114,5 @@ class Sweeper:
                 if time.monotonic() > ends_at:
                     return
                 stamps = times(child) if isinstance(child, dict) else []
-                if not any(isinstance(stamp, int) and stamp >= long_ago for stamp in stamps):
+                if not any(is_count(stamp) and stamp >= long_ago for stamp in stamps):
                     self._project.reference(node, key).delete()

@@ -2,34 +2,37 @@
 
 An index says nothing about its book, so two books can never share one by a collision, and a book
 keeps its own over every take.
+
+One key serves several tables: a database's, and the ``marks.json`` beside files that were marked
+outside one. So that no mark of one table is ever named by another, a database draws from the lower
+half of all indices, from a place of its own chosen by chance (two projects with one key share an
+index about once in twenty thousand pairs of a hundred thousand books), and files draw from the
+upper half, each by chance. Before, both counted from 1; those marks stay what they were.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import secrets
+from typing import TypeGuard
 
-from narrator_daemon.firebase.project import (
-    MARKS,
-    NEXT_MARK,
-    Project,
-    Unavailable,
-    children,
-    database_errors,
-    transact,
-)
+from narrator_daemon.catalogue import MARKS, NEXT_MARK, children, is_count
+from narrator_daemon.errors import Unavailable
+from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.transact import transact
 
 #: Indices are 32 bits wide in the watermark; 0 is left to files marked outside a database.
 FIRST_INDEX = 1
 LAST_INDEX = 2**32 - 1
+#: From here on indices are given out beside files; below, by databases.
+FIRST_LOCAL = 2**31
+#: A new database begins below this, so that it has room for a billion books.
+_LAST_START = 2**30
 
 
-def is_index(value: object) -> bool:
+def is_index(value: object) -> TypeGuard[int]:
     """Whether a value can be a book's index."""
-    return (
-        isinstance(value, int)
-        and not isinstance(value, bool)
-        and FIRST_INDEX <= value <= LAST_INDEX
-    )
+    return is_count(value, FIRST_INDEX, LAST_INDEX)
 
 
 def allot(project: Project, book_id: str) -> int:
@@ -45,15 +48,10 @@ def allot(project: Project, book_id: str) -> int:
     if known is not None:
         return known
     drawn = _draw(project)
-    kept = drawn
-
-    def update(seen: Any) -> int | None:
-        nonlocal kept
-        kept = int(seen) if is_index(seen) else drawn
-        return None if is_index(seen) else drawn
-
-    transact(project.reference(MARKS, book_id), update)
-    return kept
+    return transact(
+        project.reference(MARKS, book_id),
+        lambda seen: (None, seen) if is_index(seen) else (drawn, drawn),
+    )
 
 
 def index_of(project: Project, book_id: str) -> int | None:
@@ -64,27 +62,26 @@ def index_of(project: Project, book_id: str) -> int | None:
     """
     with database_errors():
         known = project.reference(MARKS, book_id).get()
-    return int(known) if is_index(known) else None
+    return known if is_index(known) else None
 
 
 def _draw(project: Project) -> int:
     counter = project.reference(NEXT_MARK)
-    drawn = first = FIRST_INDEX
+    first = FIRST_INDEX
     with database_errors():
         if not is_index(counter.get()):
             # The first book of all, or a counter that was lost: no index is given out twice.
-            first = max(read_all(project), default=FIRST_INDEX - 1) + 1
+            allotted = [index for index in read_all(project) if index < FIRST_LOCAL]
+            first = max(allotted) + 1 if allotted else FIRST_INDEX + secrets.randbelow(_LAST_START)
 
-    def update(seen: Any) -> int:
-        nonlocal drawn
-        drawn = int(seen) if is_index(seen) else first
-        if drawn >= LAST_INDEX:
+    def decide(seen: object) -> tuple[int, int]:
+        drawn = seen if is_index(seen) else first
+        if drawn >= FIRST_LOCAL:
             raise Unavailable("database", f"all watermark indices under /{MARKS} are used up")
-        return drawn + 1
+        return drawn + 1, drawn
 
     # Whether a draw whose answer was lost was taken does not matter: the next one is higher.
-    transact(counter, update)
-    return drawn
+    return transact(counter, decide)
 
 
 def read_all(project: Project) -> dict[int, str]:
@@ -95,4 +92,4 @@ def read_all(project: Project) -> dict[int, str]:
     """
     with database_errors():
         tree = project.reference(MARKS).get()
-    return {int(index): book_id for book_id, index in children(tree).items() if is_index(index)}
+    return {index: book_id for book_id, index in children(tree).items() if is_index(index)}

@@ -1,12 +1,14 @@
 """Reading audio files of any format, block by block, in bounded memory.
 
-libsndfile reads what it can; an installed ffmpeg is asked for the rest. Files come from strangers,
-so ffmpeg runs without a shell, may open this one file and nothing else, decodes formats that hold
-sound and no playlists, and is held to limits of time, memory and length.
+libsndfile reads what it can; for the rest FFmpeg is asked, an installed one or the one that PyAV
+carries. Files come from strangers, so it runs as a process of its own without a shell, may open
+this one file and nothing else, decodes formats that hold sound and no playlists, and is held to
+limits of time, memory and length.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import resource
@@ -27,6 +29,7 @@ import soundfile
 from numpy.typing import NDArray
 
 import watermark
+from narrator_daemon.errors import Unreadable
 
 #: Longer files are refused: they are damaged, or made to keep a reader busy.
 MAX_HOURS = 24
@@ -43,10 +46,6 @@ _CPU_SECONDS = 3600
 _MEMORY_BYTES = 2 << 30
 #: Sun's audio header: magic, offset of the samples, their size, encoding, rate, channels.
 _HEADER = struct.Struct(">4s5I")
-
-
-class Unreadable(Exception):
-    """An audio file cannot be read; the message names it and says why."""
 
 
 @dataclass
@@ -73,7 +72,7 @@ class AudioFile:
         """Samples in their order, each block ``[n, channels]`` with n at most a second's; once.
 
         Raises:
-            Unreadable: nothing can be read, or it is longer than :data:`MAX_HOURS`.
+            Unreadable: nothing can be read, or it is longer than ``MAX_HOURS``.
         """
         heard = 0
         try:
@@ -94,7 +93,7 @@ class _Broken(Exception):
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[AudioFile]:
-    """Open a file of any format that libsndfile or an installed ffmpeg reads.
+    """Open a file of any format that libsndfile or FFmpeg reads.
 
     Raises:
         Unreadable: it is no file, of no such format, or its rate or channels are out of range.
@@ -104,7 +103,8 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
     # Neither program may take a name for an option, for "-" or for an address.
     absolute = path.absolute()
     try:
-        opened = soundfile.SoundFile(absolute)
+        # Bytes: a name need not be UTF-8.
+        opened = soundfile.SoundFile(os.fsencode(absolute))
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError, ValueError) as error:
         with _opened_by_ffmpeg(path, absolute, _reason(error)) as audio:
             yield _checked(audio)
@@ -157,18 +157,27 @@ def _hushed() -> Iterator[None]:
         os.close(kept)
 
 
+def _decoder(absolute: Path) -> list[str] | None:
+    """The command that decodes a file to Sun's audio format; None where nothing here can."""
+    hours = MAX_HOURS + 10 / 3600
+    if program := shutil.which("ffmpeg"):
+        command = [program, "-nostdin", "-v", "error", "-format_whitelist", _FORMATS]
+        command += ["-protocol_whitelist", "file", "-i", f"file:{absolute}", "-map", "0:a:0"]
+        return [*command, "-t", str(round(hours * 3600)), "-c:a", "pcm_f32be", "-f", "au", "-"]
+    if importlib.util.find_spec("av"):
+        module = "narrator_daemon.marks.decode"
+        return [sys.executable, "-P", "-m", module, str(absolute), _FORMATS, str(hours)]
+    return None
+
+
 @contextmanager
 def _opened_by_ffmpeg(path: Path, absolute: Path, refusal: str) -> Iterator[AudioFile]:
-    program = shutil.which("ffmpeg")
-    if program is None:
+    command = _decoder(absolute)
+    if command is None:
         raise Unreadable(
-            f"{path}: cannot be read as audio (libsndfile: {refusal}); "
-            "if it is, install ffmpeg, which reads more formats"
+            f"{path}: cannot be read as audio (libsndfile: {refusal}); if it is, install ffmpeg or "
+            "narrator-daemon[formats], which read more formats"
         )
-    command = [program, "-nostdin", "-v", "error", "-format_whitelist", _FORMATS]
-    command += ["-protocol_whitelist", "file", "-i", f"file:{absolute}"]
-    command += ["-map", "0:a:0", "-t", str(MAX_HOURS * 3600 + 10), "-c:a", "pcm_f32be"]
-    command += ["-f", "au", "-"]
     with subprocess.Popen(  # noqa: S603 — no shell, and the name is bound to file:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import watermark
+from narrator_daemon.marks.allotment import FIRST_LOCAL
 from narrator_daemon.marks.audio_files import open_audio
 from narrator_daemon.marks.keys import NamedKey
+from narrator_daemon.marks.ledger import Entry, Tables
 
 
 @dataclass(frozen=True)
@@ -20,19 +22,45 @@ class Source:
     """A book whose mark is in a file.
 
     Attributes:
-        book_id: whose; None where the index is not known.
+        entries: whose, by the tables that know the index; several where they contradict each other.
         key_name: what the key is called that it was made with.
         sighting: all that the detector says.
     """
 
-    book_id: str | None
+    entries: tuple[Entry, ...]
     key_name: str
     sighting: watermark.Sighting
 
     @property
+    def book_id(self) -> str | None:
+        """Whose; None where no table knows the index, or tables contradict each other."""
+        return None if self.ambiguous or not self.entries else self.entries[0].book_id
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether it may be the mark of either of two tables."""
+        return len({entry.book_id for entry in self.entries}) > 1
+
+    @property
     def name(self) -> str:
         """The book for people."""
-        return self.book_id or f"index {self.sighting.book_index}, not known"
+        if self.ambiguous:
+            told = " or ".join(f"{entry.book_id} by {entry.table}" for entry in self.entries)
+            return f"ambiguous: {told}"
+        if self.entries:
+            return self.entries[0].book_id
+        where = "marked outside a database" if self.is_local else "not known"
+        return f"index {self.sighting.book_index}, {where}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the index is one that is given out beside files, never by a database."""
+        return self.sighting.book_index >= FIRST_LOCAL
+
+    @property
+    def table(self) -> str:
+        """Which table named it, for people; empty where none did."""
+        return " and ".join(entry.table for entry in self.entries)
 
     @property
     def chance_of_error(self) -> str:
@@ -45,6 +73,8 @@ class Source:
         sighting = self.sighting
         return {
             "book": self.book_id,
+            "table": self.table,
+            "ambiguous": [asdict(entry) for entry in self.entries] if self.ambiguous else [],
             "index": sighting.book_index,
             "key": self.key_name,
             "score": round(float(sighting.score), 2),
@@ -75,9 +105,14 @@ class Finding:
         """The likeliest book; None where no mark was found, or its index is not known."""
         return self.sources[0].book_id if self.sources else None
 
-    def of_book(self, index: int) -> Source | None:
-        """What says that a book is in it."""
-        return next((each for each in self.sources if each.sighting.book_index == index), None)
+    @property
+    def ambiguous(self) -> bool:
+        """Whether a mark in it may be that of either of two books."""
+        return any(each.ambiguous for each in self.sources)
+
+    def of_book(self, indices: Sequence[int]) -> Source | None:
+        """What says that a book of one of these indices is in it."""
+        return next((each for each in self.sources if each.sighting.book_index in indices), None)
 
     def as_record(self) -> dict[str, Any]:
         """JSON values."""
@@ -87,6 +122,8 @@ class Finding:
             "file": str(self.path),
             "found": found.found,
             "book": self.book_id,
+            "table": best.get("table", ""),
+            "ambiguous": best.get("ambiguous", []),
             "index": found.book_index,
             "key": best.get("key"),
             "score": round(float(found.score), 2),
@@ -103,37 +140,62 @@ class Finding:
         }
 
 
-def find(
-    path: Path,
-    keys: Sequence[NamedKey],
-    known: Mapping[int, str],
-    *,
-    thorough: bool = False,
-) -> Finding:
-    """Search a file for the marks of any books, in bounded memory.
+class Search:
+    """A search for the marks of any books, in any number of files.
 
     Args:
-        path: the file.
         keys: to try; each makes what is found a little less sure.
-        known: index → book; an empty one searches without candidates.
+        tables: index → books, for names.
+        candidates: indices that are looked for; default: all that the tables know. None known, and
+            the index is decoded from the sound alone.
         thorough: as for ``watermark.detect``.
-
-    Raises:
-        Unreadable: the file cannot be read.
     """
-    with open_audio(path) as audio:
-        detector = watermark.Detector(
-            audio.rate, [each.key for each in keys], sorted(known) or None, thorough=thorough
+
+    def __init__(
+        self,
+        keys: Sequence[NamedKey],
+        tables: Tables,
+        candidates: Sequence[int] | None = None,
+        *,
+        thorough: bool = False,
+    ) -> None:
+        self._keys = keys
+        self._tables = tables
+        self._candidates = sorted(tables.known if candidates is None else candidates) or None
+        self._thorough = thorough
+        self._detector: watermark.Detector | None = None
+
+    def examine(self, path: Path) -> Finding:
+        """Search a file, in bounded memory.
+
+        Raises:
+            Unreadable: the file cannot be read.
+        """
+        with open_audio(path) as audio:
+            detector = self._detector_for(audio.rate)
+            for block in audio.blocks():
+                detector.feed(at_most_two(block))
+        detection = detector.finish()
+        sources = tuple(
+            Source(
+                self._tables.known.get(each.book_index, ()), self._keys[each.key_index].name, each
+            )
+            for each in detection.sightings
         )
-        for block in audio.blocks():
-            detector.feed(at_most_two(block))
-    detection = detector.finish()
-    sources = tuple(
-        Source(known.get(each.book_index), keys[each.key_index].name, each)
-        for each in detection.sightings
-    )
-    note = "; ".join(filter(None, [detection.note, audio.damage]))
-    return Finding(path, detection, sources, note)
+        note = "; ".join(filter(None, [detection.note, audio.damage, self._tables.note]))
+        return Finding(path, detection, sources, note)
+
+    def _detector_for(self, rate: int) -> watermark.Detector:
+        # What is worked out for a million candidates takes seconds, and serves every file.
+        if self._detector is None:
+            self._detector = watermark.Detector(
+                rate,
+                [each.key for each in self._keys],
+                self._candidates,
+                thorough=self._thorough,
+            )
+            return self._detector
+        return self._detector.renewed(rate)
 
 
 def at_most_two(block: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import soundfile
 
 import watermark
-from narrator_daemon.marks.audio_files import AudioFile, Unreadable, open_audio
+from narrator_daemon.errors import CannotMark, Unreadable
+from narrator_daemon.marks.audio_files import AudioFile, open_audio
 
 #: What is written loses nothing: a mark is the strongest where it was just made.
 _FORMATS = {".wav": "WAV", ".flac": "FLAC"}
@@ -17,10 +19,6 @@ _FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 _FINE = {"PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
 #: A WAV cannot tell of more bytes.
 _MOST_WAV_BYTES = 4_000_000_000
-
-
-class CannotMark(Exception):
-    """A file cannot be marked or written; the message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,9 @@ def _write(
     )
     check = watermark.SelfCheck(audio.rate, key, index)
     written = 0
-    with soundfile.SoundFile(new, "w", audio.rate, audio.channels, subtype, format=form) as out:
+    with soundfile.SoundFile(
+        os.fsencode(new), "w", audio.rate, audio.channels, subtype, format=form
+    ) as out:
         for block in audio.blocks():
             marked = embedder.feed(block if audio.channels > 1 else block[:, 0])
             check.feed(marked)

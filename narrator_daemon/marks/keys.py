@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import watermark
-from narrator_daemon.config import RETIRED_KEYS_ENV, WATERMARK_KEY_ENV, ConfigError
+from narrator_daemon.config import RETIRED_KEYS_ENV, WATERMARK_KEY_ENV
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.settings import Settings
 
 #: Marks made with this prove nothing: it is public. For emulators and for trying things out.
@@ -127,8 +128,26 @@ def write_new(path: Path) -> None:
     """Make a key and write it to a new file that only its owner can read.
 
     Raises:
-        FileExistsError: the file is there; a key that marked anything must never be overwritten.
+        ConfigError: it cannot be written, or the file is there.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    write_secret(path, secrets.token_hex(_NEW_BYTES) + "\n")
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Write a secret to a new file that only its owner can read.
+
+    Raises:
+        ConfigError: it cannot be written, or the file is there.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ConfigError(
+            "is there already",
+            where=str(path),
+            advice="a key that marked or signed anything is kept",
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}", where=str(path)) from None
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(_NEW_BYTES) + "\n")
+        file.write(secret)

@@ -1,27 +1,31 @@
 """Which index is which book: the tables that marks are looked up in.
 
 Files that were marked outside a database have their index ↔ book table in a ``marks.json`` beside
-them: ``{"books": {bookId: index}}``. Elsewhere ``/narrationMarks`` holds it.
+them: ``{"books": {bookId: index}}``. Elsewhere ``/narrationMarks`` holds it. A file is looked up in
+both. Their indices differ (``marks.allotment``), but for those of tables from before they did:
+where both tables know an index, both are named, and neither is believed.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from narrator_daemon.config import ConfigError, require_project
-from narrator_daemon.firebase.project import Project, is_key
+from narrator_daemon.catalogue import MARKS, is_key
+from narrator_daemon.config import require_project
+from narrator_daemon.errors import ConfigError, NoSuchMark, Unavailable
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.marks import allotment
 from narrator_daemon.settings import Settings
 
 MARKS_FILE = "marks.json"
-
-
-class NoSuchMark(Exception):
-    """A book has no watermark index; the message says where was looked."""
+#: The database's table, for people.
+DATABASE = f"the database's /{MARKS}"
 
 
 def read_marks(folder: Path) -> dict[int, str]:
@@ -42,7 +46,7 @@ def read_marks(folder: Path) -> dict[int, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise ConfigError(f'{path}: must hold {{"books": {{"BOOK_ID": INDEX}}}}') from None
+        raise ConfigError('must hold {"books": {"BOOK_ID": INDEX}}', where=str(path)) from None
 
 
 def write_marks(folder: Path, known: dict[int, str]) -> None:
@@ -69,52 +73,93 @@ def local_index(folder: Path, book_id: str) -> int:
         for index, known_id in known.items():
             if known_id == book_id:
                 return index
-        index = max(known, default=allotment.FIRST_INDEX - 1) + 1
+        index = _new_index(known)
         write_marks(folder, known | {index: book_id})
         return index
 
 
-def known_marks(settings: Settings, folder: Path) -> dict[int, str]:
-    """Index → book, from a local ``marks.json``, else from the database where one is configured.
+@dataclass(frozen=True)
+class Entry:
+    """A book as one table knows it.
+
+    Attributes:
+        book_id: which.
+        table: which table says so, for people.
+    """
+
+    book_id: str
+    table: str
+
+
+#: Index → the books that tables have it for: one, or several where tables contradict each other.
+Known = Mapping[int, tuple[Entry, ...]]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What is known of marks in one place.
+
+    Attributes:
+        known: index → books.
+        note: what could not be asked; else empty.
+    """
+
+    known: Known
+    note: str
+
+
+def known_marks(settings: Settings, folder: Path) -> Tables:
+    """The marks of a folder's ``marks.json`` and of the database, if one is configured.
 
     Raises:
         ConfigError: the local file cannot be used.
-        Unavailable: the database did not answer.
+        Unavailable: the database did not answer, and there is no local file.
     """
-    local = read_marks(folder)
-    if local:
-        return local
-    with _database(settings) as project:
-        return {} if project is None else allotment.read_all(project)
+    local = table_of(read_marks(folder), str(folder / MARKS_FILE))
+    try:
+        with _database(settings) as project:
+            stored = {} if project is None else allotment.read_all(project)
+    except Unavailable as error:
+        if not local:
+            raise
+        return Tables(local, f"the database's table could not be asked: {error}")
+    return Tables(_joined(local, table_of(stored, DATABASE)), "")
 
 
-def index_of(settings: Settings, folder: Path, book_id: str) -> int:
-    """A book's index, from a local ``marks.json``, else from the database.
+def table_of(books: Mapping[int, str], table: str) -> Known:
+    """A table's own view, from index → book."""
+    return {index: (Entry(book_id, table),) for index, book_id in books.items()}
+
+
+def _joined(one: Known, other: Known) -> Known:
+    return {index: one.get(index, ()) + other.get(index, ()) for index in {**one, **other}}
+
+
+def indices_of(tables: Tables, folder: Path, book_id: str) -> list[int]:
+    """The indices that tables have for a book: one, or one of each table.
 
     Raises:
-        NoSuchMark: it has none.
-        ConfigError: the local file cannot be used.
-        Unavailable: the database did not answer.
+        NoSuchMark: none has any.
     """
-    for index, known_id in read_marks(folder).items():
-        if known_id == book_id:
-            return index
-    place = str(folder / MARKS_FILE)
-    with _database(settings) as project:
-        if project is not None:
-            place += " or in the database"
-            allotted = allotment.index_of(project, book_id) if is_key(book_id) else None
-            if allotted is not None:
-                return allotted
-        else:
-            place += ", and no database is configured"
-    raise NoSuchMark(
-        f"The book {book_id!r} has no watermark index in {place}: it was never marked."
-    )
+    found = [
+        index
+        for index, entries in tables.known.items()
+        if any(entry.book_id == book_id for entry in entries)
+    ]
+    if not found:
+        raise NoSuchMark(
+            f"The book {book_id!r} has no watermark index in {folder / MARKS_FILE} or in the "
+            f"database, if one is configured: it was never marked.{_told(tables.note)}"
+        )
+    return found
+
+
+def _told(note: str) -> str:
+    return f" ({note})" if note else ""
 
 
 def allotted_index(settings: Settings, folder: Path, book_id: str) -> int:
-    """A book's index, a new one if it has none yet, from where :func:`known_marks` will find it.
+    """A book's index, a new one if it has none yet, from where ``known_marks`` will find it.
 
     Raises:
         NoSuchMark: the database cannot hold a book of such an id.
@@ -130,6 +175,13 @@ def allotted_index(settings: Settings, folder: Path, book_id: str) -> int:
     return local_index(folder, book_id)
 
 
+def _new_index(known: Mapping[int, str]) -> int:
+    while True:
+        index = secrets.randbelow(allotment.LAST_INDEX + 1 - allotment.FIRST_LOCAL)
+        if (index := allotment.FIRST_LOCAL + index) not in known:
+            return index
+
+
 @contextmanager
 def _database(settings: Settings) -> Iterator[Project | None]:
     try:
@@ -137,8 +189,5 @@ def _database(settings: Settings) -> Iterator[Project | None]:
     except ConfigError:
         yield None
         return
-    project = Project(settings)
-    try:
+    with Project(settings) as project:
         yield project
-    finally:
-        project.close()

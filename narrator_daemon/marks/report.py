@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from html import escape
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
 import watermark
+from narrator_daemon import pages
 from narrator_daemon.marks.audio_files import open_audio
-from narrator_daemon.marks.detect import Finding, Source, at_most_two, find
+from narrator_daemon.marks.detect import Finding, Search, Source, at_most_two
 from narrator_daemon.marks.keys import NamedKey
-from narrator_daemon.terminal import plain
+from narrator_daemon.marks.ledger import Tables
+from narrator_daemon.terminal import visible
 from watermark import Span, Trace
 
 #: Without a mark for longer than this is worth a line, seconds.
@@ -25,32 +27,41 @@ _CUT_SECONDS = 0.5
 _MOST_BOOKS = 8
 
 
-def write_picture(
-    path: Path, keys: Sequence[NamedKey], known: Mapping[int, str], out: Path
-) -> Finding:
+def write_picture(path: Path, keys: Sequence[NamedKey], tables: Tables, out: Path) -> Finding:
     """Search a file, and draw what was found along it.
 
     Args:
         path: the file.
         keys: to try.
-        known: index → book.
+        tables: index → books.
         out: written over; an HTML page if it ends in ``.html``, else an SVG picture.
 
     Raises:
         Unreadable: the file cannot be read.
         OSError: the picture cannot be written.
     """
-    finding = find(path, keys, known)
+    finding = Search(keys, tables).examine(path)
     traces = _traces(path, keys, finding.sources[:_MOST_BOOKS])
     title = f"{path.name}: {verdict(finding)}"
     lines = list(explained(finding))
     if out.suffix.lower() == ".html":
-        document = _page(title, watermark.picture(traces, title), lines)
+        document = "".join(
+            pages.render(
+                "marks/report.html.jinja",
+                title=title,
+                picture=Markup(_harmless(watermark.picture(traces, title))),  # noqa: S704 — escaped
+                lines=lines,
+            )
+        )
     else:
-        document = watermark.picture(traces, title, lines)
-    # A name that comes from a stranger may hold what neither a file nor an SVG can.
-    out.write_text(plain(document).plain, encoding="utf-8")
+        document = _harmless(watermark.picture(traces, title, lines))
+    out.write_text(document, encoding="utf-8")
     return finding
+
+
+def _harmless(picture: str) -> str:
+    # A name that comes from a stranger may hold what neither a file nor an SVG can.
+    return visible(picture, keep="\n")
 
 
 def verdict(finding: Finding) -> str:
@@ -138,12 +149,3 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(max(seconds, 0.0), 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
-
-
-def _page(title: str, picture: str, lines: Sequence[str]) -> str:
-    items = "\n".join(f"<li>{escape(line)}</li>" for line in lines)
-    return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>\n'
-        f'<body style="font-family: sans-serif; max-width: 60em; margin: 2em auto">\n'
-        f"<h1>{escape(title)}</h1>\n{picture}<ul>\n{items}\n</ul>\n</body></html>\n"
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from csm.audio import decibels
 from csm.mastering.loudness import gated_loudness, step_energies, step_samples, true_peaks
 from narrator_daemon.narration.narrate import NarratedPart, Narration
 
@@ -89,7 +91,7 @@ def inspect(wav: Path, narration: Narration) -> Inspection:
     Raises:
         OSError: the file cannot be read.
     """
-    with soundfile.SoundFile(wav) as file:
+    with soundfile.SoundFile(os.fsencode(wav)) as file:
         rate, length = file.samplerate, len(file)
         energies = np.zeros(-(-length // step_samples(rate)))
         outline = np.zeros((COLUMNS, 2), dtype=np.float32)
@@ -183,8 +185,3 @@ def _oddities(one: _Measured, loudness: float, pace: float) -> Iterator[str]:
         slowness = one.pace / pace
         if not _ODD_PACE[0] <= slowness <= _ODD_PACE[1]:
             yield f"{slowness:.1f} times the others' seconds a character"
-
-
-def decibels(magnitude: float) -> float:
-    """Of a magnitude, full scale 1; ``-inf`` for 0."""
-    return 20 * math.log10(magnitude) if magnitude > 0 else -math.inf

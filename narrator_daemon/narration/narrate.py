@@ -9,20 +9,27 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 import watermark
 from csm import SAMPLE_RATE
-from csm.mastering.mastering import CEILING_DBTP, TARGET_LUFS, Mastering, pcm16
-from csm.takes import drawing
-from csm.text import NothingToSpeak, Segment, latin_share, segment
+from csm.mastering.levels import EMPHASIS_LU, SHOUT_LU, WHISPER_LU
+from csm.mastering.mastering import (
+    CEILING_DBTP,
+    TARGET_LUFS,
+    InnerPause,
+    Mastering,
+    Part,
+    pcm16,
+)
+from csm.takes import notes as takes
+from csm.text import Delivery, NothingToSpeak, Pauses, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.errors import NarratorError
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
 from narrator_daemon.settings import Limits, Settings
-from narrator_daemon.speech import SpeechEngine, SpeechError
+from narrator_daemon.settings import Pauses as PauseSettings
+from narrator_daemon.speech import Amended, SpeechEngine, SpeechError
 
 #: Of the whole narration, what is done once all is spoken, once it is measured, and once the file
 #: is written; the rest is for whoever takes it to its place.
@@ -34,8 +41,17 @@ _SPEECH_SHARE, _MEASURED_SHARE, _WRITTEN_SHARE = 0.9, 0.94, 0.98
 _MARK_LOUDNESS = 0.06
 _MARK_PEAKS = 0.75
 
+_DEFAULT_PAUSES = PauseSettings()
 
-class Unnarratable(Exception):
+#: How far a segment's level may stay below and above the narration's, in LU, as the text asks.
+_ALLOWED_LU = {
+    Delivery.PLAIN: (-EMPHASIS_LU, EMPHASIS_LU),
+    Delivery.LOUD: (-EMPHASIS_LU, SHOUT_LU),
+    Delivery.QUIET: (-WHISPER_LU, EMPHASIS_LU),
+}
+
+
+class Unnarratable(NarratorError):
     """The text cannot be narrated, now or later."""
 
     def __init__(self, failure: Failure) -> None:
@@ -73,12 +89,16 @@ class NarratedPart:
         start_seconds: where its sound begins in the file.
         end_seconds: where it ends; the same as the start where it was silent.
         note: what the engine says of how it was made, as JSON values.
+        segment: its sentences, with their places in the book's text and what follows each.
+        sentence_seconds: where in the file each of its sentences begins.
     """
 
     text: str
     start_seconds: float
     end_seconds: float
     note: dict[str, Any]
+    segment: Segment
+    sentence_seconds: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -90,7 +110,7 @@ class Narration:
         duration_seconds: from its samples.
         parts: what was spoken, in order.
         facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
-            them an earlier attempt had spoken), takes (``csm.takes.drawing.report``),
+            them an earlier attempt had spoken), takes (``csm.takes.notes.report``),
             secondsByStep, latinShare (0..1 of the letters; the voices know no other script),
             watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
             recompressed copy to be told (both None where it was not checked).
@@ -150,7 +170,8 @@ def seed_of(input_hash: str, take: int) -> int:
 def fingerprint(engine: SpeechEngine, settings: Settings) -> str:
     """All that shapes a narration besides its text and take (``book.input_hash``)."""
     loudness = settings.mastering.loudness_lufs
-    return f"{engine.name} {engine.settings_fingerprint} {loudness:g} LUFS"
+    pauses = " ".join(f"{seconds:g}" for seconds in settings.pauses.model_dump().values())
+    return f"{engine.name} {engine.settings_fingerprint} {loudness:g} LUFS pauses {pauses}"
 
 
 def kept_name(engine: SpeechEngine, seed: int) -> str:
@@ -169,7 +190,9 @@ def narrate(
     mark: Mark,
     kept: KeptSegments,
     loudness_lufs: float = TARGET_LUFS,
+    pauses: PauseSettings = _DEFAULT_PAUSES,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Narration:
     """Read a text aloud: segments, speech, joins and level, watermark, WAV.
@@ -187,7 +210,11 @@ def narrate(
         mark: the watermark.
         kept: where finished segments are.
         loudness_lufs: integrated loudness by BS.1770.
+        pauses: how long they are.
         on_progress: told at every segment, and while the file is written.
+        on_step: told of every turn of a step (text, speech, mastering, watermark, write,
+            self_check) when it began and ended, monotonic seconds, and whether by an exception; the
+            last four take turns.
         stopped: asked as often.
 
     Raises:
@@ -202,7 +229,7 @@ def narrate(
             raise Stopped
         on_progress(progress)
 
-    clock = _Clock()
+    clock = _Clock(on_step)
     with clock.step("text"):
         readable = check_text(text, limits)
         try:
@@ -216,7 +243,7 @@ def narrate(
         before = len(spoken.indices)
         with clock.step("speech"):
             _speak(texts, spoken, engine, seed, tell)
-        parts = _Parts(segments, spoken, tell)
+        parts = _Parts(segments, spoken, Pauses(**pauses.model_dump()), tell)
         with clock.step("mastering"):
             mastering = Mastering(
                 parts,
@@ -230,8 +257,17 @@ def narrate(
         size=HEADER_BYTES + 2 * mastering.length,
         duration_seconds=round(mastering.length / SAMPLE_RATE, 3),
         parts=tuple(
-            NarratedPart(part.text, start / SAMPLE_RATE, end / SAMPLE_RATE, note)
-            for part, (start, end), note in zip(segments, mastering.spans, notes, strict=True)
+            NarratedPart(
+                part.text,
+                start / SAMPLE_RATE,
+                end / SAMPLE_RATE,
+                takes.told(note),
+                part,
+                tuple(place / SAMPLE_RATE for place in places),
+            )
+            for part, (start, end), note, places in zip(
+                segments, mastering.spans, notes, mastering.sentences, strict=True
+            )
         ),
         facts={
             "characters": len(readable),
@@ -239,7 +275,7 @@ def narrate(
             "segments": len(segments),
             "segmentsKept": before,
             "latinShare": round(latin_share(readable), 2),
-            "takes": drawing.report(notes),
+            "takes": takes.report(notes),
             "secondsByStep": {step: round(value, 3) for step, value in clock.seconds.items()},
             "watermarkScore": None if score is None else round(float(score), 2),
             "watermarkWeak": None if score is None else _is_weak(score, mastering.length),
@@ -259,14 +295,20 @@ def _speak(
     pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
     seconds = sum(spoken.seconds(index) for index in there)
     tell(Progress("speech", _SPEECH_SHARE * pace.share))
-    if len(there) == len(texts):
-        return
-    with closing(engine.speak(texts, seed=seed, skip=there)) as speech:
+    # Asked for even where all is there: what was spoken may not have been compared yet.
+    notes = {index: spoken.note(index) for index in there}
+    with closing(engine.speak(texts, seed=seed, skip=notes)) as speech:
         for one in speech:
+            if isinstance(one, Amended):
+                spoken.amend(one.index, one.note)
+                continue
+            again = one.index in spoken.indices
+            before = spoken.seconds(one.index) if again else 0.0
             spoken.add(one.index, one.samples, one.note)
-            seconds += spoken.seconds(one.index)
+            seconds += spoken.seconds(one.index) - before
             _check_length(round(seconds * SAMPLE_RATE))
-            pace.advance(len(texts[one.index]))
+            if not again:
+                pace.advance(len(texts[one.index]))
             tell(Progress("speech", _SPEECH_SHARE * pace.share, pace.seconds_left))
     if len(spoken.indices) < len(texts):
         raise SpeechError(
@@ -279,9 +321,14 @@ class _Parts:
     """The spoken segments as mastering reads them."""
 
     def __init__(
-        self, segments: list[Segment], spoken: SegmentFile, tell: Callable[[Progress], None]
+        self,
+        segments: list[Segment],
+        spoken: SegmentFile,
+        pauses: Pauses,
+        tell: Callable[[Progress], None],
     ) -> None:
         self._segments = segments
+        self._pauses = pauses
         self._spoken = spoken
         self._tell = tell
         self._share = _SPEECH_SHARE
@@ -289,11 +336,21 @@ class _Parts:
     def __len__(self) -> int:
         return len(self._segments)
 
-    def __getitem__(self, number: int, /) -> tuple[NDArray[np.float32], float]:
+    def __getitem__(self, number: int, /) -> Part:
         # How many readings there will be is not known: this one counts for a half.
         self._share += 0.5 * (_MEASURED_SHARE - _SPEECH_SHARE) / len(self)
         self._tell(Progress("finishing", min(self._share, _MEASURED_SHARE)))
-        return self._spoken.samples(number), self._segments[number].pause_seconds
+        segment = self._segments[number]
+        *inner, last = (
+            InnerPause(share, self._pauses.before(sentence.follows))
+            for share, sentence in zip(segment.shares, segment.sentences, strict=True)
+        )
+        return Part(
+            self._spoken.samples(number),
+            last.seconds,
+            tuple(inner),
+            _ALLOWED_LU[segment.delivery],
+        )
 
 
 def _check_length(samples: int) -> None:
@@ -316,28 +373,27 @@ def _write(
     """Mark what was mastered and write it; the score of the mark, where it is checked."""
     embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
     check = watermark.SelfCheck(SAMPLE_RATE, mark.key, mark.index) if mark.self_check else None
-    wav = WavWriter(out, mastering.length)
     pace = Pace(mastering.length)
     blocks = mastering.blocks()
-    more = True
-    while more:
-        with clock.step("mastering"):
-            block = next(blocks, None)
-        more = block is not None
-        with clock.step("watermark"):
-            marked = embedder.finish() if block is None else embedder.feed(block)
-        if not len(marked):
-            continue
-        samples = pcm16(marked)
-        with clock.step("write"):
-            wav.write(samples)
-        if check is not None:
-            with clock.step("self_check"):
-                check.feed(samples)
-        pace.advance(len(samples))
-        share = _MEASURED_SHARE + (_WRITTEN_SHARE - _MEASURED_SHARE) * pace.share
-        tell(Progress("finishing", share, pace.seconds_left))
-    wav.close()
+    with WavWriter(out, mastering.length) as wav:
+        more = True
+        while more:
+            with clock.step("mastering"):
+                block = next(blocks, None)
+            more = block is not None
+            with clock.step("watermark"):
+                marked = embedder.finish() if block is None else embedder.feed(block)
+            if not len(marked):
+                continue
+            samples = pcm16(marked)
+            with clock.step("write"):
+                wav.write(samples)
+            if check is not None:
+                with clock.step("self_check"):
+                    check.feed(samples)
+            pace.advance(len(samples))
+            share = _MEASURED_SHARE + (_WRITTEN_SHARE - _MEASURED_SHARE) * pace.share
+            tell(Progress("finishing", share, pace.seconds_left))
     out.flush()
     if check is None:
         return None
@@ -352,11 +408,18 @@ def _is_weak(score: float, length: int) -> bool:
 class _Clock:
     """Seconds by step."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_step: Callable[[str, float, float, bool], None]) -> None:
         self.seconds: dict[str, float] = {}
+        self._on_step = on_step
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         started = time.monotonic()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+        try:
+            yield
+        except BaseException:
+            self._on_step(name, started, time.monotonic(), True)
+            raise
+        ended = time.monotonic()
+        self.seconds[name] = self.seconds.get(name, 0.0) + ended - started
+        self._on_step(name, started, ended, False)

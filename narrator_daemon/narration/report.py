@@ -1,24 +1,25 @@
 """A narration as one HTML page, for who asks why it sounds odd: see and hear each segment.
 
-The page holds everything, audio included, runs no script and asks no network for anything; its
-policy forbids both, whatever the text of a book may try.
+The page holds everything, audio included, and does nothing by itself, whatever the text of a book
+may try; see ``pages``.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import io
-import unicodedata
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from narrator_daemon import pages
 from narrator_daemon.narration.measures import (
     COLUMNS,
     InspectedPart,
@@ -31,29 +32,50 @@ from narrator_daemon.narration.narrate import Narration
 _PART_COLUMNS = 300
 _HEIGHT = 100
 
-_STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 76rem; margin: 0 auto; padding: 1rem; }
-h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; }
-table { border-collapse: collapse; }
-th, td { text-align: left; padding: .1rem 1rem .1rem 0; vertical-align: top; font-weight: normal; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-svg { display: block; width: 100%; color: #2563a8; }
-svg.whole { height: 9rem; } svg.part { height: 3rem; max-width: 30rem; }
-svg path { fill: currentColor; }
-svg rect { fill: transparent; stroke: #888; vector-effect: non-scaling-stroke; }
-svg a.odd rect { fill: #e8a33d55; }
-svg a:hover rect, svg a:focus rect { fill: #2563a833; stroke: #2563a8; }
-section { border-top: 1px solid #8886; padding: .5rem 0; scroll-margin-top: 1rem; }
-@media (min-width: 60rem) {
-  section { display: grid; grid-template-columns: minmax(0, 1fr) 22rem; column-gap: 2rem; }
-}
-section:target { background: #2563a81a; }
-section h3 { margin: .3rem 0; font-size: 1rem; }
-p.text { margin: .3rem 0; max-width: 50rem; overflow-wrap: anywhere; }
-strong.odd { background: #e8a33d55; padding: 0 .3rem; }
-audio { width: 100%; max-width: 30rem; height: 2.5rem; }
-"""
+Rows: TypeAlias = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A segment in the waveform of the whole."""
+
+    number: int
+    text: str
+    odd: bool
+    left: str
+    width: str
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The waveform of the whole, as SVG."""
+
+    path: str
+    boxes: list[_Box]
+    width: int = COLUMNS
+    height: int = _HEIGHT
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """A segment's waveform, and its audio as a ``data:`` URL."""
+
+    path: str
+    url: str
+    width: int = _PART_COLUMNS
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A segment as the page shows it."""
+
+    number: int
+    span: str
+    text: str
+    oddities: str
+    sound: _Sound | None
+    facts: Rows
+    note: Rows
 
 
 def write_report(page: Path, wav: Path, narration: Narration, made_from: dict[str, str]) -> None:
@@ -69,55 +91,38 @@ def write_report(page: Path, wav: Path, narration: Narration, made_from: dict[st
         OSError: a file cannot be read or written.
     """
     inspection = inspect(wav, narration)
-    with page.open("w", encoding="utf-8") as out:
-        out.writelines(_head(wav, narration, made_from, inspection))
-        with soundfile.SoundFile(wav) as file:
-            for number, part in enumerate(inspection.parts, 1):
-                out.writelines(_part(number, part, _samples(file, part), file.samplerate))
-        out.write("</main>\n</body>\n</html>\n")
+    numbered = list(enumerate(inspection.parts, 1))
+    with page.open("w", encoding="utf-8") as out, soundfile.SoundFile(os.fsencode(wav)) as file:
+        out.writelines(
+            pages.render(
+                "narration/report.html.jinja",
+                title=wav.name,
+                facts=[*made_from.items(), *_facts(narration, inspection)],
+                whole=_whole(narration.duration_seconds, inspection),
+                oddities=[
+                    (number, ", ".join(part.oddities)) for number, part in numbered if part.oddities
+                ],
+                # One after the other: with its audio, a page can be larger than memory.
+                parts=(_part(number, part, file) for number, part in numbered),
+            )
+        )
 
 
-def _head(
-    wav: Path, narration: Narration, made_from: dict[str, str], inspection: Inspection
-) -> Iterator[str]:
-    title = _safe(wav.name)
-    yield (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'; media-src data:; base-uri 'none'; form-action 'none'\">\n"
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{title}</h1>\n"
-    )
+def _facts(narration: Narration, inspection: Inspection) -> Rows:
     facts = narration.facts
     score = facts["watermarkScore"]
-    yield _table(
-        [
-            *made_from.items(),
-            ("Length", _time(narration.duration_seconds)),
-            ("Text", f"{facts['characters']:,} characters, {facts['words']:,} words"),
-            ("Segments", f"{facts['segments']:,}"),
-            ("Loudness", _figure(inspection.loudness_lufs, "LUFS")),
-            ("True peak", _figure(inspection.true_peak_dbtp, "dBTP")),
-            ("Loudest pause", _figure(inspection.floor_dbfs, "dBFS")),
-            ("Before the first sound", f"{inspection.head_seconds:.2f} s"),
-            ("After the last sound", f"{inspection.tail_seconds:.2f} s"),
-            ("Watermark score", "not checked" if score is None else f"{score:.1f}"),
-            *_takes(facts.get("takes")),
-        ]
-    )
-    yield from _whole(narration.duration_seconds, inspection)
-    odd = [(number, part) for number, part in enumerate(inspection.parts, 1) if part.oddities]
-    yield "<h2>Worth a listen</h2>\n"
-    if not odd:
-        yield "<p>No segment is unlike the others.</p>\n"
-    else:
-        yield "<ul>\n"
-        for number, part in odd:
-            why = _safe(", ".join(part.oddities))
-            yield f'<li><a href="#s{number}">Segment {number}</a>: {why}</li>\n'
-        yield "</ul>\n"
-    yield "<h2>Segments</h2>\n"
+    return [
+        ("Length", _time(narration.duration_seconds)),
+        ("Text", f"{facts['characters']:,} characters, {facts['words']:,} words"),
+        ("Segments", f"{facts['segments']:,}"),
+        ("Loudness", _figure(inspection.loudness_lufs, "LUFS")),
+        ("True peak", _figure(inspection.true_peak_dbtp, "dBTP")),
+        ("Loudest pause", _figure(inspection.floor_dbfs, "dBFS")),
+        ("Before the first sound", f"{inspection.head_seconds:.2f} s"),
+        ("After the last sound", f"{inspection.tail_seconds:.2f} s"),
+        ("Watermark score", "not checked" if score is None else f"{score:.1f}"),
+        *_takes(facts.get("takes")),
+    ]
 
 
 def _takes(report: object) -> Iterator[tuple[str, str]]:
@@ -128,60 +133,38 @@ def _takes(report: object) -> Iterator[tuple[str, str]]:
         )
 
 
-def _whole(duration: float, inspection: Inspection) -> Iterator[str]:
-    yield (
-        f'<svg class="whole" viewBox="0 0 {COLUMNS} {_HEIGHT}" preserveAspectRatio="none" '
-        'role="group" aria-label="Waveform with the segments">\n'
-    )
-    yield _path(inspection.outline)
+def _whole(duration: float, inspection: Inspection) -> _Whole:
+    boxes = []
     for number, inspected in enumerate(inspection.parts, 1):
         part = inspected.part
         left = COLUMNS * part.start_seconds / duration
         width = COLUMNS * (part.end_seconds - part.start_seconds) / duration
-        odd = ' class="odd"' if inspected.oddities else ""
-        yield (
-            f'<a href="#s{number}"{odd}><title>{number}: {_safe(_short(part.text))}</title>'
-            f'<rect x="{left:.2f}" y="0" width="{width:.2f}" height="{_HEIGHT}"/></a>\n'
-        )
-    yield "</svg>\n"
+        odd = bool(inspected.oddities)
+        boxes.append(_Box(number, _short(part.text), odd, f"{left:.2f}", f"{width:.2f}"))
+    return _Whole(_path(inspection.outline), boxes)
 
 
-def _part(
-    number: int, inspected: InspectedPart, samples: NDArray[np.float32], rate: int
-) -> Iterator[str]:
+def _part(number: int, inspected: InspectedPart, file: soundfile.SoundFile) -> _Part:
     part = inspected.part
-    span = f"{_time(part.start_seconds)} – {_time(part.end_seconds)}"
-    yield f'<section id="s{number}" aria-labelledby="h{number}">\n<div>\n'
-    yield f'<h3 id="h{number}">{number} · {span}</h3>\n'
-    yield f'<p class="text" dir="auto">{_safe(part.text)}</p>\n'
-    if inspected.oddities:
-        yield f'<p><strong class="odd">{_safe(", ".join(inspected.oddities))}</strong></p>\n'
+    samples = _samples(file, inspected)
+    sound = None
     if len(samples):
-        yield (
-            f'<svg class="part" viewBox="0 0 {_PART_COLUMNS} {_HEIGHT}" '
-            f'preserveAspectRatio="none" aria-hidden="true">\n'
-            f"{_path(outline_of(samples, _PART_COLUMNS))}</svg>\n"
-        )
-        kind, sound = _encoded(samples, rate)
-        yield (
-            f'<audio controls preload="none" aria-labelledby="h{number}" src="data:{kind};base64,'
-        )
-        yield base64.b64encode(sound).decode("ascii")
-        yield '"></audio>\n'
-    yield "</div>\n<div>\n"
-    yield _table(
+        path = _path(outline_of(samples, _PART_COLUMNS))
+        sound = _Sound(path, _data_url(samples, file.samplerate))
+    return _Part(
+        number,
+        f"{_time(part.start_seconds)} – {_time(part.end_seconds)}",
+        part.text,
+        ", ".join(inspected.oddities),
+        sound,
         [
             ("Length", f"{part.end_seconds - part.start_seconds:.2f} s"),
             ("Pace", f"{1000 * inspected.seconds_a_character:.0f} ms a character"),
             ("Loudness", _figure(inspected.loudness_lufs, "LUFS")),
             ("True peak", _figure(inspected.true_peak_dbtp, "dBTP")),
-        ]
+        ],
+        list(_flat(part.note)),
     )
-    if part.note:
-        yield "<details>\n<summary>Takes and scores</summary>\n"
-        yield _table(_flat(part.note))
-        yield "</details>\n"
-    yield "</div>\n</section>\n"
 
 
 def _flat(note: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -193,7 +176,7 @@ def _flat(note: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
             yield shown, str(value)
 
 
-def _samples(file: Any, inspected: InspectedPart) -> NDArray[np.float32]:
+def _samples(file: soundfile.SoundFile, inspected: InspectedPart) -> NDArray[np.float32]:
     start, end = (
         round(seconds * file.samplerate)
         for seconds in (inspected.part.start_seconds, inspected.part.end_seconds)
@@ -203,40 +186,23 @@ def _samples(file: Any, inspected: InspectedPart) -> NDArray[np.float32]:
     return samples
 
 
-def _encoded(samples: NDArray[np.float32], rate: int) -> tuple[str, bytes]:
-    """A media type and bytes of it: MP3, which every browser plays, where libsndfile writes it."""
+def _data_url(samples: NDArray[np.float32], rate: int) -> str:
+    """The sound as MP3, which every browser plays, where libsndfile writes it, else as WAV."""
     sound = io.BytesIO()
     if "MP3" in soundfile.available_formats():
+        kind = "audio/mpeg"
         soundfile.write(sound, samples, rate, format="MP3", subtype="MPEG_LAYER_III")
-        return "audio/mpeg", sound.getvalue()
-    soundfile.write(sound, samples, rate, format="WAV", subtype="PCM_16")
-    return "audio/wav", sound.getvalue()
+    else:
+        kind = "audio/wav"
+        soundfile.write(sound, samples, rate, format="WAV", subtype="PCM_16")
+    return f"data:{kind};base64,{base64.b64encode(sound.getvalue()).decode('ascii')}"
 
 
 def _path(outline: NDArray[np.float32]) -> str:
     middle = _HEIGHT / 2
     top = [f"{x},{middle * (1 - high):.1f}" for x, (_, high) in enumerate(outline)]
     bottom = [f"{x},{middle * (1 - low):.1f}" for x, (low, _) in enumerate(outline)]
-    return f'<path d="M{" ".join([*top, *reversed(bottom)])}z"/>\n'
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    cells = (
-        f'<tr><th scope="row">{_safe(name)}</th><td>{_safe(value)}</td></tr>\n'
-        for name, value in rows
-    )
-    return f"<table>\n{''.join(cells)}</table>\n"
-
-
-def _safe(text: object) -> str:
-    """Text as it stands, without characters that control anything."""
-    shown = "".join(
-        "\N{REPLACEMENT CHARACTER}"
-        if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn"}
-        else character
-        for character in str(text)
-    )
-    return html.escape(shown)
+    return f"M{' '.join([*top, *reversed(bottom)])}z"
 
 
 def _short(text: str) -> str:

@@ -45,7 +45,7 @@ _HEADER = struct.Struct("<4sI16sIII")
 _MAGIC = b"seg1"
 _CHUNK = 1 << 20
 
-_log = logs.get("kept")
+_log = logs.get(__name__)
 
 
 class KeptSegments:
@@ -159,7 +159,7 @@ class SegmentFile:
         return frozenset(self._places)
 
     def add(self, index: int, samples: NDArray[np.float32], note: dict[str, Any]) -> None:
-        """Keep a segment.
+        """Keep a segment, in place of what is kept of it.
 
         Args:
             index: its place.
@@ -169,6 +169,21 @@ class SegmentFile:
         Raises:
             OSError: the disk is full or fails.
         """
+        self._places[index] = self._append(index, samples, note), len(samples)
+
+    def amend(self, index: int, note: dict[str, Any]) -> None:
+        """Keep another note with a segment.
+
+        Raises:
+            KeyError: it is not there.
+            OSError: the disk is full or fails.
+        """
+        if index not in self._places:
+            raise KeyError(index)
+        self._append(index, np.zeros(0, np.float32), note)
+
+    def _append(self, index: int, samples: NDArray[np.float32], note: dict[str, Any]) -> int:
+        """Write a record; where its sound begins."""
         written = json.dumps(note, separators=(",", ":")).encode()
         sound = np.ascontiguousarray(samples, dtype="<f4").view(np.uint8).data
         checksum = zlib.crc32(sound, zlib.crc32(written, zlib.crc32(self._keys[index])))
@@ -178,9 +193,9 @@ class SegmentFile:
         position = self._end
         for part in (header, written, sound):
             position = _write(self._file, part, position)
-        self._places[index] = position - len(sound), len(samples)
         self._notes[index] = note
         self._end = position
+        return position - len(sound)
 
     def samples(self, index: int) -> NDArray[np.float32]:
         """A segment's samples, ``[n]``.
@@ -231,7 +246,9 @@ class SegmentFile:
                 break
             if index < len(self._keys) and self._keys[index] == key:
                 note = os.pread(self._file, note_size, position + _HEADER.size)
-                self._places[index] = start, count
+                # A record without sound is a note on what is there.
+                if count or index not in self._places:
+                    self._places[index] = start, count
                 self._notes[index] = json.loads(note)
             position = end
         return position

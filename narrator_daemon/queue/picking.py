@@ -9,10 +9,16 @@ from __future__ import annotations
 import time
 
 from narrator_daemon import logs
-from narrator_daemon.claims import book as books
+from narrator_daemon.catalogue import CLAIM, REQUESTED, STATUS
 from narrator_daemon.claims.book import Verdict
-from narrator_daemon.claims.claims import Attempted, Claims, now_ms
-from narrator_daemon.firebase.project import Contended, Project, Unavailable
+from narrator_daemon.claims.claim import Claim
+from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.refusals import Refusals
+from narrator_daemon.claims.work import Attempted
+from narrator_daemon.clock import now_ms
+from narrator_daemon.errors import Contended, NodeRefused, Unavailable
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue import requesters
 from narrator_daemon.queue.waiting import Candidate, Waiting
 from narrator_daemon.settings import Settings
@@ -20,10 +26,11 @@ from narrator_daemon.settings import Settings
 #: Most books that the next one is picked among.
 _MOST_AMONG = 32
 
-#: Seconds a book is left alone when the database did not take its claim.
-_REFUSED_PAUSE_SECONDS = 10.0
+#: Seconds a book is left alone when the database did not answer to its claim, and when others kept
+#: writing to it.
+_UNANSWERED_PAUSE_SECONDS, _CONTENDED_PAUSE_SECONDS = 10.0, 1.0
 
-_log = logs.get("picking")
+_log = logs.get(__name__)
 
 
 class Picker:
@@ -34,22 +41,26 @@ class Picker:
         settings: the limit, the beat.
         claims: to claim with.
         waiting: the books to pick from.
+        refusals: told of the books that the database does not take.
     """
 
     def __init__(
-        self, project: Project, settings: Settings, claims: Claims, waiting: Waiting
+        self,
+        project: Project,
+        settings: Settings,
+        claims: Claims,
+        waiting: Waiting,
+        refusals: Refusals,
     ) -> None:
         self._project = project
         self._limit = settings.limits.requests_per_minute
         self._beat_seconds = settings.claims.beat_seconds
         self._claims = claims
         self._waiting = waiting
+        self._refusals = refusals
         # The next book is picked among so many of the oldest: more each time that another replica
         # was faster, fewer with each book won. One that is alone keeps the order.
         self._among = 1
-        # Until when the requesters that are at their limit wait, by the monotonic clock: one answer
-        # is enough for all that they have asked for.
-        self._limited: dict[str, float] = {}
 
     def claim_next(self) -> Attempted | None:
         """Try to claim the next book; None where none may be tried now.
@@ -61,18 +72,27 @@ class Picker:
         if candidate is None:
             return None
         try:
-            return self._try(candidate)
-        except Unavailable as error:
+            attempted = self._try(candidate)
+        except NodeRefused as error:
             # One book that cannot be written must not stand before all others.
-            pause = 1.0 if isinstance(error, Contended) else _REFUSED_PAUSE_SECONDS
-            self._waiting.put_back(candidate, time.monotonic() + pause)
+            return self._leave_alone(candidate, self._refusals.add(candidate.book_id, error))
+        except Contended:
+            return self._leave_alone(candidate, _CONTENDED_PAUSE_SECONDS)
+        except Unavailable:
+            self._waiting.put_back(candidate, time.monotonic() + _UNANSWERED_PAUSE_SECONDS)
             raise
+        self._refusals.clear(candidate.book_id)
+        return attempted
+
+    def _leave_alone(self, candidate: Candidate, seconds: float) -> Attempted:
+        self._waiting.put_back(candidate, time.monotonic() + seconds)
+        return Attempted(candidate.book_id, Verdict.LATER, wait_seconds=seconds)
 
     def _try(self, candidate: Candidate) -> Attempted:
-        wait = self._wait_for_limit(candidate)
-        if wait > 0:
-            self._waiting.put_back(candidate, time.monotonic() + wait)
-            return Attempted(Verdict.LATER, wait_seconds=wait)
+        may_not = self._ask_limit(candidate) if self._limit else None
+        return self._claim(candidate) if may_not is None else may_not
+
+    def _claim(self, candidate: Candidate) -> Attempted:
         attempted = self._claims.claim(candidate.book_id)
         _log.debug("tried", book=candidate.book_id, verdict=attempted.verdict.value)
         if attempted.verdict is Verdict.LOST:
@@ -87,22 +107,23 @@ class Picker:
             _log.warning("book_failed", book=candidate.book_id, why="attempts used up")
         return attempted
 
-    def _wait_for_limit(self, candidate: Candidate) -> float:
-        """Seconds that the requester's limit makes a book wait; 0 for none."""
-        if self._limit == 0:
-            return 0.0
-        if not candidate.known:
-            record = self._claims.read(candidate.book_id)
-            if record is None or record.get(books.STATUS) != books.REQUESTED:
-                return 0.0  # the claim will say why not
-            whole = Waiting()
-            whole.offer(candidate.book_id, record, now_ms())
-            candidate = whole.take(time.monotonic()) or candidate
-        if candidate.requested_by is None or candidate.is_retry:
-            return 0.0
-        uid, now = candidate.requested_by, time.monotonic()
-        if self._limited.get(uid, now) > now:
-            return self._limited[uid] - now
+    def _ask_limit(self, candidate: Candidate) -> Attempted | None:
+        """Ask for a new narration in the name of the requester; None where it may be claimed."""
+        if candidate.known and (candidate.requested_by is None or candidate.is_retry):
+            return None
+        if not candidate.known or candidate.held_by is not None:
+            record = books.read(self._project, candidate.book_id)
+            if not isinstance(record, dict) or record.get(STATUS) != REQUESTED:
+                return None  # the claim will say why not
+            candidate = Candidate.of(candidate.book_id, record, candidate.order)
+            held = Claim.from_record(record.get(CLAIM))
+            if candidate.requested_by is None or candidate.is_retry:
+                return None
+            if held and held.token and self._claims.lease_alive(candidate.book_id, held.token):
+                # Asked for again while another reads it: nothing new is granted for that.
+                self._waiting.put_back(candidate, time.monotonic() + self._beat_seconds)
+                return Attempted(candidate.book_id, Verdict.LEASED)
+        uid = str(candidate.requested_by)
         wait = requesters.grant(
             self._project,
             uid,
@@ -110,7 +131,10 @@ class Picker:
             now_ms=now_ms(),
             limit=self._limit,
         )
-        if wait > 0:
-            still = {other: until for other, until in self._limited.items() if until > now}
-            self._limited = {**still, uid: now + wait / 1000}
-        return wait / 1000
+        if wait == 0:
+            return None
+        # One answer is enough for all that the requester has asked for.
+        now = time.monotonic()
+        self._waiting.pass_over(uid, now + wait / 1000, now)
+        self._waiting.put_back(candidate, now)
+        return Attempted(candidate.book_id, Verdict.LATER, wait_seconds=wait / 1000)

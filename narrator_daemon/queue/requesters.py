@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
-from narrator_daemon.firebase.project import LIMITS, Project, children, transact
+from narrator_daemon.catalogue import LIMITS, children, is_count
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.transact import transact
 
 _WINDOW_MS = 60_000
 
@@ -46,7 +48,7 @@ def take(
     recent = {
         key: min(at, now_ms)
         for key, at in children(granted).items()
-        if isinstance(at, int) and abs(at - now_ms) < _WINDOW_MS
+        if is_count(at) and abs(at - now_ms) < _WINDOW_MS
     }
     if name in recent:
         return None, 0
@@ -71,14 +73,11 @@ def grant(project: Project, uid: str, name: str, *, now_ms: int, limit: int) -> 
 
     Raises:
         Unavailable: the database did not answer.
+        NodeRefused: it does not take the grant.
     """
-    wait = 0
-
-    def update(granted: Any) -> dict[str, int] | None:
-        nonlocal wait
-        stored, wait = take(granted, name=name, now_ms=now_ms, limit=limit)
-        return stored
-
     node = hashlib.sha256(uid.encode("utf-8", errors="surrogatepass")).hexdigest()
-    transact(project.reference(LIMITS, node), update)
-    return wait
+    with books.one_node(project, f"/{LIMITS}/{node}"):
+        return transact(
+            project.reference(LIMITS, node),
+            lambda granted: take(granted, name=name, now_ms=now_ms, limit=limit),
+        )

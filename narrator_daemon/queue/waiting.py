@@ -2,7 +2,7 @@
 
 Oldest request first, by ``narrativeAudioRequestedAt``; by first sight where the frontend writes
 none. A book that has to wait (for its retry, or for its requester's limit) is passed over and holds
-nobody else up.
+nobody else up; of a requester at the limit, all books are passed over together.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import random
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
-from narrator_daemon.claims.book import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, STATUS
+from narrator_daemon.catalogue import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, STATUS, is_number
 from narrator_daemon.claims.claim import Claim, same
+from narrator_daemon.firebase.books import is_complete
+from narrator_daemon.firebase.subscription import Hint
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Candidate:
         known: whether the record was seen whole; if not, the five above are unknown.
         order: its place in the queue, epoch milliseconds.
         not_before: when it may be tried, monotonic seconds.
+        waits_for_retry: whether a claim without a token stands on it: should the request be
+            cancelled, that is to go.
     """
 
     book_id: str
@@ -44,6 +48,31 @@ class Candidate:
     known: bool
     order: float
     not_before: float = 0.0
+    waits_for_retry: bool = False
+
+    @classmethod
+    def of(cls, book_id: str, record: object, order: float) -> Self:
+        """A book as it was read.
+
+        Args:
+            book_id: its key.
+            record: the book, or None where only its id is known.
+            order: its place in the queue if the request has no time, epoch milliseconds.
+        """
+        book = record if isinstance(record, Mapping) and STATUS in record else {}
+        requested_at, requested_by = book.get(REQUESTED_AT), book.get(REQUESTED_BY)
+        claim = Claim.from_record(book.get(CLAIM))
+        return cls(
+            book_id,
+            requested_at,
+            requested_by if isinstance(requested_by, str) and requested_by else None,
+            str(book[PATH]) if PATH in book else None,
+            claim is not None and same(claim.requested_at, requested_at),
+            None if claim is None else claim.token,
+            bool(book),
+            float(requested_at) if is_number(requested_at) else order,
+            waits_for_retry=claim is not None and claim.token is None,
+        )
 
 
 class Waiting:
@@ -54,6 +83,8 @@ class Waiting:
         self._candidates: dict[str, Candidate] = {}
         self._offers = 0
         self._offered: dict[str, int] = {}
+        # Until when requesters are passed over, monotonic seconds.
+        self._limited: dict[str, float] = {}
 
     def offer(self, book_id: str, record: object, now_ms: int) -> None:
         """Take in that a book may be waiting.
@@ -69,32 +100,39 @@ class Waiting:
     def _offer(self, book_id: str, record: object, now_ms: int) -> None:
         self._offers += 1
         self._offered[book_id] = self._offers
-        book = record if isinstance(record, Mapping) and STATUS in record else {}
-        requested_at, requested_by = book.get(REQUESTED_AT), book.get(REQUESTED_BY)
-        claim = Claim.from_record(book.get(CLAIM))
-        held_by = None if claim is None else claim.token
+        found = Candidate.of(book_id, record, float(now_ms))
         old = self._candidates.get(book_id)
         if (
             old is not None
             and old.known
-            and book
-            and old.held_by == held_by
-            and same(old.requested_at, requested_at)
+            and found.known
+            and old.held_by == found.held_by
+            and same(old.requested_at, found.requested_at)
         ):
             return  # nothing new: if it is being passed over, it stays so
-        order = float(now_ms) if old is None or (old.known and book) else old.order
-        if isinstance(requested_at, int | float) and not isinstance(requested_at, bool):
-            order = float(requested_at)
-        self._candidates[book_id] = Candidate(
-            book_id,
-            requested_at,
-            requested_by if isinstance(requested_by, str) and requested_by else None,
-            str(book[PATH]) if PATH in book else None,
-            claim is not None and same(claim.requested_at, requested_at),
-            held_by,
-            bool(book),
-            order,
-        )
+        if (
+            old is not None
+            and not (old.known and found.known)
+            and not is_number(found.requested_at)
+        ):
+            found = replace(found, order=old.order)
+        self._candidates[book_id] = found
+
+    def take_in(self, hint: Hint, now_ms: int) -> None:
+        """Take in what the stream says.
+
+        Args:
+            hint: of the stream.
+            now_ms: epoch milliseconds.
+        """
+        if hint.resync:
+            self.refresh(hint.books, now_ms, complete=is_complete(hint.books))
+            return
+        with self._lock:
+            for book_id, record in hint.books.items():
+                self._offer(book_id, record, now_ms)
+            for book_id in hint.gone:
+                self._leave(book_id, now_ms)
 
     def refresh(
         self,
@@ -117,7 +155,7 @@ class Waiting:
             if complete:
                 for book_id in self._candidates.keys() - records.keys():
                     if since is None or self._offered[book_id] <= since:
-                        self._forget(book_id)
+                        self._leave(book_id, now_ms)
             for book_id, record in records.items():
                 self._offer(book_id, record, now_ms)
 
@@ -126,6 +164,14 @@ class Waiting:
         with self._lock:
             for book_id in book_ids:
                 self._forget(book_id)
+
+    def _leave(self, book_id: str, now_ms: int) -> None:
+        """Take in that a book waits no longer."""
+        gone = self._candidates.get(book_id)
+        self._forget(book_id)
+        if gone is not None and gone.waits_for_retry:
+            # Perhaps cancelled: whoever tries it finds what is left of its claim, and removes it.
+            self._offer(book_id, None, now_ms)
 
     def _forget(self, book_id: str) -> None:
         self._candidates.pop(book_id, None)
@@ -146,7 +192,7 @@ class Waiting:
             among: of how many of the oldest one is picked at random; 1 for the oldest.
         """
         with self._lock:
-            free = (one for one in self._candidates.values() if one.not_before <= now)
+            free = (one for one in self._candidates.values() if self._is_free(one, now))
             oldest = heapq.nsmallest(among, free, key=lambda one: (one.order, one.book_id))
             if not oldest:
                 return None
@@ -162,10 +208,25 @@ class Waiting:
                 self._offered[candidate.book_id] = self._offers
                 self._candidates[candidate.book_id] = replace(candidate, not_before=until)
 
+    def pass_over(self, uid: str, until: float, now: float) -> None:
+        """Pass over all new requests of a requester until a monotonic time."""
+        with self._lock:
+            self._limited = {one: end for one, end in self._limited.items() if end > now}
+            self._limited[uid] = until
+
+    def _is_free(self, one: Candidate, now: float) -> bool:
+        if one.not_before > now:
+            return False
+        return (
+            one.requested_by is None
+            or one.is_retry
+            or self._limited.get(one.requested_by, now) <= now
+        )
+
     def free(self, now: float) -> int:
         """How many may be tried at a monotonic time."""
         with self._lock:
-            return sum(one.not_before <= now for one in self._candidates.values())
+            return sum(self._is_free(one, now) for one in self._candidates.values())
 
     def oldest(self) -> float | None:
         """The place of the first in the queue, epoch milliseconds, or None."""

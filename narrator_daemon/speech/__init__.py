@@ -6,18 +6,21 @@ tests. Which one runs is said in config and in the log, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from csm.takes.drawing import Example
+from csm.takes.notes import Note
+from narrator_daemon.errors import NarratorError
 from narrator_daemon.settings import Settings
 
 
-class SpeechError(Exception):
+class SpeechError(NarratorError):
     """An engine could not do its work; ``code`` is one of the book error codes.
 
     Args:
@@ -50,7 +53,20 @@ class Spoken:
     ended: bool = True
 
 
-class SpokenStream(Iterator[Spoken], Protocol):
+@dataclass(frozen=True)
+class Amended:
+    """More is known of a segment that was spoken or skipped; its sound stays.
+
+    Attributes:
+        index: the segment's place.
+        note: in place of the one that was given with it.
+    """
+
+    index: int
+    note: dict[str, Any]
+
+
+class SpokenStream(Iterator[Spoken | Amended], Protocol):
     """Segments as they are finished; a generator is one."""
 
     def close(self) -> None:
@@ -94,10 +110,13 @@ class SpeechEngine(Protocol):
         segments: Sequence[str],
         *,
         seed: int,
-        skip: Collection[int] = (),
+        skip: Mapping[int, Note] = MappingProxyType({}),
         example: Example | None = None,
     ) -> SpokenStream:
         """Speak each segment, giving each one's audio as soon as it is finished, in any order.
+
+        After all of them some may be given anew, better, or amended: that takes the place of what
+        was given or skipped.
 
         The same segments, seed, engine and settings give the same words and, per engine, the same
         samples. Closing the stream cancels what is not yet spoken; the engine
@@ -106,7 +125,8 @@ class SpeechEngine(Protocol):
         Args:
             segments: speakable text, each at most a few hundred characters.
             seed: any non-negative integer below 2**63.
-            skip: places of segments that need not be spoken; the others sound as if they were.
+            skip: places of segments that need not be spoken, each with its note; the others sound
+                as if they were.
             example: a segment that this engine has spoken, in whose voice to go on where the
                 settings leave the voice open.
 
@@ -167,6 +187,8 @@ def _engine(settings: Settings) -> SpeechEngine:
         model=speech.model,
         device=speech.device,
         slots=speech.slots,
+        kernels=speech.kernels,
+        int8_depth=speech.int8_depth,
         sampling=Sampling(
             guard_end=speech.guard_end,
             end_zeros=speech.end_zeros,
@@ -174,6 +196,7 @@ def _engine(settings: Settings) -> SpeechEngine:
             seconds_per_character=speech.seconds_per_character,
             cap_factor=speech.cap_factor,
             cap_seconds=speech.cap_seconds,
+            most_held=speech.most_held,
         ),
         voice_reference=settings.voice.reference,
         voice_transcript=settings.voice.transcript,

@@ -6,23 +6,25 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 import csm
+from csm.audio import PACE
 from csm.checkpoint import hub_voices
 from csm.checkpoint.loading import load_checkpoint, resolve_device
 from csm.engine.engine import Engine, Speech
 from csm.engine.sampling import Sampling
 from csm.engine.sizing import choose_slots, free_memory
 from csm.engine.voice import Voice, fingerprint
+from csm.errors import ran_out_of_memory
 from csm.takes.drawing import Example
-from csm.takes.judging import PACE
 from narrator_daemon import logs
 from narrator_daemon.speech import Slots, SpeechError, Spoken, SpokenStream
 
-_log = logs.get("speech")
+_log = logs.get(__name__)
 
 
 class CsmSpeech:
@@ -37,6 +39,8 @@ class CsmSpeech:
             voice of its own.
         max_segment_seconds: no segment's audio is longer.
         slots: segments that are spoken at once; 0 chooses by the memory that is free.
+        kernels: see ``csm.Engine``.
+        int8_depth: see ``csm.Engine``.
         sampling: how codes are drawn and a segment ends.
         token: for a gated model; None takes ``HF_TOKEN`` or the hub's stored login.
     """
@@ -53,6 +57,8 @@ class CsmSpeech:
         voice_prompt: str | None = None,
         max_segment_seconds: float = 60.0,
         slots: int = 0,
+        kernels: Literal["auto", "off"] = "auto",
+        int8_depth: bool = False,
         sampling: Sampling | None = None,
         token: str | None = None,
     ) -> None:
@@ -64,6 +70,8 @@ class CsmSpeech:
         self._max_seconds = max_segment_seconds
         self._token = token
         self._asked_slots = slots
+        self._kernels: Literal["auto", "off"] = kernels
+        self._int8_depth = int8_depth
         self._sampling = sampling or Sampling()
         self._engine: Engine | None = None
         self._voice: Voice | None = None
@@ -90,12 +98,13 @@ class CsmSpeech:
 
     @property
     def settings_fingerprint(self) -> str:
-        """Model, voice, sampling and cap. Replicas may differ in device and slots."""
+        """Model, voice, sampling and cap. Replicas may differ in device, kernels and slots."""
         voice = self._prompt or "own"
         if self._reference is not None:
             with as_speech_errors():
                 voice = fingerprint(self._reference, self._transcript)
-        return f"csm:{self._model}:{voice}:{self._sampling}:{self._max_seconds:g}s"
+        weights = ":int8" if self._int8_depth else ""
+        return f"csm:{self._model}:{voice}:{self._sampling}:{self._max_seconds:g}s{weights}"
 
     def load(self) -> None:
         """Load weights, make the voice and speak a few frames. Does nothing if it is loaded.
@@ -114,7 +123,13 @@ class CsmSpeech:
                 checkpoint.config, checkpoint.dtype, checkpoint.device, free
             )
             dtype = str(checkpoint.dtype).removeprefix("torch.")
-            engine = Engine(checkpoint, self._sampling, slots)
+            engine = Engine(
+                checkpoint,
+                self._sampling,
+                slots,
+                kernels=self._kernels,
+                int8_depth=self._int8_depth,
+            )
             del checkpoint
             try:
                 _log.info("speech_warming_up", engine=self.name, dtype=dtype, slots=slots)
@@ -130,6 +145,7 @@ class CsmSpeech:
             model=self._model,
             device=self.device,
             slots=engine.occupancy.slots,
+            kernels=engine.kernels,
             voice=self._prompt
             or ("reference" if self._voice else "one of its own for each narration"),
             seconds=round(time.monotonic() - started, 1),
@@ -207,11 +223,20 @@ def as_speech_errors() -> Iterator[None]:
     try:
         yield
     except csm.OutOfMemory as error:
-        raise SpeechError("out_of_memory", str(error)) from error
-    except torch.OutOfMemoryError as error:
         raise SpeechError(
-            "out_of_memory",
-            "the model does not fit into the memory of the GPU: free some, or set speech.device",
+            "out_of_memory", f"{error}; the settings are speech.slots and speech.device"
+        ) from error
+    except RuntimeError as error:
+        # As torch says it where a GPU is asked before there is an engine.
+        if ran_out_of_memory(error):
+            raise SpeechError(
+                "out_of_memory",
+                "the memory of the GPU is taken: free some, or set speech.device",
+            ) from error
+        raise SpeechError(
+            "engine_error",
+            f"the GPU cannot be used ({type(error).__name__}): see whether nvidia-smi lists it and "
+            "its driver fits the installed torch, or set speech.device",
         ) from error
     except (csm.CsmError, ValueError) as error:
         raise SpeechError("engine_error", str(error)) from error

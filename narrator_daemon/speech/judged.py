@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from types import MappingProxyType
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from csm import CsmError
-from csm.takes import drawing
+from csm.takes import drawing, recognise
+from csm.takes.judging import Judge
+from csm.takes.notes import Note
 from csm.takes.recognise import Recogniser
+from csm.takes.thresholds import Thresholds
 from narrator_daemon import logs
 from narrator_daemon.settings import Takes
 from narrator_daemon.speech import (
+    Amended,
     HasSlots,
     Slots,
     SpeechEngine,
     SpeechError,
     Spoken,
-    SpokenStream,
 )
 
 _log = logs.get("speech")
@@ -37,7 +41,8 @@ class JudgedSpeech:
     def __init__(self, engine: SpeechEngine, settings: Takes) -> None:
         self._engine = engine
         self._settings = settings
-        self._recogniser = Recogniser(settings.recogniser) if settings.recognise else None
+        self._recogniser: Recogniser | None = None
+        self._looked = False
 
     @property
     def name(self) -> str:
@@ -60,16 +65,13 @@ class JudgedSpeech:
         return f"{self._engine.settings_fingerprint} {_fingerprint(self._settings)}"
 
     def load(self) -> None:
-        """Load the recogniser, if one listens, and the engine.
+        """Load the recogniser, if one is to listen, and the engine.
 
         Raises:
             SpeechError: one of them cannot be loaded; the message says what to do.
         """
-        if self._recogniser is not None:
-            try:
-                self._recogniser.load()
-            except CsmError as error:
-                raise SpeechError("engine_error", str(error)) from error
+        # Before the engine, which takes what memory a GPU has left.
+        self._listener()
         self._engine.load()
 
     def speak(
@@ -77,37 +79,77 @@ class JudgedSpeech:
         segments: Sequence[str],
         *,
         seed: int,
-        skip: Collection[int] = (),
+        skip: Mapping[int, Note] = MappingProxyType({}),
         example: drawing.Example | None = None,
-    ) -> Generator[Spoken, None, None]:
+    ) -> Generator[Spoken | Amended, None, None]:
         """Speak segments; see ``SpeechEngine``."""
         pace = self._engine.pace
         if pace is None:
             raise ValueError(f"the takes of {self.name} cannot be judged: it says no words")
-        listen = self._hear if self._recogniser else None
-        judge = drawing.Judge(pace, _thresholds(self._settings), listen)
+        listener = self._listener()
+        listen = None if listener is None else self._hear
 
         def draw(
             segments: Sequence[str],
             seed: int,
             skip: Collection[int],
             like: drawing.Example | None,
-        ) -> SpokenStream:
-            return self._engine.speak(segments, seed=seed, skip=skip, example=like or example)
+        ) -> drawing.Stream:
+            notes = dict.fromkeys(skip, _NO_NOTE)
+            spoken = self._engine.speak(segments, seed=seed, skip=notes, example=like or example)
+            # An engine that does not judge amends nothing.
+            return cast(drawing.Stream, spoken)
 
         for kept in drawing.well_spoken(
             draw,
             segments,
             seed=seed,
-            judge=judge,
+            judge=Judge(pace, _thresholds(self._settings), listen),
             most_draws=self._settings.most_draws,
             skip=skip,
+            at_once=drawing.AT_ONCE if listener is None else listener.at_once,
         ):
-            note = drawing.note(kept)
-            if kept.draws > 1:
-                _log.info("drawn_again", segment=kept.take.index, **note)
-            take = kept.take
-            yield Spoken(take.index, take.samples, note, take.codes, take.ended)
+            known, take = kept.known, kept.take
+            if known.draws > 1 and not (take is None and known.verdict.passed):
+                faults = {fault.value: size for fault, size in known.verdict.faults.items()}
+                _log.info(
+                    "drawn_again",
+                    segment=kept.index,
+                    draws=known.draws,
+                    drawn=known.drawn,
+                    faults=faults,
+                )
+            if take is None:
+                yield Amended(kept.index, known.note)
+            else:
+                yield Spoken(kept.index, take.samples, known.note, take.codes, take.ended)
+
+    def _listener(self) -> Recogniser | None:
+        """What listens, loaded where it was not; None where nothing is to, or nothing is there.
+
+        Raises:
+            SpeechError: it is asked for and cannot listen.
+        """
+        asked = self._settings.recognise
+        if self._looked or asked is False:
+            return self._recogniser
+        if asked == "auto" and self._settings.recogniser is None and not recognise.installed():
+            _log.info(
+                "words_not_judged",
+                note="pip install 'narrator-daemon[recognise]' lets a recogniser hear whether each "
+                "take says its words",
+            )
+        else:
+            try:
+                self._recogniser = _loaded(self._settings, self._engine.device)
+            except CsmError as error:
+                raise SpeechError(
+                    "engine_error",
+                    f"{error}; the settings are takes.recognise (with the extra recognise, pip "
+                    "install 'narrator-daemon[recognise]') and takes.recogniser",
+                ) from error
+        self._looked = True
+        return self._recogniser
 
     def _hear(self, samples: NDArray[np.float32]) -> str:
         try:
@@ -123,6 +165,9 @@ class JudgedSpeech:
     def close(self) -> None:
         """Close the engine."""
         self._engine.close()
+
+
+_NO_NOTE: Note = MappingProxyType({})
 
 
 class JudgedSlots(JudgedSpeech):
@@ -143,9 +188,28 @@ def judged(engine: SpeechEngine, settings: Takes) -> SpeechEngine:
     return wrapper(engine, settings)
 
 
-def _thresholds(settings: Takes) -> drawing.Thresholds:
-    names = drawing.Thresholds.__dataclass_fields__
-    return drawing.Thresholds(**{name: getattr(settings, name) for name in names})
+def _loaded(settings: Takes, device: str) -> Recogniser:
+    """A recogniser on the engine's GPU, or on the CPU where it cannot be there.
+
+    Raises:
+        CsmError: it cannot be anywhere.
+    """
+    if device.startswith("cuda"):
+        beside = Recogniser(settings.recogniser, device=device)
+        try:
+            beside.load()
+        except CsmError as error:
+            _log.warning("recogniser_on_cpu", device=device, why=str(error))
+        else:
+            return beside
+    recogniser = Recogniser(settings.recogniser)
+    recogniser.load()
+    return recogniser
+
+
+def _thresholds(settings: Takes) -> Thresholds:
+    given = settings.model_dump(include=set(Thresholds.__dataclass_fields__))
+    return Thresholds(**given)
 
 
 def _fingerprint(settings: Takes) -> str:

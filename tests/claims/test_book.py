@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon.claims import book as books
-from narrator_daemon.claims.book import (
+from narrator_daemon.catalogue import (
     CLAIM,
     ERROR,
     INPUT_HASH,
@@ -22,17 +21,22 @@ from narrator_daemon.claims.book import (
     TEXT_HASH,
     URL,
     URL_EXPIRES_AT,
+    Record,
+)
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims.book import Transition, Verdict
+from narrator_daemon.claims.claim import MAX_BACKOFF_MS, Claim
+from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.claims.outcome import (
+    MAX_GIVE_BACKS,
     GiveBack,
     Outcome,
     Publication,
-    Record,
     Rejection,
     Retry,
-    Transition,
-    Verdict,
+    still_wanted,
 )
-from narrator_daemon.claims.claim import MAX_BACKOFF_MS, Claim
-from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.claims.outcome import settle as settle_claim
 
 NOW = 1_750_000_000_000
 HOUR = 3_600_000
@@ -57,6 +61,10 @@ OUTCOMES: list[Outcome] = [
 
 def digest(record: Record) -> str:
     return books.input_hash(record.get("narrative"), "voice")
+
+
+def text_digest(record: Record) -> str:
+    return books.claimed_text_hash(record.get("narrative"))
 
 
 def a_claim(**changes: Any) -> Claim:
@@ -90,14 +98,15 @@ def try_claim(book: Any, *, dead: bool = False, now_ms: int = NOW) -> Transition
         token="new",
         owner="w2",
         digest=digest,
+        text_digest=text_digest,
         lease_dead=lambda _token: dead,
         now_ms=now_ms,
         max_attempts=MAX_ATTEMPTS,
     )
 
 
-def settle(book: Any, outcome: Outcome = PUBLICATION) -> Transition:
-    return books.settle(book, token="mine", outcome=outcome, digest=digest)
+def settle(book: Any, outcome: Outcome = PUBLICATION, claim: Claim | None = None) -> Transition:
+    return settle_claim(book, claim=claim or a_claim(), outcome=outcome, digest=digest)
 
 
 # The claim table, row by row.
@@ -147,7 +156,8 @@ def test_a_claimed_book_is_processing_with_a_new_token_and_attempt_1() -> None:
     assert seen.book[STATUS] == "processing" and seen.book[PROGRESS] == 0
     assert seen.book["title"] == "T"
     assert Claim.from_record(seen.book[CLAIM]) == seen.claim
-    assert seen.claim == a_claim(token="new", owner="w2")
+    text = text_digest(seen.book)
+    assert seen.claim == a_claim(token="new", owner="w2", text_hash=text)
 
 
 @pytest.mark.parametrize(
@@ -381,18 +391,19 @@ def test_a_retry_waits_with_its_error_until_attempts_are_used_up() -> None:
 def claim_and_give_back(book: Record, outcome: GiveBack) -> Record:
     claimed = try_claim(book)
     assert claimed.book is not None
-    seen = books.settle(claimed.book, token="new", outcome=outcome, digest=digest)
+    assert claimed.claim is not None
+    seen = settle_claim(claimed.book, claim=claimed.claim, outcome=outcome, digest=digest)
     assert seen.book is not None
     return seen.book
 
 
 def test_so_many_give_backs_at_shutdown_are_free_and_then_each_costs_an_attempt() -> None:
     book, attempts = waiting(), []
-    for _ in range(books.MAX_GIVE_BACKS + 2):
+    for _ in range(MAX_GIVE_BACKS + 2):
         book = claim_and_give_back(book, GiveBack(shutdown=True))
         attempts.append(book[CLAIM]["attempt"])
     assert attempts == [0, 0, 0, 1, 2]
-    assert book[CLAIM]["giveBacks"] == books.MAX_GIVE_BACKS
+    assert book[CLAIM]["giveBacks"] == MAX_GIVE_BACKS
 
 
 def test_a_dependency_that_is_down_never_costs_an_attempt() -> None:
@@ -415,7 +426,101 @@ def test_a_dependency_that_is_down_never_costs_an_attempt() -> None:
     ],
 )
 def test_the_owner_is_told_what_became_of_its_book(book: Any, verdict: Verdict) -> None:
-    assert books.still_wanted(book, token="mine", digest=digest) is verdict
+    assert still_wanted(book, claim=a_claim(), digest=digest) is verdict
+
+
+# Answers that were lost: what was applied before is recognised.
+
+FAILURE = Failure(ErrorCode.STUCK, "It was stuck.")
+LOST_ANSWERS = [*OUTCOMES, Retry(FAILURE, NOW + 5, max_attempts=1)]
+
+
+@pytest.mark.parametrize("outcome", LOST_ANSWERS, ids=str)
+def test_an_outcome_whose_answer_was_lost_is_done_and_not_fenced(outcome: Outcome) -> None:
+    mine = a_claim(text_hash=text_digest({"narrative": "A"}))
+    applied = settle(in_work(mine), outcome, mine)
+    assert applied.verdict is Verdict.APPLIED and applied.book is not None
+    assert settle(applied.book, outcome, mine).verdict is Verdict.DONE
+
+
+def test_a_retry_is_known_by_the_claim_that_followed_it() -> None:
+    mine = a_claim(text_hash=text_digest({"narrative": "A"}))
+    retry = Retry(FAILURE, NOW, MAX_ATTEMPTS)
+    after = settle(in_work(mine), retry, mine).book
+    followed = try_claim(after, now_ms=NOW).book
+    assert settle(followed, retry, mine).verdict is Verdict.DONE
+    # One that was reaped instead was fenced.
+    reaped = books.reap(in_work(mine), token="mine").book
+    assert settle(try_claim(reaped).book, retry, mine).verdict is Verdict.FENCED
+
+
+@pytest.mark.parametrize("outcome", LOST_ANSWERS, ids=str)
+def test_what_another_made_of_the_book_is_fenced(outcome: Outcome) -> None:
+    mine = a_claim(text_hash=text_digest({"narrative": "A"}))
+    other = replace(mine, token=None, attempt=3)
+    error = {"code": "stuck", "message": "Another.", "attempts": 3, "at": NOW}
+    for book in (
+        waiting(other),
+        waiting(**{STATUS: "failed", ERROR: error}),
+        waiting(**{STATUS: "failed", ERROR: "junk"}),
+        waiting(**{STATUS: "ready", PATH: "another's"}),
+        waiting(),
+    ):
+        assert settle(book, outcome, mine).verdict is Verdict.FENCED
+
+
+# Attempts and pauses belong to the request.
+
+
+def other_digest(record: Record) -> str:
+    return books.input_hash(record.get("narrative"), "another voice")
+
+
+def claim_as(book: Any, fingerprint: Any, *, now_ms: int = NOW) -> Transition:
+    return books.claim(
+        book,
+        token=f"t{now_ms}",
+        owner="w2",
+        digest=fingerprint,
+        text_digest=text_digest,
+        lease_dead=lambda _token: True,
+        now_ms=now_ms,
+        max_attempts=MAX_ATTEMPTS,
+    )
+
+
+def test_replicas_with_two_settings_count_the_same_attempts_and_keep_the_same_pauses() -> None:
+    book: Any = waiting()
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        mine, theirs = (digest, other_digest) if attempt % 2 else (other_digest, digest)
+        at = NOW + 10_000 * attempt
+        seen = claim_as(book, mine, now_ms=at)
+        assert seen.claim is not None and seen.claim.attempt == attempt
+        assert seen.claim.input_hash == mine(book)
+        retry = Retry(FAILURE, at + 5_000, MAX_ATTEMPTS)
+        book = settle_claim(seen.book, claim=seen.claim, outcome=retry, digest=mine).book
+        if attempt < MAX_ATTEMPTS:
+            assert claim_as(book, theirs, now_ms=at + 4_999).verdict is Verdict.LATER
+    assert book[STATUS] == "failed" and book[ERROR]["attempts"] == MAX_ATTEMPTS
+
+
+def test_a_claim_of_a_version_without_the_text_s_hash_is_followed_by_its_input() -> None:
+    old = a_claim(token=None, attempt=2)
+    assert old.text_hash is None
+    followed = claim_as(waiting(old), digest).claim
+    assert followed is not None and followed.attempt == 3
+    other = claim_as(waiting(old), other_digest).claim
+    assert other is not None and other.attempt == 1
+
+
+def test_a_cancel_during_the_wait_for_a_retry_removes_what_is_left_of_the_claim() -> None:
+    book = waiting(a_claim(token=None, attempt=2, not_before=NOW + 60_000))
+    del book[STATUS]
+    seen = try_claim(book)
+    assert seen.verdict is Verdict.CANCELLED and seen.book is not None
+    assert CLAIM not in seen.book and STATUS not in seen.book
+    again = try_claim({**seen.book, STATUS: "requested"}).claim
+    assert again is not None and again.attempt == 1
 
 
 # Reaping and asking again.
@@ -567,15 +672,17 @@ def test_no_book_raises_or_is_changed_in_place(
 @given(near_books, st.sampled_from(OUTCOMES))
 def test_claim_then_settle_leaves_no_claim_and_no_progress(book: Record, outcome: Outcome) -> None:
     claimed = try_claim(book, dead=True)
-    if claimed.verdict is not Verdict.CLAIMED or book.get(PATH) == PUBLICATION.path:
+    if claimed.verdict is not Verdict.CLAIMED:
         return
-    seen = books.settle(claimed.book, token="new", outcome=outcome, digest=digest)
+    mine = claimed.claim
+    assert mine is not None
+    seen = settle_claim(claimed.book, claim=mine, outcome=outcome, digest=digest)
     assert seen.verdict is Verdict.APPLIED and seen.book is not None
     assert PROGRESS not in seen.book
     left = Claim.from_record(seen.book.get(CLAIM))
     assert left is None or (left.token is None and seen.book[STATUS] == "requested")
-    again = books.settle(seen.book, token="new", outcome=outcome, digest=digest)
-    assert again.book is None
+    again = settle_claim(seen.book, claim=mine, outcome=outcome, digest=digest)
+    assert again.verdict is Verdict.DONE and again.book is None
 
 
 @given(near_books)

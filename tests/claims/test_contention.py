@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 
 from narrator_daemon import config
-from narrator_daemon.claims.book import Publication, Record, Verdict
+from narrator_daemon.catalogue import Record
+from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.claims.claims import Claims, Leases
+from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.outcome import Publication
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.firebase.project import Contended, Project
+from narrator_daemon.errors import Contended
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from tests.actors import Frontend
 
@@ -79,7 +83,7 @@ def test_twenty_five_refusals_delete_nothing_and_the_next_try_goes_on(
     assert claims.conflicts == 0
     assert frontend.status("b") == "requested"
     # It is no outage: claiming goes on with other books.
-    dependencies = Dependencies({})
+    dependencies = Dependencies()
     dependencies.report(refused.value)
     assert dependencies.down == {}
 

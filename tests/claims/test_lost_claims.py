@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from narrator_daemon.claims.book import CLAIM, STATUS, Verdict
-from narrator_daemon.claims.claims import Claims, Leases
+from narrator_daemon.catalogue import CLAIM, STATUS
+from narrator_daemon.claims.book import Verdict
+from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.leases import Leases
 from narrator_daemon.settings import Settings
 
 

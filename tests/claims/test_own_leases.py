@@ -10,7 +10,8 @@ import pytest
 
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.claims.claims import Leases, Work
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.work import Work
 from tests.actors import wait_until
 
 TTL = 0.5

@@ -12,6 +12,7 @@ import time
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,13 +21,17 @@ import requests
 
 from narrator_daemon.commands.doctor import examine, machine
 from narrator_daemon.commands.doctor.check import Check, check, passed
+from narrator_daemon.credentials import signer as signers
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.marks import keys
 from tests.actors import Frontend
 
 BOOKS_INDEX = {".indexOn": ["narrativeAudioStatus", "narrativeAudioUrlExpiresAt"]}
-MACHINE = {"configuration", "watermark key", "state folder", "disk", "kept segments"}
+MACHINE = {
+    *("configuration", "watermark key", "content credentials", "state folder", "disk"),
+    "kept segments",
+}
 FIREBASE = {
     "credentials",
     "database",
@@ -84,6 +89,22 @@ class Patient:
         path.write_text(content)
         path.chmod(mode)
         self.set(WATERMARK__KEY_FILE=path)
+
+    def certificate(self, chain: str, key: str = "") -> None:
+        for name, content in (("chain.pem", chain), ("signing.key", key)):
+            (self.folder / name).write_text(content)
+            (self.folder / name).chmod(0o600)
+        self.set(
+            CREDENTIALS__CERTIFICATE=self.folder / "chain.pem",
+            CREDENTIALS__PRIVATE_KEY=self.folder / "signing.key",
+        )
+
+    def expired(self) -> None:
+        self.signed(datetime.now(UTC) - timedelta(days=40))
+
+    def signed(self, since: datetime | None = None) -> None:
+        made = signers.throwaway(since)
+        self.certificate(made.certificates, str(made.key))
 
     def csm(self, **settings: object) -> None:
         self.set(**{"SPEECH__ENGINE": "csm", "SPEECH__MODEL": self.folder, **settings})
@@ -162,6 +183,21 @@ BROKEN = {
     ),
     "no watermark key for a real project": Case(
         lambda p: p.real_project("{}"), "watermark key", "fail", "keys new watermark.key"
+    ),
+    "no certificate for a real project": Case(
+        lambda p: p.real_project("{}"), "content credentials", "warn", "keys certificate"
+    ),
+    "a certificate that is none": Case(
+        lambda p: p.certificate("words"), "content credentials", "fail", "no certificates in PEM"
+    ),
+    "a certificate that has expired": Case(
+        lambda p: p.expired(), "content credentials", "fail", "expired"
+    ),
+    "a signing command that does not run": Case(
+        lambda p: (p.signed(), p.set(CREDENTIALS__SIGN_COMMAND="/no/such/program --key 1")),
+        "content credentials",
+        "fail",
+        "does not run",
     ),
     "a watermark key that is none": Case(
         lambda p: p.key("secret words"), "watermark key", "fail", "not hexadecimal"

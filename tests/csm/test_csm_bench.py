@@ -31,7 +31,7 @@ def test_rows_are_there_for_what_fits(tiny: Path, monkeypatch: pytest.MonkeyPatc
     slot = 2**20 * 1.2
     monkeypatch.setattr(bench, "free_memory", lambda _: bench.DECODING + 3 * slot)
     shown: list[Row] = []
-    checkpoint = csm.load_checkpoint(str(tiny), device="cpu")
+    checkpoint = csm.load_checkpoint(str(tiny), device="cpu", dtype=torch.float32)
     found = bench.measure(checkpoint, [4, 1, 2], seconds=0.05, on_row=shown.append)
     assert [row.slots for row in found.rows] == [1, 2] and found.left_out == [4]
     assert shown == found.rows
@@ -46,7 +46,7 @@ def test_rows_are_there_for_what_fits(tiny: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_nothing_fits(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "free_memory", lambda _: 1000)
-    checkpoint = csm.load_checkpoint(str(tiny), device="cpu")
+    checkpoint = csm.load_checkpoint(str(tiny), device="cpu", dtype=torch.float32)
     with pytest.raises(OutOfMemory, match=r"2 slots do not fit .* ask for fewer"):
         bench.measure(checkpoint, [2, 8], seconds=0.05)
 
@@ -59,7 +59,7 @@ def test_what_runs_out_of_memory_is_left_out(tiny: Path, monkeypatch: pytest.Mon
             super().__init__(model, count)  # type: ignore[arg-type]
 
     monkeypatch.setattr(bench, "Slots", Greedy)
-    checkpoint = csm.load_checkpoint(str(tiny), device="cpu")
+    checkpoint = csm.load_checkpoint(str(tiny), device="cpu", dtype=torch.float32)
     found = bench.measure(checkpoint, [1, 2], seconds=0.05)
     assert [row.slots for row in found.rows] == [1] and found.left_out == [2]
 
@@ -77,7 +77,7 @@ def test_the_command(tiny: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["checkpoint"] == str(tiny) and found["dtype"] == "float32"
+    assert found["checkpoint"] == str(tiny) and found["dtype"] == "bfloat16"
     assert [row["slots"] for row in found["rows"]] == [1, 2]
     assert found["bandwidth_gb_s"] > 0.1
 
@@ -92,7 +92,7 @@ def test_a_table_for_people(tiny: Path, tmp_path: Path) -> None:
 def test_random_weights_need_no_checkpoint(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = csm.load_checkpoint(str(tiny), device="cpu").config
+    small = csm.load_checkpoint(str(tiny), device="cpu", dtype=torch.float32).config
     monkeypatch.setattr(random_weights, "released_config", lambda: small)
     config = write_config(tmp_path / "nothing", tmp_path)
     words = ("--config", config, "--random", "--slots", "2", "--seconds", "0.1", "--json")

@@ -1,40 +1,137 @@
-"""The benchmark scripts that need hardware of their own still run."""
+"""The benchmark scripts that need hardware of their own still run; what they compute without."""
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import csm_gpu, reporting
+from benchmarks import csm_bare, csm_gpu, csm_launches, reporting
+from csm.checkpoint.random_weights import released_config
 from csm.engine import bench
+
+ROOT = Path(__file__).parents[2]
+#: A process in which nothing can be imported that a bare machine does not have.
+BARE = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {absent}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+import importlib.util
+importlib.util.find_spec = lambda name: None
+from benchmarks import csm_gpu
+words = "--tiny --batches 2 --frames 3 --only checks frames engine peers".split()
+csm_gpu.main(csm_gpu.parser().parse_args(words))
+"""
+ABSENT = {
+    "transformers", "tokenizers", "safetensors", "huggingface_hub", "triton", "scipy", "soundfile",
+    "torchaudio", "firebase_admin", "pydantic", "narrator_daemon",
+}  # fmt: skip
 
 
 def test_the_gpu_script_runs_on_a_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for module in (csm_gpu, reporting):
-        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(reporting, "RESULTS", tmp_path)
     monkeypatch.setattr(bench, "TRAFFIC", bench.TRAFFIC)
-    csm_gpu.main(
-        argparse.Namespace(
-            tiny=True,
-            only=csm_gpu.SECTIONS,
-            batches=[2],
-            frames=3,
-            peer_frames=3,
-            rounds=1,
-            minutes=0.005,
-        )
-    )
-    found = json.loads((tmp_path / "csm_gpu_tiny.json").read_text())
-    (row,) = found["frames"]
-    assert 0 < row["ours_ms"] < row["eager_ms"]
-    assert row["static_ms"] is not None, capsys.readouterr().out
-    assert found["graphs"][0]["graph_equals_eager"]
-    assert all(0.5 < row["occupancy"] <= 1 for row in found["engine"])
-    assert len(found["growth"]) >= 2
+    words = ["--tiny", "--batches", "2", "--frames", "3", "--growth", "0.005"]
+    found = csm_gpu.main(csm_gpu.parser().parse_args(words))
+    assert json.loads((tmp_path / "csm_gpu_tiny.json").read_text())["table"] == found["table"]
+    (row,) = found["table"]
+    assert 0 < row["ours_ms"] < row["eager_ms"], capsys.readouterr().out
+    assert row["static_ms"] > 0 and row["plain_ms"] > 0 and row["begin_ms"] > 0
+    assert 0.3 < row["occupancy"] <= 1 and row["engine_audio_s_a_s"] > 0
+    passed = {check["check"]: check["passed"] for check in found["checks"]}
+    assert passed.pop("kernels are used") is False  # On a CPU.
+    assert len(passed) == 12 and False not in passed.values()
+    assert passed["graph equals eager"] and passed["neighbours change no code"]
+    assert {row["operation"] for row in found["kernels"]} >= {"draw, next row", "end of a frame"}
+    assert all(row["ours_us"] > 0 for row in found["kernels"])
+    assert len(found["growth"]) == 11
     assert found["about"]["torch"] == torch.__version__
+
+
+def test_the_gpu_script_needs_torch_alone(tmp_path: Path) -> None:
+    """It lies in a folder of its own there, so that what it writes does, too."""
+    (tmp_path / "csm").symlink_to(ROOT / "csm")
+    (tmp_path / "benchmarks").mkdir()
+    for file in (ROOT / "benchmarks").glob("*.py"):
+        (tmp_path / "benchmarks" / file.name).write_text(file.read_text())
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", BARE.format(absent=ABSENT)],
+        cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "benchmarks/results/csm_gpu_tiny.json").read_text())
+    assert found["table"][0]["ours_ms"] > 0 and "engine" not in found
+    assert found["about"]["transformers"] is None and found["about"]["triton"] is None
+
+
+def test_the_bare_configuration_is_the_released_one() -> None:
+    def same(bare: object, released: object) -> None:
+        for name, value in vars(bare).items():
+            if name in ("depth_decoder_config", "codec_config"):
+                same(value, getattr(released, name))
+            elif name == "rope_parameters":
+                assert value == {key: getattr(released, name)[key] for key in value}
+            else:
+                assert value == getattr(released, name), name
+
+    same(csm_bare.config(), released_config())
+
+
+def test_a_frame_is_at_most_800_launches() -> None:
+    model = csm_launches.meta_model(csm_launches.H100)
+    for batch in (1, 64):
+        found = csm_launches.launches(model, batch)
+        assert len(found) == 766
+        # All of them are kernels of ours, and all may begin before the last one ends.
+        assert all(launch.kernel is not None for launch in found)
+        assert all(launch.options["dependent"] for launch in found)
+
+
+def test_the_computed_frame_follows_what_is_read() -> None:
+    rows = {
+        (batch, int8): csm_launches.row(batch, int8=int8)
+        for batch in (1, 64)
+        for int8 in (False, True)
+    }
+    alone = csm_launches.row(1, int8=False, dependent=False)
+    assert rows[1, True]["computed_ms"] < rows[1, False]["computed_ms"] < alone["computed_ms"]
+    assert rows[64, False]["computed_ms"] > rows[1, False]["computed_ms"]
+    assert 0 < rows[64, False]["floor_share"] < 1
+
+
+@pytest.mark.parametrize("target", [80, 89, 90])
+def test_kernels_compile_without_spills(target: int) -> None:
+    """One of each kind, at the released size; in a process whose Triton is not an interpreter."""
+    script = (
+        "import json\nfrom benchmarks import csm_kernels\n"
+        f"print(json.dumps(csm_kernels.table([64], [{target}], int8=True, each_kind_once=True)))"
+    )
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    kernels = {row["kernel"] for row in rows}
+    assert kernels == {"product", "decode_attention", "depth_attention", "draw", "finish"}
+    # Norm, gate, sum, scales, and what is left: each both plain and of 8 bits.
+    assert len(rows) >= 10
+    for row in rows:
+        assert row["spills"] == 0 and row["registers"] <= 255, row
+        assert row["shared_bytes"] <= row["most_shared_bytes"], row
+        assert (row["matrix"] > 0) == (row["kernel"] in ("product", "decode_attention")), row
+        # On sm_90 each waits for the kernel before it, and lets the next begin.
+        assert row["dependent"] == (target == 90), row

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
-from csm.engine.capture import WARM_UPS, Captured
+from csm.engine import capture
+from csm.engine.capture import WARM_UPS, Captured, without_graphs
+
+GPU = torch.device("cuda", 1)
 
 
 class Graph:
-    """Remembers the step that it captured."""
+    """Remembers that it was replayed."""
 
     def __init__(self, log: list[Any]) -> None:
         self.log = log
-        self.shape = 0
-
-    def pool(self) -> str:
-        return "the pool"
 
     def replay(self) -> None:
-        self.log.append(("replay", self.shape))
+        self.log.append("replay")
 
 
 class Stream:
@@ -39,42 +39,63 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     log: list[Any] = []
 
     @contextlib.contextmanager
-    def capture(graph: Graph, *, pool: object, stream: object, **_: object) -> Iterator[None]:
-        log.append(("capture", pool))
+    def graph(_graph: Graph, **_: object) -> Iterator[None]:
+        log.append(("capture", gc.isenabled()))
         yield
-        graph.shape = log[-1][1]
+        log.append("captured")
+
+    @contextlib.contextmanager
+    def current(device: torch.device) -> Iterator[None]:
+        log.append(("current", device))
+        yield
+        log.append("left")
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: Graph(log))
     monkeypatch.setattr(torch.cuda, "Stream", lambda _device: Stream())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: Stream())
     monkeypatch.setattr(torch.cuda, "stream", lambda _stream: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "graph", capture)
+    monkeypatch.setattr(torch.cuda, "device", current)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
     return log
 
 
-def test_each_shape_is_warmed_up_captured_and_replayed(log: list[Any]) -> None:
+def test_a_step_is_warmed_up_captured_and_replayed_on_its_own_device(log: list[Any]) -> None:
     progress: list[tuple[int, int]] = []
     run = Captured(
-        lambda shape: log.append(("step", shape)),
-        [512, 2048],
-        torch.device("cuda", 0),
-        lambda done, total: progress.append((done, total)),
+        lambda: log.append("step"), GPU, lambda done, total: progress.append((done, total))
     )
-    # The largest first, whose memory the other then shares.
-    large, small = [("step", 2048)], [("step", 512)]
-    captured = [*large * WARM_UPS, ("capture", None), *large]
-    captured += [*small * WARM_UPS, ("capture", "the pool"), *small]
-    assert log == captured
-    assert progress == [(0, 2), (1, 2), (2, 2)]
-    run(512)
-    run(2048)
-    assert log[len(captured) :] == [("replay", 512), ("replay", 2048)]
-    assert run.shapes == (512, 2048)
+    # Nothing is collected meanwhile: a dead graph among it would break off the capture.
+    captured = ["step"] * WARM_UPS + [("capture", False), "step", "captured"]
+    assert log == [("current", GPU), *captured, "left"] and gc.isenabled()
+    assert progress == [(0, 1), (1, 1)]
+    run()
+    assert log[-1] == "replay"
+
+
+def test_graphs_can_be_escaped_from(log: list[Any]) -> None:
+    run = Captured(lambda: log.append("step"), GPU, lambda _done, _total: None)
+    log.clear()
+    with without_graphs():
+        run()
+        never = Captured(lambda: log.append("other"), GPU, lambda _done, _total: None)
+        assert log == ["step"]
+    run()
+    never()
+    assert log == ["step", "replay", "other"]
+
+
+def test_the_environment_can_escape_from_graphs(
+    log: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "_without", capture.graphs_are_off({"CSM_NO_GRAPHS": "1"}))
+    Captured(lambda: log.append("step"), GPU, lambda _done, _total: None)()
+    assert log == ["step"]
+    assert not capture.graphs_are_off({}) and not capture.graphs_are_off({"CSM_NO_GRAPHS": "0"})
 
 
 def test_on_a_cpu_it_is_only_called() -> None:
     calls: list[int] = []
-    run = Captured(calls.append, [8, 4], torch.device("cpu"), lambda _done, _total: None)
-    assert calls == [] and run.shapes == (4, 8)
-    run(4)
-    assert calls == [4]
+    run = Captured(lambda: calls.append(1), torch.device("cpu"), lambda _done, _total: None)
+    assert calls == []
+    run()
+    assert calls == [1]

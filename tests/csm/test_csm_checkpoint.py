@@ -19,8 +19,9 @@ from transformers import CsmConfig, CsmForConditionalGeneration
 
 import csm
 from csm import CsmError, load_checkpoint
+from csm.checkpoint import loading
 from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
-from csm.checkpoint.loading import resolve_device
+from csm.checkpoint.loading import resolve_device, usual_dtype
 
 HUB_ID = "owner/tiny-csm"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -51,7 +52,7 @@ def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def test_the_hubs_layout_loads_whole(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    checkpoint = load_checkpoint(str(tiny), device="cpu")
+    checkpoint = load_checkpoint(str(tiny), device="cpu", dtype=torch.float32)
 
     assert checkpoint.name == str(tiny)
     assert checkpoint.device == torch.device("cpu")
@@ -82,6 +83,27 @@ def test_names_and_shapes_are_those_of_transformers() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("place", "arithmetic", "engines", "dtype"),
+    [
+        ("cuda", False, [], torch.bfloat16),
+        ("cpu", True, ["qnnpack"], torch.bfloat16),
+        ("cpu", False, ["qnnpack", "fbgemm"], torch.bfloat16),
+        ("cpu", False, ["qnnpack"], torch.float32),
+    ],
+)
+def test_weights_are_bfloat16_where_that_is_faster(
+    place: str,
+    arithmetic: bool,
+    engines: list[str],
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: arithmetic)
+    monkeypatch.setattr(loading, "_quantized_engines", lambda: engines)
+    assert usual_dtype(torch.device(place)) == dtype
+
+
 def test_bfloat16_spares_the_codec(tiny: Path) -> None:
     checkpoint = load_checkpoint(str(tiny), device="cpu", dtype=torch.bfloat16)
     saved = all_weights(tiny)
@@ -107,7 +129,7 @@ def test_the_plain_layout_loads_too(sharded: bool, copy: Path) -> None:
     else:
         (copy / INDEX).unlink()
         save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    tensors = load_checkpoint(str(copy), device="cpu").tensors
+    tensors = load_checkpoint(str(copy), device="cpu", dtype=torch.float32).tensors
     assert torch.equal(tensors["lm_head.weight"], weights["lm_head.weight"])
 
 
@@ -127,7 +149,7 @@ def test_the_shared_embedding_is_held_once(names: tuple[str, ...], copy: Path) -
     rest = {name: weight for name, weight in weights.items() if weight is not shared}
     rest.pop(AUDIO_EMBEDDING, None)
     in_one_file(copy, {**rest, **{name: shared.clone() for name in names}})
-    tensors = load_checkpoint(str(copy), device="cpu").tensors
+    tensors = load_checkpoint(str(copy), device="cpu", dtype=torch.float32).tensors
     assert tensors[AUDIO_EMBEDDING] is tensors[DEPTH_EMBEDDING]
     assert torch.equal(tensors[AUDIO_EMBEDDING], shared)
 
@@ -136,7 +158,7 @@ def test_two_embeddings_that_differ_stay_two(copy: Path) -> None:
     weights = all_weights(copy)
     weights[AUDIO_EMBEDDING] = weights[DEPTH_EMBEDDING] + 1
     in_one_file(copy, weights)
-    tensors = load_checkpoint(str(copy), device="cpu").tensors
+    tensors = load_checkpoint(str(copy), device="cpu", dtype=torch.float32).tensors
     assert torch.equal(tensors[AUDIO_EMBEDDING], tensors[DEPTH_EMBEDDING] + 1)
 
 
@@ -197,6 +219,64 @@ def misshape_the_codec(folder: Path) -> None:
     )
 
 
+def in_part(part: str, **values: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "config.json", lambda content: content[part].update(values))
+
+
+def one_more_layer(folder: Path) -> None:
+    weights = all_weights(folder)
+    layer = "backbone_model.layers.1."
+    more = {
+        name.replace(layer, "backbone_model.layers.2."): weight.clone()
+        for name, weight in weights.items()
+        if name.startswith(layer)
+    }
+    assert more
+    in_one_file(folder, weights | more)
+
+
+def one_more_codec_layer(folder: Path) -> None:
+    weights = all_weights(folder)
+    layer = "codec_model.decoder_transformer.layers.0."
+    more = {
+        name.replace(layer, layer.replace("0", "1")): weight.clone()
+        for name, weight in weights.items()
+        if name.startswith(layer)
+    }
+    assert more
+    in_one_file(folder, weights | more)
+
+
+def one_more_quantizer(folder: Path) -> None:
+    weights = all_weights(folder)
+    last = next(name for name in weights if "acoustic" in name and ".layers.30." in name)
+    one = weights[last].clone()
+    in_one_file(folder, weights | {last.replace(".layers.30.", ".layers.31."): one})
+
+
+def one_more_tensor(folder: Path) -> None:
+    in_one_file(folder, {**all_weights(folder), "adapter.weight": torch.ones(3, 3)})
+
+
+def flip(name: str, bit: int) -> Callable[[Path], None]:
+    """Flip one bit of one value in its file."""
+
+    def damage(folder: Path) -> None:
+        weights = all_weights(folder)
+        before = weights[name].flatten()[-1].view(torch.int32)
+        damaged = weights[name].clone()
+        damaged.view(-1)[-1] = (before ^ (1 << bit)).view(torch.float32)
+        in_one_file(folder, {**weights, name: damaged})
+
+    return damage
+
+
+def no_number(name: str) -> Callable[[Path], None]:
+    return lambda folder: in_one_file(
+        folder, {**all_weights(folder), name: all_weights(folder)[name] * float("nan")}
+    )
+
+
 def untie(folder: Path) -> None:
     weights = all_weights(folder)
     weights.pop(AUDIO_EMBEDDING, None)
@@ -221,11 +301,36 @@ def point_outside(folder: Path) -> None:
         (write("config.json", "[]"), "holds no JSON object"),
         (config(model_type="llama"), "is no CSM checkpoint.*model_type 'llama'"),
         (config(hidden_size="wide"), "cannot be loaded"),
-        (config(hidden_size=128), r"embed_text_tokens.*shape \(\d+, 64\).*config.json says"),
+        (config(hidden_size=128), "a hidden size of 128, and of 64"),
+        (config(text_vocab_size=128), "has ids up to .* knows 128 words"),
+        (config(intermediate_size=128), r"mlp.*shape \(.*config.json says"),
         (config(attention_bias=True), "asks for biases"),
         (untie, "lacks 1 of the weights of a CSM, backbone_model.embed_tokens"),
         (lose_of_the_codec, "lacks 1 of the weights of its codec"),
         (misshape_the_codec, "the codec of .* cannot be loaded"),
+        (one_more_layer, "7 more weights than"),
+        (one_more_codec_layer, "more weights than .* codec|decoder_transformer"),
+        (one_more_quantizer, "1 more weights than .*acoustic"),
+        (one_more_tensor, r"1 more weights .*adapter\.weight"),
+        (flip("lm_head.weight", 30), r"damaged: lm_head\.weight holds the value"),
+        (
+            flip("depth_decoder.model.layers.0.mlp.down_proj.weight", 30),
+            r"damaged: depth_decoder.*holds the value",
+        ),
+        (flip("embed_text_tokens.weight", 30), "damaged: embed_text_tokens.* holds the value"),
+        (no_number("codec_model.downsample.conv.weight"), "damaged: codec_model.* the value nan"),
+        (no_number("lm_head.weight"), r"damaged: lm_head\.weight holds the value nan"),
+        (config(num_codebooks=16), "16 codebooks, and 32"),
+        (in_part("depth_decoder_config", num_codebooks=16), "codebooks"),
+        (in_part("codec_config", num_quantizers=16), "32 codebooks, and 16 for the codec"),
+        (in_part("depth_decoder_config", vocab_size=1000), "codes"),
+        (in_part("depth_decoder_config", backbone_hidden_size=32), "hidden size of 64, and of 32"),
+        (in_part("codec_config", sampling_rate=16_000), "16000 samples a second"),
+        (config(num_attention_heads=3), "3 heads and 2 key heads"),
+        (config(num_hidden_layers=0), "0 layers"),
+        (config(num_hidden_layers=1), "7 more weights than"),
+        (config(max_position_embeddings=16), "16 positions"),
+        (config(rope_scaling={"rope_type": "llama3"}, rope_theta=5e5), "cannot be loaded"),
         (quantise, r"lm_head\.weight as torch\.int8.*quantised"),
         (unlink("tokenizer.json"), r"holds no tokenizer\.json"),
         (unlink("tokenizer_config.json"), r"holds no tokenizer_config\.json"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from benchmarks.judging.corpus import Clip
+from benchmarks.judging.spoiling import KINDS, Beside, Spoil, name_of
 from csm import SAMPLE_RATE, CsmError
-from csm.takes.judging import Fault, Judge, Thresholds, Verdict, longest_repeat
+from csm.takes.judging import Fault, Judge, Judged, Thresholds, Verdict, longest_repeat
 from csm.takes.recognise import Recogniser
-from csm.takes.wording import divergence
+from csm.takes.usual import Usual, read, usual_of
+from csm.takes.wording import compare, divergence
 from narrator_daemon.speech.piper import PACE, PiperSpeech
 
 Samples = NDArray[np.float32]
@@ -30,6 +34,8 @@ TEXTS = (
     "The rabbit-hole went straight on like a tunnel for some way, and then dipped suddenly down.",
     "Why? Because, he said, no one would have believed it. Not then.",
     "To Sherlock Holmes she is always the woman.",
+    "He paid for the bread, put the change into his pocket and went out into the rain.",
+    "Nobody remembered when the lighthouse had last been painted; it stood there, white and old.",
 )
 
 
@@ -41,6 +47,18 @@ def spoken() -> list[Samples]:
     finally:
         engine.close()
     return [found[index] for index in range(len(TEXTS))]
+
+
+@pytest.fixture(scope="module")
+def judged(spoken: list[Samples]) -> list[Judged]:
+    return [JUDGE.judge(text, samples) for text, samples in zip(TEXTS, spoken, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def usual(judged: list[Judged]) -> Usual:
+    found = usual_of([(one.profile, one.verdict.faults) for one in judged if one.profile])
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +186,99 @@ def test_every_kind_of_spoiled_speech_is_caught(
         assert verdict.badness >= 1
 
 
+def test_good_speech_passes_beside_itself(
+    judged: list[Judged], usual: Usual, spoken: list[Samples]
+) -> None:
+    for text, samples, one in zip(TEXTS, spoken, judged, strict=True):
+        assert one.profile is not None
+        beside = JUDGE.compared(text, one.verdict, one.profile, usual)
+        assert beside.passed, beside
+        again = read(one.profile.written())
+        assert again is not None
+        assert JUDGE.compared(text, one.verdict, again, usual).passed
+        assert JUDGE(text, samples, usual=usual) == beside
+
+
+#: Of the ways in which ``benchmarks.judging.spoiling`` spoils a take, those that sound alone tells,
+#: and what must be found of each.
+BY_SOUND = {
+    "doubled_word": Fault.SAID_TWICE,
+    "stutter": Fault.SAID_TWICE,
+    "repeated_phrase": Fault.REPEATED,
+    "runaway": Fault.TOO_LONG,
+    "second_half_missing": Fault.OTHER_PACE,
+    "reversed_whole": Fault.BACKWARDS,
+    "other_voice_midway": Fault.VOICE_CHANGES,
+    "other_voice": Fault.OTHER_VOICE,
+    "whispered_tail": Fault.VOICE_CHANGES,
+    "half_quieter": Fault.LEVEL_CHANGES,
+    "tape_ramp": Fault.OTHER_VOICE,
+    "half_as_fast_again": Fault.OTHER_PACE,
+    "hum": Fault.NOISY,
+    "buzz": Fault.NOISY,
+    "hiss": Fault.NOISY,
+    "music": Fault.NOISY,
+    "clicks": Fault.CLICKS,
+    "dropouts": Fault.GAPS,
+    "narrow_band": Fault.OTHER_SOUND,
+    "noise_burst": Fault.TONELESS,
+    "leading_noise": Fault.TONELESS,
+    "echo": Fault.OTHER_ROOM,
+    "clipped": Fault.CLIPPED,
+    "hummed_pause": Fault.HELD_SOUND,
+    "last_80_ms_cut": Fault.CUT_OFF,
+    "cut_in_a_word": Fault.CUT_OFF,
+    "long_pause": Fault.LONG_SILENCE,
+    "silence": Fault.SILENT,
+}
+WAYS = {name_of(spoil): spoil for spoils in KINDS.values() for spoil in spoils}
+
+
+@pytest.mark.parametrize("name", BY_SOUND)
+def test_what_speech_models_do_wrong_is_heard(
+    name: str, spoken: list[Samples], usual: Usual
+) -> None:
+    found = [
+        JUDGE(TEXTS[place], _spoiled(WAYS[name], spoken, place), usual=usual).faults
+        for place in (0, 1, 6)
+    ]
+    assert any(BY_SOUND[name] in faults for faults in found), found
+
+
+def _spoiled(spoil: Spoil, spoken: list[Samples], place: int) -> Samples:
+    mates = [
+        Clip("preview", "preview", "tune", text, samples)
+        for text, samples in zip(TEXTS, spoken, strict=True)
+        if samples is not spoken[place]
+    ]
+    return spoil(spoken[place], Beside(mates, mates, []), np.random.default_rng(place))
+
+
+@pytest.mark.parametrize("name", ["made_up_tail", "made_up_head", "thirds_swapped", "babble"])
+def test_other_words_are_heard_where_a_recogniser_listens(
+    name: str, listening: Judge, spoken: list[Samples], usual: Usual
+) -> None:
+    words = {Fault.WRONG_WORDS, Fault.LOST_WORDS, Fault.MADE_UP_WORDS}
+    spoiled = _spoiled(WAYS[name], spoken, 1)
+    assert words & set(listening(TEXTS[1], spoiled, usual=usual).faults)
+    assert not words & set(JUDGE(TEXTS[1], spoiled, usual=usual).faults)
+
+
+def test_what_many_takes_have_is_their_voices(spoken: list[Samples]) -> None:
+    noise = np.random.default_rng(3)
+    hissing = [
+        (sample + noise.normal(size=len(sample)) * 0.01).astype(np.float32) for sample in spoken
+    ]
+    judged = [JUDGE.judge(text, samples) for text, samples in zip(TEXTS, hissing, strict=True)]
+    assert any(Fault.NOISY in one.verdict.faults for one in judged)
+    usual = usual_of([(one.profile, one.verdict.faults) for one in judged if one.profile])
+    assert usual is not None
+    for text, one in zip(TEXTS, judged, strict=True):
+        assert one.profile is not None
+        beside = JUDGE.compared(text, one.verdict, one.profile, usual)
+        assert Fault.NOISY not in beside.faults, beside
+
+
 @pytest.mark.parametrize("level", [0.05, 0.3, 1.2])
 def test_loudness_decides_nothing(level: float, spoken: list[Samples]) -> None:
     for text, samples in list(zip(TEXTS, spoken, strict=True))[:2]:
@@ -207,6 +318,8 @@ def test_a_take_that_was_cut_at_its_cap_is_not_fit(spoken: list[Samples]) -> Non
 def test_codes_that_come_again_are_heard_of_them(spoken: list[Samples]) -> None:
     codes = np.random.default_rng(1).integers(0, 2048, (80, 32))
     assert JUDGE(TEXTS[0], spoken[0], codes=codes).passed
+    stuck = np.concatenate([codes[:40], np.repeat(codes[40:41], 13, axis=0), codes[41:]])
+    assert set(JUDGE(TEXTS[0], spoken[0], codes=stuck).faults) == {Fault.HELD_SOUND}
     loop = np.tile(codes[:6], (14, 1))
     assert set(JUDGE(TEXTS[0], spoken[0], codes=loop).faults) == {Fault.REPEATED}
     again = np.concatenate([codes[:50], codes[20:40], codes[50:]])
@@ -218,7 +331,9 @@ def test_codes_that_come_again_are_heard_of_them(spoken: list[Samples]) -> None:
 
 def test_thresholds_decide(spoken: list[Samples]) -> None:
     spoiled = paused(spoken[0])
-    patient = replace(JUDGE, thresholds=Thresholds(longest_silence_seconds=2.0))
+    patient = replace(
+        JUDGE, thresholds=Thresholds(longest_silence_seconds=2.0, sharpest_click=100.0)
+    )
     assert patient(TEXTS[0], spoiled).passed
     assert not replace(JUDGE, pace=2 * PACE)(TEXTS[0], spoken[0] * 1).passed
 
@@ -239,7 +354,8 @@ def test_the_longest_phrase_that_a_text_repeats() -> None:
     assert longest_repeat("It was the best of times, it was the worst of times.") == len(
         "it was the "
     )
-    assert longest_repeat("No. No! NO?") == len("no no ")
+    assert longest_repeat("No, never. No, NEVER! No: never?") == len("no never no never")
+    assert longest_repeat("They live consciously or unconsciously.") == len("consciously")
     assert longest_repeat("Every word once.") == 0
     assert longest_repeat("") == 0
 
@@ -252,6 +368,70 @@ def test_divergence_compares_words_as_they_are_said() -> None:
     assert divergence("a b c d e f", "a b x y e f") == (2 / 6, 2)
     assert divergence("", "") == (0.0, 0)
     assert divergence("one two", "") == (1.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "heard"),
+    [
+        ("all emotions were abhorrent to his mind", "all motions were important to his mind"),
+        (
+            "whenever my hypos get the upper hand of me",
+            "whenever my high posts get the upper hand of me",
+        ),
+        ("said Mister Bennet to his wife", "said Mr. Bennett to his wife"),
+        ("he left Munich at eight thirty-five", "he left Munich at 835"),
+        ("his name is Ishmael and he sails", "his name is Ishmail and he sails"),
+        ("a man in some time of life", "a man in sometime of life"),
+    ],
+)
+def test_names_and_old_words_may_be_heard_as_others_that_sound_alike(text: str, heard: str) -> None:
+    words = compare(text, heard)
+    assert (words.skipped, words.inserted, words.doubled) == (0, 0, 0) and words.apart <= 3.6
+    assert words.lost <= 2 and words.made_up <= 2
+
+
+@pytest.mark.parametrize(
+    ("heard", "what"),
+    [
+        ("the boats rocked against their ropes and the gulls watched him", "skipped"),
+        (
+            "the fishing boats rocked slowly against their ropes and the gulls watched him",
+            "inserted",
+        ),
+        ("the fishing boats boats rocked against their ropes and the gulls watched him", "doubled"),
+        ("the fishing boats rocked against their ropes", "lost"),
+        (
+            "the fishing boats rocked against their ropes and the gulls watched him if you go",
+            "made_up",
+        ),
+        ("the fishing boats had nothing to say about it and the gulls watched him", "apart"),
+    ],
+)
+def test_words_that_are_missing_made_up_doubled_or_others_are_told_apart(
+    heard: str, what: str
+) -> None:
+    text = "The fishing boats rocked against their ropes, and the gulls watched him."
+    words = compare(text, heard)
+    limit = {"lost": 2, "made_up": 2, "apart": 3.6}.get(what, 0)
+    assert getattr(words, what) > limit, words
+    assert compare(text, text.lower()) == compare("", "")
+
+
+def test_takes_are_heard_alike_alone_and_together(
+    recogniser: Recogniser, spoken: list[Samples]
+) -> None:
+    alone = [Recogniser.hear(recogniser, samples) for samples in spoken]
+    with ThreadPoolExecutor(len(spoken)) as threads:
+        assert list(threads.map(recogniser.hear, spoken)) == alone
+
+
+def test_a_long_take_is_heard_to_its_end(recogniser: Recogniser, spoken: list[Samples]) -> None:
+    gap = np.zeros(seconds(0.4), np.float32)
+    parts = [part for place in (0, 1, 2, 0, 3) for part in (spoken[place], gap)]
+    text = " ".join(TEXTS[place] for place in (0, 1, 2, 0, 3))
+    whole = np.concatenate(parts)
+    assert len(whole) > seconds(31)
+    assert divergence(text, recogniser.hear(whole))[0] < 0.15
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
@@ -267,7 +447,7 @@ def test_a_recogniser_without_a_model_says_what_to_do(tmp_path, monkeypatch) -> 
     with pytest.raises(CsmError, match=r"cannot be loaded .*model\.bin"):
         Recogniser(tmp_path).load()
     monkeypatch.setitem(__import__("sys").modules, "faster_whisper", None)
-    with pytest.raises(CsmError, match=r"pip install 'narrator-daemon\[recognise\]'"):
+    with pytest.raises(CsmError, match=r"install faster-whisper"):
         Recogniser().load()
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from csm import SAMPLE_RATE
 from csm.mastering import mastering
+from csm.mastering.levels import level_gains
 from csm.mastering.limiter import limited
 from csm.mastering.loudness import (
     gated_loudness,
@@ -21,7 +22,8 @@ from csm.mastering.loudness import (
     true_peak_decibels,
     true_peaks,
 )
-from csm.mastering.mastering import Mastering, master, pcm16
+from csm.mastering.mastering import InnerPause, Mastering, Part, pcm16
+from csm.mastering.sounds import sentence_gaps
 
 Samples = NDArray[np.float32]
 HEAD, TAIL, PAD = 0.5, 1.0, 0.06
@@ -34,6 +36,14 @@ def speech(seconds: float, seed: int = 0, level: float = 0.1) -> Samples:
     noise = np.convolve(random.standard_normal(len(time) + 9), np.hanning(9), mode="valid")[1:]
     swell = np.abs(np.sin(2 * np.pi * 2 * time)) ** 1.5
     return (level * noise * swell / 2).astype(np.float32)
+
+
+def parts_of(takes: list[tuple[Samples, float]]) -> list[Part]:
+    return [Part(samples, pause) for samples, pause in takes]
+
+
+def master(takes: list[tuple[Samples, float]], **more: float) -> Samples:
+    return np.concatenate(list(Mastering(parts_of(takes), **more).blocks()))
 
 
 def silence(seconds: float) -> Samples:
@@ -194,6 +204,136 @@ def test_any_speech_keeps_the_promises(
         assert abs(integrated_loudness(finished, SAMPLE_RATE) - target) <= 0.5
 
 
+# Pauses inside a take
+
+
+def sentences(lengths: list[float], gaps: list[float], seed: int = 0) -> Samples:
+    """Sounds with silences between them, and short gaps inside each as words have."""
+    parts = [speech(length, seed + n) for n, length in enumerate(lengths)]
+    between = [silence(gap) for gap in gaps] + [silence(0)]
+    return np.concatenate([one for pair in zip(parts, between, strict=True) for one in pair])
+
+
+def inner(lengths: list[float], seconds: float) -> tuple[InnerPause, ...]:
+    total = sum(lengths)
+    return tuple(
+        InnerPause(sum(lengths[: n + 1]) / total, seconds) for n in range(len(lengths) - 1)
+    )
+
+
+@pytest.mark.parametrize("made", [0.2, 0.3, 0.6, 1.2])
+def test_a_sentence_inside_a_take_pauses_as_long_as_between_takes(made: float) -> None:
+    lengths = [2.0, 3.0, 1.5]
+    take = sentences(lengths, [made, made])
+    parts = [Part(take, 0.45, inner(lengths, 0.45)), Part(speech(2, 9), 0.0)]
+    mastering = Mastering(parts)
+    stretches = sounding(np.concatenate(list(mastering.blocks())))
+    gaps = [second[0] - first[1] for first, second in itertools.pairwise(stretches)]
+    assert gaps == pytest.approx([0.45] * 3, abs=0.06)
+    starts = [start / SAMPLE_RATE for start in mastering.sentences[0]]
+    assert starts == pytest.approx([one[0] for one in stretches[:3]], abs=0.08)
+
+
+def test_a_pause_inside_a_sentence_is_left_as_it_was() -> None:
+    # The comma's pause is nearer the middle than the full stop's, and shorter.
+    take = sentences([1.0, 1.2, 2.0], [0.25, 0.5])
+    parts = [Part(take, 0.0, (InnerPause(2.2 / 4.2, 0.9),))]
+    stretches = sounding(np.concatenate(list(Mastering(parts).blocks())))
+    gaps = [second[0] - first[1] for first, second in itertools.pairwise(stretches)]
+    assert gaps == pytest.approx([0.25, 0.9], abs=0.06)
+
+
+def test_where_the_voice_made_no_pause_none_is_put() -> None:
+    take = speech(4, 1)
+    parts = [Part(take, 0.0, (InnerPause(0.5, 2.75),))]
+    mastering = Mastering(parts)
+    assert mastering.length == pytest.approx(
+        len(take) + (HEAD + TAIL + 2 * PAD) * SAMPLE_RATE, abs=SAMPLE_RATE // 10
+    )
+    assert mastering.sentences[0][1] == pytest.approx(
+        mastering.sentences[0][0] + len(take) / 2, abs=SAMPLE_RATE // 5
+    )
+
+
+def test_a_trace_of_a_pause_does_not_become_a_chapters() -> None:
+    take = sentences([2.0, 2.0], [0.12])
+    parts = [Part(take, 0.0, (InnerPause(0.5, 2.75),))]
+    stretches = sounding(np.concatenate(list(Mastering(parts).blocks())))
+    gaps = [second[0] - first[1] for first, second in itertools.pairwise(stretches)]
+    assert max(gaps) < 0.9
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    lengths=st.lists(st.floats(0.05, 2), min_size=1, max_size=5),
+    gaps=st.lists(st.floats(0, 1), min_size=5, max_size=5),
+    shares=st.lists(st.floats(0, 1), max_size=5),
+    wanted=st.floats(0.12, 3),
+)
+def test_whatever_the_pauses_no_sound_is_lost(
+    lengths: list[float], gaps: list[float], shares: list[float], wanted: float
+) -> None:
+    take = sentences(lengths, gaps[: len(lengths) - 1])
+    marked = tuple(InnerPause(share, wanted) for share in sorted(shares))
+    plain = np.concatenate(list(Mastering([Part(take, 0.0)]).blocks()))
+    shaped = Mastering([Part(take, 0.0, marked)])
+    energy = float(np.sum(np.square(plain, dtype=np.float64)))
+    kept = float(np.sum(np.square(np.concatenate(list(shaped.blocks())), dtype=np.float64)))
+    # Levels meet the same target over another length: compare what is left of the energy loosely.
+    assert kept == pytest.approx(energy, rel=0.25)
+    assert len(shaped.sentences[0]) == len(marked) + 1
+    assert list(shaped.sentences[0]) == sorted(shaped.sentences[0])
+    found = sentence_gaps(take, SAMPLE_RATE, sorted(shares))
+    places = [gap for gap in found if gap]
+    assert places == sorted(set(places))
+
+
+# Levels
+
+
+def levels(mastering: Mastering) -> list[float]:
+    whole = np.concatenate(list(mastering.blocks()))
+    return [integrated_loudness(whole[start:end], SAMPLE_RATE) for start, end in mastering.spans]
+
+
+def test_takes_that_are_far_apart_come_near_and_keep_their_order() -> None:
+    parts = parts_of(
+        [(speech(3, n, level), 0.45) for n, level in enumerate((0.1, 0.035, 0.3, 0.09, 0.1))]
+    )
+    found = levels(Mastering(parts))
+    assert max(found) - min(found) <= 2
+    # The quieter one stays the quieter one.
+    assert found[1] == pytest.approx(min(found), abs=0.05)
+    assert found[2] == max(found)
+
+
+def test_a_whisper_and_a_shout_stay_what_they_are() -> None:
+    parts = [
+        Part(speech(3, 1, 0.1), 0.45),
+        Part(speech(3, 2, 0.06), 0.45, (), (-4.0, 0.8)),
+        Part(speech(3, 3, 0.14), 0.45, (), (-0.8, 3.0)),
+        Part(speech(3, 4, 0.1), 0.45),
+    ]
+    plain, whisper, shout, _ = levels(Mastering(parts))
+    assert -4.2 < whisper - plain < -2.5
+    assert 2 < shout - plain < 3.2
+
+
+@given(
+    takes=st.lists(st.tuples(st.floats(-60, -5), st.floats(0.1, 30)), min_size=1, max_size=12),
+    silent=st.integers(0, 12),
+)
+def test_levels_end_within_what_is_allowed(takes: list[tuple[float, float]], silent: int) -> None:
+    loudness = [one for one, _ in takes]
+    loudness.insert(silent % (len(loudness) + 1), -math.inf)
+    seconds = [length for _, length in takes] + [1.0]
+    gains = level_gains(loudness, seconds, [(-0.8, 0.8)] * len(loudness))
+    assert all(abs(gain) <= 18 for gain in gains)
+    after = [one + gain for one, gain in zip(loudness, gains, strict=True) if abs(gain) < 18]
+    heard = [one for one in after if one > -math.inf]
+    assert max(heard, default=0) - min(heard, default=0) <= 1.6 + 1e-6
+
+
 # In a stream: a segment at a time is as good as the whole file at once
 
 
@@ -207,10 +347,10 @@ class OnDisk:
     def __len__(self) -> int:
         return len(self._parts)
 
-    def __getitem__(self, number: int, /) -> tuple[Samples, float]:
+    def __getitem__(self, number: int, /) -> Part:
         self.readings += 1
         samples, pause = self._parts[number]
-        return samples.copy(), pause
+        return Part(samples.copy(), pause)
 
 
 def peaky(seed: int) -> Samples:
@@ -235,7 +375,7 @@ def test_what_is_not_remembered_is_read_again_to_the_same_end(
 
 
 def test_what_it_says_of_the_whole_is_so() -> None:
-    streamed = Mastering([(peaky(1), 0.35), (silence(1), 0.0), (speech(2, 2), 0.0)])
+    streamed = Mastering(parts_of([(peaky(1), 0.35), (silence(1), 0.0), (speech(2, 2), 0.0)]))
     whole = np.concatenate(list(streamed.blocks()))
     assert streamed.length == len(whole)
     assert streamed.loudness == pytest.approx(integrated_loudness(whole, SAMPLE_RATE), abs=0.005)
@@ -244,6 +384,17 @@ def test_what_it_says_of_the_whole_is_so() -> None:
     assert first == HEAD * SAMPLE_RATE
     assert second - start == pytest.approx((0.35 - 2 * PAD) * SAMPLE_RATE, abs=1)
     assert end == len(whole) - TAIL * SAMPLE_RATE
+
+
+def test_no_more_is_remembered_than_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [(speech(1, number), 0.35) for number in range(6)]
+    # With their pads, two of the six fit.
+    monkeypatch.setattr(mastering, "_REMEMBERED", round(2.5 * SAMPLE_RATE))
+    source = OnDisk(parts)
+    streamed = Mastering(source)
+    measured = source.readings
+    list(streamed.blocks())
+    assert source.readings - measured == 4
 
 
 @settings(deadline=None, max_examples=30)

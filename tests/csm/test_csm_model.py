@@ -18,15 +18,15 @@ from transformers.models.csm.modeling_csm import CsmRotaryEmbedding
 import csm
 from csm import Sampling, Voice
 from csm.engine import codec
+from csm.engine.kernels.draw import Sampler
 from csm.engine.linear import linear
-from csm.engine.model import Model, Slots, buckets
+from csm.engine.model import Model, decode_one_frame, prefill
 from csm.engine.prompt import Prompt, build_prompt
 from csm.engine.rope import frequencies
-from csm.engine.sampling import Sampler
+from csm.engine.slots import Slots
 
 TEXTS = ["Call me Ishmael.", "Some years ago, never mind how long.", "No.", "It was wise. " * 6]
 GREEDY = Sampling(temperature=0, guard_end=False, first_end=1)
-SMALLEST = 512
 
 
 @dataclass
@@ -40,14 +40,10 @@ class Spoken:
     def prompt(self, text: str, voice: Voice | None = None) -> Prompt:
         return build_prompt(self.tokenizer, text, voice, codebooks=self.model.codebooks)
 
-    def sampler(self, sampling: Sampling) -> Sampler:
-        model = self.model
-        return Sampler(sampling, codebooks=model.codebooks, codes=model.codes, device=model.device)
-
     def begin(self, slots: Slots, slot: int, prompt: Prompt, cap: int, seed: int) -> None:
         rows = self.model.embed(prompt)
         last = rows[-1].clone()
-        self.model.prefill(rows[:-1].clone(), slots.cache[:, slot], 0)
+        prefill(self.model, rows[:-1].clone(), slots.cache[:, slot], 0)
         slots.begin(slot, last, len(prompt) - 1, cap, seed)
 
     def speak(
@@ -57,9 +53,9 @@ class Spoken:
         slots = Slots(self.model, count)
         for slot, prompt in prompts.items():
             self.begin(slots, slot, prompt, frames, len(prompt))
-        sampler = self.sampler(sampling)
+        sampler = self.model.sampler(sampling)
         for _ in range(frames):
-            slots.frame(self.model, sampler, SMALLEST)
+            decode_one_frame(self.model, slots, sampler)
         made = slots.frames.tolist()
         return {slot: slots.history[slot, : made[slot]].long() for slot in prompts}
 
@@ -71,7 +67,7 @@ def strengthen(weights: Iterable[tuple[str, Tensor]]) -> None:
             weight.data.mul_(8)
 
 
-def load(folder: Path, dtype: torch.dtype | None = None) -> Spoken:
+def load(folder: Path, dtype: torch.dtype = torch.float32) -> Spoken:
     checkpoint = csm.load_checkpoint(str(folder), device="cpu", dtype=dtype)
     strengthen(checkpoint.tensors.items())
     return Spoken(Model(checkpoint), checkpoint.tokenizer, checkpoint.codec)
@@ -152,9 +148,10 @@ class Ending(Sampler):
 
     at: Tensor
 
-    def draw_first(self, logits: Tensor, noise: Tensor | None, frames: Tensor, out: Tensor) -> None:
-        logits[:, 0] = torch.where(frames == self.at, 100.0, -100.0)
-        super().draw_first(logits, noise, frames, out)
+    def draw(self, logits: Tensor, codebook: int, out: Tensor) -> None:
+        if codebook == 0:
+            logits[:, 0] = torch.where(self._frames == self.at, 100.0, -100.0)
+        super().draw(logits, codebook, out)
 
 
 def test_endings_in_a_batch(tiny: Path, clip: Any) -> None:
@@ -182,7 +179,7 @@ def test_endings_in_a_batch(tiny: Path, clip: Any) -> None:
     sampler = Ending(GREEDY, codebooks=32, codes=2048, device=torch.device("cpu"))
     sampler.at = torch.tensor(ends)
     for _ in range(frames):
-        slots.frame(ours.model, sampler, SMALLEST)
+        decode_one_frame(ours.model, slots, sampler)
     assert slots.frames.tolist() == [2, 9, 10, 5]
     assert slots.ended.tolist() == [1, 1, 0, 1]
     for slot, end in enumerate(slots.frames.tolist()):
@@ -196,8 +193,9 @@ class Forced(Sampler):
     codes: Tensor
     logits: list[Tensor]
 
-    def draw(self, logits: Tensor, noise: Tensor | None, codebook: int, out: Tensor) -> None:
+    def draw(self, logits: Tensor, codebook: int, out: Tensor) -> None:
         self.logits.append(logits.clone())
+        super().draw(logits, codebook, out)
         out.copy_(self.codes[:, codebook])
 
 
@@ -228,7 +226,7 @@ def test_logits_of_every_step(ours: Spoken, theirs: Any) -> None:
     sampler = Forced(GREEDY, codebooks=32, codes=2048, device=torch.device("cpu"))
     for frame, logits in zip(frames, expected, strict=True):
         sampler.codes, sampler.logits = frame.expand(2, -1), []
-        slots.frame(ours.model, sampler, SMALLEST)
+        decode_one_frame(ours.model, slots, sampler)
         made = torch.stack(sampler.logits)[:, 1]
         first = slice(1, None)  # Too early an end is struck out.
         assert torch.allclose(made[0, first], logits[0, first], atol=1e-3, rtol=0)
@@ -253,9 +251,9 @@ def test_a_prompt_in_two_parts_is_the_same(ours: Spoken) -> None:
     whole = Slots(ours.model, 1).cache[:, 0]
     parts = whole.clone()
     rows = ours.model.embed(prompt)
-    ours.model.prefill(rows.clone(), whole, 0)
-    ours.model.prefill(rows[:20].clone(), parts, 0)
-    ours.model.prefill(rows[20:].clone(), parts, 20)
+    prefill(ours.model, rows.clone(), whole, 0)
+    prefill(ours.model, rows[:20].clone(), parts, 0)
+    prefill(ours.model, rows[20:].clone(), parts, 20)
     assert whole.any() and torch.allclose(whole, parts, atol=1e-5)
 
 
@@ -272,18 +270,6 @@ def test_a_slot_knows_nothing_of_the_others(endless: Path, dtype: torch.dtype) -
     assert len({tuple(codes.flatten().tolist()) for codes in together.values()}) == 4
 
 
-def test_how_much_of_the_cache_is_read_changes_nothing(ours: Spoken) -> None:
-    assert buckets(2048) == (512, 1024, 1536, 2048) and buckets(700) == (512, 700)
-    sampler, made = ours.sampler(Sampling()), []
-    for bucket in buckets(2048):
-        slots = Slots(ours.model, 2)
-        ours.begin(slots, 0, ours.prompt(TEXTS[0]), 3, 5)
-        for _ in range(3):
-            slots.frame(ours.model, sampler, bucket)
-        made.append(slots.history[0, :3].clone())
-    assert all(torch.equal(made[0], other) for other in made[1:])
-
-
 def test_bfloat16_is_close(endless: Path, theirs: Any) -> None:
     ours = load(endless, torch.bfloat16)
     frames = torch.randint(1, 2048, (2, 32), generator=torch.Generator().manual_seed(1))
@@ -294,23 +280,23 @@ def test_bfloat16_is_close(endless: Path, theirs: Any) -> None:
     sampler = Forced(GREEDY, codebooks=32, codes=2048, device=torch.device("cpu"))
     for frame, logits in zip(frames, expected, strict=True):
         sampler.codes, sampler.logits = frame[None], []
-        slots.frame(ours.model, sampler, SMALLEST)
+        decode_one_frame(ours.model, slots, sampler)
         made = torch.cat(sampler.logits).float()
         assert (made - logits)[:, 1:].abs().mean() < 0.03 * logits.std()
 
 
 def test_a_slot_stops_at_its_cap(ours: Spoken) -> None:
-    slots, sampler = Slots(ours.model, 3), ours.sampler(Sampling())
+    slots, sampler = Slots(ours.model, 3), ours.model.sampler(Sampling())
     for slot, cap in ((0, 2), (2, 4)):
         ours.begin(slots, slot, ours.prompt(TEXTS[slot]), cap, 1)
     for _ in range(6):
-        slots.frame(ours.model, sampler, SMALLEST)
+        decode_one_frame(ours.model, slots, sampler)
     assert slots.report.tolist() == [[2, 0, 4], [1, 1, 1], [0, 0, 0], [1, 0, 1]]
     # A slot that is done is taken up again as if it were new.
     made = slots.history[0, :2].clone()
     ours.begin(slots, 0, ours.prompt(TEXTS[0]), 2, 1)
     for _ in range(2):
-        slots.frame(ours.model, sampler, SMALLEST)
+        decode_one_frame(ours.model, slots, sampler)
     assert torch.equal(slots.history[0, :2], made)
 
 
@@ -323,6 +309,7 @@ def test_products_with_bfloat16_weights(shape: tuple[int, int], rows: int) -> No
     expected = given.float() @ weight.float().t()
     out = torch.empty(rows, shape[0], dtype=torch.bfloat16)
     linear(weight)(given, out)
+    assert torch.equal(linear(weight)(given), out)
     assert torch.allclose(out.float(), expected, atol=0.02, rtol=0.02)
     total = torch.ones(rows, shape[0], dtype=torch.bfloat16)
     linear(weight).add_to(total, given)

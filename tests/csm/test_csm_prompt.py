@@ -149,6 +149,6 @@ def test_the_tokenizer_is_left_as_it_was(tokenizer: Any) -> None:
 
 def test_prompt_and_audio_fill_the_positions_and_no_more(tokenizer: Any) -> None:
     prompt = build_prompt(tokenizer, "Call me Ishmael.", None, codebooks=CODEBOOKS)
-    check_room(prompt, 2048 - len(prompt), 2048)
+    check_room(len(prompt), 2048 - len(prompt), 2048)
     with pytest.raises(CsmError, match=r"does not fit.*shorten the voice"):
-        check_room(prompt, 2049 - len(prompt), 2048)
+        check_room(len(prompt), 2049 - len(prompt), 2048)

@@ -13,7 +13,9 @@ from scipy.stats import chisquare, kstest
 from torch import Tensor
 
 from csm import Sampling
-from csm.engine.sampling import GOLDEN, Sampler, mix_
+from csm.engine.kernels.draw import Sampler
+from csm.engine.kernels.finish import ends
+from csm.engine.sampling import GOLDEN, mix_
 
 CPU = torch.device("cpu")
 
@@ -24,14 +26,9 @@ def sampler(codes: int = 2048, codebooks: int = 32, **fields: Any) -> Sampler:
 
 def drawn(made: Sampler, logits: Tensor, count: int, *, first: bool = False) -> Tensor:
     """Codes of many frames of one segment, drawn from the same logits."""
-    frames = torch.arange(count) + (100 if first else 0)
-    noise = made.noise(torch.full((count,), 7), frames)
     out = torch.empty(count, dtype=torch.int64)
-    rows = logits.expand(count, -1).clone()
-    if first:
-        made.draw_first(rows, noise, frames, out)
-    else:
-        made.draw(rows, noise, 1, out)
+    made.start(torch.full((count,), 7), torch.arange(count) + 100, torch.ones_like(out))
+    made.draw(logits.expand(count, -1).clone(), 0 if first else 1, out)
     return out
 
 
@@ -87,20 +84,39 @@ def test_temperature_zero_takes_the_likeliest() -> None:
 
 def test_codebook_0_cannot_end_too_early() -> None:
     made = sampler(codes=3, temperature=0, first_end=4)
-    logits, out = torch.tensor([[9.0, 2.0, 1.0]]).repeat(2, 1), torch.empty(2, dtype=torch.int64)
-    made.draw_first(logits, None, torch.tensor([3, 4]), out)
+    logits, out = torch.tensor([[9.0, 2.0, 1.0]]).repeat(2, 1), torch.ones(2, dtype=torch.int64)
+    made.start(torch.tensor([0, 0]), torch.tensor([3, 4]), out)
+    made.draw(logits, 0, out)
     assert out.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("codebook", [0, 31])
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_a_logit_that_is_no_number_is_told_of(
+    value: float, codebook: int, temperature: float
+) -> None:
+    made = sampler(codes=8, temperature=temperature)
+    sound, out = torch.ones(3, dtype=torch.int64), torch.empty(3, dtype=torch.int64)
+    made.start(torch.arange(3), torch.tensor([0, 9, 9]), sound)
+    for number in range(32):
+        logits = torch.zeros(3, 8)
+        if number == codebook:
+            logits[1, 5] = value
+        made.draw(logits, number, out)
+    made.end()
+    # What forbids an early end in slot 0 is none of them.
+    assert sound.tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize("guard", [True, False])
 def test_the_guard_takes_the_likeliest_once_codebook_0_is_0(guard: bool) -> None:
     made = sampler(codes=3, codebooks=3, guard_end=guard)
     count = 400
-    frames = torch.arange(count) + 4
-    noise = made.noise(torch.full((count,), 3), frames)
-    first, second = torch.empty(2, count, dtype=torch.int64)
-    made.draw_first(torch.zeros(count, 3), noise, frames, first)
-    made.draw(torch.tensor([[0.3, 0.2, 0.1]]).repeat(count, 1), noise, 1, second)
+    first, second, sound = torch.ones(3, count, dtype=torch.int64)
+    made.start(torch.full((count,), 3), torch.arange(count) + 4, sound)
+    made.draw(torch.zeros(count, 3), 0, first)
+    made.draw(torch.tensor([[0.3, 0.2, 0.1]]).repeat(count, 1), 1, second)
     ending = first == 0
     assert 50 < ending.sum() < 250
     assert second[~ending].unique().tolist() == [0, 1, 2]
@@ -113,8 +129,8 @@ def test_an_ending_needs_codebook_0_and_enough_zeros(need: int, zeros: int, firs
     codes = torch.ones(32, 2, dtype=torch.int64)
     start = 0 if first else 1
     codes[start : start + zeros, 0] = 0
-    ends = sampler(codes=4, end_zeros=need).ends(codes)
-    assert ends.tolist() == [int(first and zeros > 0 and zeros >= min(need, 32)), 0]
+    ended = ends(codes, Sampling(end_zeros=need))
+    assert ended.tolist() == [int(first and zeros > 0 and zeros >= min(need, 32)), 0]
 
 
 def test_caps_and_presets() -> None:

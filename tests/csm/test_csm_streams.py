@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from csm import CsmError, Sampling, Take, Voice
 from csm.engine.pieces import SHORTEST, pieces
+from csm.engine.script import Script
 from csm.engine.streams import Job, Stream, Streams
 
 VOICE = Voice("Noise.", torch.ones(10, 32, dtype=torch.int64))
@@ -20,7 +22,7 @@ ROOM = 1000
 
 def stream(texts: list[str], voice: Voice | None = VOICE, skip: set[int] | None = None) -> Stream:
     wanted = set(range(len(texts))) - (skip or set())
-    return Stream(texts, 0, voice, 60.0, wanted, Sampling())
+    return Stream(texts, 0, voice, cast(Script, None), wanted, Sampling())
 
 
 def take(index: int, seconds: float = 3.0, *, ended: bool = True) -> Take:
@@ -103,6 +105,18 @@ def test_what_is_put_back_is_begun_again_with_the_same_seed() -> None:
     one.stop()
     one.put_back(again)
     assert not one.has_work(ROOM) and one.over
+
+
+def test_what_was_damaged_is_begun_again_once() -> None:
+    one = stream(["long one", "short"])
+    job = one.next_job()
+    assert one.try_again(job) and not job.wanted
+    again = one.next_job()
+    assert again.index == job.index and not one.try_again(again)
+    assert one.try_again(one.next_job())
+    # Nobody waits for it any more: no failure of anybody's.
+    one.stop()
+    assert one.try_again(again)
 
 
 def test_the_first_that_comes_out_well_gives_the_voice_in_any_order() -> None:

@@ -9,15 +9,21 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from csm.text import (
+    Break,
+    Delivery,
     NothingToSpeak,
-    Segment,
-    date_rules,
+    abbreviation_rules,
+    address_rules,
+    code_rules,
+    headings,
     latin_share,
+    math_rules,
     normalise,
     number_rules,
     roman_numerals,
+    scripture_rules,
     segment,
-    word_rules,
+    symbol_rules,
 )
 from csm.text.rules import Rule
 
@@ -50,13 +56,15 @@ class Case(NamedTuple):
     written: str
     spoken: str
     known: bool
+    held_out: bool
 
 
 def table() -> list[Case]:
     cases = []
     for line in TABLE.read_text(encoding="utf-8").splitlines()[1:]:
-        kind, written, spoken, *known = line.replace("\\n", "\n").split("\t")
-        cases.append(Case(kind, written, spoken, known == ["missed"]))
+        fields = line.replace("\\n", "\n").split("\t")
+        kind, written, spoken, known, held_out = fields + [""] * (5 - len(fields))
+        cases.append(Case(kind, written, spoken, known == "missed", held_out == "held-out"))
     return cases
 
 
@@ -73,10 +81,13 @@ def spoken(text: str) -> str:
 
 def test_the_table_is_large_and_nearly_all_of_it_is_right() -> None:
     cases = table()
-    assert len(cases) >= 150
-    assert len({case.kind for case in cases}) >= 20
+    assert len(cases) >= 600
+    assert len({case.kind for case in cases}) >= 30
     assert len({case.written for case in cases}) == len(cases)
-    assert sum(not case.known for case in cases) / len(cases) >= 0.97
+    tuned = [case for case in cases if not case.held_out]
+    assert sum(not case.known for case in tuned) / len(tuned) >= 0.97
+    # What no rule was tuned on.
+    assert sum(case.held_out for case in cases) / len(cases) >= 0.2
 
 
 def test_exactly_the_known_cases_of_the_table_are_missed() -> None:
@@ -127,7 +138,7 @@ def test_special_tokens_of_the_model_are_plain_words(token: str) -> None:
 
 def test_a_speaker_tag_cannot_be_imitated() -> None:
     assert normalise("[1]Hello.") == "Hello."
-    assert normalise("[a] Hello.") == "a, Hello."
+    assert normalise("[a] Hello.") == "a Hello."
 
 
 def test_absurdly_long_words_are_split() -> None:
@@ -147,14 +158,24 @@ def test_segments_keep_every_word_and_every_limit(text: str, limit: int) -> None
     except NothingToSpeak:
         assert not any(map(str.isalnum, normalise(text)))
         return
-    assert words(" ".join(part.text for part in parts)) == words(normalise(text))
+    said = " ".join(part.text for part in parts)
+    # A block gets a capital where it begins.
+    assert words(said.casefold()) == words(normalise(text).casefold())
     for part in parts:
         assert len(part.text) <= limit
-        assert re.search(r"[.!?][\"']*\Z", part.text)
+        goes_on = part.follows is Break.CLAUSE
+        assert re.search(r"[.!?,;:][\"']*\Z" if goes_on else r"[.!?][\"']*\Z", part.text)
         assert any(character.isalnum() for character in part.text)
     if len(parts) > 1:
         assert min(len(part.text) for part in parts) >= 20
-    assert [part.pause_seconds > 0 for part in parts] == [True] * (len(parts) - 1) + [False]
+    assert [part.follows is Break.END for part in parts] == [False] * (len(parts) - 1) + [True]
+    sentences = [sentence for part in parts for sentence in part.sentences]
+    assert sentences[0].start >= 0
+    assert sentences[-1].end <= len(text)
+    for one, two in itertools.pairwise(sentences):
+        assert one.start <= one.end
+        assert one.start <= two.start
+        assert one.end <= two.end
 
 
 @settings(deadline=None, max_examples=50)
@@ -168,7 +189,7 @@ def test_prose_is_packed(paragraphs: list[list[int]]) -> None:
     assert max(len(part.text) for part in parts) <= 300
     # Two neighbours of one paragraph are never both short enough to have shared a segment.
     for first, second in itertools.pairwise(parts):
-        if first.pause_seconds == 0.35:
+        if first.follows is Break.SENTENCE:
             assert (
                 len(first.text) >= 120
                 or len(first.text) + 1 + len(second.text) > 300
@@ -179,14 +200,15 @@ def test_prose_is_packed(paragraphs: list[list[int]]) -> None:
 def test_pauses_tell_sentences_from_paragraphs() -> None:
     sentence = "It was a long and weary road that wound down from the hills to the sea in the west."
     parts = segment(f"{sentence} {sentence} {sentence}\n\n{sentence}")
-    assert [part.pause_seconds for part in parts] == [0.35, 0.9, 0.0]
+    assert [part.follows for part in parts] == [Break.SENTENCE, Break.PARAGRAPH, Break.END]
 
 
 def test_a_sentence_that_is_too_long_is_cut_at_a_clause() -> None:
     clause = "and then he went on to the next of the houses,"
     parts = segment(" ".join([clause] * 12))
-    assert all(part.text.endswith("houses.") for part in parts)
-    assert [part.pause_seconds for part in parts[:-1]] == [0.2] * (len(parts) - 1)
+    assert all(part.text.endswith("houses,") for part in parts[:-1])
+    assert parts[-1].text.endswith("houses.")
+    assert all(part.follows is Break.CLAUSE for part in parts[:-1])
 
 
 @pytest.mark.parametrize(
@@ -212,9 +234,9 @@ def test_a_heading_is_joined_to_what_follows() -> None:
 
 
 def test_a_short_text_is_one_segment() -> None:
-    assert segment("No.") == [Segment("No.", 0.0)]
-    assert segment("seven") == [Segment("seven.", 0.0)]
-    assert segment("“Why?”") == [Segment('"Why?"', 0.0)]
+    assert [part.text for part in segment("No.")] == ["No."]
+    assert [part.text for part in segment("seven")] == ["Seven."]
+    assert [part.text for part in segment("“Why?”")] == ['"Why?"']
 
 
 @pytest.mark.parametrize(
@@ -241,6 +263,224 @@ def test_wrapped_lines_are_joined_and_verse_keeps_its_breath() -> None:
         "Tyger Tyger, burning bright, In the forests of the night"
     )
     assert normalise("He came in.\nShe went out.") == "He came in.\n\nShe went out."
+
+
+def test_a_long_sentence_is_cut_where_a_reader_breathes() -> None:
+    parts = segment(
+        "The captain, who had not slept since the ship had left the harbour of the town in the "
+        "south, looked at the water for a long while; and when at last the wind turned, and all "
+        "the boats that had been lowered in the night were counted and counted once more by the "
+        "mate, he went below without a word to anybody on the deck of his ship."
+    )
+    assert len(parts) == 2
+    assert parts[0].text.endswith("a long while;")
+    assert parts[0].follows is Break.CLAUSE
+    assert parts[-1].text.endswith("ship.")
+
+
+@given(
+    st.lists(
+        st.sampled_from(["went", "on", "and", "the,", "a", "house;", "of", "ran"]), min_size=90
+    )
+)
+def test_a_part_that_goes_on_says_so(written: list[str]) -> None:
+    parts = segment(" ".join(written))
+    for part in parts[:-1]:
+        assert part.text[-1] in ",;:"
+    assert parts[-1].text[-1] == "."
+    # Of similar length: none is a scrap.
+    assert min(len(part.text) for part in parts) >= 60
+
+
+# Structure
+
+
+def breaks(text: str) -> list[str]:
+    return [sentence.follows.name.lower() for part in segment(text) for sentence in part.sentences]
+
+
+LONG = "The road ran down from the hills and over the bridge to the old town by the sea."
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (f"{LONG}\n\n{LONG}", ["paragraph", "end"]),
+        (f"{LONG}\n\n* * *\n\n{LONG}", ["scene", "end"]),
+        (f"{LONG}\n\n⁂\n\n{LONG}", ["scene", "end"]),
+        (f"{LONG}\n***\n{LONG}", ["scene", "end"]),
+        (f"{LONG}\n\n---\n\n{LONG}", ["scene", "end"]),
+        (f"{LONG}\n\n#\n\n{LONG}", ["scene", "end"]),
+        (f"{LONG}<hr>{LONG}", ["scene", "end"]),
+        (f"{LONG}\n\n...\n\n{LONG}", ["paragraph", "end"]),
+        (f"{LONG}\n\nChapter 2\n\n{LONG}", ["chapter", "heading", "end"]),
+        (f"{LONG}\n\nPART TWO\n{LONG}", ["chapter", "heading", "end"]),
+        (f"{LONG}\n\nEpilogue\n\n{LONG}", ["chapter", "heading", "end"]),
+        (f"{LONG}\n\nIV\n\n{LONG}", ["chapter", "heading", "end"]),
+        (f"{LONG}\n\n* * *\n\nChapter 2\n\n{LONG}", ["chapter", "heading", "end"]),
+        (f"{LONG}\n\nThe Old Bridge\n\n{LONG}", ["heading", "heading", "end"]),
+        (f"{LONG}\n\n### The bridge\n{LONG}", ["heading", "heading", "end"]),
+        (f"Part 1\n\nChapter 1\n\n{LONG}", ["heading", "heading", "end"]),
+        (f"<h1>One</h1><p>{LONG}</p><h2>Two</h2>{LONG}", ["heading", "chapter", "heading", "end"]),
+        (f"{LONG}\n\n- salt and bread\n- a lamp", ["item", "item", "end"]),
+        (f"1. {LONG}\n2. {LONG}\n\n{LONG}", ["sentence", "item", "sentence", "paragraph", "end"]),
+        ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>", ["item", "end"]),
+        (f'"{LONG}"\n\n"{LONG}"\n\n{LONG}', ["turn", "paragraph", "end"]),
+        ("— Who is there?\n— Nobody at all, as you can see.", ["turn", "end"]),
+        ("“Who?”\n\n“Me.”\n\n“Come in, then, it is cold.”", ["turn", "turn", "end"]),
+    ],
+)
+def test_what_follows_a_sentence_is_known(text: str, kinds: list[str]) -> None:
+    assert breaks(text) == kinds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Part of it was lost.\nIt rained.",
+        "Book 2, page 3 of the list\nIt rained.",
+        "Part I wanted; part I feared.",
+        "Chapter 7 was long and I slept.\nIt rained.",
+        "STOP!\n\nIt rained on the old town all day and all night.",
+        "Yours truly,\n\nIt rained on the old town all day and all night.",
+    ],
+)
+def test_not_every_short_line_is_a_heading(text: str) -> None:
+    assert headings(segment(text)) == []
+
+
+def test_headings_have_titles_levels_and_places() -> None:
+    text = f"# The *Lamp*\n\n## Chapter 1: Snow\n\n{LONG}\n\n<h3>Later &amp; after</h3>{LONG}"
+    parts = segment(text)
+    found = headings(parts)
+    assert [(heading.title, heading.level) for _, heading in found] == [
+        ("The Lamp", 1),
+        ("Chapter 1: Snow", 2),
+        ("Later & after", 3),
+    ]
+    for number, heading in found:
+        assert any(sentence.heading is heading for sentence in parts[number].sentences)
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("He said “stop.” Then £5 were paid.  So it ended.", None),
+        ("Chapter 4\n\nHe owed $1,250.75 to Dr. Hill. Nobody knew.", None),
+        ("It was *very* cold.[12] Then 12 men came.", ["It was *very* cold.", "Then 12 men came."]),
+        ("## One\nThe ﬁrst &amp; last… day. Next.", ["One", "The ﬁrst &amp; last… day.", "Next."]),
+        ("<p>We [t]hink so.</p><p>And <b>you</b>?</p>", ["We [t]hink so.", "And <b>you</b>?"]),
+        ("We can re-\nduce it. Cafe\u0301s too.", ["We can re-\nduce it.", "Cafe\u0301s too."]),
+    ],
+)
+def test_a_sentence_knows_its_place_in_the_original(text: str, whole: list[str] | None) -> None:
+    sentences = [sentence for part in segment(text) for sentence in part.sentences]
+    places = [text[sentence.start : sentence.end] for sentence in sentences]
+    if whole is not None:
+        assert places == whole
+        return
+    for sentence, place in zip(sentences, places, strict=True):
+        first, last = words(sentence.text)[0], words(sentence.text)[-1]
+        if first.lower() in text.lower():
+            assert place.lower().lstrip("“#$£ *").startswith(first.lower()[:3])
+        if last in text:
+            assert place.rstrip("”.?!").endswith(last[-3:])
+
+
+PLAIN = st.sampled_from(
+    [
+        "stone",
+        "river",
+        "bridge",
+        "lantern",
+        "winter",
+        "garden",
+        "shadow",
+        "corner",
+        "silver",
+        "thunder",
+    ]
+)
+MARKS = st.sampled_from(
+    (
+        *(
+            " ",
+            ", ",
+            ". ",
+            "; ",
+            "\n",
+            "\n\n",
+            "—",
+            " - ",
+            "... ",
+            " . . . ",
+            "! ",
+            "? ",
+            ' "',
+            '" ',
+        ),
+        *(
+            " (",
+            ") ",
+            " [",
+            "] ",
+            " *",
+            "* ",
+            "\n# ",
+            "\n- ",
+            "\n> ",
+            "<p>",
+            "<br>",
+            " <b>",
+            "</b> ",
+        ),
+        *(" & ", " :) ", " 5 ", " $5 ", "\n\n***\n\n", "[12] ", "\n| ", " | ", "\u200b ", " 😀 "),
+        *("¹ ", ".1 "),
+    )
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.tuples(PLAIN, MARKS), min_size=1, max_size=30))
+def test_no_word_is_lost_whatever_stands_around_it(pieces: list[tuple[str, str]]) -> None:
+    text = "".join(word + mark for word, mark in pieces)
+    said = [word.lower() for part in segment(text) for word in words(part.text)]
+    heard = iter(said)
+    for word, _ in pieces:
+        assert word in heard, (word, text, said)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(PLAIN, MARKS), min_size=1, max_size=12))
+def test_places_hold_the_words_that_were_said(pieces: list[tuple[str, str]]) -> None:
+    text = "".join(word + mark for word, mark in pieces)
+    for part in segment(text):
+        for sentence in part.sentences:
+            place = text[sentence.start : sentence.end].lower()
+            for word in words(sentence.text.lower()):
+                if any(word == one for one, _ in pieces):
+                    assert word in place, (text, sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "delivery"),
+    [
+        ("“Run!” he shouted.", Delivery.LOUD),
+        ("“RUN!”", Delivery.LOUD),
+        ("“Hush,” she whispered to him.", Delivery.QUIET),
+        ("“Hush,” she said under her breath.", Delivery.QUIET),
+        ("“Hush,” she said to him.", Delivery.PLAIN),
+        ("It was a fine day in June!", Delivery.PLAIN),
+    ],
+)
+def test_the_text_says_how_loud_it_is(text: str, delivery: Delivery) -> None:
+    assert segment(text)[0].delivery is delivery
+
+
+def test_a_short_block_joins_the_neighbour_that_it_belongs_to() -> None:
+    # The heading goes with what it heads, the last turn with the turn before it.
+    text = f'{LONG}\n\nChapter 2\n\n{LONG}\n\n"{LONG}"\n\n"No."\n\n{LONG}'
+    assert [len(part.sentences) for part in segment(text)] == [1, 2, 2, 1]
 
 
 # Scripts
@@ -304,6 +544,39 @@ def test_the_share_of_latin_letters(text: str, share: float) -> None:
         "x1",
         "1-",
         "1:",
+        "<!--",
+        "<script>",
+        "<a ",
+        "</",
+        "&lt;",
+        "[a](",
+        "[[",
+        "![",
+        "`a`",
+        "**a",
+        "|a",
+        "|\n",
+        "- \n",
+        "1. \n",
+        "a-\n",
+        "# ",
+        "> ",
+        "==a",
+        "a\n=\n",
+        "^",
+        "10^",
+        "1e",
+        "1 000 ",
+        "I, ",
+        "A B ",
+        ":) ",
+        ". . ",
+        "* * ",
+        "Gen. 1:1,",
+        "\n½\n",
+        "key.1 ",
+        "$1-",
+        "Chapter I\n",
     ],
 )
 def test_time_grows_in_proportion_to_hostile_text(scrap: str) -> None:
@@ -332,7 +605,16 @@ def test_prose_is_normalised_fast() -> None:
 
 
 def every_rule() -> list[Rule]:
-    rooms = (word_rules, number_rules, date_rules, roman_numerals)
+    rooms = (
+        abbreviation_rules,
+        address_rules,
+        code_rules,
+        number_rules,
+        math_rules,
+        roman_numerals,
+        scripture_rules,
+        symbol_rules,
+    )
     tables = [value for room in rooms for value in vars(room).values() if isinstance(value, tuple)]
     return [rule for table in tables for rule in table if isinstance(rule, Rule)]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from narrator_daemon.emulator import LocalFirebase
-from tests.actors import Daemon, Frontend
+from tests.actors import Daemon, Frontend, Inside
 
 REASONS = {
     "absent": (None, "no_text"),
@@ -107,11 +106,11 @@ def test_the_daemon_is_none_the_worse(served: tuple[Daemon, Frontend]) -> None:
 
 
 def test_a_book_that_is_no_record_is_left_alone(
-    frontend: Frontend, start_daemon: Callable[..., Daemon], tmp_path: Path
+    frontend: Frontend, start_inside: Callable[..., Inside]
 ) -> None:
     frontend.node("books", "text").set("just a string")
     frontend.node("books", "list").set(["a", "b"])
-    start_daemon().wait_ready()
+    start_inside().wait_ready()
     frontend.add_requested("fine", "A book that is fine.")
     frontend.wait_for("fine", "ready")
     assert frontend.book("text") == "just a string"

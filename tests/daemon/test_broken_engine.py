@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from narrator_daemon.daemon.tally import Ending, Tally
 from narrator_daemon.emulator import LocalFirebase
 from tests.actors import Daemon, Frontend
 
@@ -14,7 +13,7 @@ from narrator_daemon import config, logs
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.speech import SpeechError
 from narrator_daemon.speech.tone import ToneSpeech
-from narrator_daemon.daemon.worker import Worker
+from narrator_daemon.daemon import assembly
 
 class Broken(ToneSpeech):
     def speak(self, segments, **settings):
@@ -22,12 +21,8 @@ class Broken(ToneSpeech):
 
 settings = config.load(None)
 logs.configure("info", "json")
-sys.exit(Worker(settings, Broken(), Project(settings)).run())
+sys.exit(assembly.worker(settings, Broken(), Project(settings)).run())
 """
-
-
-def broke(book_id: str) -> Ending:
-    return Ending("retried", code="engine_error", engine_broke=book_id)
 
 
 def test_it_ends_before_the_books_have_no_attempts_left(
@@ -51,24 +46,3 @@ def test_it_ends_before_the_books_have_no_attempts_left(
             frontend.wait_for(book_id, "ready", 60)
     finally:
         healthy.kill()
-
-
-def test_one_bad_book_is_no_broken_engine() -> None:
-    tally = Tally()
-    for _ in range(5):
-        tally.add(broke("bad"))
-    assert not tally.engine_is_broken
-    tally.add(Ending("published"))
-    for book_id in ("bad", "bad", "bad"):
-        tally.add(broke(book_id))
-    assert not tally.engine_is_broken
-    tally.add(broke("good"))
-    assert tally.engine_is_broken
-
-
-def test_what_is_spoken_between_shows_that_it_works() -> None:
-    tally = Tally()
-    for book_id in ("a", "b", "c", "d"):
-        tally.add(broke(book_id))
-        tally.add(Ending("published"))
-    assert not tally.engine_is_broken

@@ -23,11 +23,12 @@ import watermark
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.marks.keys import DEMO_KEY
-from tests.actors import Daemon, Frontend, wait_until
+from tests.actors import Daemon, Frontend, Inside, wait_until
 from tests.csm import tiny_checkpoint
 
 TEXT = "It was a bright cold day in April, and the clocks were striking thirteen. " * 2
 Start = Callable[..., Daemon]
+StartInside = Callable[..., Inside]
 
 
 def wav_of(url: str) -> tuple[wave._wave_params, np.ndarray, requests.Response]:
@@ -77,21 +78,21 @@ def test_a_requested_book_becomes_a_marked_narration(
 
 
 def test_books_that_waited_before_the_daemon_came_are_narrated(
-    frontend: Frontend, start_daemon: Start
+    frontend: Frontend, start_inside: StartInside
 ) -> None:
     for number in range(5):
         frontend.add_requested(f"book-{number}", TEXT)
     frontend.add("silent", TEXT)
-    start_daemon()
+    start_inside()
     for number in range(5):
         frontend.wait_for(f"book-{number}", "ready")
     assert frontend.status("silent") is None
 
 
 def test_asked_for_again_on_ready_gives_a_fresh_take(
-    frontend: Frontend, start_daemon: Start
+    frontend: Frontend, start_inside: StartInside
 ) -> None:
-    start_daemon().wait_ready()
+    start_inside().wait_ready()
     frontend.add_requested("b", TEXT)
     first = frontend.wait_for("b", "ready")
     frontend.request("b")
@@ -105,8 +106,10 @@ def test_asked_for_again_on_ready_gives_a_fresh_take(
     assert watermark.detect(new / np.float32(32768), 24_000, DEMO_KEY, [index]).found
 
 
-def test_the_url_modes(firebase: LocalFirebase, frontend: Frontend, start_daemon: Start) -> None:
-    start_daemon(STORAGE__URL="download-token").wait_ready()
+def test_the_url_modes(
+    firebase: LocalFirebase, frontend: Frontend, start_inside: StartInside
+) -> None:
+    start_inside(STORAGE__URL="download-token").wait_ready()
     frontend.add_requested("b", TEXT)
     book = frontend.wait_for("b", "ready")
     url = book["narrativeAudioUrl"]
@@ -120,11 +123,8 @@ def test_the_url_modes(firebase: LocalFirebase, frontend: Frontend, start_daemon
 def test_a_cancelled_book_stops_and_leaves_nothing(
     firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
 ) -> None:
-    start_daemon().wait_ready()
-    # Held at its upload, so that the frontend can change its mind in time.
-    firebase.faults.add(Fault("slow", service="storage", method="POST|PUT", seconds=4))
-    frontend.add_requested("b", TEXT)
-    frontend.wait_for("b", "processing")
+    daemon = start_daemon().wait_ready()
+    with_its_audio_uploaded(firebase, frontend)
     frontend.cancel("b")
     wait_until(lambda: "narrativeAudioClaim" not in frontend.book("b"), "the claim to go")
     book = frontend.book("b")
@@ -132,35 +132,47 @@ def test_a_cancelled_book_stops_and_leaves_nothing(
         name for name in book if name.startswith("narrativeAudio") and "Requested" not in name
     ]
     wait_until(lambda: not objects(firebase), "the audio to be deleted")
+    assert "Exception ignored" not in daemon.log
 
 
 def test_a_deleted_book_does_not_come_back(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    firebase: LocalFirebase, frontend: Frontend, start_inside: StartInside
 ) -> None:
-    daemon = start_daemon().wait_ready()
-    firebase.faults.add(Fault("slow", service="storage", method="POST|PUT", seconds=3))
-    frontend.add_requested("b", TEXT)
-    frontend.wait_for("b", "processing")
+    daemon = start_inside().wait_ready()
+    with_its_audio_uploaded(firebase, frontend)
     frontend.delete("b")
-    wait_until(lambda: any(e["event"] == "gone" for e in daemon.events), "the work to stop")
+    wait_until(lambda: daemon.logged("gone"), "the work to stop")
     assert frontend.book("b") is None
     frontend.wait_for_no_lease()
     wait_until(lambda: not objects(firebase), "the audio to be deleted")
 
 
 def test_asked_for_with_another_text_while_in_work(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    firebase: LocalFirebase, frontend: Frontend, start_inside: StartInside
 ) -> None:
-    start_daemon().wait_ready()
-    firebase.faults.add(Fault("slow", service="storage", method="POST|PUT", seconds=3, count=1))
-    frontend.add_requested("b", TEXT)
-    frontend.wait_for("b", "processing")
+    start_inside().wait_ready()
+    (first,) = with_its_audio_uploaded(firebase, frontend)
     other = "A quite different text, which is the one that counts from now on."
     frontend.node("books", "b").update({"narrative": other})
     frontend.request("b")
     book = frontend.wait_for("b", "ready")
     assert book["narrativeAudioTextHash"] == sha256(other.encode()).hexdigest()
-    wait_until(lambda: len(objects(firebase)) == 1, "the first audio to be deleted")
+    assert book["narrativeAudioPath"] != first
+    wait_until(
+        lambda: objects(firebase) == [book["narrativeAudioPath"]], "the first audio to be deleted"
+    )
+
+
+def with_its_audio_uploaded(firebase: LocalFirebase, frontend: Frontend) -> list[str]:
+    """A book in work whose audio is in the bucket, which its worker is told two seconds later."""
+    fault = firebase.faults.add(
+        Fault("slow_answer", service="storage", method="POST|PUT", seconds=2, count=1)
+    )
+    frontend.add_requested("b", TEXT)
+    there: list[str] = wait_until(lambda: objects(firebase), "the audio in the bucket")
+    assert firebase.faults.hits(fault) == 1
+    assert frontend.status("b") == "processing"
+    return there
 
 
 def objects(firebase: LocalFirebase) -> list[str]:
@@ -250,7 +262,8 @@ def test_two_daemons_cannot_share_a_state_folder(start_daemon: Start, tmp_path: 
 
 def test_the_tone_engine_imports_no_torch(firebase: LocalFirebase, tmp_path: Path) -> None:
     program = (
-        "import sys; from narrator_daemon import config, speech, worker;"
+        "import sys; from narrator_daemon import config, speech;"
+        "from narrator_daemon.daemon import worker;"
         "from narrator_daemon.firebase.project import Project;"
         "settings = config.load(None); engine = speech.create(settings); engine.load();"
         "list(engine.speak(['Hello there.'], seed=1)); Project(settings);"

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from narrator_daemon.daemon.dependencies import Dependencies
-from narrator_daemon.firebase.project import Contended, Refused, Unavailable
+from narrator_daemon.errors import Contended, Refused, Unavailable
 
 
 class Service:
@@ -33,8 +33,10 @@ class Clock:
 
 def house() -> tuple[Dependencies, Service, Service, Clock]:
     database, storage, clock = Service("database"), Service("storage"), Clock()
-    probes = {"database": database, "storage": storage}
-    return Dependencies(probes, clock), database, storage, clock
+    dependencies = Dependencies(clock)
+    for service in (database, storage):
+        dependencies.add(service.name, service)
+    return dependencies, database, storage, clock
 
 
 def test_what_failed_somebody_is_down_until_it_answers() -> None:

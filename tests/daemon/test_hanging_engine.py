@@ -13,7 +13,7 @@ import sys, threading
 from narrator_daemon import config, logs
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.speech.tone import ToneSpeech
-from narrator_daemon.daemon.worker import Worker
+from narrator_daemon.daemon import assembly
 
 class Hung(ToneSpeech):
     def speak(self, segments, **settings):
@@ -24,7 +24,7 @@ class Hung(ToneSpeech):
 
 settings = config.load(None)
 logs.configure("info", "json")
-sys.exit(Worker(settings, Hung(), Project(settings)).run())
+sys.exit(assembly.worker(settings, Hung(), Project(settings)).run())
 """
 
 

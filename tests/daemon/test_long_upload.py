@@ -11,7 +11,8 @@ import pytest
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
-from narrator_daemon.firebase.project import Project, Refused, Unavailable
+from narrator_daemon.errors import Refused, Unavailable
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 
 # Two chunks and a half.
@@ -126,3 +127,17 @@ def test_an_upload_that_is_not_wanted_any_more_leaves_nothing(
     with pytest.raises(InterruptedError):
         store.upload(path, io.BytesIO(AUDIO), len(AUDIO), book_id="b", on_read=stop)
     assert not store.exists(path)
+
+
+@pytest.mark.parametrize("kind", ["drop_answer", "reset_upload"])
+def test_a_short_one_whose_connection_breaks_is_sent_again(
+    store: AudioStore, project: Project, firebase: LocalFirebase, kind: str
+) -> None:
+    number = firebase.faults.add(
+        Fault(kind, "storage", method="POST|PUT", count=1, after_bytes=10_000)
+    )
+    audio = AUDIO[:100_000]
+    path = store.path("b", f"{len(kind):032x}")
+    store.upload(path, io.BytesIO(audio), len(audio), book_id="b")
+    assert firebase.faults.hits(number) == 1
+    assert project.bucket.blob(path).download_as_bytes() == audio

@@ -1,24 +1,21 @@
-"""Metrics and the alert rules that are made of them."""
+"""Metrics. What alerts and dashboards make of them: tests/deploy."""
 
 from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import promql_parser
 import pytest
-import yaml
 
+from narrator_daemon import settings
+from narrator_daemon.claims.ending import Ending
 from narrator_daemon.daemon.metrics import Metrics
-from narrator_daemon.daemon.tally import Ending, Tally
 from narrator_daemon.firebase.subscription import StreamState
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.speech import Slots
 
-ALERTS = Path(__file__).parent.parent / "deploy" / "prometheus" / "alerts.yml"
 #: Made where there is a GPU only.
 GPU = {
     "narrator_gpu_memory_bytes",
@@ -66,7 +63,14 @@ def condition(**known: Any) -> Condition:
 def metrics(seen: Condition) -> Metrics:
     counts: Any = _Counts()
     engine: Any = _Engine()
-    return Metrics(lambda: seen, 2, engine, counts, counts)
+    return Metrics(
+        settings.Metrics(), lambda: seen, lambda: 2, engine, counts, counts, ("database", "storage")
+    )
+
+
+def published(audio_seconds: float) -> Ending:
+    facts = {"audioSeconds": audio_seconds, "secondsByStep": {"speech": 1.0}}
+    return Ending("b", "published", facts=facts)
 
 
 def value(made: Metrics, name: str, **labels: str) -> float | None:
@@ -126,34 +130,11 @@ def test_what_is_wrong_can_be_told_apart() -> None:
 
 def test_a_lost_lease_counts_once_and_gives_no_audio() -> None:
     made = metrics(condition())
-    made.ended(Ending("fenced", lease_lost=True, since_request=3.0))
+    made.ended(Ending("b", "fenced", lease_lost=True, since_request=3.0))
     assert value(made, "narrator_lease_losses_total") == 1
     assert value(made, "narrator_books_total", outcome="fenced") == 1
     assert value(made, "narrator_audio_seconds_total") == 0
     assert value(made, "narrator_request_to_ready_seconds_count") == 0
-
-
-def rules() -> list[dict[str, Any]]:
-    (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
-    found: list[dict[str, Any]] = group["rules"]
-    return found
-
-
-@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
-def test_every_alert_can_be_parsed_and_uses_metrics_that_there_are(rule: dict[str, Any]) -> None:
-    promql_parser.parse(rule["expr"])
-    made = metrics(condition())
-    made.ended(Ending("published", seconds_by_step={"speech": 1.0}))
-    known = {sample.name for family in made.registry.collect() for sample in family.samples} | GPU
-    used = set(re.findall(r"\bnarrator_\w+", rule["expr"]))
-    assert used
-    assert used <= known
-    named = set(re.findall(r"\bnarrator_\w+", rule["annotations"]["description"]))
-    assert named <= known | {family.name for family in made.registry.collect()} | {
-        "narrator_books_total"
-    }
-    assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
-    assert rule["labels"]["severity"] in {"warning", "critical"}
 
 
 def test_names_are_of_the_ecosystem() -> None:
@@ -163,20 +144,3 @@ def test_names_are_of_the_ecosystem() -> None:
         assert re.fullmatch(r"(narrator|process)_[a-z_]+", family.name)
         if family.type == "counter":
             assert all(sample.name.endswith("_total") for sample in family.samples)
-
-
-def test_rates_are_of_the_last_hour() -> None:
-    now = 0.0
-    tally = Tally(clock=lambda: now)
-    tally.add(Ending("published", audio_seconds=30.0))
-    now = 600.0
-    tally.add(Ending("failed", code="no_text"))
-    tally.add(Ending("given_back"))
-    assert tally.as_record() == {"seconds": 600, "books": 1, "failed": 1, "audioSeconds": 30.0}
-    now = 3700.0
-    assert tally.as_record() == {"seconds": 3600, "books": 0, "failed": 1, "audioSeconds": 0}
-    for second in range(3700, 11_000):
-        now = float(second)
-        tally.add(Ending("published", audio_seconds=1.0))
-    assert tally.as_record()["books"] == pytest.approx(3600, abs=60)
-    assert len(tally._steps) <= 61

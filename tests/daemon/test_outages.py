@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
+import threading
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -15,24 +12,25 @@ import requests
 
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
-from tests.actors import Daemon, Frontend, wait_until
+from narrator_daemon.firebase import project
+from narrator_daemon.speech import Spoken
+from narrator_daemon.speech.tone import ToneSpeech
+from tests.actors import Daemon, Frontend, Inside, wait_until
 
-Start = Callable[..., Daemon]
+Start = Callable[..., Inside]
 TEXT = "The quick brown fox jumps over the lazy dog, as it always has. " * 2
 
 
-def problems(daemon: Daemon) -> str:
-    return " ".join(daemon.health()[1].get("problems", []))
-
-
-def unhealthy_about(daemon: Daemon, word: str) -> Any:
-    return wait_until(lambda: word in problems(daemon), f"health to name {word}", 30)
+def unhealthy_about(daemon: Inside, word: str) -> Any:
+    return wait_until(
+        lambda: word in " ".join(daemon.condition.problems), f"health to name {word}", 30
+    )
 
 
 def test_the_database_answers_503_for_a_while(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    firebase: LocalFirebase, frontend: Frontend, start_inside: Start
 ) -> None:
-    daemon = start_daemon().wait_ready()
+    daemon = start_inside().wait_ready()
     frontend.add("b", TEXT)
     fault = firebase.faults.add(Fault("status", status=503, path="^/(books|narration)"))
     firebase.faults.end_streams()
@@ -40,25 +38,29 @@ def test_the_database_answers_503_for_a_while(
     firebase.faults.clear(fault)
     frontend.request("b")
     assert frontend.wait_for("b", "ready", 60)
-    wait_until(lambda: daemon.health()[0] == 0, "health to be well again", 60)
+    wait_until(lambda: daemon.condition.status == "healthy", "health to be well again", 60)
 
 
 def test_the_database_says_nothing(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    firebase: LocalFirebase,
+    frontend: Frontend,
+    start_inside: Start,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(project, "DATABASE_TIMEOUT_SECONDS", 1.0)
     fault = firebase.faults.add(Fault("hang", path="^/books"))
-    daemon = start_daemon()
-    wait_until(lambda: daemon.health()[1].get("status") == "unhealthy" or None, "unhealth", 60)
+    daemon = start_inside()
+    unhealthy_about(daemon, "does not answer")
     firebase.faults.clear(fault)
     frontend.add_requested("b", TEXT)
     assert frontend.wait_for("b", "ready", 60)
 
 
 def test_the_database_refuses_the_key(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    firebase: LocalFirebase, frontend: Frontend, start_inside: Start
 ) -> None:
     fault = firebase.faults.add(Fault("status", status=401, path="^/(books|narration)"))
-    daemon = start_daemon()
+    daemon = start_inside()
     unhealthy_about(daemon, "Firebase Realtime Database Admin")
     firebase.faults.clear(fault)
     frontend.add_requested("b", TEXT)
@@ -66,14 +68,14 @@ def test_the_database_refuses_the_key(
 
 
 def test_a_missing_index_is_named_with_the_rule_to_add(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    firebase: LocalFirebase, frontend: Frontend, start_inside: Start
 ) -> None:
     rules_url = f"http://{firebase.endpoints['database_host']}/.settings/rules.json?ns=demo-books"
     owner = {"Authorization": "Bearer owner"}
     rules = requests.get(rules_url, headers=owner, timeout=5).text
     bare = {"rules": {".read": False, ".write": False}}
     requests.put(rules_url, json=bare, headers=owner, timeout=5).raise_for_status()
-    daemon = start_daemon()
+    daemon = start_inside()
     unhealthy_about(daemon, '".indexOn": ["narrativeAudioStatus"')
     frontend.add_requested("b", TEXT)
     requests.put(rules_url, data=rules.encode(), headers=owner, timeout=5).raise_for_status()
@@ -81,9 +83,9 @@ def test_a_missing_index_is_named_with_the_rule_to_add(
 
 
 def test_storage_fails_for_a_while_and_no_attempt_is_burnt(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    firebase: LocalFirebase, frontend: Frontend, start_inside: Start
 ) -> None:
-    daemon = start_daemon().wait_ready()
+    daemon = start_inside().wait_ready()
     fault = firebase.faults.add(Fault("status", service="storage", status=403))
     frontend.add_requested("b", TEXT)
     unhealthy_about(daemon, "Storage Object Admin")
@@ -101,9 +103,9 @@ def test_storage_fails_for_a_while_and_no_attempt_is_burnt(
 
 
 def test_a_bucket_that_can_be_read_and_not_written_pauses_claiming(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    firebase: LocalFirebase, frontend: Frontend, start_inside: Start
 ) -> None:
-    daemon = start_daemon().wait_ready()
+    daemon = start_inside().wait_ready()
     fault = firebase.faults.add(
         Fault("status", service="storage", method="POST|PUT", status=403, path="upload")
     )
@@ -111,13 +113,13 @@ def test_a_bucket_that_can_be_read_and_not_written_pauses_claiming(
     unhealthy_about(daemon, "Storage Object Admin")
     # Probed with growing pauses, and not by claiming the book again and again.
     wait_until(lambda: firebase.faults.hits(fault) >= 3, "probes", 30)
-    assert len([event for event in daemon.events if event["event"] == "claimed"]) == 1
+    assert len(daemon.logged("claimed")) == 1
     firebase.faults.clear(fault)
     assert frontend.wait_for("b", "ready", 60)
 
 
 def test_a_book_that_cannot_be_written_holds_nobody_up(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    firebase: LocalFirebase, frontend: Frontend, start_inside: Start
 ) -> None:
     firebase.faults.add(Fault("status", status=400, method="PUT", path="^/books/bad$"))
     frontend.add_requested("other", TEXT)
@@ -130,13 +132,13 @@ def test_a_book_that_cannot_be_written_holds_nobody_up(
             }
         }
     )
-    start_daemon().wait_ready()
+    start_inside().wait_ready()
     frontend.wait_for("other", "ready", 30)
     assert frontend.status("bad") == "requested"
 
 
 def test_sigterm_with_a_database_that_says_nothing_ends_in_time(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    firebase: LocalFirebase, start_daemon: Callable[..., Daemon]
 ) -> None:
     daemon = start_daemon(DAEMON__GRACE_SECONDS=1).wait_ready()
     firebase.faults.add(Fault("hang"))
@@ -145,43 +147,31 @@ def test_sigterm_with_a_database_that_says_nothing_ends_in_time(
 
 
 def test_a_state_folder_that_goes_away_costs_no_book(
-    frontend: Frontend, start_daemon: Start
+    frontend: Frontend, start_inside: Start
 ) -> None:
-    daemon = start_daemon().wait_ready()
-    shutil.rmtree(daemon.folder / "state")
+    daemon = start_inside().wait_ready()
+    shutil.rmtree(daemon.settings.daemon.state_dir)
     frontend.add_requested("b", TEXT)
     frontend.wait_for("b", "ready")
-    wait_until(lambda: "state_not_written" in daemon.log, "it to be logged")
+    wait_until(lambda: daemon.logged("state_not_written"), "it to be logged")
     assert daemon.stop() == 0
 
 
 def test_a_missing_bucket_is_named(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+    firebase: LocalFirebase, frontend: Frontend, start_inside: Start
 ) -> None:
-    daemon = start_daemon(FIREBASE__STORAGE_BUCKET="no-such-bucket").wait_ready()
+    daemon = start_inside(FIREBASE__STORAGE_BUCKET="no-such-bucket").wait_ready()
     frontend.add_requested("b", TEXT)
     unhealthy_about(daemon, "no bucket 'no-such-bucket'")
     assert frontend.wait_for("b", "requested")["narrativeAudioClaim"]["attempt"] == 0
 
 
-@pytest.mark.parametrize("how", ["drop_answer", "reset_upload"])
-def test_an_upload_whose_connection_breaks(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start, how: str
-) -> None:
-    start_daemon().wait_ready()
-    firebase.faults.add(
-        Fault(how, service="storage", method="POST|PUT", count=1, after_bytes=10_000)
-    )
-    frontend.add_requested("b", TEXT)
-    assert frontend.wait_for("b", "ready", 60)["narrativeAudioTake"] == 1
-
-
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_answers_of_book_writes_that_are_lost_after_the_commit(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Start, count: int
+    firebase: LocalFirebase, frontend: Frontend, start_inside: Start, count: int
 ) -> None:
-    claims = {"CLAIMS__LEASE_TTL_SECONDS": 3, "CLAIMS__BEAT_SECONDS": 0.5}
-    start_daemon(**claims, CLAIMS__RECONCILE_SECONDS=1).wait_ready()
+    claims = {"CLAIMS__LEASE_TTL_SECONDS": 1, "CLAIMS__BEAT_SECONDS": 0.2}
+    start_inside(**claims, CLAIMS__RECONCILE_SECONDS=1).wait_ready()
     frontend.add("b", TEXT)
     firebase.faults.add(Fault("drop_answer", method="PUT", path="^/books/b$", count=count))
     frontend.request("b")
@@ -190,35 +180,34 @@ def test_answers_of_book_writes_that_are_lost_after_the_commit(
     assert "narrativeAudioClaim" not in book
 
 
-def children(pid: int) -> list[int]:
-    """The child processes of all threads of a process."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+class Hanging(ToneSpeech):
+    """An engine that hangs until it is let go of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+
+    def speak(self, segments: Any, **settings: Any) -> Generator[Spoken, None, None]:
+        self.free.wait()
+        yield from super().speak(segments, **settings)
 
 
 def test_a_daemon_whose_engine_hangs_gives_up_its_books_and_ends(
-    frontend: Frontend, start_daemon: Start
+    frontend: Frontend, start_inside: Start
 ) -> None:
     settings = {
-        "SPEECH__ENGINE": "piper",
-        "DAEMON__STUCK_SECONDS": 1,
-        "CLAIMS__LEASE_TTL_SECONDS": 3,
-        "CLAIMS__BEAT_SECONDS": 0.5,
+        "CLAIMS__LEASE_TTL_SECONDS": 2,
+        "CLAIMS__BEAT_SECONDS": 0.2,
         "CLAIMS__MAX_ATTEMPTS": 2,
     }
-    daemon = start_daemon(**settings).wait_ready(90)
-    voices = children(daemon.process.pid)
-    assert voices
-    for voice in voices:
-        os.kill(voice, signal.SIGSTOP)
-    frontend.add_requested("b", TEXT * 10)
+    engine = Hanging()
+    daemon = start_inside(engine, DAEMON__STUCK_SECONDS=1, **settings).wait_ready()
+    frontend.add_requested("b", TEXT)
     # Taken from the first attempt, the second hangs too, and then there is no room for a third.
-    assert daemon.process.wait(60) == 1
-    assert [event["books"] for event in daemon.events if event["event"] == "engine_stuck"] == [2]
-    for voice in voices:
-        with suppress(ProcessLookupError):
-            os.kill(voice, signal.SIGCONT)
-    start_daemon(**{**settings, "DAEMON__STUCK_SECONDS": 300})
+    assert daemon.wait(60) == 1
+    assert [event["books"] for event in daemon.logged("engine_stuck")] == [2]
+    engine.free.set()
+    start_inside(**settings)
     error = frontend.wait_for("b", "failed", 60)["narrativeAudioError"]
     # Whether the daemon itself or the reaper said so first.
     assert error["code"] in {"stuck", "worker_lost"}
@@ -231,27 +220,27 @@ def test_a_daemon_whose_engine_hangs_gives_up_its_books_and_ends(
 class TestStream:
     @pytest.mark.parametrize("action", ["end_streams", "cancel_streams", "revoke_streams"])
     def test_it_is_opened_again(
-        self, firebase: LocalFirebase, frontend: Frontend, start_daemon: Start, action: str
+        self, firebase: LocalFirebase, frontend: Frontend, start_inside: Start, action: str
     ) -> None:
-        start_daemon(CLAIMS__RECONCILE_SECONDS=3600).wait_ready()
+        start_inside(CLAIMS__RECONCILE_SECONDS=3600).wait_ready()
         getattr(firebase.faults, action)()
         frontend.add_requested("b", TEXT)
         frontend.wait_for("b", "ready", 30)
 
     def test_reconciling_finds_what_a_silent_stream_missed(
-        self, firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+        self, firebase: LocalFirebase, frontend: Frontend, start_inside: Start
     ) -> None:
-        start_daemon(CLAIMS__RECONCILE_SECONDS=2).wait_ready()
+        start_inside(CLAIMS__RECONCILE_SECONDS=2).wait_ready()
         firebase.faults.add(Fault("silence"))
         frontend.add_requested("b", TEXT)
         frontend.wait_for("b", "ready", 30)
 
     def test_a_redirect_is_followed_with_its_credentials(
-        self, firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
+        self, firebase: LocalFirebase, frontend: Frontend, start_inside: Start
     ) -> None:
         here = "http://localhost:" + firebase.endpoints["database_host"].rsplit(":", 1)[1]
         firebase.faults.add(Fault("redirect", method="STREAM", to=here, count=1))
-        daemon = start_daemon(CLAIMS__RECONCILE_SECONDS=3600).wait_ready()
+        daemon = start_inside(CLAIMS__RECONCILE_SECONDS=3600).wait_ready()
         frontend.add_requested("b", TEXT)
         frontend.wait_for("b", "ready", 30)
-        assert "stream_lost" not in daemon.log
+        assert not daemon.logged("stream_lost")

@@ -225,7 +225,7 @@ def _client_must_not() -> list[Request]:
     }
     requests += [_write(False, name, ADMIN, writes) for name, writes in single.items()]
     closed = {
-        "narrationLeases/work/t1": {"owner": "w2", "beat": 4},
+        "narrationLeases/work/t1": {"owner": "w2", "beat": 4, "ttl": 45},
         "narrationLeases/work/t1/beat": 4,
         "narrationLeases/other": {"t": {"owner": "w", "beat": 1}},
         "narrationWorkers/w1": {"at": 5},
@@ -307,6 +307,8 @@ def _daemon_must_not() -> list[Request]:
         "a lease without a beat": {"narrationLeases/work/t1": {"owner": "w1"}},
         "a lease with more": {"narrationLeases/work/t1/more": 1},
         "a lease owned by a number": {"narrationLeases/work/t1": {"owner": 1, "beat": 4}},
+        "a lifetime of text": {"narrationLeases/work/t1": {"owner": "w1", "beat": 4, "ttl": "x"}},
+        "a lifetime of nothing": {"narrationLeases/work/t1": {"owner": "w1", "beat": 4, "ttl": 0}},
         "a beat of text": {"narrationLeases/work/t1": {"owner": "w1", "beat": "x"}},
         "a history entry of text": {"narrationJobs/ready/t9": "x"},
         "a history entry of a bad token": {"narrationJobs/ready/t 9": {"outcome": "ready"}},
@@ -364,13 +366,11 @@ def _odd_books() -> list[Request]:
 def _reads() -> list[Request]:
     return [
         *(
-            Request(f"reads a book as {who}", who, DATABASE, True, read="books/ready")
+            Request(f"reads {path} as {who}", who, DATABASE, who is not NOBODY, read=path)
             for who in (ADMIN, READER, NOBODY, DAEMON)
+            for path in ("books", "books/ready", "books/ready/narrativeAudioUrl")
         ),
-        *(
-            Request(f"daemon reads {path}", DAEMON, DATABASE, True, read=path)
-            for path in ["books", *CLOSED]
-        ),
+        *(Request(f"daemon reads {path}", DAEMON, DATABASE, True, read=path) for path in CLOSED),
         *(
             Request(f"daemon reads {path}", DAEMON, DATABASE, False, read=path)
             for path in ["/", "elsewhere"]

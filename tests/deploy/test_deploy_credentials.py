@@ -1,4 +1,4 @@
-"""The ways to be let in that the README names, as far as they can be tried with nobody to ask."""
+"""The ways to be let in that the documentation names, as far as nobody needs to be asked."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from google.auth import identity_pool
 from google.auth.exceptions import TransportError
 
 from narrator_daemon import config
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.project import Project
 
 FIREBASE = {
@@ -100,7 +101,7 @@ class TestWorkloadIdentity:
 
     def test_an_identity_service_that_is_down_is_no_wrong_file(self, tmp_path: Path) -> None:
         down = mock.Mock(side_effect=TransportError("no route"))
-        with pytest.raises(config.ConfigError, match="identity service does not answer"):
+        with pytest.raises(ConfigError, match="identity service does not answer"):
             self.open(tmp_path, down)
 
 
@@ -111,7 +112,7 @@ def test_a_key_that_is_damaged_is_not_quoted(
     body = pem.splitlines()[5]
     path = tmp_path / "account.json"
     path.write_text(json.dumps({**service_account, "private_key": pem.replace(body, body[:-9])}))
-    with pytest.raises(config.ConfigError, match=r"account\.json cannot be used") as refused:
+    with pytest.raises(ConfigError, match=r"account\.json cannot be used") as refused:
         _open(FIREBASE, "NARRATOR_FIREBASE__CREDENTIALS", path)
     said = str(refused.value)
     assert not any(line in said for line in pem.splitlines()[1:-1])

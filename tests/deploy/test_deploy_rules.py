@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -16,9 +17,10 @@ from firebase_admin.exceptions import FirebaseError
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.database.rules import Rules
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.project import Project
 from tests.deploy.recording import ROOT, RULES, record
-from tests.deploy.rules_table import Request, table
+from tests.deploy.rules_table import ADMIN, DAEMON, DATABASE, NOBODY, READER, Request, table
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,48 @@ def test_each_condition_is_needed_by_a_row() -> None:
         if not any(row.passes(loose) for row in refused):
             unneeded.append("/".join(place))
     assert unneeded == []
+
+
+def _with_the_public_catalogue() -> Rules:
+    """The rules with the block that README.md beside them shows."""
+    told = (RULES.parent / "README.md").read_text()
+    (block,) = re.findall(r"```json\n(.*?)```", told, re.DOTALL)
+    text = "\n".join(x for x in RULES.read_text().splitlines() if not x.startswith("//"))
+    tree = json.loads(text)
+    tree["rules"] |= json.loads("{" + block + "}")
+    return Rules(json.dumps(tree))
+
+
+@pytest.mark.parametrize(
+    ("who", "path", "value", "allowed"),
+    [
+        (NOBODY, "catalogue", None, True),
+        (NOBODY, "books", None, False),
+        (NOBODY, "books/ready/narrativeAudioUrl", None, False),
+        (NOBODY, "catalogue/ready/title", "x", False),
+        (READER, "catalogue/ready/title", "x", False),
+        (ADMIN, "catalogue/ready/title", "x", True),
+        (ADMIN, "catalogue/ready", {"title": "x", "authors": {"a": True}}, True),
+        (ADMIN, "catalogue/ready", {"title": "x", "narrative": "all of it"}, False),
+        (ADMIN, "catalogue/ready/narrativeAudioUrl", "https://example.org/a.wav", False),
+        (DAEMON, "catalogue/ready/title", "x", False),
+    ],
+)
+def test_a_public_catalogue_shows_neither_texts_nor_urls(
+    who: dict[str, Any] | None, path: str, value: Any, allowed: bool
+) -> None:
+    writes = None if value is None else {path: value}
+    database = {**DATABASE, "catalogue": {"ready": {"title": "Emma"}}}
+    asked = Request(path, who, database, allowed, writes=writes, read=path)
+    assert asked.passes(_with_the_public_catalogue()) is allowed
+
+
+def test_the_local_default_is_open_where_the_deployable_rules_are_closed(rules: Rules) -> None:
+    reads = Request("reads", NOBODY, DATABASE, True, read="books")
+    writes = Request("writes", NOBODY, DATABASE, True, writes={"books/plain/title": "x"})
+    default = Rules((ROOT / "narrator_daemon/emulator/database/default.rules.json").read_text())
+    for request in (reads, writes):
+        assert request.passes(default) and not request.passes(rules)
 
 
 @pytest.fixture(scope="module")
@@ -116,5 +160,5 @@ def test_a_fenced_daemon_is_kept_out_of_the_rest() -> None:
 def test_a_uid_that_cannot_be_one_is_refused(uid: str, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(f"[firebase]\ndatabase_auth_uid = {json.dumps(uid)}\n")
-    with pytest.raises(config.ConfigError, match="database_auth_uid"):
+    with pytest.raises(ConfigError, match="database_auth_uid"):
         config.load(file, {})

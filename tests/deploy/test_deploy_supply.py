@@ -39,13 +39,9 @@ def test_all_that_the_project_asks_for_is_locked(
     tool: dict[str, Any], project: dict[str, Any]
 ) -> None:
     asked = _asked(project)
-    versions = {
-        canonicalize_name(name): version
-        for name, _, version in (
-            line.partition("==") for line in (ROOT / "requirements.lock").read_text().splitlines()
-        )
-        if version
-    }
+    lock = (ROOT / "requirements.lock").read_text().splitlines()
+    locked = [Requirement(line) for line in lock if "==" in line]
+    versions = {canonicalize_name(one.name): str(one.specifier)[2:] for one in locked}
     for line in asked:
         one = Requirement(line)
         version = versions.get(canonicalize_name(one.name))

@@ -17,8 +17,11 @@ from typer.testing import CliRunner
 
 from narrator_daemon.cli import app
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.marks import audio_files, detect, keys, ledger
-from narrator_daemon.marks.audio_files import Unreadable, open_audio
+from narrator_daemon.errors import Unavailable, Unreadable
+from narrator_daemon.marks import audio_files, keys, ledger
+from narrator_daemon.marks.allotment import FIRST_LOCAL, LAST_INDEX
+from narrator_daemon.marks.audio_files import open_audio
+from narrator_daemon.marks.detect import Search
 from narrator_daemon.marks.report import explained, write_picture
 from tests.watermark.speechlike import RATE, speechlike
 from watermark import embed
@@ -44,11 +47,17 @@ def run(*words: str) -> Result:
     return result
 
 
+def tables(books: dict[int, str]) -> ledger.Tables:
+    return ledger.Tables(ledger.table_of(books, "a table"), "")
+
+
 def test_a_file_is_marked_found_verified_and_explained(folder: Path) -> None:
     made = run("watermark", "embed", "plain.wav", "a.flac", "--book", "book [red]a")
-    assert (made.exit_code, "book [red]a (index 1)" in made.output) == (0, True)
+    assert (made.exit_code, "book [red]a (index " in made.output) == (0, True)
     assert run("watermark", "embed", "plain.wav", "b.wav", "--book", "b").exit_code == 0
-    assert ledger.read_marks(folder) == {1: "book [red]a", 2: "b"}
+    marks = ledger.read_marks(folder)
+    assert set(marks.values()) == {"book [red]a", "b"}
+    assert min(marks) >= FIRST_LOCAL
 
     for book_id, file, expected in (
         ("book [red]a", "a.flac", 0),
@@ -76,7 +85,11 @@ def test_an_unreadable_file_does_not_keep_others_from_being_searched(folder: Pat
     soundfile.write("a.wav", embed(SPEECH, RATE, keys.DEMO_KEY, 5), RATE)
     detected = run("watermark", "detect", "missing.wav", "x.wav", "a.wav", "--json")
     assert detected.exit_code == 2
-    assert [each["index"] for each in json.loads(detected.stdout)] == [5]
+    found, missing, junk = json.loads(detected.stdout)
+    assert found["index"] == 5
+    assert [missing["file"], junk["file"]] == ["missing.wav", "x.wav"]
+    assert not missing["found"]
+    assert "x.wav" in junk["error"]
     assert "missing.wav" in detected.stderr
     assert "x.wav" in detected.stderr
 
@@ -109,9 +122,9 @@ def test_a_cut_and_mixed_file_explains_itself(folder: Path) -> None:
     silence = np.zeros(9 * RATE, np.float32)
     joined = [one[: 10 * RATE], one[16 * RATE : 27 * RATE], silence, two[20 * RATE : 32 * RATE]]
     soundfile.write("joined.wav", np.concatenate(joined), RATE)
-    known = {1: "first", 2: "sec<b>ond"}
+    known = tables({1: "first", 2: "sec<b>ond"})
     finding = write_picture(Path("joined.wav"), [keys.PUBLIC], known, folder / "out.html")
-    assert {source.book_id for source in finding.sources} == set(known.values())
+    assert {source.book_id for source in finding.sources} == {"first", "sec<b>ond"}
     lines = list(explained(finding))
     assert any("no mark" in line for line in lines)
     (cut,) = (line for line in lines if line.startswith("cut"))
@@ -135,6 +148,93 @@ def test_the_book_is_looked_up_in_the_database(firebase: LocalFirebase, folder: 
         assert run("watermark", "embed", "plain.wav", "n.wav", "--book", "new").exit_code == 0
         (finding,) = json.loads(run("watermark", "detect", "n.wav", "--json").stdout)
         assert (finding["book"], finding["index"] > 5) == ("new", True)
+
+
+@pytest.fixture
+def database(firebase: LocalFirebase, folder: Path) -> Iterator[LocalFirebase]:
+    """A database is configured, and books 1 and 2 have their marks in it."""
+    firebase.load("/narrationMarks", {"of the database": 1, "other": 2})
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in firebase.environment().items():
+            patch.setenv(name, value)
+        yield firebase
+
+
+def test_a_mark_made_outside_the_database_is_never_the_databases(
+    database: LocalFirebase, folder: Path
+) -> None:
+    (folder / "tale.txt").write_text("A short tale.")
+    ledger.write_marks(folder, {7: "an older one"})
+    assert run("watermark", "embed", "plain.wav", "a.wav", "--book", "mine").exit_code == 0
+    (found,) = json.loads(run("watermark", "detect", "a.wav", "--json").stdout)
+    assert (found["book"], found["ambiguous"]) == ("mine", [])
+    assert found["table"].endswith("marks.json")
+    # Without its table it is nobody's: an index that no database gives out.
+    (folder / "marks.json").unlink()
+    drawn = run("watermark", "report", "a.wav")
+    assert "marked outside a database" in drawn.output
+    assert "of the database" not in drawn.output
+
+
+def test_where_both_tables_know_an_index_neither_is_believed(
+    database: LocalFirebase, folder: Path
+) -> None:
+    soundfile.write("a.wav", embed(SPEECH, RATE, keys.DEMO_KEY, 1), RATE)
+    ledger.write_marks(folder, {1: "of the folder"})
+    detected = run("watermark", "detect", "a.wav", "--json")
+    (found,) = json.loads(detected.stdout)
+    assert (detected.exit_code, found["book"]) == (3, None)
+    assert {each["book_id"] for each in found["ambiguous"]} == {"of the folder", "of the database"}
+    for book_id in ("of the folder", "of the database"):
+        verified = run("watermark", "verify", book_id, "a.wav")
+        assert verified.exit_code == 3
+        assert "of the folder" in verified.output
+        assert "of the database" in verified.output
+    assert run("watermark", "report", "a.wav").exit_code == 3
+    # The same book in both is no contradiction.
+    ledger.write_marks(folder, {1: "of the database"})
+    assert run("watermark", "verify", "of the database", "a.wav").exit_code == 0
+
+
+def test_verify_names_the_other_book_where_detect_can(
+    database: LocalFirebase, folder: Path
+) -> None:
+    # Too noisy for the index to be read without knowing which there are.
+    short = embed(SPEECH, RATE, keys.DEMO_KEY, 2)[: 8 * RATE]
+    noise = np.random.default_rng(4).normal(0, 0.005, len(short)).astype(np.float32)
+    soundfile.write("a.wav", short + noise, RATE)
+    (found,) = json.loads(run("watermark", "detect", "a.wav", "--json").stdout)
+    assert (found["book"], found["method"]) == ("other", "candidate")
+    verified = run("watermark", "verify", "of the database", "a.wav")
+    assert (verified.exit_code, "another book: other" in verified.output) == (1, True)
+
+
+def test_a_database_that_does_not_answer_leaves_the_local_table(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("watermark", "embed", "plain.wav", "a.wav", "--book", "mine").exit_code == 0
+
+    def no_answer(_project: object) -> None:
+        raise Unavailable("database", "the database does not answer")
+
+    monkeypatch.setattr("narrator_daemon.marks.allotment.read_all", no_answer)
+    monkeypatch.setenv("FIREBASE_DATABASE_EMULATOR_HOST", "127.0.0.1:9")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    (found,) = json.loads(run("watermark", "detect", "a.wav", "--json").stdout)
+    assert found["book"] == "mine"
+    assert "does not answer" in found["note"]
+    (folder / "marks.json").unlink()
+    assert run("watermark", "detect", "a.wav").exit_code == 2
+
+
+def test_local_indices_are_drawn_by_chance_from_their_own_half(tmp_path: Path) -> None:
+    drawn = {ledger.local_index(tmp_path, f"book {number}") for number in range(20)}
+    other = tmp_path / "other"
+    other.mkdir()
+    drawn |= {ledger.local_index(other, f"book {number}") for number in range(20)}
+    assert len(drawn) == 40
+    assert all(FIRST_LOCAL <= index <= LAST_INDEX for index in drawn)
+    assert ledger.local_index(tmp_path, "book 3") in drawn
 
 
 def test_a_retired_key_still_finds_and_is_named(folder: Path) -> None:
@@ -164,7 +264,7 @@ def test_a_book_marked_with_two_keys_is_drawn_twice(folder: Path) -> None:
     known = [keys.NamedKey(f"{name}.key", name.encode() * 8) for name in ("old", "new")]
     joined = [embed(SPEECH[: 9 * RATE], RATE, each.key, 5) for each in known]
     soundfile.write("joined.wav", np.concatenate(joined), RATE)
-    finding = write_picture(Path("joined.wav"), known, {5: "b"}, Path("out.svg"))
+    finding = write_picture(Path("joined.wav"), known, tables({5: "b"}), Path("out.svg"))
     assert {source.key_name for source in finding.sources} == {"old.key", "new.key"}
     drawn = Path("out.svg").read_text()
     assert "b (key old.key)" in drawn
@@ -229,7 +329,7 @@ def test_ffmpeg_reads_the_rest_and_a_name_is_only_a_name(programs: Path, name: s
 def test_a_file_that_breaks_off_is_read_as_far_as_it_goes(programs: Path) -> None:
     fake_ffmpeg(programs, "breaks")
     Path("x").write_bytes(b"x")
-    finding = detect.find(Path("x"), [keys.PUBLIC], {})
+    finding = Search([keys.PUBLIC], tables({})).examine(Path("x"))
     assert finding.note.endswith("damaged after 2.0 s")
     refused = run("watermark", "embed", "x", "out.wav", "--index", "1")
     assert (refused.exit_code, Path("out.wav").exists()) == (2, False)
@@ -266,6 +366,7 @@ def test_what_neither_reads_is_told(
 
 def test_without_ffmpeg_it_is_recommended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     (folder / "x").write_bytes(b"x")
     with pytest.raises(Unreadable, match="install ffmpeg"), open_audio(folder / "x"):
         pass
@@ -288,7 +389,7 @@ def test_a_file_may_have_any_name_that_a_file_can_have(folder: Path) -> None:
     drawn = run("watermark", "report", name, "-o", "drawn.svg")
     assert drawn.exit_code == 0
     ElementTree.fromstring((folder / "drawn.svg").read_text())  # noqa: S314 — our own
-    assert ledger.read_marks(folder) == {1: name}
+    assert list(ledger.read_marks(folder).values()) == [name]
 
 
 def test_narrate_writes_over_none_of_its_own_files(

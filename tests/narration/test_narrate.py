@@ -19,7 +19,7 @@ import watermark
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.drawing import Example
-from csm.text import segment
+from csm.text import Pauses, segment
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.narration.narrate import (
     Mark,
@@ -118,6 +118,20 @@ def decibels(samples: NDArray[np.float32]) -> float:
     return 10 * math.log10(float(np.mean(samples.astype(np.float64) ** 2)) + 1e-30)
 
 
+def test_every_turn_of_a_step_is_told_in_its_order(tmp_path: Path) -> None:
+    told: list[tuple[str, float, float, bool]] = []
+    made, _ = read(tmp_path, on_step=lambda *turn: told.append(turn))
+    assert list(dict.fromkeys(step for step, *_ in told)) == [
+        *("text", "speech", "mastering", "watermark", "write", "self_check"),
+    ]
+    assert all(a[2] <= b[1] for a, b in itertools.pairwise(told))
+    sums: dict[str, float] = {}
+    assert not any(failed for *_, failed in told)
+    for step, began, ended, _ in told:
+        sums[step] = sums.get(step, 0.0) + ended - began
+    assert made.facts["secondsByStep"] == {step: round(value, 3) for step, value in sums.items()}
+
+
 def stretch(samples: NDArray[np.float32], start: float, end: float) -> NDArray[np.float32]:
     return samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
 
@@ -157,7 +171,7 @@ def test_head_pauses_and_tail_are_quiet_and_as_long_as_asked(
 ) -> None:
     made, wav = finished
     samples = samples_of(wav)
-    pauses = [part.pause_seconds for part in segment(TEXT)]
+    pauses = [Pauses().before(part.follows) for part in segment(TEXT)]
     edges = [(0.0, made.parts[0].start_seconds)]
     edges += [(one.end_seconds, two.start_seconds) for one, two in itertools.pairwise(made.parts)]
     edges.append((made.parts[-1].end_seconds, made.duration_seconds))
@@ -251,9 +265,12 @@ def test_what_no_wav_file_can_hold_is_refused(
     # The first while it is spoken, the second once its pauses are known.
     most = round(share * finished[0].duration_seconds * SAMPLE_RATE)
     monkeypatch.setattr("narrator_daemon.narration.narrate.MOST_SAMPLES", most)
+    engine = Voice()
     with pytest.raises(Unnarratable, match="Divide it") as refused:
-        read(tmp_path)
+        read(tmp_path, engine)
     assert refused.value.failure.code is ErrorCode.TEXT_TOO_LONG
+    # Nobody waits for hours of speech that cannot be kept.
+    assert len(engine.asked) == (1 if share == 0.1 else len(TEXTS))
 
 
 def test_another_voice_or_seed_finds_nothing_of_this_one() -> None:

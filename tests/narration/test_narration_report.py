@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.mastering.mastering import pcm16
-from narrator_daemon.commands.narrate import CannotRead, read_file
+from csm.text.segments import Segment, Sentence
+from narrator_daemon.commands.narrate import read_file
+from narrator_daemon.errors import CannotRead
 from narrator_daemon.narration.measures import Inspection, inspect
 from narrator_daemon.narration.narrate import NarratedPart, Narration
 from narrator_daemon.narration.report import write_report
@@ -52,15 +54,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Narration, NDA
     pieces, parts, position = [noise(0.5, 3e-4, 7)], [], 0.5
     for text, sound in zip(texts, sounds, strict=True):
         end = position + len(sound) / SAMPLE_RATE
-        parts.append(NarratedPart(text, position, end, note if text == HOSTILE else {}))
+        segment = Segment((Sentence(text, 0, len(text)),))
+        noted = note if text == HOSTILE else {}
+        parts.append(NarratedPart(text, position, end, noted, segment, (position,)))
         pieces += [sound, noise(0.4, 3e-4, 8)]
         position = end + 0.4
     samples = np.concatenate([*pieces, noise(0.6, 3e-4, 9)])
     path = tmp_path_factory.mktemp("report") / "a.wav"
-    with path.open("wb") as file:
-        wav = WavWriter(file, len(samples))
+    with path.open("wb") as file, WavWriter(file, len(samples)) as wav:
         wav.write(pcm16(samples))
-        wav.close()
     facts = {"characters": 300, "words": 60, "segments": 6, "watermarkScore": 81.5, "takes": None}
     size = path.stat().st_size
     return path, Narration(size, len(samples) / SAMPLE_RATE, tuple(parts), facts), samples

@@ -19,26 +19,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from narrator_daemon.claims import book as books
-from narrator_daemon.claims.book import (
+from narrator_daemon.catalogue import (
     CLAIM,
     ERROR,
+    FAILED,
     INPUT_HASH,
     PATH,
     PROCESSING,
     PROGRESS,
+    READY,
     REQUESTED,
     REQUESTED_AT,
     STATUS,
     TEXT_HASH,
-    Outcome,
     Record,
-    Transition,
-    Verdict,
 )
+from narrator_daemon.claims import book as books
+from narrator_daemon.claims import outcome as outcomes
+from narrator_daemon.claims.book import Transition, Verdict
 from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.claims.lease_watch import LeaseWatch
+from narrator_daemon.claims.outcome import Outcome
 
 TEXT = "narrative"
 TICK = 10
@@ -62,6 +64,10 @@ def digest(record: Record) -> str:
     return books.input_hash(record.get(TEXT), "voice")
 
 
+def text_digest(record: Record) -> str:
+    return books.claimed_text_hash(record.get(TEXT))
+
+
 class Rules:
     """The protocol's rules as the product has them. Mutants override one each."""
 
@@ -69,10 +75,12 @@ class Rules:
     conditional = True
 
     def claim(self, book: Any, **known: Any) -> Transition:
-        return books.claim(book, digest=digest, max_attempts=MAX_ATTEMPTS, **known)
+        return books.claim(
+            book, digest=digest, text_digest=text_digest, max_attempts=MAX_ATTEMPTS, **known
+        )
 
     def settle(self, book: Any, claim: Claim, outcome: Outcome) -> Transition:
-        return books.settle(book, token=str(claim.token), outcome=outcome, digest=digest)
+        return outcomes.settle(book, claim=claim, outcome=outcome, digest=digest)
 
     def reap(self, book: Any, token: str | None, record: Any) -> Transition:
         return books.reap(book, token=token, record=record)
@@ -539,7 +547,7 @@ class World:
             self._see_taken(old)
         if new.get(PATH) is not None and new.get(PATH) != old.get(PATH):
             self._see_published(book_id, wish, new)
-        if new.get(STATUS) == books.FAILED and old.get(STATUS) != books.FAILED:
+        if new.get(STATUS) == FAILED and old.get(STATUS) != FAILED:
             _demand(wish.open, f"{book_id} fails though nobody waits for it")
             _demand(
                 wish.claims >= MAX_ATTEMPTS, f"{book_id} fails after {wish.claims} claims: {new}"
@@ -597,25 +605,25 @@ class World:
             self.bucket[path] = Object(job.book_id, job.token, job.text, self.time)
             job = replace(job, stored=True)
             url = f"https://storage.example/{path}"
-            outcome: Outcome = books.Publication(
+            outcome: Outcome = outcomes.Publication(
                 url, None, 2.0, path, books.text_hash(str(job.text))
             )
         elif what == "fail":
             self.limits.upsets -= 1
             self._burn(job)
             failure = Failure(ErrorCode.ENGINE_ERROR, "The engine failed.")
-            outcome = books.Retry(failure, now_ms + TICK * 1000, MAX_ATTEMPTS)
+            outcome = outcomes.Retry(failure, now_ms + TICK * 1000, MAX_ATTEMPTS)
         else:
             self.limits.upsets -= what != "stop"
-            outcome = books.GiveBack(
+            outcome = outcomes.GiveBack(
                 now_ms + 3000 if what == "storage" else None, shutdown=what == "shutdown"
             )
         worker.job = replace(job, stage="settling", outcome=outcome)
 
     def _do_mind(self, worker: Worker) -> None:
         job = worker.job
-        assert job is not None
-        seen = books.still_wanted(self.books.get(job.book_id), token=job.token, digest=digest)
+        assert job is not None and job.claim is not None
+        seen = outcomes.still_wanted(self.books.get(job.book_id), claim=job.claim, digest=digest)
         worker.job = replace(job, stopped=job.stopped or seen is not Verdict.UNCHANGED)
 
     def _do_progress(self, worker: Worker) -> None:
@@ -791,9 +799,9 @@ class World:
         for book_id, wish in self.wishes.items():
             record = self.books.get(book_id, {})
             _demand(not wish.open, f"{book_id} was asked for and never answered: {record}")
-            if record.get(STATUS) in {books.READY, books.FAILED}:
+            if record.get(STATUS) in {READY, FAILED}:
                 _demand(CLAIM not in record and PROGRESS not in record, f"left over: {record}")
-            if record.get(STATUS) == books.READY:
+            if record.get(STATUS) == READY:
                 _demand(PATH in record and ERROR not in record, f"half ready: {record}")
         _demand(not self.leases, f"leases left: {self.leases}")
         self.time += SWEEP_AGE * TICK

@@ -6,19 +6,11 @@ from typing import Any
 
 from model import EPOCH, TEXT, TTL, Rules, Worker
 
-from narrator_daemon.claims.book import (
-    CLAIM,
-    PROCESSING,
-    PROGRESS,
-    REQUESTED,
-    STATUS,
-    Outcome,
-    Record,
-    Transition,
-    Verdict,
-)
+from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, REQUESTED, STATUS, Record
+from narrator_daemon.claims.book import Transition, Verdict
 from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.lease_watch import LeaseWatch
+from narrator_daemon.claims.outcome import Outcome
 
 
 class FenceOff(Rules):

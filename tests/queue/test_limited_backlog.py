@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from narrator_daemon.emulator import LocalFirebase
-from tests.actors import Daemon, Frontend, wait_until
+from tests.actors import Frontend, Inside, wait_until
 
 TEXT = "A text of a few words, to be read aloud."
 
 
 def test_the_limit_is_asked_for_once_and_not_for_every_book(
-    firebase: LocalFirebase, frontend: Frontend, start_daemon: Callable[..., Daemon]
+    firebase: LocalFirebase, frontend: Frontend, start_inside: Callable[..., Inside]
 ) -> None:
     for number in range(40):
         frontend.add_requested(f"many-{number:02}", TEXT, uid="eager")
-    start_daemon(LIMITS__REQUESTS_PER_MINUTE=2, WATERMARK__SELF_CHECK="false").wait_ready()
+    start_inside(LIMITS__REQUESTS_PER_MINUTE=2, WATERMARK__SELF_CHECK="false").wait_ready()
     frontend.add_requested("one", TEXT, uid="patient")
     frontend.wait_for("one", "ready")
     books = frontend.node("books")

@@ -16,8 +16,8 @@ import torch
 
 from csm import OutOfMemory
 from csm.checkpoint.hub_voices import TRANSCRIPTS
+from csm.engine import batch
 from csm.engine.engine import Engine, Speech
-from csm.engine.model import Slots
 from csm.engine.voice import Voice
 from narrator_daemon.settings import Takes
 from narrator_daemon.speech import SpeechEngine, SpeechError
@@ -122,10 +122,10 @@ def test_out_of_memory_has_its_own_code(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Slots, "frame", fail)
+        patch.setattr(batch, "decode_one_frame", fail)
         with pytest.raises(SpeechError) as caught:
             list(speech.speak(TEXTS, seed=1))
-    assert caught.value.code == "out_of_memory"
+    assert caught.value.code == "out_of_memory" and "speech.slots" in str(caught.value)
     assert isinstance(caught.value.__cause__, OutOfMemory)
     assert len(list(speech.speak(TEXTS[:1], seed=1))) == 1
 

@@ -17,7 +17,7 @@ from narrator_daemon.speech import csm as csm_speech
 from narrator_daemon.speech.csm import CsmSpeech
 
 #: Sampling.reference() as the configuration says it.
-REFERENCE = {"guard_end": False, "first_end": 1, "cap_factor": math.inf}
+REFERENCE = {"guard_end": False, "first_end": 1, "cap_factor": math.inf, "most_held": 0}
 
 
 def loaded(tiny: Path, **settings: Any) -> CsmSpeech:
@@ -68,6 +68,7 @@ def test_the_guards_are_settings() -> None:
         {"seconds_per_character": 0.08},
         {"cap_factor": 2.0},
         {"cap_seconds": 2.0},
+        {"most_held": 20},
         REFERENCE,
     ]
     prints = {fingerprint(**change) for change in changes}

@@ -62,7 +62,8 @@ def test_the_bound_holds_for_the_worst_weights_tried() -> None:
 def test_another_books_strong_mark_is_nobody_elses() -> None:
     pattern = pattern_of(KEY)
     bits = (pattern.codeword(5) * 40 / CODED_BITS).astype(np.float32)
-    matches = Scorer(pattern, range(100, 20_100)).matches([Evidence(bits, 1.0)])
+    books = np.arange(100, 20_100, dtype=np.uint32)
+    matches = Scorer(pattern, books).matches([Evidence(bits, 1.0)])
     # Some candidate's codeword agrees with it by chance far beyond what silence would give.
     likeliest = max(float(pattern.codeword(book) @ bits) for book in range(100, 2_100))
     assert likeliest > 7.5

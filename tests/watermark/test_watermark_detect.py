@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import tracemalloc
 from collections.abc import Callable
 from xml.etree import ElementTree
 
@@ -223,3 +224,40 @@ def test_bad_input_is_told() -> None:
         detect(MARKED, RATE, KEY, false_positive=0)
     with pytest.raises(ValueError, match="book index"):
         detect(MARKED, RATE, KEY, [-1])
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint32, np.int64, np.uint8])
+def test_candidates_may_be_numbers_of_numpy(kind: type[np.integer]) -> None:
+    books = np.array([3, BOOK % 200, 100]).astype(kind)
+    marked = embed(PLAIN, RATE, KEY, BOOK % 200)
+    assert detect(marked, RATE, KEY, books).book_index == BOOK % 200
+    assert detect(marked, RATE, KEY, list(books)).book_index == BOOK % 200
+
+
+@pytest.mark.parametrize("books", [[1.5], [[1, 2]], ["7"], [2**32]])
+def test_candidates_that_are_no_indices_are_told(books: list[object]) -> None:
+    with pytest.raises(ValueError, match=r"book index|whole numbers"):
+        detect(MARKED, RATE, KEY, books)  # type: ignore[arg-type]
+
+
+def test_a_renewed_detector_knows_the_candidates_and_nothing_of_the_file_before() -> None:
+    first = Detector(RATE, KEY, BOOKS)
+    first.feed(MARKED)
+    second = first.renewed(16_000)
+    assert first.finish().book_index == BOOK
+    second.feed(resample_poly(MARKED, 2, 3))
+    assert second.finish().book_index == BOOK
+    third = second.renewed(RATE)
+    third.feed(PLAIN)
+    assert not third.finish().found
+
+
+def test_many_candidates_take_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        Detector(RATE, KEY, np.arange(100_000))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A million: 200 MB with what Python itself takes.
+    assert peak < 20_000_000

@@ -139,7 +139,7 @@ def acquire(
         pattern: the key's.
         features: of sound that holds the stretch.
         begin: the stretch's first second.
-        end: its last, at most :data:`MAX_CELLS` cells later at any pace.
+        end: its last, at most ``MAX_CELLS`` cells later at any pace.
         changes: the hypotheses tried.
         keep: how many lines to give at most.
 
@@ -185,7 +185,7 @@ def acquire_unchanged(
         keep: how many lines to give at most.
 
     Returns:
-        As :func:`acquire`.
+        As ``acquire``.
     """
     total = np.zeros((PHASES, CYCLE_CELLS), np.float32)
     energy = np.zeros(PHASES, np.float32)

@@ -5,16 +5,18 @@ looked up in the key's cycle under every hypothesis of changed speed, tempo and 
 lines are followed through the minute; and the data cells along each line, along the best mosaic of
 lines (sound that was cut and joined) and over all minutes together are scored, against every
 candidate book and by blind decoding. A thorough search goes on where that leads to nothing; see
-:mod:`watermark.detection.thorough`.
+``watermark.detection.thorough``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from watermark.chunks import Chunk, Chunks
 from watermark.detection.evidence import Evidence, Trail, gather
@@ -24,11 +26,11 @@ from watermark.detection.search import SURE, Reading, search
 from watermark.detection.spans import Run, Span, runs_of, spans_of
 from watermark.detection.thorough import LookUp, search_by_data
 from watermark.keys import check_key
-from watermark.pattern import BLOCK_CELLS, CELL_SECONDS, CYCLE_CELLS, pattern_of
-from watermark.payload import CODED_BITS
+from watermark.pattern import BLOCK_CELLS, CELL_SECONDS, CYCLE_CELLS, Pattern, pattern_of
+from watermark.payload import CODED_BITS, INDEX_LIMIT
 from watermark.samples import as_float
 
-#: The time in which a mark says all it has to say once, seconds. See :data:`MIN_SECONDS`.
+#: The time in which a mark says all it has to say once, seconds. See ``MIN_SECONDS``.
 PERIOD_SECONDS = BLOCK_CELLS * CELL_SECONDS
 #: Shorter sound cannot be told. From 5 s on a clean copy is found as a rule, from 10 s on a
 #: recompressed one.
@@ -53,7 +55,7 @@ class Sighting:
         book_index: which.
         key_index: whose key of those given.
         score: of its best match, in standard deviations.
-        false_positive_probability: as in :class:`Detection`.
+        false_positive_probability: as in ``Detection``.
         method: ``"candidate"`` or ``"blind"``.
         spans: where in the file the mark is, by time.
     """
@@ -143,10 +145,10 @@ class _KeySearch:
         hits: that of each book that chance alone hardly gives.
     """
 
-    def __init__(self, key: bytes, candidates: Sequence[int], limit: float) -> None:
+    def __init__(self, pattern: Pattern, scorer: Scorer, limit: float) -> None:
         self._limit = limit
-        self.pattern = pattern_of(check_key(key))
-        self.scorer = Scorer(self.pattern, candidates)
+        self.pattern = pattern
+        self.scorer = scorer
         self.readings = self.places = 0
         self.best: _Hit | None = None
         self.hits: dict[int, _Hit] = {}
@@ -231,7 +233,7 @@ class _KeySearch:
 
 
 class Detector:
-    """Detects in a stream: feed blocks of any size, then :meth:`finish`.
+    """Detects in a stream: feed blocks of any size, then ``finish``.
 
     Memory does not grow but for a kilobyte or two for each marked minute.
 
@@ -253,13 +255,11 @@ class Detector:
         self,
         rate: int,
         keys: bytes | Sequence[bytes],
-        candidates: Sequence[int] | None = None,
+        candidates: Sequence[int] | NDArray[np.integer[Any]] | None = None,
         *,
         false_positive: float = DEFAULT_FALSE_POSITIVE,
         thorough: bool = False,
     ) -> None:
-        self._chunks = Chunks(rate, _CHUNK_SECONDS, _LAST_SECONDS)
-        self._rate = rate
         if not 0 < false_positive < 1:
             raise ValueError(f"false_positive is {false_positive}; it must be between 0 and 1")
         self._limit = false_positive
@@ -267,10 +267,34 @@ class Detector:
         each = [keys] if isinstance(keys, bytes) else list(keys)
         if not each:
             raise ValueError("no key was given; a mark can only be found with its key")
-        books = [] if candidates is None else list(candidates)
-        self._searches = [_KeySearch(key, books, false_positive) for key in each]
+        books = _indices(() if candidates is None else candidates)
+        patterns = [pattern_of(check_key(key)) for key in each]
+        self._known = [(pattern, Scorer(pattern, books)) for pattern in patterns]
+        self._begin(rate)
+
+    def _begin(self, rate: int) -> None:
+        self._chunks = Chunks(rate, _CHUNK_SECONDS, _LAST_SECONDS)
+        self._rate = rate
+        self._searches = [
+            _KeySearch(pattern, scorer, self._limit) for pattern, scorer in self._known
+        ]
         self._seconds = 0.0
         self._silent = True
+
+    def renewed(self, rate: int) -> Detector:
+        """A detector for another file, with the same keys, candidates and limits.
+
+        What was worked out for the candidates is shared: for a million, three seconds.
+
+        Args:
+            rate: samples a second of that file, 8,000 to 192,000.
+
+        Raises:
+            ValueError: the rate is out of range.
+        """
+        new = copy(self)
+        new._begin(rate)
+        return new
 
     def feed(self, block: ArrayLike) -> None:
         """Take samples in.
@@ -286,7 +310,7 @@ class Detector:
             self._search(chunk)
 
     def finish(self) -> Detection:
-        """What was found. The detector is spent then."""
+        """What was found. The detector is spent then, but for ``renewed``."""
         for chunk in self._chunks.finish():
             self._search(chunk)
         for search_ in self._searches:
@@ -392,11 +416,22 @@ class Detector:
         )
 
 
+def _indices(candidates: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint32]:
+    if len(candidates) == 0:
+        return np.empty(0, np.uint32)
+    books = np.asarray(candidates)
+    if books.ndim != 1 or not np.issubdtype(books.dtype, np.integer):
+        raise ValueError("candidates must be whole numbers, the indices of books")
+    if books.min() < 0 or books.max() >= INDEX_LIMIT:
+        raise ValueError(f"a candidate is no book index, which is within 0..{INDEX_LIMIT - 1}")
+    return np.unique(books).astype(np.uint32)
+
+
 def detect(
     samples: ArrayLike,
     rate: int,
     keys: bytes | Sequence[bytes],
-    candidates: Sequence[int] | None = None,
+    candidates: Sequence[int] | NDArray[np.integer[Any]] | None = None,
     *,
     false_positive: float = DEFAULT_FALSE_POSITIVE,
     thorough: bool = False,
@@ -411,7 +446,7 @@ def detect(
         candidates: the book indices there are, if they are known; without them the index is
             decoded from the sound alone, which needs a little more of it.
         false_positive: the probability of a false hit allowed to the whole search.
-        thorough: as in :class:`Detector`.
+        thorough: as in ``Detector``.
 
     Raises:
         WatermarkKeyError: a key cannot serve.

@@ -120,7 +120,7 @@ def features_of(samples: NDArray[np.float32], rate: int) -> Features:
 
 
 def _standing_out(level: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What :class:`Features` holds, from levels in nepers, ``[frames, grid]``."""
+    """What ``Features`` holds, from levels in nepers, ``[frames, grid]``."""
     abreast = (1, _ABREAST_BANDS * _READINGS_A_BAND)
     around = (_AROUND_CELLS * FRAMES_A_CELL, _AROUND_BANDS * _READINGS_A_BAND)
     over_cell = (FRAMES_A_CELL, 1)

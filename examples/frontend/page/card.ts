@@ -1,7 +1,7 @@
 /** One book on the page. */
 
-import { type Narration, type NarrationAudio, isOutdated, narrationOf } from "../narration";
-import type { Book } from "./catalogue";
+import { type Narration, type NarrationAudio, isOutdated, narrationOf } from "../narration.js";
+import type { Book } from "./catalogue.js";
 
 const STATES: Record<Narration["state"], string> = {
   none: "No narrative",

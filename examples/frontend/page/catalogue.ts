@@ -16,7 +16,7 @@ import {
   update,
 } from "@firebase/database";
 
-import { BOOKS } from "../narration";
+import { BOOKS } from "../narration.js";
 
 /** Who the page is signed in as; a local Firebase believes it. */
 export const ADMIN = "demo-admin";

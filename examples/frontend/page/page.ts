@@ -1,7 +1,7 @@
 /** The catalogue as an admin sees it. */
 
-import { cancelNarration, requestNarration } from "../narration";
-import { type Action, Card } from "./card";
+import { cancelNarration, requestNarration } from "../narration.js";
+import { type Action, Card } from "./card.js";
 import {
   ADMIN,
   type Book,
@@ -11,7 +11,7 @@ import {
   deleteBook,
   editBook,
   watchCatalogue,
-} from "./catalogue";
+} from "./catalogue.js";
 
 function byId<T extends HTMLElement>(id: string): T {
   const found = document.getElementById(id);

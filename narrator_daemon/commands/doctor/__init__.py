@@ -12,7 +12,7 @@ from pathlib import Path
 from narrator_daemon import config
 from narrator_daemon.commands.doctor import firebase, machine
 from narrator_daemon.commands.doctor.check import Check
-from narrator_daemon.config import ConfigError
+from narrator_daemon.errors import ConfigError
 
 __all__ = ["Check", "examine"]
 

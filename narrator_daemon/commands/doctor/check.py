@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from narrator_daemon import logs
-from narrator_daemon.config import ConfigError
-from narrator_daemon.firebase.project import Unavailable
-from narrator_daemon.speech import SpeechError
+from narrator_daemon.errors import NarratorError
 
 Result = Literal["pass", "warn", "fail"]
 
@@ -79,7 +77,7 @@ def check(name: str, look: Callable[[], Found], limit_seconds: float = LIMIT_SEC
 def _look(look: Callable[[], Found]) -> Found:
     try:
         return look()
-    except (ConfigError, Unavailable, SpeechError) as error:
+    except NarratorError as error:
         return failed(str(error))
     except Exception as error:
         return failed(

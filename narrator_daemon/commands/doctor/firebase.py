@@ -15,19 +15,14 @@ import google.auth.transport.requests
 import requests
 from firebase_admin import db, exceptions
 
-from narrator_daemon.claims import book as books
+from narrator_daemon.catalogue import LEASES, READY, URL, WORKERS
 from narrator_daemon.commands import explain
 from narrator_daemon.commands.doctor.check import Check, Found, check, failed, passed, warned
 from narrator_daemon.commands.doctor.machine import open_to_others
-from narrator_daemon.config import ConfigError
-from narrator_daemon.firebase.project import (
-    LEASES,
-    WORKERS,
-    Project,
-    Unavailable,
-    children,
-    database_errors,
-)
+from narrator_daemon.errors import ConfigError, Unavailable
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.settings import Settings
 
@@ -63,9 +58,8 @@ def examine(settings: Settings, clock: Callable[[], float] = time.time) -> Itera
         for name in _NEED_A_PROJECT:
             yield Check(name, "fail", "not looked at: mend the credentials first")
         return
-    project = opened[0]
-    store = AudioStore(project, settings.storage)
-    try:
+    with opened[0] as project:
+        store = AudioStore(project, settings.storage)
         yield check("database", lambda: _database(project))
         yield check("rules", lambda: _rules(project))
         yield check("clock", lambda: _clock(project, clock))
@@ -75,8 +69,6 @@ def examine(settings: Settings, clock: Callable[[], float] = time.time) -> Itera
         yield check("audio of ready books", lambda: _ready_books(project, store, odd))
         for book_id, problems in odd.items():
             yield Check(f"book {book_id}", "warn", "; ".join(problems))
-    finally:
-        project.close()
 
 
 def _credentials(settings: Settings, project: Project) -> Found:
@@ -107,11 +99,8 @@ def _credentials(settings: Settings, project: Project) -> Found:
 
 
 def _database(project: Project) -> Found:
-    with database_errors(project.books_path):
-        by_status = project.books().order_by_child(books.STATUS)
-        by_status.equal_to(books.REQUESTED).limit_to_first(1).get()
-        by_expiry = project.books().order_by_child(books.URL_EXPIRES_AT)
-        by_expiry.start_at(1).limit_to_first(1).get()
+    books.check_indices(project)
+    with database_errors():
         project.reference(LEASES).get(shallow=True)
     return passed(f"{project.books_path} answers, with its indices")
 
@@ -119,10 +108,10 @@ def _database(project: Project) -> Found:
 def _rules(project: Project) -> Found:
     """Try to write as a client what only the daemon may write, where no book and no worker is."""
     name = f"narrator-doctor-{uuid4().hex}"
-    book = f"{project.books_path}/{name}/{books.URL}"
+    book = f"{project.books_path}/{name}/{URL}"
     places = {f"/{WORKERS}/{name}/at": 0, book: "https://example.com"}
     wrote = [
-        f"{who} may write {path.rpartition('/')[0] if WORKERS in path else books.URL}"
+        f"{who} may write {path.rpartition('/')[0] if WORKERS in path else URL}"
         for who, identity in _CLIENTS
         for path, value in places.items()
         if _can_write(project, identity, path, value)
@@ -133,7 +122,7 @@ def _rules(project: Project) -> Found:
             "that close the daemon's fields and nodes, as in deploy/firebase"
         )
     return passed(
-        f"clients, signed in or not, are refused /{WORKERS} and a book's {books.URL} (tried with "
+        f"clients, signed in or not, are refused /{WORKERS} and a book's {URL} (tried with "
         "names that nobody has)"
     )
 
@@ -150,7 +139,7 @@ def _can_write(project: Project, identity: dict[str, str] | None, path: str, val
     )
     try:
         reference = db.reference(path, app=client)
-        with database_errors(project.books_path):
+        with database_errors():
             try:
                 reference.set(value)
             except (exceptions.UnauthenticatedError, exceptions.PermissionDeniedError):
@@ -218,9 +207,7 @@ _URL_ADVICE = {
 
 
 def _ready_books(project: Project, store: AudioStore, odd: dict[str, list[str]]) -> Found:
-    with database_errors(project.books_path):
-        by_status = project.books().order_by_child(books.STATUS)
-        ready = children(by_status.equal_to(books.READY).limit_to_last(_READY_BOOKS).get())
+    ready = books.with_status(project, READY, _READY_BOOKS, last=True)
     for book_id, record in ready.items():
         if isinstance(record, dict) and (problems := explain.find_problems(record, set(), store)):
             odd[book_id] = problems

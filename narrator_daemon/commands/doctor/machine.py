@@ -6,8 +6,10 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+from csm.audio import PACE
 from narrator_daemon import speech
 from narrator_daemon.commands.doctor.check import (
     LONG_LIMIT_SECONDS,
@@ -18,21 +20,27 @@ from narrator_daemon.commands.doctor.check import (
     passed,
     warned,
 )
+from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.health.ask import NO_DAEMON, ask
 from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.marks import keys
 from narrator_daemon.settings import Settings
+from narrator_daemon.speech.feeding import most_books_at_once
 
 #: Free bytes that the state and the audio on its way take at most, and that a checkpoint takes.
 _LEAST_FREE, _CHECKPOINT_BYTES = 200_000_000, 8_000_000_000
 
-#: Bytes on the disk for each character of a narration in work: 0.07 s of segments and of the file.
-_BYTES_A_CHARACTER = 0.07 * (96_000 + 48_000)
+#: Days before its end that a certificate is spoken of.
+_EXPIRES_SOON_DAYS = 30
+
+#: Bytes on the disk for each character of a narration in work: of segments and of the file.
+_BYTES_A_CHARACTER = PACE * (96_000 + 48_000)
 
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Key, state folder, disk, and what the chosen engine needs."""
     yield check("watermark key", lambda: _key(settings))
+    yield check("content credentials", lambda: _credentials(settings))
     yield check("state folder", lambda: _state_folder(settings.daemon.state_dir))
     yield check("disk", lambda: _disk(settings))
     yield check("kept segments", lambda: _kept(settings))
@@ -42,7 +50,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield check("GPU", lambda: _gpu(settings), LONG_LIMIT_SECONDS)
     yield check("checkpoint", lambda: _checkpoint(settings), LONG_LIMIT_SECONDS)
     yield check("voice", lambda: _voice(settings), LONG_LIMIT_SECONDS)
-    if settings.takes.recognise:
+    if settings.takes.recognise is True or (settings.takes.recognise and _recogniser_is_there()):
         yield check("recogniser", lambda: _recogniser(settings), LONG_LIMIT_SECONDS)
 
 
@@ -58,6 +66,32 @@ def _key(settings: Settings) -> Found:
         if path is not None and path.is_file() and (note := open_to_others(path)):
             return warned(f"{own}, but {note}")
     return passed(own)
+
+
+def _credentials(settings: Settings) -> Found:
+    signer = signer_of(settings, throwaway=settings.emulated)
+    if signer is None:
+        return warned(
+            "narrations are labelled, but not signed, as the European Union's law asks for. "
+            "Get a certificate (narrator-daemon keys certificate FILE makes the request) "
+            "and name it under [credentials]"
+        )
+    days = (signer.expires - datetime.now(UTC)).days
+    if days < 0:
+        return failed(
+            f"the certificate of {signer.name} expired on {signer.expires:%Y-%m-%d}: put a new "
+            "one in its place"
+        )
+    FileCredentials(signer, settings).check()
+    if signer.throwaway:
+        return warned("signed by a throwaway that nobody trusts; fine for an emulator")
+    told = f"signed by {signer.name}, until {signer.expires:%Y-%m-%d}"
+    key = settings.credentials.private_key
+    if key is not None and (note := open_to_others(key)):
+        return warned(f"{told}, but {note}")
+    if days < _EXPIRES_SOON_DAYS:
+        return warned(f"{told}, which is in {days} days: put a new one in its place before")
+    return passed(told)
 
 
 def open_to_others(path: Path) -> str | None:
@@ -103,7 +137,8 @@ def _kept(settings: Settings) -> Found:
             "kept.folder to a folder that can"
         )
     free = shutil.disk_usage(folder).free
-    need = settings.limits.max_characters * _BYTES_A_CHARACTER * settings.daemon.books_at_once
+    books = most_books_at_once(settings)
+    need = settings.limits.max_characters * _BYTES_A_CHARACTER * books
     if free < need:
         return warned(
             f"{_gigabytes(free)} free under {folder}, and the longest texts that the limits allow "
@@ -205,6 +240,12 @@ def _voice(settings: Settings) -> Found:
     return passed(f"{voice.reference}, {len(clip) / SAMPLE_RATE:.1f} s")
 
 
+def _recogniser_is_there() -> bool:
+    from csm.takes.recognise import installed
+
+    return installed()
+
+
 def _recogniser(settings: Settings) -> Found:
     from csm import CsmError
     from csm.takes.recognise import Recogniser
@@ -212,5 +253,5 @@ def _recogniser(settings: Settings) -> Found:
     try:
         Recogniser(settings.takes.recogniser).load()
     except CsmError as error:
-        return failed(str(error))
+        return failed(f"{error}; the settings are takes.recognise and takes.recogniser")
     return passed("it can listen to the takes")

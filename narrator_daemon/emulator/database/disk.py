@@ -22,12 +22,13 @@ from narrator_daemon.emulator.database.values import (
     render,
     to_json,
 )
+from narrator_daemon.errors import NarratorError
 
 #: Bytes in a file that is imported, as many as the service takes in one write.
 MAX_IMPORT_BYTES = 256 * 1024 * 1024
 
 
-class DamagedDataError(ValueError):
+class DamagedDataError(NarratorError, ValueError):
     """A file that holds no database; the text names the file and the place."""
 
 

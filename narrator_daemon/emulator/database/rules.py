@@ -24,6 +24,7 @@ from narrator_daemon.emulator.database.rules_expression import (
 )
 from narrator_daemon.emulator.database.rules_operations import RuleEvaluationError
 from narrator_daemon.emulator.database.values import PRIORITY, Path, Value, is_valid_key
+from narrator_daemon.errors import NarratorError
 
 # Rules files may hold // and /* */ comments; strings, which may hold such marks too, come first.
 _COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
@@ -31,7 +32,7 @@ _LOOKS_AT_DATA = re.compile(r"\b(root|data)\b")
 _RULE_KINDS = (".read", ".write", ".validate")
 
 
-class InvalidRulesError(ValueError):
+class InvalidRulesError(NarratorError, ValueError):
     """Rules that cannot be used; the text says where and why."""
 
 

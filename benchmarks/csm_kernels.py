@@ -1,0 +1,178 @@
+"""Compiles the kernels of a frame for GPUs that need not be there, and says what they take.
+
+    python -m benchmarks.csm_kernels [--batches 1 32 64] [--targets 80 89 90] [--int8]
+
+Each kernel at the released size, as the engine would launch it for so many slots, is compiled by
+Triton for A100 (sm_80), L4 and L40S (sm_89) and H100 (sm_90). Read from the machine code: registers
+a thread, shared memory a program, instructions that spill registers to memory, and matrix
+instructions. Compiling takes some seconds a kernel; Triton keeps what it has compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from benchmarks.csm_launches import Launch, launches, meta_model
+from benchmarks.reporting import report
+from csm.engine.kernels.language import Target
+
+#: Streaming multiprocessors of A100, L4 and H100, and whether kernels may begin before the last.
+TARGETS = {80: Target(108, False), 89: Target(58, False), 90: Target(132, True)}
+#: Bytes of shared memory that one program may have.
+MOST_SHARED = {80: 163 * 1024, 89: 99 * 1024, 90: 227 * 1024}
+TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
+TYPES = {
+    torch.bfloat16: "bf16",
+    torch.float32: "fp32",
+    torch.int8: "i8",
+    torch.int16: "i16",
+    torch.int32: "i32",
+    torch.int64: "i64",
+}
+
+
+def distinct(found: Sequence[Launch]) -> Iterator[Launch]:
+    """The kernels among them, each once for all that it is compiled for alike."""
+    seen = set()
+    for launch in found:
+        if launch.kernel is None:
+            continue
+        key = launch.name, str(launch.constants), str(launch.options), str(_signature(launch))
+        if key not in seen:
+            seen.add(key)
+            yield launch
+
+
+def compiled(launch: Launch, target: int) -> dict[str, Any]:
+    """Compile one; a row of the table."""
+    function, constants = launch.kernel, dict(launch.constants or {})
+    signature = _signature(launch)
+    constants |= {name: None for name, kind in signature.items() if kind == "constexpr"}
+    names = function.arg_names
+    source = ASTSource(
+        fn=function,
+        signature=signature | dict.fromkeys(constants, "constexpr"),
+        constexprs={(names.index(name),): value for name, value in constants.items()},
+        attrs={
+            (names.index(name),): [["tt.divisibility", 16]]
+            for name, kind in signature.items()
+            if kind.startswith("*")
+        },
+    )
+    options = {
+        "num_warps": launch.options["warps"],
+        "num_stages": launch.options.get("stages", 1),
+        "launch_pdl": launch.options.get("dependent", False),
+        "enable_fp_fusion": launch.options.get("fusion", True),
+    }
+    made = triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
+    code, usage = _machine_code(made.asm["cubin"])
+    return {
+        "kernel": launch.name.removesuffix("_kernel"),
+        "for": _about(launch),
+        "target": f"sm_{target}",
+        "registers": int(usage.split("REG:")[1].split()[0]),
+        "shared_bytes": made.metadata.shared,
+        "spills": code.count("STL") + code.count("LDL"),
+        "matrix": code.count("HMMA") + code.count("HGMMA"),
+        "dependent": "griddepcontrol.wait" in made.asm["ptx"]
+        and "griddepcontrol.launch_dependents" in made.asm["ptx"],
+        "most_shared_bytes": MOST_SHARED[target],
+    }
+
+
+def _signature(launch: Launch) -> dict[str, str]:
+    """Types of the arguments that are none of the constants, by name."""
+    names = launch.kernel.arg_names
+    return dict(zip(names, map(_type, launch.arguments), strict=False))
+
+
+def _type(value: object) -> str:
+    if value is None:
+        return "constexpr"
+    if isinstance(value, Tensor):
+        return f"*{TYPES[value.dtype]}"
+    return "i32" if isinstance(value, int) else "fp32"
+
+
+def _machine_code(cubin: bytes) -> tuple[str, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "kernel.cubin")
+        file.write_bytes(cubin)
+        code, usage = (
+            subprocess.run([TOOLS / tool, *more, file], capture_output=True, text=True, check=True)
+            for tool, *more in (("nvdisasm",), ("cuobjdump", "-res-usage"))
+        )
+    return code.stdout, usage.stdout
+
+
+def _about(launch: Launch) -> str:
+    """What a reader knows it by."""
+    constants = launch.constants or {}
+    if launch.name == "product_kernel":
+        parts = [f"{constants['N']}×{constants['K']}", f"{constants['BM']} rows"]
+        parts += [name.lower() for name in ("NORM", "GATED", "ADD", "SCALED") if constants[name]]
+        if constants["SPLITS"] > 1:
+            parts.append(f"{constants['SPLITS']} splits")
+        return " ".join(parts)
+    if launch.name == "draw_kernel":
+        return "first" if constants["FIRST"] else "with look-up" if constants["LOOK_UP"] else "last"
+    if launch.name == "depth_attention_kernel":
+        return "two places" if constants["FIRST"] else "one place"
+    if launch.name == "decode_attention_kernel":
+        return f"{constants['SHARE']} positions"
+    return ""
+
+
+#: Constants that make another kernel of it, where sizes make another shape.
+KINDS = ("NORM", "GATED", "ADD", "SCALED", "FIRST", "LOOK_UP")
+
+
+def table(
+    batches: Sequence[int],
+    targets: Sequence[int],
+    *,
+    int8: bool = False,
+    each_kind_once: bool = False,
+) -> list[dict[str, Any]]:
+    """A row for each distinct kernel and target.
+
+    Args:
+        batches: numbers of slots.
+        targets: of ``TARGETS``.
+        int8: with the depth decoder's weights in 8 bits.
+        each_kind_once: leave out those that differ from another in sizes alone.
+    """
+    rows = []
+    for target in targets:
+        model = meta_model(TARGETS[target], int8=int8)
+        found = [launch for batch in batches for launch in launches(model, batch)]
+        kinds = set()
+        for launch in distinct(found):
+            constants = launch.constants or {}
+            kind = launch.name, *(constants.get(name) for name in KINDS)
+            if not (each_kind_once and kind in kinds):
+                rows.append(compiled(launch, target))
+            kinds.add(kind)
+    return rows
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 32, 64])
+    parser.add_argument("--targets", type=int, nargs="+", default=list(TARGETS), choices=TARGETS)
+    parser.add_argument("--int8", action="store_true")
+    arguments = parser.parse_args()
+    rows = table(arguments.batches, arguments.targets, int8=arguments.int8)
+    report("csm_kernels_int8" if arguments.int8 else "csm_kernels", rows)

@@ -1,0 +1,50 @@
+"""Which operations a model's frames are made of: the kernels of a GPU, or plain torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from csm.engine.kernels import language
+from csm.engine.kernels.agreement import disagreements
+from csm.engine.kernels.operations import Fused, Kernels, Plain
+
+if TYPE_CHECKING:
+    from csm.engine.model import Model
+
+Setting = Literal["auto", "off"]
+
+
+def choose(setting: Setting, model: Model) -> Kernels:
+    """The kernels for a model: fused on a GPU where they give what their twins give, else plain.
+
+    Nothing else decides: a kernel that does not compile there, or that computes something else, is
+    found here and not in a listener's ear.
+
+    Args:
+        setting: ``off`` is plain in any case.
+        model: complete but for its kernels.
+
+    Raises:
+        torch.OutOfMemoryError: there is no memory to try them.
+    """
+    if model.device.type != "cuda":
+        return Plain(f"on {model.device.type}")
+    if setting == "off":
+        return Plain("kernels are off")
+    if not language.AVAILABLE:
+        return Plain("triton is not installed")
+    if torch.cuda.get_device_capability(model.device) < (8, 0):
+        return Plain("kernels are for compute capability 8.0 and later")
+    fused = Fused(language.target(model.device), model.device)
+    try:
+        wrong = disagreements(fused, model)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        # Triton raises what it will: no C compiler, an instruction that the GPU does not have, …
+        return Plain(f"the kernels failed: {type(error).__name__}: {str(error)[:200]}")
+    if wrong:
+        return Plain(f"the kernels computed something else: {', '.join(wrong)}")
+    return fused

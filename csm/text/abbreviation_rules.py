@@ -1,0 +1,393 @@
+"""Titles, initials and abbreviations; their stops stay only where they close a sentence."""
+
+from __future__ import annotations
+
+import re
+from string import ascii_uppercase
+
+from csm.text.rules import (
+    Rule,
+    apply,
+    closing_dot,
+    closing_dot_before_opener,
+    opens_sentence,
+)
+from csm.text.spoken_numbers import month
+from csm.text.traced import Traced
+from csm.text.vocabulary import words
+
+# Expanded before a name; with the stop also where none follows ("Mr. and Mrs. Bennet").
+_TITLES = {
+    "Mr": "Mister",
+    "Mrs": "Missus",
+    "Ms": "Miz",
+    "Mx": "Mix",
+    "Dr": "Doctor",
+    "Drs": "Doctors",
+    "Messrs": "Messieurs",
+    "Mme": "Madame",
+    "Mmes": "Mesdames",
+    "Mlle": "Mademoiselle",
+    "Prof": "Professor",
+    "Profs": "Professors",
+    "Capt": "Captain",
+    "Lt": "Lieutenant",
+    "Lieut": "Lieutenant",
+    "Sgt": "Sergeant",
+    "Cpl": "Corporal",
+    "Cmdr": "Commander",
+    "Supt": "Superintendent",
+    "Msgr": "Monsignor",
+    "Revd": "Reverend",
+}
+# Expanded, with their stop, only before a capital: elsewhere they are other words.
+_TITLES_BEFORE_NAME = {
+    "Rev": "Reverend",
+    "Hon": "Honourable",
+    "Rt": "Right",
+    "Col": "Colonel",
+    "Gen": "General",
+    "Brig": "Brigadier",
+    "Maj": "Major",
+    "Adm": "Admiral",
+    "Pvt": "Private",
+    "Pte": "Private",
+    "Pfc": "Private First Class",
+    "Cdr": "Commander",
+    "Gov": "Governor",
+    "Sen": "Senator",
+    "Sens": "Senators",
+    "Rep": "Representative",
+    "Reps": "Representatives",
+    "Pres": "President",
+    "Amb": "Ambassador",
+    "Atty": "Attorney",
+    "Insp": "Inspector",
+    "Det": "Detective",
+    "Fr": "Father",
+    "Br": "Brother",
+    "St": "Saint",
+    "Sts": "Saints",
+    "Ste": "Saint",
+    "Mt": "Mount",
+    "Ft": "Fort",
+    "Pt": "Point",
+    "Univ": "University",
+    "Dept": "Department",
+    "Inst": "Institute",
+    "Assn": "Association",
+    "Natl": "National",
+    "Intl": "International",
+    "Gov't": "Government",
+}
+# With their stop, anywhere; the stop may close the sentence.
+_ABBREVIATIONS = {
+    "etc": "et cetera",
+    "viz": "namely",
+    "cf": "compare",
+    "vs": "versus",
+    "approx": "approximately",
+    "dept": "department",
+    "govt": "government",
+    "misc": "miscellaneous",
+    "attn": "attention",
+    "incl": "including",
+    "excl": "excluding",
+    "esp": "especially",
+    "max": "maximum",
+    "min": "minimum",
+    "resp": "respectively",
+    "ibid": "ibid",
+    "al": "al",
+    "anon": "anonymous",
+    "Inc": "Incorporated",
+    "Ltd": "Limited",
+    "Co": "Company",
+    "Cos": "Companies",
+    "Corp": "Corporation",
+    "Bros": "Brothers",
+    "Jr": "Junior",
+    "Sr": "Senior",
+    "Esq": "Esquire",
+    "Ave": "Avenue",
+    "Blvd": "Boulevard",
+    "Rd": "Road",
+    "Hwy": "Highway",
+    "Pkwy": "Parkway",
+    "Sq": "Square",
+    "Univ": "University",
+    "Mon": "Monday",
+    "Tue": "Tuesday",
+    "Tues": "Tuesday",
+    "Wed": "Wednesday",
+    "Thu": "Thursday",
+    "Thur": "Thursday",
+    "Thurs": "Thursday",
+    "Fri": "Friday",
+}
+_BEFORE_WORDS = frozenset(("Mon", "Tue", "Wed", "Thu", "Fri", "Sq"))
+#: After a number these are minutes and the like.
+_UNITS_TOO = frozenset(["min", "sec", "secs", "l", "c", "pt", "pts"])
+_AFTER_NUMBERS = tuple(f"{digit} " for digit in "0123456789")
+_NEVER_LAST = frozenset(("viz", "cf", "vs", "approx", "attn", "incl", "excl", "esp"))
+_OF_NAMES = words(
+    """
+    Inc Ltd Co Cos Corp Bros Jr Sr Esq Ave Blvd Rd Hwy Pkwy Sq Univ
+    """
+)
+# Before a number.
+_LABELS = {
+    "No": "number",
+    "Nos": "numbers",
+    "nr": "number",
+    "vol": "volume",
+    "vols": "volumes",
+    "p": "page",
+    "pp": "pages",
+    "pg": "page",
+    "fig": "figure",
+    "figs": "figures",
+    "ch": "chapter",
+    "chs": "chapters",
+    "chap": "chapter",
+    "chaps": "chapters",
+    "sec": "section",
+    "secs": "sections",
+    "sect": "section",
+    "par": "paragraph",
+    "para": "paragraph",
+    "paras": "paragraphs",
+    "c": "circa",
+    "ca": "circa",
+    "art": "article",
+    "arts": "articles",
+    "app": "appendix",
+    "op": "opus",
+    "bk": "book",
+    "bks": "books",
+    "pt": "part",
+    "pts": "parts",
+    "ex": "example",
+    "eq": "equation",
+    "eqs": "equations",
+    "n": "note",
+    "nn": "notes",
+    "l": "line",
+    "ll": "lines",
+    "v": "verse",
+    "vv": "verses",
+    "ed": "edition",
+    "tel": "telephone",
+    "ext": "extension",
+    "apt": "apartment",
+    "ste": "suite",
+    "rm": "room",
+    "max": "maximum",
+    "min": "minimum",
+    "est": "established",
+    "temp": "temperature",
+    "hwy": "highway",
+    "rte": "route",
+}
+#: Without a stop too before a number or a Roman one.
+_BARE_LABELS = "Nos?|[Vv]ols?|pp|[Ff]igs?|[Cc]hs?|[Cc]haps?"
+_ACRONYMS_THAT_CLOSE = words(
+    """
+    US USA UK UN EU USSR DC LA NY TV RSVP PS BC AD BCE CE AM PM MD PhD BA MA
+    """
+)
+_CAPITAL_NAME = r"[A-Z][\w'’-]{1,40}"
+_COURT = re.compile(rf"(?<=\w) v\.? (?=(?:the |The )?{_CAPITAL_NAME})")
+#: A number; of Roman ones a lone I only where it can't be the pronoun.
+_NUMBER_NEXT = (
+    r"(?=[0-9]|[ivxlc]{1,8}(?!\w)|[IVXLC]{2,8}(?!\w)|[VXL](?!\w)"
+    r"|I(?=[,.:;)–-]| &| and [IVX]| of |$))"
+)
+
+
+def _abbreviation(match: re.Match[str]) -> str:
+    written = match[1]
+    key = written if written in _ABBREVIATIONS else written.lower()
+    if key in _UNITS_TOO and match.string[: match.start()].endswith(_AFTER_NUMBERS):
+        return match.group()
+    word = _ABBREVIATIONS[key]
+    if key in _NEVER_LAST:
+        return word
+    dot = closing_dot_before_opener(match) if written in _OF_NAMES else closing_dot(match)
+    return word + dot
+
+
+def _day(match: re.Match[str]) -> str:
+    return _ABBREVIATIONS[match[1]] + (closing_dot(match) if match.group().endswith(".") else "")
+
+
+def _spelled(match: re.Match[str]) -> str:
+    letters = match.group().replace(".", "").replace(" ", "")
+    dot = closing_dot_before_opener(match) if letters in _ACRONYMS_THAT_CLOSE else ""
+    if not dot and not match.string[match.end() :].strip("'\") "):
+        dot = "."
+    return " ".join(letters) + dot
+
+
+def _small_letters(match: re.Match[str]) -> str:
+    return " ".join(match.group().replace(".", "").replace(" ", "").upper())
+
+
+def _initial(match: re.Match[str]) -> str:
+    return " ".join(match.group().replace(".", " ").split()) + " "
+
+
+def _label(match: re.Match[str]) -> str:
+    written = match[1]
+    if written in _UNITS_TOO and match.string[: match.start()].endswith(_AFTER_NUMBERS):
+        return match.group()
+    word = _LABELS.get(written) or _LABELS.get(written.lower()) or _LABELS[written.capitalize()]
+    capital = written[0].isupper() and (written not in ("No", "Nos") or opens_sentence(match))
+    small = written in ("No", "Nos", "Ex", "Eq", "Eqs", "Apt", "Ste", "Tel", "Ext", "Rm")
+    return (word.capitalize() if capital and not small else word) + " "
+
+
+def _table(words: dict[str, str]) -> str:
+    return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+
+
+def _stopped(*words: str) -> tuple[str, ...]:
+    return tuple(f"{word}." for word in words)
+
+
+def _cased(words: dict[str, str]) -> tuple[str, ...]:
+    return (*words, *(word.capitalize() for word in words if word.islower()))
+
+
+_CAPITAL_STOPS = _stopped(*ascii_uppercase)
+_ANY_LABEL = "|".join(sorted(map(re.escape, _cased(_LABELS)), key=len, reverse=True))
+_ANY_ABBREVIATION = "|".join(
+    sorted(
+        (one for one in _cased(_ABBREVIATIONS) if one not in _BEFORE_WORDS), key=len, reverse=True
+    )
+)
+_RULES_WITH_STOPS = (
+    Rule(re.compile(r"&c\."), lambda match: f"et cetera{closing_dot(match)}", ("&c.",)),
+    Rule(re.compile(r"\b[Ee]\. ?g\.,?"), lambda match: "for example,", ("g.",)),
+    Rule(re.compile(r"\b[Ii]\. ?e\.,?"), lambda match: "that is,", ("i.", "I.")),
+    Rule(
+        re.compile(r"\ba\. ?k\. ?a\.|\bb\. ?c\. ?c\."),
+        _small_letters,
+        ("a.", "c."),
+    ),
+    # "5 Elm Dr." but "Dr. Elm": a drive follows its name, and the name a number.
+    Rule(
+        re.compile(r"(?<=[0-9] )([A-Z][a-z]{1,20} )Dr\.?(?= [a-z]|[,;.!?]|$)"),
+        lambda match: f"{match[1]}Drive{closing_dot(match)}",
+        ("Dr",),
+    ),
+    Rule(
+        re.compile(rf"\b({_table(_TITLES)})\."),
+        lambda match: _TITLES[match[1]],
+        _stopped(*_TITLES),
+    ),
+    # "Baker St." but "St. Paul": a street follows its name.
+    Rule(
+        re.compile(r"(?<=[a-z] )St\.(?!\s+[A-Z])"),
+        lambda match: f"Street{closing_dot(match)}",
+        ("St.",),
+    ),
+    Rule(
+        re.compile(rf"\b({_table(_TITLES_BEFORE_NAME)})\.(?=\s+[A-Z]|\s+of [A-Z])"),
+        lambda match: _TITLES_BEFORE_NAME[match[1]],
+        _stopped(*_TITLES_BEFORE_NAME),
+    ),
+    Rule(
+        re.compile(rf"\b({_ANY_LABEL})\. ?{_NUMBER_NEXT}"),
+        _label,
+        _stopped(*_cased(_LABELS)),
+    ),
+    Rule(
+        re.compile(r"\b(?:Jan|Feb|Apr|Aug|Sept?|Oct|Nov|Dec)\.(?! ?[0-9])"),
+        lambda match: month(match.group()),
+        _stopped("Jan", "Feb", "Apr", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"),
+    ),
+    Rule(
+        re.compile(r"\b(Mon|Tue|Tues|Wed|Thur?s?|Fri)\.(?=,| [A-Z0-9])|\b(Mon|Tue|Wed|Thu|Fri)\.$"),
+        lambda match: _ABBREVIATIONS[match[1] or match[2]],
+        _stopped("Mon", "Tue", "Tues", "Wed", "Thu", "Thur", "Thurs", "Fri"),
+    ),
+    Rule(
+        re.compile(rf"\b({_ANY_ABBREVIATION})\."),
+        _abbreviation,
+        _stopped(*_cased(_ABBREVIATIONS)),
+    ),
+    Rule(
+        re.compile(r"\b(?:Ph\. ?D\.|D\. ?Phil\.|(?:[A-Z]\.){2,6})(?![a-z])"),
+        _spelled,
+        ("Phil.", *_CAPITAL_STOPS),
+    ),
+    Rule(
+        re.compile(r"(?<![0-9\w])(?<![0-9] )([ap])\. ?m\."),
+        lambda match: f"{match[1].upper()} M{closing_dot(match)}",
+        ("m.",),
+    ),
+    # J. R. R. Tolkien; John F. Kennedy. "Plan B. The" stays a sentence's end.
+    Rule(
+        re.compile(
+            r"(?<![\w.'])(?:(?:[A-Z]\. ?){2,5}|(?:[A-Z][a-z]{1,20} |^)[A-HJ-Z]\. )(?=[A-Z][a-z])"
+            r"(?!(?:He|She|It|They|We|You|The|But|And|In|On|At|When|Then|There|This)\b)"
+        ),
+        _initial,
+        _CAPITAL_STOPS,
+    ),
+)
+#: Every word that a rule above knows to stand before a stop; single letters and words with a stop
+#: inside ("a.m.", "Ph.D.") beside them.
+_KNOWN = frozenset(
+    (
+        *_cased(_LABELS),
+        *_cased(_ABBREVIATIONS),
+        *_TITLES,
+        *_TITLES_BEFORE_NAME,
+        *("&c", "Phil", "Jan", "Feb", "Apr", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"),
+    )
+)
+_WORD_START = re.compile(r"\A.*[^\w'&.](?=[\w'&])|\A[^\w&]+")
+#: Longer than any of them, with what may stand before it.
+_LONGEST = 16
+
+
+_RULES_WITHOUT_STOPS = (
+    Rule(
+        re.compile(rf"\b({_table(_TITLES)}|St)(?= [A-Z][a-z])"),
+        lambda match: _TITLES.get(match[1], "Saint"),
+        tuple(f"{title} " for title in (*_TITLES, "St")),
+    ),
+    # "Mr and Mrs Hill" and the doctors Hill and Kim.
+    Rule(
+        re.compile(r"\b(Mr|Dr|Mrs|Ms)(?= and (?:Mr|Dr|Mrs|Ms|Doctor|Missus))"),
+        lambda match: _TITLES[match[1]],
+        ("Mr and", "Dr and", "Mrs and", "Ms and"),
+    ),
+    Rule(re.compile(r"\bvs?\b(?!\.)(?<=[a-z ]vs)"), lambda match: "versus", (" vs",)),
+    Rule(_COURT, lambda match: " versus ", (" v ", " v. ")),
+)
+
+
+#: Labels without a stop, for ``number_rules``.
+LABEL_RULES = (Rule(re.compile(rf"\b({_BARE_LABELS}) ?(?=[0-9])"), _label),)
+
+
+def _has_abbreviation(text: str) -> bool:
+    """Whether a full stop could be an abbreviation's; in most paragraphs none could."""
+    place = text.find(".")
+    while place >= 0:
+        start = max(text.rfind(" ", 0, place) + 1, place - _LONGEST)
+        word = _WORD_START.sub("", text[start:place])
+        if len(word) == 1 or word in _KNOWN or "." in word:
+            return True
+        place = text.find(".", place + 1)
+    return False
+
+
+def speak_abbreviations(text: Traced) -> Traced:
+    """Titles, initials and abbreviations in words."""
+    if _has_abbreviation(text.text):
+        text = apply(_RULES_WITH_STOPS, text)
+    return apply(_RULES_WITHOUT_STOPS, text)

@@ -1,0 +1,42 @@
+"""How much work there is, for autoscalers."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from narrator_daemon.cli.common import ConfigOption, load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+def queue(
+    serve: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65_535, metavar="PORT", help="Answer GET /queue there until told to stop."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    config_file: ConfigOption = None,
+) -> None:
+    """Count what could be claimed and what is in work, as JSON; claims and grants nothing."""
+    from narrator_daemon.clock import now_ms
+    from narrator_daemon.commands.demand_server import DemandServer, serve_until_told
+    from narrator_daemon.firebase.project import Project
+    from narrator_daemon.queue import demand
+
+    settings = load_settings(config_file)
+    limit = settings.limits.requests_per_minute
+    with Project(settings) as project:
+
+        def read() -> demand.Demand:
+            return demand.read(project, limit=limit, now_ms=now_ms())
+
+        if serve is None:
+            print(json.dumps(read().as_record()))
+        else:
+            serve_until_told(DemandServer(read, host, serve))

@@ -1,0 +1,161 @@
+"""The catalogue in the database: its only queries, and changes of one book.
+
+Two indices are needed, by status and by expiry; a query without its index is refused by the
+database. All here ask for no more than they are told to, however large the catalogue is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+from narrator_daemon.catalogue import REQUESTED, STATUS, URL_EXPIRES_AT, Record, children
+from narrator_daemon.errors import NodeRefused, Refused
+from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.transact import transact
+
+#: Most waiting books that the stream or a usual query brings at once.
+WINDOW = 100
+
+
+class Change(Protocol):
+    """What was decided on a book (``claims.book.Transition``)."""
+
+    @property
+    def book(self) -> Record | None:
+        """The book to write, or None where nothing is to be written."""
+
+
+C = TypeVar("C", bound=Change)
+
+
+def with_status(
+    project: Project, status: str, most: int | None = None, *, last: bool = False
+) -> Record:
+    """Books of a status by their ids, of whatever shape.
+
+    Args:
+        project: the database.
+        status: of ``catalogue``.
+        most: how many at most, in the order of their ids; None for all.
+        last: whether those with the last ids are wanted, not the first.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    with database_errors(project.books_path):
+        found = project.books().order_by_child(STATUS).equal_to(status)
+        if most is not None:
+            found = found.limit_to_last(most) if last else found.limit_to_first(most)
+        return children(found.get())
+
+
+def is_complete(found: Sized, most: int = WINDOW) -> bool:
+    """Whether a query that brings ``most`` at most has brought all there are."""
+    return len(found) < most
+
+
+def expiring(project: Project, until: int, most: int) -> Record:
+    """Books whose URL expires, those that do so first, by their ids.
+
+    Args:
+        project: the database.
+        until: epoch milliseconds; what expires later is left out.
+        most: how many at most.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    with database_errors(project.books_path):
+        by_expiry = project.books().order_by_child(URL_EXPIRES_AT)
+        # Books without the field sort before every number.
+        return children(by_expiry.start_at(1).end_at(until).limit_to_first(most).get())
+
+
+def stream_query() -> dict[str, str]:
+    """The parameters that make a stream one of the waiting books, within the window."""
+    return {
+        "orderBy": json.dumps(STATUS),
+        "equalTo": json.dumps(REQUESTED),
+        "limitToFirst": str(WINDOW),
+    }
+
+
+def check_indices(project: Project) -> None:
+    """Ask one book of each index: what the daemon lives on.
+
+    Raises:
+        Unavailable: the database did not answer.
+        Refused: it lacks an index, or refuses to be read.
+    """
+    with_status(project, REQUESTED, 1)
+    expiring(project, 1, 1)
+
+
+@contextmanager
+def one_node(project: Project, place: str) -> Iterator[None]:
+    """Around what is done with one node: tells a refusal of it from one of everything.
+
+    The database says "permission denied" to a book that breaks a rule of the catalogue, and to an
+    account that may do nothing. What it says to a query that has nothing to do with the node tells
+    which of the two it is.
+
+    Args:
+        project: the database.
+        place: the node, for people.
+
+    Raises:
+        NodeRefused: the node is refused, and the database answers all the same.
+        Unavailable: the database did not answer.
+    """
+    try:
+        yield
+    except Refused as error:
+        check_indices(project)
+        raise NodeRefused(
+            "database",
+            f"{place} cannot be written: {error.what}",
+            advice="see which rule of the database, or which limit on its data, this node breaks",
+        ) from error
+
+
+def read(project: Project, book_id: str, *keys: str) -> Any:
+    """A book, or what lies at ``keys`` below it; None where there is nothing.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    with one_node(project, place_of(project, book_id)), database_errors():
+        return project.book(book_id, *keys).get()
+
+
+def place_of(project: Project, book_id: str) -> str:
+    """A book as people are told of it."""
+    return f"{project.books_path}/{book_id}"
+
+
+def change(project: Project, book_id: str, decide: Callable[[Any], C]) -> C:
+    """Change a book by transaction on the whole of it; gives what was decided.
+
+    A write to a child of a book could bring back one that was deleted meanwhile.
+
+    Args:
+        project: the database.
+        book_id: which.
+        decide: what becomes of the book as it was just read.
+
+    Raises:
+        Unavailable: the database did not answer, or it is not known whether it took the write.
+        Contended: others kept writing in between.
+        NodeRefused: it takes no such value for this book.
+    """
+
+    def decided(seen: Any) -> tuple[Record | None, C]:
+        decision = decide(seen)
+        return decision.book, decision
+
+    with one_node(project, place_of(project, book_id)):
+        return transact(project.book(book_id), decided)

@@ -1,0 +1,150 @@
+"""How the parts of a worker are wired: each by what it brings about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.daemon import assembly
+from narrator_daemon.daemon.loops import Loop
+from narrator_daemon.daemon.worker import Parts
+from narrator_daemon.firebase.subscription import Hint
+from narrator_daemon.settings import Settings
+from narrator_daemon.speech.tone import ToneSpeech
+from tests.actors import wait_until
+from tests.memory import MemoryProject, refusal
+
+#: With a text that is none, so that whoever claims it is done with it at once.
+REQUESTED = {"narrative": 17, "narrativeAudioStatus": "requested"}
+
+
+class House:
+    """The parts of a worker over a database in memory; its loops are started by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = MemoryProject()
+        self.settings = Settings.model_validate(
+            {
+                "storage_emulator": "http://127.0.0.1:1",
+                "speech": {"engine": "tone"},
+                "kept": {"folder": folder},
+                "daemon": {"worker_id": "w", "books_at_once": 2},
+                "claims": {
+                    "reconcile_seconds": 3600,
+                    "beat_seconds": 0.1,
+                    "lease_ttl_seconds": 0.3 * 4,
+                },
+            }
+        )
+        project: Any = self.project
+        engine = ToneSpeech()
+        engine.load()
+        self.parts: Parts = assembly.parts(self.settings, engine, project)
+        self._started: list[Loop] = []
+
+    def start(self, *names: str) -> None:
+        for loop in self.parts.loops:
+            if loop.name in names:
+                loop.start()
+                self._started.append(loop)
+
+    def stop(self) -> None:
+        self.parts.stopping.set()
+        for loop in self._started:
+            loop.stop(5)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.project.mend()
+    made.stop()
+
+
+def reconciled(house: House) -> int:
+    return house.project.count("query /books by narrativeAudioStatus")
+
+
+def test_once_a_dependency_is_back_all_that_waits_is_read_again(house: House) -> None:
+    house.start("reconciler")
+    wait_until(lambda: reconciled(house) == 2, "the first reading")
+    house.project.fail("get /narrationLeases", refusal(503), times=1)
+    house.start("reaper")
+    wait_until(lambda: house.parts.gauges.read("running").down, "the database to be down")
+    house.start("prober")
+    # One query is the probe's own.
+    wait_until(lambda: reconciled(house) == 2 + 1 + 2, "another reading")
+    assert not house.parts.gauges.read("running").down
+
+
+def test_a_reading_that_is_done_wakes_the_claimer(house: House) -> None:
+    house.start("claimer")
+    wait_until(lambda: house.parts.claimer.overdue_seconds == 0, "the claimer to rest")
+    house.project.shelf["b"] = REQUESTED
+    house.start("reconciler")
+    # The claimer, which knew of nothing, would have looked again after ten seconds.
+    wait_until(lambda: house.project.count("write /books/b$"), "the claim", 5)
+
+
+def test_what_the_stream_brings_is_claimed(house: House) -> None:
+    house.start("claimer")
+    house.project.shelf["b"] = REQUESTED
+    house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
+    wait_until(lambda: house.project.count("write /books/b$"), "the claim", 5)
+
+
+def test_each_ending_is_counted_and_written_down(house: House) -> None:
+    house.project.shelf["b"] = REQUESTED
+    house.start("reconciler", "claimer")
+    wait_until(lambda: "narrationJobs" in house.project.tree, "the history", 10)
+    (entry,) = house.project.tree["narrationJobs"]["b"].values()
+    assert (entry["outcome"], entry["owner"], entry["attempt"]) == ("failed", "w", 1)
+    assert entry["error"]["code"] == "text_not_string"
+    assert house.parts.tally.as_record()["failed"] == 1
+    wait_until(lambda: not house.parts.in_work, "the job to be over")
+
+
+def test_the_heart_shows_that_the_worker_is_there_and_a_farewell_takes_it_back(
+    house: House,
+) -> None:
+    house.start("heart")
+    wait_until(lambda: "narrationWorkers" in house.project.tree, "its entry")
+    entry = house.project.tree["narrationWorkers"]["w"]
+    assert (entry["engine"], entry["inWork"], entry["atOnce"]) == ("tone", 0, 2)
+    house.stop()
+    house.parts.presence.leave()
+    assert "narrationWorkers" not in house.project.tree
+
+
+def test_what_a_dead_worker_left_is_taken_up(house: House) -> None:
+    other: Any = house.project
+    settings = house.settings.model_copy(
+        update={"daemon": house.settings.daemon.model_copy(update={"worker_id": "dead"})}
+    )
+    house.project.shelf["b"] = REQUESTED
+    dead = Claims(other, settings, "voice", lambda *_: False, Leases(other, "dead", 1.0))
+    assert dead.claim("b").work is not None
+    house.start("reaper", "claimer")
+    wait_until(lambda: house.project.count("write /books/b$") >= 3, "its claim by another", 10)
+    outcomes = [entry["outcome"] for entry in house.project.tree["narrationJobs"]["b"].values()]
+    assert "worker_lost" in outcomes
+
+
+def test_the_condition_has_it_all(house: House) -> None:
+    seen = house.parts.gauges.read("starting")
+    assert (seen.worker, seen.engine, seen.loaded, seen.device) == ("w", "tone", False, None)
+    assert (seen.queue_depth, seen.oldest_request, seen.since_reconcile) == (0, None, None)
+    assert seen.late == {}
+    house.project.shelf["b"] = {**REQUESTED, "narrativeAudioRequestedAt": 1_750_000_000_000}
+    house.start("reconciler")
+    wait_until(lambda: house.parts.gauges.read("running").queue_depth == 1, "the queue")
+    seen = house.parts.gauges.read("running")
+    assert seen.since_reconcile is not None and seen.oldest_request is not None
+    assert seen.oldest_request > 1e6
+    assert list(seen.late) == ["reconciler"]

@@ -1,0 +1,195 @@
+"""What is done for books in work: beats while they get on, looks at what became of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import structlog
+
+from narrator_daemon.claims.book import Verdict
+from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.work import Work
+from narrator_daemon.daemon.heart import Heart
+from narrator_daemon.daemon.in_work import InWork
+from narrator_daemon.daemon.minder import Minder
+from narrator_daemon.daemon.presence import Presence
+from narrator_daemon.daemon.tally import Tally
+from narrator_daemon.errors import Unavailable
+from narrator_daemon.settings import Settings
+from narrator_daemon.speech.tone import ToneSpeech
+from tests.memory import SERVER_NOW, MemoryProject, refusal
+
+REQUESTED = {"narrative": "A", "narrativeAudioStatus": "requested"}
+
+
+class Job:
+    """A job as far as beats and looks concern it."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.stuck = False
+        self.hangs = False
+        self.watched: list[tuple[float, float]] = []
+
+    def watch(self, now: float, patience: float) -> None:
+        self.watched.append((now, patience))
+        self.stuck = self.hangs
+
+
+class World:
+    def __init__(self) -> None:
+        self.project = MemoryProject({"a": REQUESTED, "b": REQUESTED})
+        project: Any = self.project
+        self.leases = Leases(project, "w", 45.0)
+        self.claims = Claims(project, Settings(), "voice", lambda *_: False, self.leases)
+        self.in_work = InWork(lambda: 4)
+        self.now = 50.0
+        self.presence = Presence(project, "w", ToneSpeech(), self.in_work, Tally())
+        self.heart = Heart(
+            self.leases,
+            self.in_work,
+            self.presence,
+            beat_seconds=10.0,
+            stuck_seconds=300.0,
+            clock=lambda: self.now,
+        )
+
+    def job(self, book_id: str) -> Job:
+        self.project.shelf.setdefault(book_id, dict(REQUESTED))
+        work = self.claims.claim(book_id).work
+        assert work is not None
+        self.leases.hold(work)
+        job = Job(work)
+        held: Any = job
+        self.in_work.add(held)
+        return job
+
+    def beat(self, job: Job) -> Any:
+        return self.project.tree["narrationLeases"][job.work.book_id][job.work.token]["beat"]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_beat_changes_the_leases_of_all_that_get_on(world: World) -> None:
+    well, hung = world.job("a"), world.job("b")
+    hung.hangs = True
+    before = world.beat(well), world.beat(hung)
+    assert world.heart.beat() == 10
+    assert world.beat(well) != before[0]
+    assert world.beat(hung) == before[1]
+    assert well.watched == [(50.0, 300.0)]
+    hung.hangs = False
+    world.heart.beat()
+    assert world.beat(hung) != before[1]
+
+
+def test_each_beat_shows_the_worker(world: World) -> None:
+    world.job("a")
+    world.heart.beat()
+    entry = world.project.tree["narrationWorkers"]["w"]
+    assert (entry["inWork"], entry["atOnce"], entry["at"]) == (1, 4, SERVER_NOW)
+    assert entry["lately"]["books"] == 0
+
+
+def test_a_beat_that_is_not_taken_is_told(world: World) -> None:
+    world.job("a")
+    world.project.fail("update /narrationLeases", refusal(503))
+    with pytest.raises(Unavailable):
+        world.heart.beat()
+
+
+class TestLooks:
+    def look(self, world: World) -> None:
+        minder = Minder(world.claims, world.in_work)
+        assert minder.look() <= 1
+
+    def test_nothing_new_stops_nothing_and_is_asked_of_two_leaves(self, world: World) -> None:
+        job = world.job("a")
+        for _ in range(3):
+            self.look(world)
+        assert job.work.stopped is None
+        assert world.project.count("get /books/a$") == 0
+        assert world.project.count("get /books/a/") == 6
+
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            ({"narrativeAudioStatus": None}, Verdict.CANCELLED),
+            ({"narrative": "B", "narrativeAudioStatus": "requested"}, Verdict.SUPERSEDED),
+            ({"narrativeAudioStatus": "ready"}, Verdict.DISCARDED),
+            ({"narrativeAudioClaim": None}, Verdict.FENCED),
+        ],
+    )
+    def test_what_the_frontend_did_stops_the_work(
+        self, world: World, change: dict[str, Any], why: Verdict
+    ) -> None:
+        job = world.job("a")
+        self.look(world)
+        book = world.project.shelf["a"]
+        book.update(change)
+        self.look(world)
+        assert job.work.stopped is why
+
+    def test_a_deleted_book_stops_it_too(self, world: World) -> None:
+        job = world.job("a")
+        del world.project.shelf["a"]
+        self.look(world)
+        assert job.work.stopped is Verdict.GONE
+
+    def test_asked_again_with_the_same_text_goes_on_until_it_is_edited(self, world: World) -> None:
+        job = world.job("a")
+        book = world.project.shelf["a"]
+        book["narrativeAudioStatus"] = "requested"
+        self.look(world)
+        assert job.work.stopped is None
+        book["narrative"] = "B"
+        self.look(world)
+        assert job.work.stopped is Verdict.SUPERSEDED
+
+    def test_several_are_looked_at_at_a_time(self, world: World) -> None:
+        for number in range(64):
+            world.job(f"b{number}")
+        at_once = threading.Barrier(10)
+
+        def meet() -> None:
+            at_once.wait(10)
+
+        world.project.at_each("get /books/b[0-9]/narrativeAudioStatus", meet)
+        self.look(world)
+        assert world.project.count("get /books/") == 128
+        del world.project.shelf["b63"]
+        world.project.mend()
+        self.look(world)
+        stopped = [job.work.book_id for job in world.in_work.jobs if job.work.stopped]
+        assert stopped == ["b63"]
+
+    def test_an_outage_is_told(self, world: World) -> None:
+        for number in range(20):
+            world.job(f"b{number}")
+        world.project.fail("get /books/b7/", refusal(503))
+        with pytest.raises(Unavailable):
+            self.look(world)
+
+    def test_one_that_stops_already_is_not_asked_after(self, world: World) -> None:
+        job = world.job("a")
+        job.work.stop(Verdict.FENCED)
+        self.look(world)
+        assert world.project.count("get /books/a") == 0
+
+    def test_a_fault_with_one_book_does_not_keep_the_others_from_being_looked_at(
+        self, world: World
+    ) -> None:
+        world.job("a")
+        other = world.job("b")
+        del world.project.shelf["b"]
+        world.project.fail("get /books/a/", ValueError("malformed"))
+        with structlog.testing.capture_logs() as logged:
+            self.look(world)
+        assert other.work.stopped is Verdict.GONE
+        assert [event["book"] for event in logged if event["event"] == "item_failed"] == ["a"]

@@ -1,0 +1,632 @@
+"""One job from its claim to its outcome, with no process and no network."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.ending import Ending
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.work import Work
+from narrator_daemon.clock import now_ms
+from narrator_daemon.credentials import signer as signers
+from narrator_daemon.credentials.errors import CannotSign
+from narrator_daemon.credentials.files import FileCredentials
+from narrator_daemon.daemon import job as jobs
+from narrator_daemon.daemon.announcements import Announcements
+from narrator_daemon.daemon.job import Job, JobContext, backoff_ms
+from narrator_daemon.daemon.traces import Trace
+from narrator_daemon.errors import NodeRefused, Refused, Unavailable
+from narrator_daemon.marks.keys import DEMO_KEY
+from narrator_daemon.narration import narrate
+from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.settings import Settings
+from narrator_daemon.speech import SpeechError, Spoken
+from narrator_daemon.speech.tone import ToneSpeech
+from tests.memory import MemoryProject, MemoryStore, refusal
+
+TEXT = "It was a bright cold day in April.\n\nThe clocks were striking thirteen."
+REQUESTED = {"narrative": TEXT, "narrativeAudioStatus": "requested", "narrativeAudioRequestedAt": 7}
+
+
+class Engine(ToneSpeech):
+    """A tone that does something before each segment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: Callable[[int], object] = lambda index: None
+
+    def speak(self, segments: Any, **settings: Any) -> Generator[Spoken, None, None]:
+        for spoken in super().speak(segments, **settings):
+            self.before(spoken.index)
+            yield spoken
+
+
+class Desk:
+    """A job and all that it works with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings.model_validate(
+            {
+                "daemon": {"worker_id": "w", "stuck_seconds": 100},
+                "kept": {"folder": folder},
+                "watermark": {"self_check": False},
+            }
+        )
+        self.kept_folder = folder / "segments"
+        self.project = MemoryProject({"b": REQUESTED})
+        self.store = MemoryStore()
+        self.engine = Engine()
+        self.engine.load()
+        self.stopping = threading.Event()
+        self.reported: list[Unavailable] = []
+        self.endings: list[Ending] = []
+        self.ended: list[Job] = []
+        self.over = threading.Event()
+        self.now = 1000.0
+        project: Any = self.project
+        self.leases = Leases(project, "w", 45.0)
+        self.claims = Claims(project, self.settings, "voice", lambda *_: False, self.leases)
+        announced = Announcements[Ending](self.reported.append)
+        announced.listen(self.endings.append)
+        store: Any = self.store
+        self.context = JobContext(
+            self.settings,
+            self.engine,
+            DEMO_KEY,
+            FileCredentials(signers.throwaway(), self.settings),
+            lambda _book_id: 1,
+            store,
+            KeptSegments(self.settings.kept),
+            self.claims,
+            self.leases,
+            self.reported.append,
+            self.stopping,
+            announced,
+            random_unit=lambda: 1.0,
+            sleep=lambda _seconds: None,
+            clock=lambda: self.now,
+        )
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now += seconds
+
+    @property
+    def book(self) -> Any:
+        return self.project.shelf.get("b")
+
+    @property
+    def leases_left(self) -> Any:
+        return self.project.tree.get("narrationLeases")
+
+    def claim(self) -> Work:
+        work = self.claims.claim("b").work
+        assert work is not None
+        return work
+
+    def job(self, work: Work | None = None) -> Job:
+        def end(job: Job) -> None:
+            self.ended.append(job)
+            self.over.set()
+
+        return Job(self.context, work or self.claim(), end)
+
+    def run(self, job: Job | None = None) -> Ending:
+        """Work to the end; how it ended."""
+        (job or self.job()).start()
+        assert self.over.wait(30)
+        (ending,) = self.endings
+        return ending
+
+    def edit(self, **fields: Any) -> None:
+        """What a frontend writes; None removes a field."""
+        self.book.update(fields)
+        for name in [name for name, value in fields.items() if value is None]:
+            del self.book[name]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_a_narration_is_published_and_nothing_else_is_left(desk: Desk) -> None:
+    ending = desk.run()
+    assert (ending.outcome, ending.failure, ending.lease_lost) == ("published", None, False)
+    (path,) = desk.store.objects_by_path
+    book = desk.book
+    assert (book["narrativeAudioStatus"], book["narrativeAudioPath"]) == ("ready", path)
+    assert book["narrativeAudioUrl"] == f"https://storage.example/{path}"
+    assert ending.audio_seconds == book["narrativeAudioDuration"] > 2
+    assert ending.seconds_by_step["upload"] >= 0
+    assert desk.leases_left is None
+    assert list(desk.kept_folder.iterdir()) == []
+    assert len(desk.ended) == 1
+    assert not desk.reported
+
+
+class Recorded:
+    """Traces that are kept as they end."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[Trace, str, str | None]] = []
+
+    def begin(self, *, began: float | None = None, **_facts: Any) -> Trace:
+        assert began is not None
+        return Trace(began, lambda trace, outcome, code: self.ended.append((trace, outcome, code)))
+
+    def close(self) -> None: ...
+
+
+def test_each_step_of_a_claim_is_traced(desk: Desk) -> None:
+    traces = Recorded()
+    desk.context = replace(desk.context, traces=traces)
+    before = time.monotonic()
+    desk.run()
+    ((trace, outcome, code),) = traces.ended
+    assert (outcome, code) == ("published", None)
+    assert list(trace.steps) == [
+        *("claim", "text", "speech", "mastering", "watermark", "write", "credentials"),
+        *("upload", "outcome"),
+    ]
+    assert before <= trace.began
+    assert all(step.began <= step.ended <= time.monotonic() for step in trace.steps.values())
+    assert not any(step.failed for step in trace.steps.values())
+
+
+def test_a_claim_that_fails_is_traced_as_far_as_it_came(desk: Desk) -> None:
+    traces = Recorded()
+    desk.context = replace(desk.context, traces=traces)
+
+    def break_down(_index: int) -> None:
+        raise SpeechError("engine_error", "broken")
+
+    desk.engine.before = break_down
+    desk.run()
+    ((trace, outcome, code),) = traces.ended
+    assert (outcome, code) == ("retried", "engine_error")
+    assert list(trace.steps) == ["claim", "text", "speech", "outcome"]
+    assert trace.steps["speech"].failed
+
+
+def test_a_claim_whose_outcome_nobody_takes_is_traced_too(desk: Desk) -> None:
+    traces = Recorded()
+    desk.context = replace(desk.context, traces=traces)
+    work = desk.claim()
+    job = desk.job(work)
+    job._end(lambda: (_ for _ in ()).throw(Unavailable("database", "down")))
+    assert [(outcome, code) for _, outcome, code in traces.ended] == [("unknown", None)]
+
+
+def cancel(desk: Desk) -> None:
+    desk.edit(narrativeAudioStatus=None)
+
+
+def delete(desk: Desk) -> None:
+    del desk.project.shelf["b"]
+
+
+def ask_with_another_text(desk: Desk) -> None:
+    desk.edit(narrative="Another text.", narrativeAudioStatus="requested")
+
+
+def claim_for_another(desk: Desk) -> None:
+    desk.book["narrativeAudioClaim"]["token"] = "another"
+
+
+def call_it_ready(desk: Desk) -> None:
+    desk.edit(narrativeAudioStatus="ready")
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        (cancel, "cancelled"),
+        (delete, "gone"),
+        (ask_with_another_text, "superseded"),
+        (claim_for_another, "fenced"),
+        (call_it_ready, "discarded"),
+    ],
+)
+def test_audio_that_nobody_wants_any_more_is_deleted(
+    desk: Desk, change: Callable[[Desk], None], outcome: str
+) -> None:
+    uploaded: list[str] = []
+
+    def on_upload() -> None:
+        uploaded.extend(desk.store.objects_by_path)
+        change(desk)
+
+    desk.store.on_upload = on_upload
+    ending = desk.run()
+    assert len(uploaded) == 1
+    assert desk.store.objects_by_path == {}
+    assert ending.outcome == outcome
+    assert ending.lease_lost == (outcome == "fenced")
+    assert ending.book_gone == (outcome == "gone")
+    assert desk.leases_left is None
+    assert desk.book is None or "narrativeAudioUrl" not in desk.book
+    # Kept for whoever goes on with the same input, and for nobody where there is none.
+    kept = [] if outcome in ("gone", "superseded") else [True]
+    assert [path.stat().st_size > 0 for path in desk.kept_folder.iterdir()] == kept
+
+
+def test_a_publication_whose_answer_was_lost_keeps_its_audio(desk: Desk) -> None:
+    job = desk.job()
+
+    def lose() -> None:
+        desk.project.mend()
+        book = desk.book
+        book |= {"narrativeAudioStatus": "ready", "narrativeAudioPath": path}
+        book.pop("narrativeAudioClaim")
+        raise refusal(503)
+
+    path = desk.store.path("b", job.work.token)
+    desk.project.at_each("write /books/b$", lose)
+    assert desk.run(job).outcome == "published"
+    assert list(desk.store.objects_by_path) == [path]
+    assert [error.dependency for error in desk.reported] == ["database"]
+
+
+class TestStopping:
+    def test_at_the_next_boundary_the_book_is_given_back(self, desk: Desk) -> None:
+        job = desk.job()
+        spoken: list[int] = []
+
+        def before(index: int) -> None:
+            spoken.append(index)
+            desk.stopping.set()
+            job.give_back_at_boundary()
+
+        desk.engine.before = before
+        assert desk.run(job).outcome == "given_back"
+        assert spoken == [0]
+        assert desk.store.objects_by_path == {}
+        claim = desk.book["narrativeAudioClaim"]
+        assert (claim["attempt"], claim["giveBacks"]) == (0, 1)
+        assert "token" not in claim and "notBefore" not in claim
+        assert desk.book["narrativeAudioStatus"] == "requested"
+        assert desk.leases_left is None
+
+    def test_what_was_spoken_is_not_spoken_again(self, desk: Desk) -> None:
+        job = desk.job()
+        desk.engine.before = lambda index: index == 1 and job.give_back_at_boundary()
+        desk.run(job)
+        desk.endings.clear()
+        desk.over.clear()
+        spoken: list[int] = []
+        desk.engine.before = spoken.append
+        assert desk.run().facts["segmentsKept"] == 2
+        assert spoken == []
+
+    def test_from_outside_while_the_engine_does_not_come_back(self, desk: Desk) -> None:
+        reached, release = threading.Event(), threading.Event()
+
+        def before(_index: int) -> None:
+            reached.set()
+            assert release.wait(30)
+
+        desk.engine.before = before
+        job = desk.job()
+        job.start()
+        assert reached.wait(30)
+        desk.stopping.set()
+        job.give_back_now()
+        (ending,) = desk.endings
+        assert ending.outcome == "given_back"
+        assert desk.book["narrativeAudioStatus"] == "requested"
+        # Whoever claims it next is not disturbed when the engine does come back.
+        desk.edit(narrativeAudioStatus="processing")
+        desk.book["narrativeAudioClaim"]["token"] = "another"
+        release.set()
+        wait = time.monotonic() + 30
+        while len(desk.ended) < 2 and time.monotonic() < wait:
+            time.sleep(0.01)
+        assert len(desk.ended) == 2
+        assert len(desk.endings) == 1
+        assert desk.book["narrativeAudioClaim"]["token"] == "another"
+
+    def test_not_where_its_outcome_is_on_the_way(self, desk: Desk) -> None:
+        job = desk.job()
+        desk.project.at_each("read /books/b$", lambda: job.give_back_now())
+        assert desk.run(job).outcome == "published"
+
+
+class TestWatching:
+    def test_no_progress_for_long_enough_is_stuck(self, desk: Desk) -> None:
+        job = desk.job()
+        job.watch(job.progress_at + 99.9, 100)
+        assert not job.stuck
+        job.watch(job.progress_at + 100, 100)
+        assert job.stuck
+
+    def test_a_stuck_one_that_stops_costs_an_attempt(self, desk: Desk) -> None:
+        job = desk.job()
+
+        def before(_index: int) -> None:
+            job.watch(job.progress_at + 100, 100)
+            job.work.stop(jobs.Verdict.UNCHANGED)
+
+        desk.engine.before = before
+        ending = desk.run(job)
+        assert ending.outcome == "retried"
+        error = desk.book["narrativeAudioClaim"]["lastError"]
+        assert error["code"] == "stuck" and "100 seconds" in error["message"]
+        assert desk.book["narrativeAudioClaim"]["attempt"] == 1
+
+    def test_one_that_gets_on_again_is_not(self, desk: Desk) -> None:
+        job = desk.job()
+        seen: list[bool] = []
+
+        def before(index: int) -> None:
+            seen.append(job.stuck)
+            if index == 0:
+                job.watch(job.progress_at + 100, 100)
+                assert job.stuck
+
+        desk.engine.before = before
+        assert desk.run(job).outcome == "published"
+        assert seen == [False, False]
+
+    def test_nor_one_that_waits_for_the_database_to_take_its_outcome(self, desk: Desk) -> None:
+        job = desk.job()
+        desk.project.at_each("read /books/b$", lambda: job.watch(job.progress_at + 1e6, 100))
+        desk.run(job)
+        assert not job.stuck
+
+
+class TestFailure:
+    def test_the_waits_double_from_two_seconds_to_a_minute(self) -> None:
+        seconds = [backoff_ms(attempt, 1.0) / 1000 for attempt in range(1, 9)]
+        assert seconds == [2, 4, 8, 16, 32, 60, 60, 60]
+        assert backoff_ms(10**9, 1.0) == 60_000
+        assert [backoff_ms(3, unit) for unit in (0.0, 0.25)] == [0, 2000]
+
+    @pytest.mark.parametrize("code", ["engine_error", "out_of_memory"])
+    def test_of_the_engine_is_tried_again(self, desk: Desk, code: str) -> None:
+        def fail(_index: int) -> None:
+            raise SpeechError(code, "cuda:0 is lost; see nvidia-smi")
+
+        desk.engine.before = fail
+        started = now_ms()
+        ending = desk.run()
+        assert ending.outcome == "retried" and ending.failure is not None
+        assert (ending.failure.code.value, ending.engine_broke) == (code, code == "engine_error")
+        claim = desk.book["narrativeAudioClaim"]
+        assert (desk.book["narrativeAudioStatus"], claim["attempt"]) == ("requested", 1)
+        assert claim["lastError"]["code"] == code
+        # For an admin, who knows of no GPU.
+        assert "cuda" not in claim["lastError"]["message"]
+        assert started + 2000 <= claim["notBefore"] <= now_ms() + 2000
+
+    def test_the_last_attempt_fails_the_book(self, desk: Desk) -> None:
+        def fail(_index: int) -> None:
+            raise SpeechError("engine_error", "no")
+
+        desk.engine.before = fail
+        work = desk.claim()
+        last = {**desk.book["narrativeAudioClaim"], "attempt": 5}
+        desk.book["narrativeAudioClaim"] = last
+        work = replace(work, claim=replace(work.claim, attempt=5))
+        assert desk.run(desk.job(work)).outcome == "failed"
+        assert desk.book["narrativeAudioStatus"] == "failed"
+        assert desk.book["narrativeAudioError"]["attempts"] == 5
+
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (OSError(errno.ENOSPC, "No space left on device"), "a full disk"),
+            (OSError(errno.EDQUOT, "Disk quota exceeded"), "a full disk"),
+            (OSError(errno.EIO, "Input/output error"), "an internal error"),
+            (ZeroDivisionError("secret /home/x"), "an internal error"),
+        ],
+    )
+    def test_whatever_else_goes_wrong(self, desk: Desk, error: Exception, told: str) -> None:
+        def fail(_index: int) -> None:
+            raise error
+
+        desk.engine.before = fail
+        with structlog.testing.capture_logs() as logged:
+            assert desk.run().outcome == "retried"
+        message = desk.book["narrativeAudioClaim"]["lastError"]["message"]
+        assert message == f"The narrator met {told}; its log says more."
+        assert "narration_failed" in [event["event"] for event in logged]
+
+    def test_of_the_text_is_for_good(self, desk: Desk) -> None:
+        desk.edit(narrative=17)
+        ending = desk.run()
+        assert (ending.outcome, desk.book["narrativeAudioStatus"]) == ("failed", "failed")
+        assert desk.book["narrativeAudioError"]["code"] == "text_not_string"
+        assert not ending.engine_broke
+
+    def test_of_a_text_that_is_too_long_to_hear_leaves_no_segments(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(narrate, "MOST_SAMPLES", 60_000)
+        kept: list[int] = []
+        desk.engine.before = lambda index: kept.append(len(list(desk.kept_folder.iterdir())))
+        assert desk.run().outcome == "failed"
+        assert kept[0] == 1
+        assert list(desk.kept_folder.iterdir()) == []
+        assert desk.book["narrativeAudioError"]["code"] == "text_too_long"
+
+
+class TestDependencies:
+    @pytest.mark.parametrize("error", [Unavailable("storage", "503"), Refused("storage", "403")])
+    def test_storage_that_fails_costs_no_attempt(self, desk: Desk, error: Unavailable) -> None:
+        desk.store.fault = error
+        started = now_ms()
+        ending = desk.run()
+        assert (ending.outcome, ending.failure) == ("given_back", None)
+        assert desk.reported == [error]
+        claim = desk.book["narrativeAudioClaim"]
+        assert claim["attempt"] == 0 and "giveBacks" in claim and claim["giveBacks"] == 0
+        assert started + 3000 <= claim["notBefore"] <= now_ms() + 3000
+        # What was spoken is not spoken again.
+        assert len(list(desk.kept_folder.iterdir())) == 1
+
+    def test_an_outcome_is_written_once_the_database_answers(self, desk: Desk) -> None:
+        job = desk.job()
+        desk.project.fail("read /books/b$", refusal(503), times=3)
+        assert desk.run(job).outcome == "published"
+        assert [error.dependency for error in desk.reported] == ["database"] * 3
+
+    def pass_time_between_tries(self, desk: Desk, seconds: float) -> None:
+        desk.context = replace(desk.context, sleep=lambda _: desk.pass_seconds(seconds))
+
+    def test_an_outcome_that_is_refused_for_good_fails_the_book_and_frees_the_slot(
+        self, desk: Desk
+    ) -> None:
+        self.pass_time_between_tries(desk, 1.0)
+        work = desk.claim()
+        # A rule of the catalogue on what is published, say.
+        desk.project.fail("write /books/b$", refusal(401, "Permission denied"), times=11)
+        ending = desk.run(desk.job(work))
+        assert ending.outcome == "failed"
+        assert ending.failure is not None and ending.failure.code == "refused"
+        assert desk.book["narrativeAudioStatus"] == "failed"
+        assert desk.book["narrativeAudioError"]["code"] == "refused"
+        assert desk.leases_left is None
+        assert all(isinstance(error, NodeRefused) for error in desk.reported)
+        assert desk.now - 1000 < desk.settings.daemon.stuck_seconds
+
+    def test_where_not_even_that_is_taken_the_slot_is_free_and_the_lease_dies(
+        self, desk: Desk
+    ) -> None:
+        self.pass_time_between_tries(desk, 1.0)
+        work = desk.claim()
+        desk.project.fail("write /books/b$", refusal(400, "too deep"))
+        job = desk.job(work)
+        job.start()
+        assert desk.over.wait(30)
+        assert desk.ended == [job] and desk.endings == []
+        assert desk.book["narrativeAudioStatus"] == "processing"
+        assert list(desk.context.refusals.books) == ["b"]
+        (_path,) = desk.store.objects_by_path  # for the sweep: what was decided is not known
+
+    def test_a_book_that_alone_cannot_be_written_is_given_up(self, desk: Desk) -> None:
+        self.pass_time_between_tries(desk, 10.0)
+        work = desk.claim()
+        desk.project.fail("write /books/b$", refusal(500))
+        job = desk.job(work)
+        job.start()
+        assert desk.over.wait(30)
+        assert desk.endings == [] and desk.now - 1000 >= desk.settings.daemon.stuck_seconds
+
+    def test_an_outage_is_waited_out_however_long(self, desk: Desk) -> None:
+        self.pass_time_between_tries(desk, 10.0)
+        work = desk.claim()
+        began = desk.project.count("write /books/b$")
+        failing = refusal(503)
+        desk.project.fail("write /books/b$", failing, times=200)
+        desk.project.fail("query /books", failing, times=190)
+        assert desk.run(desk.job(work)).outcome == "published"
+        assert desk.project.count("write /books/b$") == began + 201
+
+    @pytest.mark.parametrize("of_all", [False, True])
+    def test_audio_that_storage_refuses_costs_an_attempt_where_it_takes_other_audio(
+        self, desk: Desk, of_all: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.store.fault = Refused("storage", "storage answers 413: too large")
+        if not of_all:
+            monkeypatch.setattr(desk.store, "check", lambda: None)
+        ending = desk.run()
+        assert ending.outcome == ("given_back" if of_all else "retried")
+        assert desk.book["narrativeAudioClaim"]["attempt"] == (0 if of_all else 1)
+        assert bool(desk.reported) is of_all
+
+    def test_one_who_shuts_down_tries_once(self, desk: Desk) -> None:
+        job = desk.job()
+        desk.project.fail("/books/b$", refusal(503))
+        job.give_back_now()
+        assert desk.project.count("read /books/b$") == 2  # the claim, and the one try
+        assert desk.endings == [] and len(desk.ended) == 1
+        assert desk.leases_left is not None  # it stands still, and is reaped
+
+    def test_a_lease_or_a_progress_that_is_not_taken_harms_nothing(self, desk: Desk) -> None:
+        job = desk.job()
+        desk.project.fail("/narrationLeases", refusal(503))
+        assert desk.run(job).outcome == "published"
+        assert {error.dependency for error in desk.reported} == {"database"}
+
+    def test_audio_that_cannot_be_deleted_is_left_to_the_sweep(self, desk: Desk) -> None:
+        def on_upload() -> None:
+            cancel(desk)
+            desk.store.fault = Unavailable("storage", "503")
+
+        desk.store.on_upload = on_upload
+        assert desk.run().outcome == "cancelled"
+        assert [error.dependency for error in desk.reported] == ["storage"]
+        assert desk.leases_left is None
+
+    def test_a_fault_of_the_program_lets_the_claim_be_reaped(self, desk: Desk) -> None:
+        job = desk.job()
+        desk.project.fail("read /books/b$", RuntimeError("a bug"))
+        job.start()
+        assert desk.over.wait(30)
+        assert desk.endings == []
+        assert desk.leases_left is None
+        assert desk.leases.held() == (0, None)
+
+
+def test_a_lease_that_was_lost_is_told(desk: Desk) -> None:
+    job = desk.job()
+    desk.engine.before = lambda _index: job.work.stop(jobs.Verdict.FENCED)
+    ending = desk.run(job)
+    assert ending.lease_lost
+    assert ending.outcome == "given_back"
+
+
+class TestProgress:
+    def test_it_is_shown_once_a_second_at_most(self, desk: Desk) -> None:
+        times: list[float] = []
+        place = "/books/b/narrativeAudioProgress"
+        desk.project.at_each(f"write {place}", lambda: times.append(desk.now))
+        desk.edit(narrative="\n\n".join(["The clocks were striking thirteen."] * 10))
+        desk.engine.before = lambda _index: desk.pass_seconds(0.4)
+        desk.run()
+        assert len(times) == 3
+        assert all(later - sooner >= 1 for sooner, later in pairwise(times))
+
+    def test_the_log_says_once_a_minute_how_far_it_is(self, desk: Desk) -> None:
+        desk.edit(narrative="\n\n".join(["The clocks were striking thirteen."] * 10))
+        desk.engine.before = lambda _index: desk.pass_seconds(25)
+        with structlog.testing.capture_logs() as logged:
+            desk.run()
+        lines = [event for event in logged if event["event"] == "narrating"]
+        assert len(lines) == 3
+        shares = [line["share"] for line in lines]
+        assert shares == sorted(shares) and 0 < shares[0] < shares[-1] < 1
+
+    def test_none_is_written_where_there_is_none(self, desk: Desk) -> None:
+        work = desk.claim()
+        del desk.book["narrativeAudioProgress"]
+        desk.claims.show_progress(work, 0.5)
+        assert "narrativeAudioProgress" not in desk.book
+
+
+def test_a_signer_that_fails_costs_the_book_no_attempt(desk: Desk) -> None:
+    leaf = signers.throwaway()
+
+    def fails(_data: bytes) -> bytes:
+        raise CannotSign("the key service does not answer")
+
+    credentials = FileCredentials(replace(leaf, key=fails), desk.settings)
+    desk.context = replace(desk.context, credentials=credentials)
+    ending = desk.run()
+    assert ending.outcome == "given_back"
+    assert [error.dependency for error in desk.reported] == ["credentials"]
+    assert desk.book["narrativeAudioStatus"] == "requested"
+    assert desk.store.objects_by_path == {}
+    with pytest.raises(CannotSign):
+        credentials.check()

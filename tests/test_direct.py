@@ -96,7 +96,7 @@ def test_a_daemon_that_is_pointed_at_emulators_passes_the_proxy_by(
             for name, value in firebase.environment().items()
             if name.lower() != "no_proxy"
         }
-        project = Project(config.load(environment=variables))
+        project = Project(config.load(None, variables))
         try:
             project.books().child("a").set({"narrative": "x"})
             assert project.book("a").get() == {"narrative": "x"}

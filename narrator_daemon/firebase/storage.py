@@ -188,8 +188,10 @@ class AudioStore:
                     timeout=_CONNECT_AND_READ_SECONDS,
                     retry=self._try_upload,
                 )
-            except DataCorruption as error:
-                # The SDK has deleted what arrived wrong, so that the name is free again.
+            except (DataCorruption, exceptions.BadRequest) as error:
+                if not _arrived_wrong(error):
+                    raise
+                # Storage has refused it, or the SDK has deleted it: the name is free again.
                 if last:
                     raise Unavailable(
                         "storage", "storage twice kept other bytes than were sent"
@@ -422,6 +424,12 @@ def _is_name(path: str) -> bool:
 def _metadata_text(text: str) -> str:
     # Metadata travels in headers too on its way to readers: printable ASCII survives everywhere.
     return quote(text, safe=" !#$&'()*+,/:;=?@[]~", errors="surrogatepass")
+
+
+def _arrived_wrong(error: Exception) -> bool:
+    """Whether an upload failed because other bytes came than were sent."""
+    # Cloud Storage compares checksums itself where it is told them with the last chunk.
+    return isinstance(error, DataCorruption) or "doesn't match calculated" in str(error)
 
 
 def _crc32c(file: BinaryIO, on_read: Callable[[], None]) -> str:

@@ -103,7 +103,7 @@ class Patient:
         )
 
     def expired(self) -> None:
-        self.signed(datetime.now(UTC) - timedelta(days=40))
+        self.signed(datetime.now(UTC) - timedelta(days=100))
 
     def signed(self, since: datetime | None = None) -> None:
         made = signers.throwaway(since)

@@ -141,14 +141,14 @@ class Takes(Section):
     longest_silence_seconds: Annotated[float, Field(gt=0, le=160)] = 1.2
     most_silence: Annotated[float, Field(gt=0, le=1)] = 0.5
     cut_off_db: Annotated[float, Field(ge=0, le=60)] = 12
-    most_repeated_seconds: Annotated[float, Field(gt=0, le=160)] = 0.7
+    most_repeated_seconds: Annotated[float, Field(gt=0, le=160)] = 0.75
     most_held_seconds: Annotated[float, Field(gt=0, le=160)] = 0.9
     most_clipped: Annotated[float, Field(ge=0, le=1)] = 0.002
     strangest_voice: Annotated[float, Field(gt=0)] = 1.7
     recognise: Literal["auto"] | bool = "auto"
     recogniser: Path | None = None
     most_wrong_words: Annotated[float, Field(ge=0)] = 0.65
-    most_misheard: Annotated[float, Field(ge=0)] = 3.6
+    most_misheard: Annotated[float, Field(ge=0)] = 4.1
     most_lost_words: Annotated[int, Field(ge=0)] = 2
     most_made_up_words: Annotated[int, Field(ge=0)] = 2
 

@@ -132,7 +132,7 @@ def _transcripts(root: Path) -> dict[str, str]:
     found = {}
     for line in gzip.decompress(path.read_bytes()).decode().splitlines():
         name, _, text = line.partition(": ")
-        if text and not re.search(r"[\[\]()/#]", text):
+        if text and not re.search(r"[\[\]()/]", text):
             found[name.strip()] = text.strip()
     return found
 
@@ -207,6 +207,7 @@ def _preview(folder: Path) -> Iterator[Clip]:
         engine.close()
 
 
-def is_speech(clip: Clip) -> bool:
-    """Whether it is long enough to be a segment once its ends are trimmed."""
-    return hear(clip.samples, SAMPLE_RATE).seconds >= _LEAST_SECONDS - 0.4
+def is_segment(clip: Clip) -> bool:
+    """Whether it is long enough for a segment once its ends are trimmed, and its text is words."""
+    seconds = hear(clip.samples, SAMPLE_RATE).seconds
+    return seconds >= _LEAST_SECONDS - 0.4 and "#" not in clip.text

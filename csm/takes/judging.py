@@ -28,7 +28,7 @@ __all__ = ["Fault", "Judge", "Judged", "Thresholds", "Verdict", "longest_repeat"
 
 #: Seconds beside the pace that a segment may be longer by (pauses, letters read one by one) and
 #: shorter by.
-_LONGER_SECONDS, _SHORTER_SECONDS = 1.0, 0.5
+_LONGER_SECONDS, _SHORTER_SECONDS = 1.2, 0.5
 #: Characters of the shortest phrase whose return is heard as one.
 _LEAST_REPEATED = 6
 #: A phrase that the text says twice may be heard again for this many times its expected seconds.

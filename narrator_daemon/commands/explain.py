@@ -188,6 +188,9 @@ def _ending(entry: dict[str, Any]) -> str:
     if faults := children(takes.get("faults")):
         named = ", ".join(f"{count} {fault}" for fault, count in faults.items())
         told += f"; {takes.get('passed')} of {takes.get('judged')} segments sound fit ({named})"
+    drifts = children(takes.get("consistency")).get("drifts")
+    if isinstance(drifts, list) and drifts:
+        told += f"; from its first fifth to its last it drifts in {', '.join(map(str, drifts))}"
     return told
 
 

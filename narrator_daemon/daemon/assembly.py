@@ -274,6 +274,7 @@ def parts(
         reconciliation,
         loops,
         refusals,
+        store,
         why_waiting.now,
         disk,
         presence,

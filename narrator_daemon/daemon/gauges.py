@@ -14,6 +14,7 @@ from narrator_daemon.daemon.in_work import InWork
 from narrator_daemon.daemon.loading import Loading
 from narrator_daemon.daemon.loops import Loop
 from narrator_daemon.daemon.presence import Presence
+from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import Subscription
 from narrator_daemon.health.condition import Condition, Phase
 from narrator_daemon.housekeeping.reconciler import Reconciler
@@ -38,6 +39,7 @@ class Gauges:
         reconciler: when it last read.
         loops: all that run.
         refusals: which books are refused.
+        store: whether it can delete.
         waits: why books wait.
         disk: how full it is.
         presence: what this worker learned from its entry.
@@ -59,6 +61,7 @@ class Gauges:
         reconciler: Reconciler,
         loops: Sequence[Loop],
         refusals: Refusals,
+        store: AudioStore,
         waits: Callable[[], Waits],
         disk: Disk,
         presence: Presence,
@@ -78,6 +81,7 @@ class Gauges:
         self._reconciler = reconciler
         self._loops = loops
         self._refusals = refusals
+        self._store = store
         self._waits = waits
         self._disk = disk
         self._presence = presence
@@ -114,6 +118,7 @@ class Gauges:
             oldest_request=None if oldest is None else (now_ms() - oldest) / 1000,
             failing={loop.name: (loop.failures, loop.why) for loop in self._loops if loop.failures},
             refused=self._refusals.books,
+            cannot_delete=self._store.cannot_delete,
             waiting={str(reason): count for reason, count in waits.counts.items()},
             claimable_age=(
                 None if waits.claimable_since is None else (now_ms() - waits.claimable_since) / 1000

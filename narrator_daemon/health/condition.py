@@ -55,6 +55,7 @@ class Condition:
         failing: for each loop whose last round went wrong by no dependency's fault, how many did
             so in a row, and why the last.
         refused: the books whose changes the database does not take, and why.
+        cannot_delete: why nothing can be deleted from the bucket, or None.
         waiting: how many of these wait, by the reason (``queue.reasons``).
         claimable_age: since the request of the oldest that waits only for a worker with room.
         rooms: bytes in all and bytes free of each disk that is written to, by name.
@@ -86,6 +87,7 @@ class Condition:
     oldest_request: float | None
     failing: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    cannot_delete: str | None = None
     waiting: Mapping[str, int] = field(default_factory=dict)
     claimable_age: float | None = None
     rooms: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -127,7 +129,11 @@ class Condition:
         """What an operator has to see to, and keeps no other book waiting."""
         named = [*self.notes, *(logs.redact(why) for why in list(self.refused.values())[:_NAMED])]
         more = len(self.refused) - _NAMED
-        return [*named, f"and {more} books more that are refused"] if more > 0 else named
+        if more > 0:
+            named.append(f"and {more} books more that are refused")
+        if self.cannot_delete is not None:
+            named.append(f"storage: {logs.redact(self.cannot_delete)}")
+        return named
 
     @property
     def _hanging(self) -> list[str]:

@@ -386,7 +386,7 @@ def test_divergence_compares_words_as_they_are_said() -> None:
 )
 def test_names_and_old_words_may_be_heard_as_others_that_sound_alike(text: str, heard: str) -> None:
     words = compare(text, heard)
-    assert (words.skipped, words.inserted, words.doubled) == (0, 0, 0) and words.apart <= 3.6
+    assert (words.skipped, words.inserted, words.doubled) == (0, 0, 0) and words.apart <= 4.1
     assert words.lost <= 2 and words.made_up <= 2
 
 
@@ -412,7 +412,7 @@ def test_words_that_are_missing_made_up_doubled_or_others_are_told_apart(
 ) -> None:
     text = "The fishing boats rocked against their ropes, and the gulls watched him."
     words = compare(text, heard)
-    limit = {"lost": 2, "made_up": 2, "apart": 3.6}.get(what, 0)
+    limit = {"lost": 2, "made_up": 2, "apart": 4.1}.get(what, 0)
     assert getattr(words, what) > limit, words
     assert compare(text, text.lower()) == compare("", "")
 

@@ -280,16 +280,22 @@ class _Now(Collector):
             ("narrator_stream_up", "1 while the stream is open.", now.stream.name == "live"),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
-        yield _labelled(
-            "narrator_waiting",
-            "Waiting books known to this worker, by reason.",
-            "reason",
+        yield _filled(
+            GaugeMetricFamily(
+                "narrator_waiting", "Waiting books known to this worker.", labels=["reason"]
+            ),
             {str(reason): now.waiting.get(reason, 0) for reason in Reason},
         )
-        disks = {name: total for name, (total, _) in now.rooms.items()}
-        free = {name: left for name, (_, left) in now.rooms.items()}
-        yield _labelled("narrator_disk_bytes", "Size of the disk of a folder.", "folder", disks)
-        yield _labelled("narrator_disk_free_bytes", "What is free of it.", "folder", free)
+        yield _filled(
+            GaugeMetricFamily(
+                "narrator_disk_bytes", "Size of the disk of a folder.", labels=["folder"]
+            ),
+            {name: total for name, (total, _) in now.rooms.items()},
+        )
+        yield _filled(
+            GaugeMetricFamily("narrator_disk_free_bytes", "What is free of it.", labels=["folder"]),
+            {name: free for name, (_, free) in now.rooms.items()},
+        )
         for name, text, known in (
             (
                 "narrator_clock_offset_seconds",
@@ -341,11 +347,10 @@ class _Now(Collector):
         yield from _gpu(now.device)
 
 
-def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    """A gauge with one value for each of a label's."""
-    family = GaugeMetricFamily(name, text, labels=[label])
-    for value_of, value in values.items():
-        family.add_metric([value_of], float(value))
+def _filled(family: GaugeMetricFamily, values: Mapping[str, float]) -> GaugeMetricFamily:
+    """A gauge with one value for each of its label's."""
+    for label, value in values.items():
+        family.add_metric([label], float(value))
     return family
 
 

@@ -534,8 +534,9 @@ def test_what_has_one_cause_is_said_once_and_takes_no_time(patient: Patient) -> 
 
 def test_a_set_up_that_works(patient: Patient) -> None:
     patient.key(KEY)
-    patient.signed()
     found = patient.examine()
+    # A signature that is trusted is nothing that a test could have.
+    assert found.pop("content credentials").result == "warn"
     assert {one.result for one in found.values()} == {"pass"}, found
 
 

@@ -21,19 +21,21 @@ from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.drawing import Example
 from csm.takes.notes import Note
-from csm.text import Pauses, segment
+from csm.text import Pauses as Lengths
+from csm.text import segment
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
     Stopped,
     Unnarratable,
+    fingerprint,
     kept_name,
     narrate,
 )
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments
-from narrator_daemon.settings import Kept, Limits
+from narrator_daemon.settings import Kept, Limits, Mastering, Pauses, Settings
 from narrator_daemon.speech import Amended, SpeechError, Spoken
 
 TEXT = "\n\n".join(
@@ -173,7 +175,7 @@ def test_head_pauses_and_tail_are_quiet_and_as_long_as_asked(
 ) -> None:
     made, wav = finished
     samples = samples_of(wav)
-    pauses = [Pauses().before(part.follows) for part in segment(TEXT)]
+    pauses = [Lengths().before(part.follows) for part in segment(TEXT)]
     edges = [(0.0, made.parts[0].start_seconds)]
     edges += [(one.end_seconds, two.start_seconds) for one, two in itertools.pairwise(made.parts)]
     edges.append((made.parts[-1].end_seconds, made.duration_seconds))
@@ -312,6 +314,18 @@ def test_what_no_wav_file_can_hold_is_refused(
     assert refused.value.failure.code is ErrorCode.TEXT_TOO_LONG
     # Nobody waits for hours of speech that cannot be kept.
     assert len(engine.asked) == (1 if share == 0.1 else len(TEXTS))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Settings(pauses=Pauses(chapter=3.0)),
+        Settings(pauses=Pauses(clause=0.2)),
+        Settings(mastering=Mastering(loudness_lufs=-18)),
+    ],
+)
+def test_what_shapes_the_sound_is_in_the_fingerprint(other: Settings) -> None:
+    assert fingerprint(Voice(), other) != fingerprint(Voice(), Settings())
 
 
 def test_another_voice_or_seed_finds_nothing_of_this_one() -> None:

@@ -47,8 +47,9 @@ from narrator_daemon.speech import piper
 CLIPS, LEAST_SECONDS = 24, 3.2
 #: Judged by length or by what the text says twice.
 _OF_TEXT = {Fault.TOO_SHORT, Fault.TOO_LONG, Fault.OTHER_PACE, Fault.REPEATED}
-#: Kinds of failure that are of words, for which only clips with a text are spoiled.
+#: What is of words or of their pace, for which only clips with a text are spoiled.
 _OF_WORDS = {"more", "less", "other"}
+_OF_PACE = {"speed_ramp", "half_as_fast_again", "second_half_faster"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ def spoiled(kind: str, half: str, clips: list[Clip], words: Words) -> Iterator[C
     places = {id(clip): where for clip, where in zip(told, words(told), strict=True)}
     for group, spoils in KINDS.items():
         for spoil in spoils:
-            for number, clip in enumerate(told if group in _OF_WORDS else mixed):
+            of_text = group in _OF_WORDS or name_of(spoil) in _OF_PACE
+            for number, clip in enumerate(told if of_text else mixed):
                 mates = [m for m in mine if m.narration == clip.narration and m is not clip]
                 least = 0.6 * len(clip.samples) if kind == "people" else 3 * SAMPLE_RATE
                 others = [

@@ -35,9 +35,11 @@ from narrator_daemon.speech.piper import PiperSpeech
 Samples = NDArray[np.float32]
 
 #: Languages of the prompts, and which half they are in; English is in both, alternately.
-_PROMPTS = {"en": "both", "fr": "tune", "es": "report", "it": "report", "ru": "report"}
+_PROMPTS = {"en": "both", "fr": "tune", "es": "report", "it": "tune", "ru": "report"}
 #: Prompts shorter than this are words, not segments.
 _LEAST_SECONDS = 2.4
+#: Longer ones are longer than any segment.
+_MOST_SECONDS = 24.0
 #: Of each narration of the other languages, at most so many clips.
 _MOST_CLIPS = 120
 _READER = "moonshine-voice==0.1.5"
@@ -210,4 +212,4 @@ def _preview(folder: Path) -> Iterator[Clip]:
 def is_segment(clip: Clip) -> bool:
     """Whether it is long enough for a segment once its ends are trimmed, and its text is words."""
     seconds = hear(clip.samples, SAMPLE_RATE).seconds
-    return seconds >= _LEAST_SECONDS - 0.4 and "#" not in clip.text
+    return _LEAST_SECONDS - 0.4 <= seconds <= _MOST_SECONDS and "#" not in clip.text

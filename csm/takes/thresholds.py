@@ -80,7 +80,7 @@ class Thresholds:
     most_toneless_seconds: float = 0.26
     least_forwardness: float = -0.25
     sharpest_click: float = 27.0
-    most_gaps: int = 1
+    most_gaps: int = 0
     loudest_floor_db: float = -36.7
     most_voice_change: float = 22.0
     most_level_change_db: float = 9.5
@@ -90,7 +90,7 @@ class Thresholds:
     most_missing_db: float = 11.5
     most_discolouration_db: float = 6.2
     most_noise_db: float = 11.0
-    most_brink_db: float = 25.0
+    most_brink_db: float = 12.0
     most_slower_fall_db: float = 10.5
     fastest_beside: float = 0.73
     slowest_beside: float = 1.45

@@ -32,6 +32,11 @@ COPY watermark watermark
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel .
 
 FROM base
+# Triton builds the launchers of the engine's kernels with a C compiler, when it first runs them.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/narrator \
     && useradd --system --uid 10001 --create-home narrator \
     && install -d -m 700 -o narrator -g narrator \
@@ -59,6 +64,7 @@ WORKDIR /etc/narrator
 ENV HF_HOME=/models \
     NARRATOR_DAEMON__STATE_DIR=/run/narrator-daemon \
     NARRATOR_KEPT__FOLDER=/var/cache/narrator-daemon \
+    TRITON_CACHE_DIR=/var/cache/narrator-daemon/triton \
     PYTHONUNBUFFERED=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility

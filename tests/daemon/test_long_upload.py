@@ -11,6 +11,8 @@ import pytest
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
+from narrator_daemon.emulator.storage import json_api
+from narrator_daemon.emulator.storage.uploads import Upload, add_chunk
 from narrator_daemon.errors import Refused, Unavailable
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
@@ -86,16 +88,37 @@ def test_what_passes_costs_a_chunk_and_not_the_upload(
     assert file.total < 2 * len(AUDIO)
 
 
-def test_what_arrived_wrong_is_noticed_and_sent_again(
+def test_a_chunk_whose_answer_is_lost_is_not_stored_twice(
     store: AudioStore, project: Project, firebase: LocalFirebase
 ) -> None:
-    # Cloud Storage ignores a chunk that it has; the local one, sent one twice, adds it twice.
-    number = firebase.faults.add(Fault("drop_answer", "storage", method="PUT", count=1))
+    number = firebase.faults.add(Fault("drop_answer", "storage", method="PUT", fraction=0.5))
+    uploaded(store, project, "9" * 32)
+    assert firebase.faults.hits(number) > 0
+
+
+def spoil_chunks(monkeypatch: pytest.MonkeyPatch, count: int) -> list[int]:
+    """Have the storage store a byte wrong in so many chunks; gives what is still to spoil."""
+    left = [count]
+
+    def add(upload: Upload, content_range: str | None, chunk: bytes) -> bool:
+        if chunk and left[0]:
+            left[0] -= 1
+            chunk = chunk[:-1] + bytes([chunk[-1] ^ 1])
+        return add_chunk(upload, content_range, chunk)
+
+    monkeypatch.setattr(json_api, "add_chunk", add)
+    return left
+
+
+def test_what_arrived_wrong_is_noticed_and_sent_again(
+    store: AudioStore, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = spoil_chunks(monkeypatch, 1)
     file = uploaded(store, project, "d" * 32)
-    assert firebase.faults.hits(number) == 1
+    assert left == [0]
     assert file.total == 2 * len(AUDIO)
 
-    firebase.faults.add(Fault("drop_answer", "storage", method="PUT", fraction=0.5))
+    spoil_chunks(monkeypatch, 1000)
     path = store.path("b", "c" * 32)
     with pytest.raises(Unavailable, match="other bytes than were sent"):
         store.upload(path, io.BytesIO(AUDIO), len(AUDIO), book_id="b")

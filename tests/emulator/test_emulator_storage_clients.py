@@ -346,6 +346,11 @@ def test_rules_that_are_refused(source: str, said: str) -> None:
         StorageRules(source)
 
 
+def test_the_default_rules_are_those_to_deploy() -> None:
+    deployed = Path(__file__).parents[2] / "deploy/firebase/storage.rules"
+    assert default_rules() == deployed.read_text()
+
+
 def test_time_is_the_servers() -> None:
     now = datetime(2030, 1, 2, tzinfo=UTC).timestamp()
     assert judged("request.time.year() == 2030 && request.time.day() == 2", now=now)

@@ -97,9 +97,10 @@ class Rules:
         """
         if caller.admin:
             return True
-        data = Node(root)
+        data, asked = Node(root), _query_variable(query)
         for depth, (room, wildcards) in enumerate(self._along(path)):
-            scope = _scope(caller, data, path[:depth], now, wildcards, query)
+            scope = _scope(caller, data, path[:depth], now, wildcards)
+            scope["query"] = asked
             if _holds(room.read, scope):
                 return True
         return False
@@ -197,7 +198,6 @@ def _scope(
     path: Path,
     now: int,
     wildcards: Mapping[str, str],
-    query: Query | None = None,
 ) -> dict[str, Any]:
     here = Snapshot(data, path)
     return {
@@ -206,7 +206,7 @@ def _scope(
         "root": Snapshot(data),
         "data": here,
         "newData": here,
-        "query": _query_variable(query),
+        "query": None,
         **wildcards,
     }
 

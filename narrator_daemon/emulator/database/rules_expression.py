@@ -15,6 +15,7 @@ from narrator_daemon.emulator.database.rules_operations import (
     SNAPSHOT_METHODS,
     STRING_METHODS,
     look_up,
+    look_up_query,
     negative,
 )
 from narrator_daemon.emulator.database.rules_regex import Regex, RegexError
@@ -307,7 +308,7 @@ def _constant(kind: str, value: Any, *, text: str | None = None) -> _Term:
 def _property(value: _Term, name: str) -> Compiled:
     run = value.run
     if value.type == QUERY:
-        return lambda scope: run(scope)[name]
+        return lambda scope: look_up_query(run(scope), name)
     return lambda scope: look_up(run(scope), name)
 
 

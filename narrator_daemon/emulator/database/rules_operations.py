@@ -166,6 +166,13 @@ def look_up(value: Any, key: Any) -> Any:
     return None
 
 
+def look_up_query(query: Mapping[str, Any] | None, name: str) -> Any:
+    """``query.name``; only a read has a query."""
+    if query is None:
+        raise RuleEvaluationError("a write has no query")
+    return query[name]
+
+
 def _val(snapshot: Snapshot) -> Any:
     node = snapshot.node
     return _Children() if node.has_children else node.leaf

@@ -70,17 +70,17 @@ class Upload:
         md5, crc32c = checksums(bytes(self.content))
         given = _hashes(headers.get("X-Goog-Hash", ""))
         wanted = [
-            ("MD5", md5, self.resource.get("md5Hash")),
-            ("MD5", md5, given.get("md5")),
-            ("MD5", md5, headers.get("Content-MD5")),
+            ("MD5 hash", md5, self.resource.get("md5Hash")),
+            ("MD5 hash", md5, given.get("md5")),
+            ("MD5 hash", md5, headers.get("Content-MD5")),
             ("CRC32C", crc32c, self.resource.get("crc32c")),
             ("CRC32C", crc32c, given.get("crc32c")),
         ]
         for kind, found, said in wanted:
             if said is not None and not _same(found, said):
+                shown = json.dumps(str(said)[:80])
                 raise invalid(
-                    f"Provided {kind} hash {str(said)!r:.80} doesn't match calculated {kind} hash "
-                    f"{found!r}."
+                    f'Provided {kind} {shown} doesn\'t match calculated {kind} "{found}".'
                 )
 
 

@@ -601,7 +601,7 @@ def test_time_grows_in_proportion_to_hostile_text(scrap: str) -> None:
             best = min(best, time.process_time() - started)
         return best
 
-    small, large = seconds(8_000), seconds(64_000)
+    small, large = seconds(4_000), seconds(32_000)
     # Linear is 8, quadratic 64.
     assert large < 24 * small + 0.05
 

@@ -33,7 +33,7 @@ from narrator_daemon import speech
 from narrator_daemon.marks import keys
 from narrator_daemon.narration.narrate import Mark, Narration, narrate
 from narrator_daemon.narration.segment_store import KeptSegments
-from narrator_daemon.settings import Kept, Settings, Speech
+from narrator_daemon.settings import Kept, Settings, Speech, Takes
 
 Samples = NDArray[np.float32]
 
@@ -146,7 +146,8 @@ def samples_of(wav: io.BytesIO) -> Samples:
 
 def main(engine: str) -> None:
     """Narrate, measure and report."""
-    settings = Settings(speech=Speech(engine=engine))  # type: ignore[arg-type]
+    # Words are for the judges to hear; here they would only cost time.
+    settings = Settings(speech=Speech(engine=engine), takes=Takes(recognise=False))  # type: ignore[arg-type]
     examples = Path(__file__).parent.parent / "examples" / "books.json"
     books = json.loads(examples.read_text(encoding="utf-8"))
     texts = {name: books[name]["narrative"] for name in _BOOKS} | {"structured": _STRUCTURED}

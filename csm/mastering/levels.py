@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-#: A reader's emphasis lifts or lowers a sentence by about this much against the others, in LU; two
-#: neighbours are then never more than twice as much apart.
-EMPHASIS_LU = 0.8
+#: How far a take may be from the others by a reader's emphasis, in LU. Limited peaks and the mark
+#: move takes against each other by as much again: in the file neighbours are at most 2 LU apart.
+EMPHASIS_LU = 0.5
 #: The same where the text shouts, upwards, and where it whispers, downwards.
 SHOUT_LU = 3.0
 WHISPER_LU = 4.0

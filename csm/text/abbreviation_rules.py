@@ -217,10 +217,6 @@ def _abbreviation(match: re.Match[str]) -> str:
     return word + dot
 
 
-def _day(match: re.Match[str]) -> str:
-    return _ABBREVIATIONS[match[1]] + (closing_dot(match) if match.group().endswith(".") else "")
-
-
 def _spelled(match: re.Match[str]) -> str:
     letters = match.group().replace(".", "").replace(" ", "")
     dot = closing_dot_before_opener(match) if letters in _ACRONYMS_THAT_CLOSE else ""

@@ -16,7 +16,10 @@ _DELIMITER = r" *+\|?+(?: *+:?-++:? *+\|)++ *+(?::?-++:?)?+ *+\|? *+"
 _ROW = r"(?=[^\n|]*\|)[^\n]*+"
 _TABLE = re.compile(rf"^({_ROW})\n{_DELIMITER}$((?:\n{_ROW})*+)", re.MULTILINE)
 _LOOSE_DELIMITER = re.compile(rf"^{_DELIMITER}$", re.MULTILINE)
-_LOOSE_ROW = re.compile(r"^ *\|([^\n]*)\| *$", re.MULTILINE)
+_LOOSE_ROW = re.compile(r"^ *\|[^\n]*\| *$", re.MULTILINE)
+_EMPTY_ROW = re.compile(rf"^(?=[^\n]*?{CELL})[ :{CELL}-]++$", re.MULTILINE)
+_ROW_OF_CELLS = re.compile(rf"^((?=[^\n{CELL}]*{CELL})[^\n]*+)$", re.MULTILINE)
+_OUTER_CELLS = re.compile(rf"(?<={ITEM})[ {CELL}]+|(?<![ {CELL}])[ {CELL}]+(?=\n|\Z)")
 _QUOTED = re.compile(r"^ {0,3}(?:> ?)+", re.MULTILINE)
 _QUOTE_ENDS = re.compile(r"^( {0,3}>[^\n]*)\n(?= *[^\s>])|^( {0,3}[^\s>][^\n]*)\n(?= {0,3}>)", re.M)
 _RULE = re.compile(r"^ *+(?:(?:[*•#~§_+=.–—-] *+){3,}+|[*•#~§] *+)$", re.MULTILINE)
@@ -54,8 +57,8 @@ def read_markdown(text: Traced) -> Traced:
     if "[" in written:
         text = _referred(text)
     if "|" in written:
-        text = text.sub(_TABLE, _table).sub(_LOOSE_DELIMITER, "")
-        text = text.sub(_LOOSE_ROW, lambda match: _row(match[1]))
+        text = text.sub(_TABLE, _cells).sub(_LOOSE_DELIMITER, "").sub(_LOOSE_ROW, _cells)
+        text = text.sub(_EMPTY_ROW, "").sub(_ROW_OF_CELLS, _row).sub(_OUTER_CELLS, "")
     if ">" in written:
         text = text.sub(_QUOTE_ENDS, lambda match: f"{match[1] or match[2]}\n\n")
         text = text.sub(_QUOTED, "")
@@ -96,14 +99,13 @@ def _underlined(match: re.Match[str]) -> str:
     return f"{HEADINGS[0 if match[2][0] == '=' else 1]}{line}\n\n"
 
 
-def _table(match: re.Match[str]) -> str:
-    rows = [match[1], *match[2].strip("\n").split("\n")]
-    return "".join(_row(row) for row in rows)
+def _cells(match: re.Match[str]) -> str:
+    """Rows of a table with marks between their cells, of the same length."""
+    return match.group().replace("|", CELL)
 
 
-def _row(row: str) -> str:
-    cells = [cell.strip() for cell in row.strip(" |").split("|")]
-    return f"\n\n{ITEM}{CELL.join(cell for cell in cells if cell)}\n\n"
+def _row(match: re.Match[str]) -> str:
+    return f"\n\n{ITEM}{match[1]}\n\n"
 
 
 def _rule(match: re.Match[str]) -> str:

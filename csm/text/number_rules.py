@@ -17,7 +17,6 @@ from csm.text.rules import EDGE, END, NUMBER, TO, Rule, apply, apply_near_digits
 from csm.text.spoken_numbers import (
     cardinal,
     decimal,
-    digits,
     fraction,
     ordinal,
     plural,
@@ -101,10 +100,6 @@ def _plain(match: re.Match[str]) -> str:
     if end < len(text) and text[end].isalpha():
         spoken = f"{spoken} "
     return spoken
-
-
-def _heading_number(match: re.Match[str]) -> str:
-    return f"{match[1]} {whole(match[2])}"
 
 
 #: 4x4, 8.5 x 11 in.: before a unit takes the second number.
@@ -202,8 +197,9 @@ _RULES = (
     *POWER_RULES,
     *_AMOUNTS,
 )
+_RULES_WITHOUT_DIGITS = (*DATE_RULES, *FORMULA_RULES, *POWER_RULES)
 #: Formulas, months and letters that need no digit.
-_WITHOUT_DIGITS = re.compile(r"[+=−×÷≤≥^-]|[–—][A-Z]")
+_WITHOUT_DIGITS = re.compile(r"[+=−×÷≤≥^]| - |(?<=[a-zA-Z.])[-–—](?=[JFMASONDTW])")
 
 
 def speak_numbers(text: Traced) -> Traced:
@@ -211,8 +207,5 @@ def speak_numbers(text: Traced) -> Traced:
     if _DIGIT.search(text.text):
         text = apply_near_digits(_RULES, text)
     elif _WITHOUT_DIGITS.search(text.text):
-        text = apply((*DATE_RULES, *FORMULA_RULES, *POWER_RULES), text)
+        text = apply(_RULES_WITHOUT_DIGITS, text)
     return apply(_LETTERS_FROM_TO, text)
-
-
-__all__ = ["digits", "speak_numbers"]

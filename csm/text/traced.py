@@ -79,8 +79,10 @@ class Traced:
                 continue
             pieces += (text[done:start], new)
             done = end
-            if len(new) != end - start:
-                edits += _edits(match, new)
+            changed = _edits(match, new)
+            # What takes the place of as many characters moves nothing.
+            if any(last - first != length for first, last, length in changed):
+                edits += changed
         if not pieces:
             return self
         pieces.append(text[done:])

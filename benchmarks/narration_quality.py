@@ -1,20 +1,22 @@
 """How the example books sound, as far as figures tell: words, DNSMOS, level, pauses, joins, takes.
 
-    python -m benchmarks.narration_quality [ENGINE] [--listen]
+    python -m benchmarks.narration_quality [ENGINE] [--listen] [--base FOLDER]
 
 Narrates every example book that holds something to say, watermark and all, and measures the
 finished files. ENGINE is `piper`, the preview voice, unless told otherwise. With `--listen` the
-packaged recogniser judges every take first, and those with more than a twentieth of their words
-wrong are drawn again, three times at most.
+packaged recogniser judges every take first. `consistency` is that of the takes, in its score.
 
-Words are those that the packaged recogniser (Whisper tiny.en, beam 5) hears in each whole file,
-against the normalised text; both are brought to one spelling by OpenAI's normaliser for English. Of
-what then differs, `sounds other` leaves out words that are said alike (Bennet, Bennett).
-DNSMOS is the mean over the segments; `floor` the loudest pause, None where all are very short.
+Words are those that a recogniser hears in each whole file (beam 5), against the normalised text:
+the packaged Whisper tiny.en, or with `--base` Whisper base, which is fetched into FOLDER
+(``benchmarks.judging.whisper_base``). Both are brought to one spelling by OpenAI's normaliser for
+English. Of what then differs, `sounds other` leaves out words that are said alike (Bennet,
+Bennett). DNSMOS is the mean over the segments; `floor` the loudest pause, None where all are very
+short.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -35,6 +37,7 @@ from scipy.signal import resample_poly
 from speechmos import dnsmos
 from whisper_normalizer.english import EnglishTextNormalizer
 
+from benchmarks.judging import whisper_base
 from benchmarks.reporting import report
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
@@ -55,8 +58,8 @@ Samples = NDArray[np.float32]
 class Listener:
     """What the recogniser hears, and how far it is from what should have been said."""
 
-    def __init__(self) -> None:
-        self._model = WhisperModel(str(get_model_path()), device="cpu", compute_type="int8")
+    def __init__(self, model: Path) -> None:
+        self._model = WhisperModel(str(model), device="cpu", compute_type="int8", cpu_threads=1)
         self._spelling = EnglishTextNormalizer()
         self._phonemes = EspeakPhonemizer()
         self._said: dict[str, str] = {}
@@ -138,6 +141,7 @@ def measured(narration: Narration, samples: Samples, listener: Listener) -> dict
         "segments": takes["judged"],
         "passed": takes["passed"],
         "draws": takes["draws"],
+        "consistency": (takes["consistency"] or {}).get("score"),
         "minutes": len(samples) / SAMPLE_RATE / 60,
     }
 
@@ -161,6 +165,7 @@ def shown(name: str, found: dict[str, Any], target: float) -> dict[str, Any]:
         "segments": found["segments"],
         "passed %": 100 * found["passed"] / max(1, found["segments"]),
         "draws": found["draws"],
+        "consistency": found["consistency"],
     }
 
 
@@ -173,16 +178,18 @@ def total(rows: list[dict[str, Any]], target: float) -> dict[str, Any]:
         "loudness": max((row["loudness"] for row in rows), key=lambda one: abs(one - target)),
         "peak": max(row["peak"] for row in rows),
         "floor": max(row["floor"] for row in rows if row["floor"] is not None),
+        "consistency": min(row["consistency"] for row in rows if row["consistency"] is not None),
     }
 
 
-def main(engine: str, listen: bool) -> None:
+def main(engine: str, listen: bool, base: Path | None) -> None:
     """Measure and report."""
-    takes = Takes(recognise=True, most_wrong_words=0.05) if listen else Takes()
+    takes = Takes(recognise=listen)
     settings = Settings(speech=Speech(engine=engine), takes=takes)  # type: ignore[arg-type]
     examples = Path(__file__).parent.parent / "examples" / "books.json"
     books = json.loads(examples.read_text(encoding="utf-8"))
-    speaker, listener = speech.create(settings), Listener()
+    model = Path(get_model_path()) if base is None else whisper_base.fetch(base)
+    speaker, listener = speech.create(settings), Listener(model)
     speaker.load()
     mark = Mark(keys.DEMO_KEY, 7, settings.watermark.strength_db, False)
     target = settings.mastering.loudness_lufs
@@ -209,7 +216,8 @@ def main(engine: str, listen: bool) -> None:
     speaker.close()
     rows = [shown(name, row, target) for name, row in found.items()]
     rows.append(shown("all", total(list(found.values()), target), target))
-    report(f"narration_quality_{engine}{'_listen' if listen else ''}", rows)
+    name = f"narration_quality_{engine}{'_listen' if listen else ''}{'_base' if base else ''}"
+    report(name, rows)
 
 
 def samples_of(wav: io.BytesIO) -> Samples:
@@ -222,5 +230,9 @@ def samples_of(wav: io.BytesIO) -> Samples:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    arguments = [one for one in sys.argv[1:] if one != "--listen"]
-    main(arguments[0] if arguments else "piper", "--listen" in sys.argv)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("engine", nargs="?", default="piper")
+    parser.add_argument("--listen", action="store_true")
+    parser.add_argument("--base", type=Path)
+    given = parser.parse_args()
+    main(given.engine, given.listen, given.base)

@@ -37,6 +37,9 @@ PROCESSING = "processing"
 READY = "ready"
 FAILED = "failed"
 
+#: Who asks for what ``narrator-daemon retry`` asks for. Firebase gives nobody such a uid.
+OPERATOR = "narrator-daemon retry"
+
 # Nodes beside the books, closed to clients.
 LEASES = "narrationLeases"
 WORKERS = "narrationWorkers"

@@ -9,6 +9,7 @@ and what is allowed.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -48,13 +49,19 @@ _SECTIONS: dict[str, type[Section]] = {
 }
 
 
-def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
+def load(
+    path: Path | None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    emulated: bool = False,
+) -> Settings:
     """Read the settings.
 
     Args:
         path: the configuration file; None for ``config.toml`` in the working directory if there
             is one, else defaults and environment alone.
         environment: variables to read instead of the process's own.
+        emulated: as ``firebase.emulated``: whether emulators are meant beside real credentials.
 
     Raises:
         ConfigError: the file is missing, is not TOML, or a value in it or in the environment
@@ -70,12 +77,16 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
     for source, (section, key), value in _settings_in_environment(variables, problems):
         values[section][key] = value
         sources[section, key] = source
+    if emulated:
+        values["firebase"]["emulated"] = True
     storage_emulator = _apply_emulators(variables, values, problems)
     settings = None
     try:
         settings = Settings.model_validate({**values, "storage_emulator": storage_emulator})
     except ValidationError as invalid:
         problems += [_explain(error, sources) for error in invalid.errors()]
+    if settings is not None and not settings.emulated:
+        problems += _check_real(settings, sources)
     if problems or settings is None:
         raise ConfigError("\n".join(problems))
     return settings
@@ -156,6 +167,9 @@ def _apply_emulators(
     if not re.fullmatch(r"https?://[^\s/]+/?", storage):
         problems.append(f"{STORAGE_EMULATOR}: found {storage!r}; must be http://HOST:PORT")
     firebase = values["firebase"]
+    if problem := _real_beside_emulators(firebase):
+        problems.append(problem)
+        return None
     firebase.setdefault("project_id", DEMO_PROJECT)
     firebase.setdefault("storage_bucket", DEMO_BUCKET)
     firebase["database_url"] = f"http://{database}?ns={firebase['project_id']}"
@@ -164,16 +178,66 @@ def _apply_emulators(
     return storage.rstrip("/")
 
 
+def _real_beside_emulators(firebase: Mapping[str, Any]) -> str | None:
+    """What to say of real credentials beside the emulators' variables, or None where that is meant.
+
+    A name that begins with ``demo-`` is no real project's, by the convention of Firebase's tools.
+    """
+    project = str(firebase.get("project_id", ""))
+    meant = firebase.get("emulated") in (True, "true", "True", "1", "yes", "on")
+    if meant or project.startswith("demo-") or not firebase.get("credentials"):
+        return None
+    path = Path(str(firebase["credentials"]))
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        owner = found.get("project_id", "")
+    except (OSError, ValueError, AttributeError):
+        return None  # nothing that opens a project
+    if not found.get("type") or str(owner).startswith("demo-"):
+        return None
+    return (
+        f"{DATABASE_EMULATOR}, {STORAGE_EMULATOR}: are set beside credentials of a real project "
+        f"({path}{f', of {owner}' if owner else ''}), whose books would not be narrated. Unset "
+        "both (they may come from a .env file), or say that emulators are meant: --emulated, or "
+        "firebase.emulated = true"
+    )
+
+
+def _check_real(settings: Settings, sources: Mapping[tuple[str, str], str]) -> list[str]:
+    """What is wrong with settings for a real project."""
+    problems = []
+    url = settings.firebase.database_url
+    if url is not None and url.startswith("http://"):
+        problems.append(
+            f"{_place('firebase', 'database_url', sources)}: found {url!r}; must begin with "
+            "https://: without TLS anyone on the way could read the access token. For a local "
+            f"Firebase set {DATABASE_EMULATOR} and {STORAGE_EMULATOR}"
+        )
+    if settings.firebase.emulated:
+        problems.append(
+            f"{_place('firebase', 'emulated', sources)}: is set, but {DATABASE_EMULATOR} and "
+            f"{STORAGE_EMULATOR} are not: set both, or leave it out"
+        )
+    return problems
+
+
+def _place(section: str, key: str, sources: Mapping[tuple[str, str], str]) -> str:
+    """Where a setting was written, for people."""
+    source = sources.get((section, key))
+    if source is None:
+        return f"[{section}] {key}"
+    if source.startswith((*KNOWN_NAMES, ENV_PREFIX, "TTS_DEBUG")):
+        return source
+    return f"{source}: [{section}] {key}"
+
+
 def _explain(error: Any, sources: Mapping[tuple[str, str], str]) -> str:
     section = str(error["loc"][0]) if error["loc"] else "settings"
     key = str(error["loc"][1]) if len(error["loc"]) > 1 else None
-    source = sources.get((section, key)) if key else None
-    place = f"[{section}] {key}" if key else f"[{section}]"
-    if source is not None and source.startswith((*KNOWN_NAMES, ENV_PREFIX, "TTS_DEBUG")):
-        place = source
-    elif source is not None:
-        place = f"{source}: {place}"
-    elif key is None:
+    place = f"[{section}]"
+    if key is not None:
+        place = _place(section, key, sources)
+    else:
         # Of a section as a whole: where its values come from.
         places = {where for (name, _), where in sources.items() if name == section}
         place = f"{', '.join(sorted(places))}: {place}" if places else place

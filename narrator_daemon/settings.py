@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from csm.audio import PACE
+from narrator_daemon import addresses
 from narrator_daemon.paths import default as default_state_dir
 
 
@@ -34,15 +35,23 @@ class Firebase(Section):
     storage_bucket: str | None = None
     credentials: Path | None = None
     database_auth_uid: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = None
+    emulated: bool = False
+
+    @field_validator("project_id")
+    @classmethod
+    def _project_id(cls, value: str | None) -> str | None:
+        # Secrets that are mounted end in a line feed.
+        return None if value is None else value.strip() or None
 
     @field_validator("database_url")
     @classmethod
     def _database_url(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[^\s/]+(/?(\?ns=[\w-]+)?)", value):
-            raise ValueError(
-                "must look like https://PROJECT-default-rtdb.firebaseio.com, with no path"
-            )
-        return value
+        return None if value is None else addresses.database_url(value)
+
+    @field_validator("storage_bucket")
+    @classmethod
+    def _storage_bucket(cls, value: str | None) -> str | None:
+        return None if value is None else addresses.bucket(value)
 
 
 class Books(Section):
@@ -83,6 +92,7 @@ class Speech(Section):
 
     engine: Literal["csm", "piper", "tone"] = "csm"
     model: Annotated[str, Field(min_length=1)] = "sesame/csm-1b"
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")] | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     slots: Annotated[int, Field(ge=0, le=512)] = 0
     kernels: Literal["auto", "off"] = "auto"
@@ -131,14 +141,14 @@ class Takes(Section):
     longest_silence_seconds: Annotated[float, Field(gt=0, le=160)] = 1.2
     most_silence: Annotated[float, Field(gt=0, le=1)] = 0.5
     cut_off_db: Annotated[float, Field(ge=0, le=60)] = 12
-    most_repeated_seconds: Annotated[float, Field(gt=0, le=160)] = 0.7
+    most_repeated_seconds: Annotated[float, Field(gt=0, le=160)] = 0.75
     most_held_seconds: Annotated[float, Field(gt=0, le=160)] = 0.9
     most_clipped: Annotated[float, Field(ge=0, le=1)] = 0.002
     strangest_voice: Annotated[float, Field(gt=0)] = 1.7
     recognise: Literal["auto"] | bool = "auto"
     recogniser: Path | None = None
     most_wrong_words: Annotated[float, Field(ge=0)] = 0.65
-    most_misheard: Annotated[float, Field(ge=0)] = 3.6
+    most_misheard: Annotated[float, Field(ge=0)] = 4.1
     most_lost_words: Annotated[int, Field(ge=0)] = 2
     most_made_up_words: Annotated[int, Field(ge=0)] = 2
 

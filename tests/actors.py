@@ -122,6 +122,7 @@ class Inside:
         settings: as for ``Daemon``.
         engine: who reads.
         events: what this process logs.
+        drain: whether it ends once nothing is left for it to do.
     """
 
     def __init__(
@@ -131,6 +132,8 @@ class Inside:
         settings: Mapping[str, object],
         engine: SpeechEngine,
         events: list[Any],
+        *,
+        drain: bool = False,
     ) -> None:
         chosen = {
             "SPEECH__ENGINE": "tone",
@@ -144,7 +147,7 @@ class Inside:
         self.events = events
         self.status: int | None = None
         self._project = Project(self.settings)
-        self.parts = assembly.parts(self.settings, engine, self._project)
+        self.parts = assembly.parts(self.settings, engine, self._project, drain=drain)
         self._worker = Worker(self.settings, self.parts, ServiceManager({}))
         self._thread = threading.Thread(target=self._run)
         self._thread.start()

@@ -85,11 +85,18 @@ def start_inside(
     for name, value in firebase.environment().items():
         monkeypatch.setenv(name, value)
 
-    def start(engine: SpeechEngine | None = None, **settings: object) -> Inside:
+    def start(
+        engine: SpeechEngine | None = None, *, drain: bool = False, **settings: object
+    ) -> Inside:
         folder = tmp_path / f"inside-{len(started)}"
         folder.mkdir()
         inside = Inside(
-            firebase.environment(), folder, settings, engine or ToneSpeech(), log.entries
+            firebase.environment(),
+            folder,
+            settings,
+            engine or ToneSpeech(),
+            log.entries,
+            drain=drain,
         )
         started.append(inside)
         return inside

@@ -221,6 +221,7 @@ class MemoryStore:
         self.fault: Exception | None = None
         self.uploaded_bytes = self.upload_retries = 0
         self.on_upload: Callable[[], object] = lambda: None
+        self.cannot_delete: str | None = None
         self._now = now
 
     def _answer(self) -> None:
@@ -259,6 +260,9 @@ class MemoryStore:
 
     def belongs_to(self, path: str, book_id: str) -> bool:
         return self.exists(path) and self.owners[path] == book_id
+
+    def is_probe(self, stored: StoredObject) -> bool:
+        return stored.path.startswith("narrations/probe-")
 
     def is_ours(self, stored: StoredObject) -> bool:
         return stored.metadata.get("watermarked") == "true"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from narrator_daemon import config
+from narrator_daemon import addresses, config
 from narrator_daemon.errors import ConfigError
 from narrator_daemon.marks import keys
 from narrator_daemon.settings import Settings
@@ -207,3 +207,119 @@ class TestKeys:
         with pytest.raises(ConfigError, match=r"RETIRED_KEYS \(3\)") as refused:
             keys.load_all(Settings(), variables)
         assert "5ec2e7" not in str(refused.value)
+
+
+EMULATORS = {
+    "FIREBASE_DATABASE_EMULATOR_HOST": "127.0.0.1:9000",
+    "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9199",
+}
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "https://x.firebaseio.com",
+            "https://x.firebaseio.com/",
+            "https://x.firebaseio.com//",
+            "HTTPS://X.firebaseio.com:443/",
+            " https://x.firebaseio.com\n",
+            "x.firebaseio.com",
+        ],
+    )
+    def test_a_database_has_one_spelling(self, tmp_path: Path, written: str) -> None:
+        settings = load(tmp_path, environment={"NARRATOR_FIREBASE__DATABASE_URL": written})
+        assert settings.firebase.database_url == "https://x.firebaseio.com"
+
+    @pytest.mark.parametrize(
+        ("written", "says"),
+        [
+            ("http://x.firebaseio.com", "https://"),
+            ("http://x.europe-west1.firebasedatabase.app", "https://"),
+            ("http://db.example.com", "https://"),
+            ("http://127.0.0.1:9000?ns=x", "FIREBASE_DATABASE_EMULATOR_HOST"),
+            ("https://x.firebaseio.com/books", "no path"),
+            ("https://x.firebaseio.com/books.json", "no path"),
+            ("https://console.firebase.google.com/project/x/database", "no path"),
+            ("https://user:secret@x.firebaseio.com", "no path"),
+            ("https://x.firebaseio.com#/", "no path"),
+            ("https://x.firebaseio.com:abc", "no path"),
+            ("https://[x", "no path"),
+            ("ftp://x.firebaseio.com", "no path"),
+            ("x", "no path"),
+            ("", "no path"),
+        ],
+    )
+    def test_what_is_no_address_is_refused(self, tmp_path: Path, written: str, says: str) -> None:
+        environment = {"NARRATOR_FIREBASE__DATABASE_URL": written}
+        message = refusal(tmp_path, environment=environment)
+        assert message.startswith("NARRATOR_FIREBASE__DATABASE_URL") and says in message
+        in_file = refusal(tmp_path, f"[firebase]\ndatabase_url = '{written}'\n")
+        assert "config.toml: [firebase] database_url" in in_file and says in in_file
+
+    @pytest.mark.parametrize("written", ["b.appspot.com", "gs://b.appspot.com/", "b.appspot.com/ "])
+    def test_a_bucket_has_one_spelling(self, tmp_path: Path, written: str) -> None:
+        settings = load(tmp_path, f"[firebase]\nstorage_bucket = '{written}'\n")
+        assert settings.firebase.storage_bucket == "b.appspot.com"
+
+    @pytest.mark.parametrize(
+        "written", ["gs://b/folder", "https://storage.googleapis.com/b", "Ab", "b c", "", "s3://b"]
+    )
+    def test_what_is_no_bucket_is_refused(self, tmp_path: Path, written: str) -> None:
+        assert "must be a bucket's name" in refusal(
+            tmp_path, f"[firebase]\nstorage_bucket = '{written}'\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("one", "other", "same"),
+        [
+            ("https://x.firebaseio.com/books", "https://x.firebaseio.com//books", True),
+            ("https://x.firebaseio.com/books", "https://X.firebaseio.com:443/books", True),
+            ("http://127.0.0.1:9?ns=d/books", "http://localhost:9/?ns=d/books", True),
+            ("https://x.firebaseio.com/books", "https://y.firebaseio.com/books", False),
+            ("https://x.firebaseio.com/books", "https://x.firebaseio.com/other", False),
+            ("http://127.0.0.1:9?ns=d/books", "http://127.0.0.1:9?ns=e/books", False),
+            ("https://x.firebaseio.com/Books", "https://x.firebaseio.com/books", False),
+            ("junk\n/", "https://x.firebaseio.com/books", False),
+            ("", "https://x.firebaseio.com/books", False),
+        ],
+    )
+    def test_a_catalogue_is_known_in_every_spelling(self, one: str, other: str, same: bool) -> None:
+        assert addresses.same_catalogue(one, other) is same
+
+
+class TestEmulatorsBesideRealCredentials:
+    @pytest.fixture
+    def key(self, tmp_path: Path) -> str:
+        path = tmp_path / "key.json"
+        path.write_text('{"type": "service_account", "project_id": "shop-1"}')
+        return str(path)
+
+    def test_are_refused(self, tmp_path: Path, key: str) -> None:
+        for variables in (
+            {"GOOGLE_APPLICATION_CREDENTIALS": key},
+            {"FIREBASE_CREDENTIALS_PATH": key, "FIREBASE_PROJECT_ID": "shop-1"},
+        ):
+            message = refusal(tmp_path, environment={**EMULATORS, **variables})
+            assert "shop-1" in message and "--emulated" in message and ".env" in message
+        in_file = f"[firebase]\nproject_id = 'shop-1'\ncredentials = '{key}'\n"
+        assert "--emulated" in refusal(tmp_path, in_file, EMULATORS)
+
+    def test_are_taken_where_they_are_meant(self, tmp_path: Path, key: str) -> None:
+        named = {**EMULATORS, "GOOGLE_APPLICATION_CREDENTIALS": key}
+        demo = {**named, "FIREBASE_PROJECT_ID": "demo-shop"}
+        assert load(tmp_path, environment=demo).emulated
+        said = {**named, "NARRATOR_FIREBASE__EMULATED": "true"}
+        assert load(tmp_path, environment=said).emulated
+        settings = config.load(None, named, emulated=True)
+        assert settings.emulated and settings.firebase.credentials is None
+
+    def test_nothing_real_is_nothing_to_refuse(self, tmp_path: Path) -> None:
+        (tmp_path / "demo.json").write_text('{"type": "service_account", "project_id": "demo-x"}')
+        (tmp_path / "junk.json").write_text("[]")
+        for name in ("demo.json", "junk.json", "none.json"):
+            named = {**EMULATORS, "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / name)}
+            assert load(tmp_path, environment=named).emulated
+
+    def test_emulators_that_are_meant_must_be_there(self, tmp_path: Path) -> None:
+        assert "are not: set both" in refusal(tmp_path, "[firebase]\nemulated = true\n")

@@ -218,6 +218,10 @@ def _metrics(node: ast.AST, kind: str) -> Iterator[tuple[str, str, str, list[str
         for one in given:
             names = one.elts if isinstance(one, ast.List) else getattr(one, "keys", [])
             labels += [str(name.value) for name in names if isinstance(name, ast.Constant)]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        if node.func.id == "_labelled":  # name, text, label, values
+            kind, items = "gauge", node.args[:2]
+            labels = [str(one.value) for one in node.args[2:3] if isinstance(one, ast.Constant)]
     elif isinstance(node, ast.Tuple):
         items = node.elts
     texts = [str(one.value) for one in items[:2] if isinstance(one, ast.Constant)]

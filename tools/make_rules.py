@@ -27,6 +27,8 @@ _DAEMON = f"(auth !== null && auth.uid === '{DAEMON_UID}')"
 _STATUS = "narrativeAudioStatus"
 _REQUESTED_AT = "narrativeAudioRequestedAt"
 _REQUESTED_BY = "narrativeAudioRequestedBy"
+#: Who asks for a failed book again by a command.
+_OPERATOR = "narrator-daemon retry"
 _CLAIM = "narrativeAudioClaim"
 _ERROR = "narrativeAudioError"
 _TEXT = "narrative"
@@ -99,7 +101,7 @@ def _book_by_daemon() -> str:
     )
     return _all(
         _same(_TEXT),
-        _same(_REQUESTED_BY),
+        _any(_same(_REQUESTED_BY), again),
         _any(_same(_REQUESTED_AT), again),
         _any(_same(_STATUS), f"({in_work} && {outcome})", again),
         _any(f"{new} !== 'ready'", f"{old} === 'ready'", f"({published})"),
@@ -155,7 +157,11 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
         _STATUS: {".validate": _any(_same(), _DAEMON, "newData.val() === 'requested'")},
         _REQUESTED_AT: {".validate": _any(_same(), _DAEMON, "newData.val() === now")},
         _REQUESTED_BY: {
-            ".validate": _any(_same(), "(auth !== null && newData.val() === auth.uid)")
+            ".validate": _any(
+                _same(),
+                "(auth !== null && newData.val() === auth.uid)",
+                f"({_DAEMON} && newData.val() === '{_OPERATOR}')",
+            )
         },
         **leaves,
         _CLAIM: _record(_CLAIM_FIELDS, _CLAIM_NEEDS),

@@ -35,9 +35,11 @@ from narrator_daemon.speech.piper import PiperSpeech
 Samples = NDArray[np.float32]
 
 #: Languages of the prompts, and which half they are in; English is in both, alternately.
-_PROMPTS = {"en": "both", "fr": "tune", "es": "report", "it": "report", "ru": "report"}
+_PROMPTS = {"en": "both", "fr": "tune", "es": "report", "it": "tune", "ru": "report"}
 #: Prompts shorter than this are words, not segments.
 _LEAST_SECONDS = 2.4
+#: Longer ones are longer than any segment.
+_MOST_SECONDS = 24.0
 #: Of each narration of the other languages, at most so many clips.
 _MOST_CLIPS = 120
 _READER = "moonshine-voice==0.1.5"
@@ -132,7 +134,7 @@ def _transcripts(root: Path) -> dict[str, str]:
     found = {}
     for line in gzip.decompress(path.read_bytes()).decode().splitlines():
         name, _, text = line.partition(": ")
-        if text and not re.search(r"[\[\]()/#]", text):
+        if text and not re.search(r"[\[\]()/]", text):
             found[name.strip()] = text.strip()
     return found
 
@@ -207,6 +209,7 @@ def _preview(folder: Path) -> Iterator[Clip]:
         engine.close()
 
 
-def is_speech(clip: Clip) -> bool:
-    """Whether it is long enough to be a segment once its ends are trimmed."""
-    return hear(clip.samples, SAMPLE_RATE).seconds >= _LEAST_SECONDS - 0.4
+def is_segment(clip: Clip) -> bool:
+    """Whether it is long enough for a segment once its ends are trimmed, and its text is words."""
+    seconds = hear(clip.samples, SAMPLE_RATE).seconds
+    return _LEAST_SECONDS - 0.4 <= seconds <= _MOST_SECONDS and "#" not in clip.text

@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
 )
 from safetensors import SafetensorError, safe_open
 
@@ -29,8 +30,13 @@ WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def local_folder(model: str, token: str | None) -> Path:
+def local_folder(model: str, token: str | None, revision: str | None = None) -> Path:
     """The folder that holds the checkpoint; downloads it where it is on the hub only.
+
+    Args:
+        model: a hub id, or a folder.
+        token: for a gated repository.
+        revision: a commit of the repository, or a branch or tag; None for its newest.
 
     Raises:
         CsmError: it is nowhere, or cannot be had; the message says what to do.
@@ -44,11 +50,11 @@ def local_folder(model: str, token: str | None) -> Path:
             "sesame/csm-1b): give one of the two as the model"
         )
     try:
-        return _hub_folder(model, token, local_only=True)
+        return _hub_folder(model, token, revision, local_only=True)
     except EntryNotFoundError:
         pass
     try:
-        return _hub_folder(model, token, local_only=False)
+        return _hub_folder(model, token, revision, local_only=False)
     except CsmError:
         raise
     except Exception as error:
@@ -56,10 +62,15 @@ def local_folder(model: str, token: str | None) -> Path:
         raise CsmError(_hub_advice(model, token, error)) from error
 
 
-def find(model: str, token: str | None) -> Path | None:
+def find(model: str, token: str | None, revision: str | None = None) -> Path | None:
     """The checkpoint's folder if it is on this disk; None where the hub would give it.
 
     Nothing is downloaded.
+
+    Args:
+        model: a hub id, or a folder.
+        token: for a gated repository.
+        revision: as for ``local_folder``.
 
     Raises:
         CsmError: it is nowhere, or the hub would refuse it; the message says what to do.
@@ -68,19 +79,26 @@ def find(model: str, token: str | None) -> Path | None:
     if folder.is_dir() or not _HUB_ID.fullmatch(model):
         return local_folder(model, token)
     try:
-        return _hub_folder(model, token, local_only=True)
+        return _hub_folder(model, token, revision, local_only=True)
     except EntryNotFoundError:
         pass
     try:
-        get_hf_file_metadata(hf_hub_url(model, "config.json"), token=token, timeout=10)
+        url = hf_hub_url(model, "config.json", revision=revision)
+        get_hf_file_metadata(url, token=token, timeout=10)
     except Exception as error:
         # As above.
         raise CsmError(_hub_advice(model, token, error)) from error
     return None
 
 
-def local_file(model: str, name: str, token: str | None) -> Path:
+def local_file(model: str, name: str, token: str | None, revision: str | None = None) -> Path:
     """One more file of a checkpoint, such as a recording; downloads it where that is needed.
+
+    Args:
+        model: a hub id, or a folder.
+        name: of the file, within the checkpoint.
+        token: for a gated repository.
+        revision: as for ``local_folder``.
 
     Raises:
         CsmError: the checkpoint has no such file, or it cannot be had; the message says what to do.
@@ -94,7 +112,7 @@ def local_file(model: str, name: str, token: str | None) -> Path:
             )
         return folder / name
     try:
-        return Path(hf_hub_download(model, name, token=token))
+        return Path(hf_hub_download(model, name, revision=revision, token=token))
     except RemoteEntryNotFoundError as error:
         raise CsmError(
             f"{model} on the hub has no {name}: take a model that has it, or do without it"
@@ -104,7 +122,7 @@ def local_file(model: str, name: str, token: str | None) -> Path:
         raise CsmError(_hub_advice(model, token, error)) from error
 
 
-def _hub_folder(model: str, token: str | None, *, local_only: bool) -> Path:
+def _hub_folder(model: str, token: str | None, revision: str | None, *, local_only: bool) -> Path:
     """Get just the files that are needed into the hub's cache and return their folder.
 
     Raises:
@@ -118,7 +136,7 @@ def _hub_folder(model: str, token: str | None, *, local_only: bool) -> Path:
             )
         )
 
-    config_file = get("config.json")
+    config_file = get("config.json", revision)
     # All other files of the same commit, even if the repository changes meanwhile.
     commit = config_file.parent.name
     for name in TOKENIZER_FILES:
@@ -140,6 +158,11 @@ def _hub_folder(model: str, token: str | None, *, local_only: bool) -> Path:
 
 
 def _hub_advice(model: str, token: str | None, error: Exception) -> str:
+    if isinstance(error, RevisionNotFoundError):
+        return (
+            f"{model} on the hub has no such revision: copy the commit from the model's page, "
+            "under Files, History"
+        )
     page = f"https://huggingface.co/{model}"
     known = token or get_token()
     if isinstance(error, GatedRepoError):

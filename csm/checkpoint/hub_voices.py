@@ -50,12 +50,15 @@ TRANSCRIPTS = {
 }
 
 
-def recording(name: str, model: str, *, token: str | None = None) -> Path:
+def recording(
+    name: str, model: str, *, token: str | None = None, revision: str | None = None
+) -> Path:
     """The file of one of the model's own voices, downloaded once.
 
     Args:
         name: one of ``TRANSCRIPTS``.
         model: hub id or folder of the checkpoint.
+        revision: a commit, branch or tag of the repository; None for its newest.
         token: for a gated model; None takes ``HF_TOKEN`` or the stored login.
 
     Raises:
@@ -63,4 +66,4 @@ def recording(name: str, model: str, *, token: str | None = None) -> Path:
     """
     if name not in TRANSCRIPTS:
         raise CsmError(f"the model has no voice {name!r}: take one of {', '.join(TRANSCRIPTS)}")
-    return hub.local_file(model, f"prompts/{name}.wav", token)
+    return hub.local_file(model, f"prompts/{name}.wav", token, revision)

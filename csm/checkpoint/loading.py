@@ -65,6 +65,7 @@ def load_checkpoint(
     device: str = "auto",
     dtype: torch.dtype | None = None,
     token: str | None = None,
+    revision: str | None = None,
 ) -> Checkpoint:
     """Load a CSM checkpoint in transformers' layout.
 
@@ -77,6 +78,8 @@ def load_checkpoint(
         device: ``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: of backbone and depth decoder; None is ``usual_dtype``.
         token: for a gated repository; None takes ``HF_TOKEN`` or the stored login.
+        revision: a commit, branch or tag of the repository; None for its newest. Only a commit is
+            always the same.
 
     Raises:
         CsmError: it cannot be had, is damaged, or is no CSM; or there is no such device.
@@ -85,7 +88,7 @@ def load_checkpoint(
     place = resolve_device(device)
     dtype = dtype or usual_dtype(place)
     with quiet_libraries():
-        folder = hub.local_folder(model, token)
+        folder = hub.local_folder(model, token, revision)
         raw_config = hub.read_config(folder, model)
         files = hub.weight_files(folder, model, raw_config)
         config = _config(raw_config, model)

@@ -28,15 +28,15 @@ __all__ = ["Fault", "Judge", "Judged", "Thresholds", "Verdict", "longest_repeat"
 
 #: Seconds beside the pace that a segment may be longer by (pauses, letters read one by one) and
 #: shorter by.
-_LONGER_SECONDS, _SHORTER_SECONDS = 1.0, 0.5
+_LONGER_SECONDS, _SHORTER_SECONDS = 1.2, 0.5
 #: Characters of the shortest phrase whose return is heard as one.
 _LEAST_REPEATED = 6
 #: A phrase that the text says twice may be heard again for this many times its expected seconds.
 _PHRASE_FACTOR = 1.5
 #: Takes of a noisy voice differ by so much in their floor.
-_SAME_FLOOR_DB = 5.0
-#: Below this, in dB beside the voice, nobody hears noise or an end that is cut.
-_FAINT_DB = -50.0
+_SAME_FLOOR_DB = 7.0
+#: Below these, in dB beside the voice, nobody hears noise, and an end that is cut.
+_FAINT_DB, _SOFT_END_DB = -50.0, -35.0
 #: Seconds of sound below which a take is not compared with the others.
 _LEAST_COMPARED = 1.0
 #: Pace beside the others is told of takes with so much text, in seconds at the usual pace.
@@ -161,7 +161,7 @@ class Judge:
         )
         found.faults.pop(Fault.NOISY, None)
         found.at_most(Fault.NOISY, noise.loudest_floor(profile.floor), floor)
-        brink = max(usual.brink_db, _FAINT_DB) + limits.most_brink_db
+        brink = max(usual.brink_db + limits.most_brink_db, _SOFT_END_DB)
         found.at_most(Fault.CUT_OFF, profile.brink_db, brink)
         fall = found.score("slower_fall_db", profile.fall_db - usual.fall_db)
         found.at_most(Fault.OTHER_ROOM, fall, limits.most_slower_fall_db)

@@ -71,6 +71,7 @@ class Recogniser:
     """
 
     def __init__(self, model: Path | None = None, *, device: str = "cpu", threads: int = 1) -> None:
+        self.device = device
         self._folder = model
         self._kind, _, index = device.partition(":")
         self._index = int(index or 0)

@@ -28,8 +28,8 @@ LEAST_TAKES = 6
 LEAST_SECONDS = 1.5
 #: A fault that more than this share of the takes have is the voice's own, or its recording's.
 _COMMON_SHARE = 1 / 3
-#: The floor that so many per cent of the takes stay below is usual.
-_USUAL_FLOOR_PERCENT = 90
+#: A floor and an end that so many per cent of the takes stay below are usual.
+_MOST_PERCENT = 90
 #: Neighbouring bands whose sound is compared with the usual.
 _WIDTH = 12
 #: Numbers in a profile that is written down.
@@ -136,7 +136,7 @@ class Usual:
 
     Attributes:
         pace: seconds of sound a character.
-        brink_db: level of the last 10 ms beside the loud parts.
+        brink_db: level of the last 10 ms beside the loud parts, what most takes stay below.
         fall_db: how fast takes fall silent.
         floor_db: of the loudest neighbouring bands, what most takes stay below.
         colour: power by band, in dB beside all, ``[BANDS]``.
@@ -176,9 +176,9 @@ def usual_of(takes: Sequence[tuple[Profile, Collection[Fault]]]) -> Usual | None
     floors = [noise.loudest_floor(take.floor) for take, _, _ in told]
     return Usual(
         pace=float(np.median([take.pace for take, _, _ in told])),
-        brink_db=float(np.median([take.brink_db for take, _, _ in told])),
+        brink_db=float(np.percentile([take.brink_db for take, _, _ in told], _MOST_PERCENT)),
         fall_db=float(np.median([take.fall_db for take, _, _ in told])),
-        floor_db=float(np.percentile(floors, _USUAL_FLOOR_PERCENT)),
+        floor_db=float(np.percentile(floors, _MOST_PERCENT)),
         colour=np.median([take.colour for take, _, _ in told], axis=0),
         voice=usual_voice(voices),
         common=frozenset(

@@ -266,7 +266,7 @@ _ANY_ABBREVIATION = "|".join(
         (one for one in _cased(_ABBREVIATIONS) if one not in _BEFORE_WORDS), key=len, reverse=True
     )
 )
-_RULES_WITH_STOPS = (
+_TITLE_RULES = (
     Rule(re.compile(r"&c\."), lambda match: f"et cetera{closing_dot(match)}", ("&c.",)),
     Rule(re.compile(r"\b[Ee]\. ?g\.,?"), lambda match: "for example,", ("g.",)),
     Rule(re.compile(r"\b[Ii]\. ?e\.,?"), lambda match: "that is,", ("i.", "I.")),
@@ -297,11 +297,15 @@ _RULES_WITH_STOPS = (
         lambda match: _TITLES_BEFORE_NAME[match[1]],
         _stopped(*_TITLES_BEFORE_NAME),
     ),
+)
+_STOPPED_LABELS = (
     Rule(
         re.compile(rf"\b({_ANY_LABEL})\. ?{_NUMBER_NEXT}"),
         _label,
         _stopped(*_cased(_LABELS)),
     ),
+)
+_STOPPED_ABBREVIATIONS = (
     Rule(
         re.compile(r"\b(?:Jan|Feb|Apr|Aug|Sept?|Oct|Nov|Dec)\.(?! ?[0-9])"),
         lambda match: month(match.group()),
@@ -317,6 +321,8 @@ _RULES_WITH_STOPS = (
         _abbreviation,
         _stopped(*_cased(_ABBREVIATIONS)),
     ),
+)
+_LETTER_RULES = (
     Rule(
         re.compile(r"\b(?:Ph\. ?D\.|D\. ?Phil\.|(?:[A-Z]\.){2,6})(?![a-z])"),
         _spelled,
@@ -348,6 +354,13 @@ _KNOWN = frozenset(
         *("&c", "Phil", "Jan", "Feb", "Apr", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"),
     )
 )
+_LABEL_WORDS = frozenset(_cased(_LABELS))
+_ABBREVIATED = frozenset(
+    (
+        *_cased(_ABBREVIATIONS),
+        *("Jan", "Feb", "Apr", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"),
+    )
+)
 _WORD_START = re.compile(r"\A.*[^\w'&.](?=[\w'&])|\A[^\w&]+")
 #: Longer than any of them, with what may stand before it.
 _LONGEST = 16
@@ -374,20 +387,27 @@ _RULES_WITHOUT_STOPS = (
 LABEL_RULES = (Rule(re.compile(rf"\b({_BARE_LABELS}) ?(?=[0-9])"), _label),)
 
 
-def _has_abbreviation(text: str) -> bool:
-    """Whether a full stop could be an abbreviation's; in most paragraphs none could."""
+def _stopped_words(text: str) -> set[str]:
+    """The words before full stops that could be abbreviations; in most paragraphs there is none."""
+    found: set[str] = set()
     place = text.find(".")
     while place >= 0:
         start = max(text.rfind(" ", 0, place) + 1, place - _LONGEST)
         word = _WORD_START.sub("", text[start:place])
         if len(word) == 1 or word in _KNOWN or "." in word:
-            return True
+            found.add(word)
         place = text.find(".", place + 1)
-    return False
+    return found
 
 
 def speak_abbreviations(text: Traced) -> Traced:
     """Titles, initials and abbreviations in words."""
-    if _has_abbreviation(text.text):
-        text = apply(_RULES_WITH_STOPS, text)
+    found = _stopped_words(text.text)
+    if found:
+        text = apply(_TITLE_RULES, text)
+        if not found.isdisjoint(_LABEL_WORDS):
+            text = apply(_STOPPED_LABELS, text)
+        if not found.isdisjoint(_ABBREVIATED):
+            text = apply(_STOPPED_ABBREVIATIONS, text)
+        text = apply(_LETTER_RULES, text)
     return apply(_RULES_WITHOUT_STOPS, text)

@@ -12,7 +12,7 @@ from csm.text.unit_rules import UNIT, unit_of
 _FROM_SUPERSCRIPT = str.maketrans(SUPERSCRIPTS, "0123456789+-")
 _RAISED = rf"(?:\^\{{?(?P<caret>[-−+]?[0-9]{{1,4}})\}}?|(?P<raised>[{SUPERSCRIPTS}]{{1,5}}))"
 _UNIT_AFTER = rf"(?: ?{UNIT}(?!\w)\.?)?"
-_OPERAND = r"(?:[0-9]{1,12}(?:[.,/][0-9]{1,12})?[A-Za-z]?|[A-Za-zπ])(?:\^[0-9]|[²³])?"
+_OPERAND = r"(?:[A-Za-zπ]|[0-9]{1,12}(?:[.,/][0-9]{1,12})?[A-Za-z]?)(?:\^[0-9]|[²³])?"
 _SIGN = r"(?: ?[+=×÷≤≥≠−*<>] ?| [-–/x] )"
 _FORMULA = re.compile(rf"(?<![\w.,^/'’-]){_OPERAND}(?:{_SIGN}[-−]?{_OPERAND})+(?![\w'’]|[.,][0-9])")
 #: A formula holds one of these; a hyphen alone is more often a range or a dash.

@@ -52,6 +52,13 @@ _OPENER_FOLLOWS = re.compile(
 )
 
 
+DIGITS = re.compile(r"[0-9]+")
+#: Patterns that start with a digit, in or out of groups, which no digit goes before.
+_AT_A_NUMBER = re.compile(
+    r"(?:\(\?<!\[\\w[^\]]*\]\)|\(\?<!\[0-9[^\]]*\]\))(?:\((?:\?P<\w+>|\?:)?)*+(?:\[(?:0-9|1-9|12|01|0-3)\]|1\?\[0-9\])"
+)
+
+
 @dataclass(frozen=True)
 class Rule:
     """One way of writing and its spoken form.
@@ -66,6 +73,11 @@ class Rule:
     pattern: re.Pattern[str]
     spoken: Callable[[re.Match[str]], str]
     needs: tuple[str, ...] = ()
+
+    @cached_property
+    def starts(self) -> re.Pattern[str] | None:
+        """``DIGITS`` where a match always starts with a number: there it is looked for at once."""
+        return DIGITS if _AT_A_NUMBER.match(self.pattern.pattern) else None
 
     @cached_property
     def first(self) -> frozenset[str]:
@@ -84,13 +96,12 @@ def apply(rules: Iterable[Rule], text: Traced) -> Traced:
             rule.first.isdisjoint(there) or not any(need in written for need in rule.needs)
         ):
             continue
-        text = text.sub(rule.pattern, partial(_in_place, rule.spoken))
+        text = text.sub(rule.pattern, partial(_in_place, rule.spoken), rule.starts)
         if text.text is not written:
             written, there = text.text, frozenset(text.text)
     return text
 
 
-_DIGITS = re.compile(r"[0-9]+")
 #: Nothing that a rule for numbers matches or looks at is further from a digit than this.
 _REACH = 60
 
@@ -98,7 +109,7 @@ _REACH = 60
 def apply_near_digits(rules: Iterable[Rule], text: Traced) -> Traced:
     """``apply``, but only around the digits of ``text``, of which most prose has few."""
     stretches: list[tuple[int, int]] = []
-    for digits in _DIGITS.finditer(text.text):
+    for digits in DIGITS.finditer(text.text):
         start, end = max(0, digits.start() - _REACH), min(len(text), digits.end() + _REACH)
         if stretches and start <= stretches[-1][1]:
             start = stretches.pop()[0]

@@ -22,11 +22,13 @@ from narrator_daemon.catalogue import (
     CLAIM,
     ERROR,
     FAILED,
+    OPERATOR,
     PATH,
     PROCESSING,
     PROGRESS,
     REQUESTED,
     REQUESTED_AT,
+    REQUESTED_BY,
     SERVER_TIMESTAMP,
     STATUS,
     TAKE,
@@ -243,13 +245,15 @@ def renew(book: object, *, path: str, url: str, expires_at: int) -> Transition:
 def request_again(book: object, *, now_ms: int) -> Transition:
     """Ask for a failed book once more, as pressing the button would.
 
-    The request gets a time of its own, so that its attempts start from 1.
+    The request gets a time of its own, so that its attempts start from 1, and is the operator's: it
+    counts towards the operator's limit and not that of whoever asked first.
     """
     if not isinstance(book, dict):
         return Transition(Verdict.GONE)
     if book.get(STATUS) != FAILED:
         return Transition(Verdict.UNCHANGED)
-    return Transition(Verdict.APPLIED, {**book, STATUS: REQUESTED, REQUESTED_AT: now_ms})
+    asked = {STATUS: REQUESTED, REQUESTED_AT: now_ms, REQUESTED_BY: OPERATOR}
+    return Transition(Verdict.APPLIED, {**book, **asked})
 
 
 def as_failed(book: Record, failure: Failure, attempts: int) -> Record:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from narrator_daemon.cli.common import ConfigOption, load_settings
 from narrator_daemon.errors import WrongUse
+from narrator_daemon.libraries import importing
 from narrator_daemon.terminal import plain
 
 app = typer.Typer()
@@ -34,10 +35,11 @@ def bench(
             f"found {slots!r}; must be numbers from 1 to 512 with commas between", where="--slots"
         )
     settings = load_settings(config_file)
-    from narrator_daemon.commands import bench as benchmark
+    with importing("bench"):
+        from narrator_daemon.commands import bench as benchmark
 
     console = Console()
-    with Console(stderr=True).status("…") as status:
+    with importing("bench"), Console(stderr=True).status("…") as status:
         found = benchmark.run(
             settings,
             counts,

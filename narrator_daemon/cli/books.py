@@ -37,6 +37,7 @@ def explain(
 
 def _print_story(story: Story) -> None:
     from narrator_daemon.clock import in_utc
+    from narrator_daemon.queue.reasons import WORDS
 
     console = Console()
 
@@ -48,6 +49,9 @@ def _print_story(story: Story) -> None:
     say("")
     for moment in story.timeline:
         say(f"{'?' if moment.at is None else in_utc(moment.at):25}  {moment.what}")
+    if story.waits is not None:
+        until = "" if story.waits.until is None else f", until {in_utc(story.waits.until)}"
+        say(f"\nIt waits {WORDS[story.waits.reason]}{until}.")
     tokens = {moment.facts["token"]: None for moment in story.timeline if "token" in moment.facts}
     if tokens:
         say(f"\nIn the log: book={story.book_id} token={' or '.join(tokens)}")

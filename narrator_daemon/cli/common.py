@@ -56,12 +56,24 @@ def tell(message: str) -> None:
     Console(stderr=True).print(plain(logs.redact(message), "red"), soft_wrap=True)
 
 
-def load_settings(path: Path | None) -> Settings:
+EmulatedOption = Annotated[
+    bool,
+    typer.Option(
+        "--emulated", help="The emulators' variables are meant, beside credentials of a project."
+    ),
+]
+
+
+def load_settings(path: Path | None, *, emulated: bool = False) -> Settings:
     """Read the settings and set the log up by them.
+
+    Args:
+        path: as for ``config.load``.
+        emulated: as for ``config.load``.
 
     Raises:
         ConfigError: they cannot be used.
     """
-    settings = config.load(path)
-    logs.configure(settings.logging.level, settings.logging.format)
+    settings = config.load(path, emulated=emulated)
+    logs.configure(settings.logging.level, settings.logging.format, emulated=settings.emulated)
     return settings

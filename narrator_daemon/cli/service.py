@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from narrator_daemon import logs
-from narrator_daemon.cli.common import ConfigOption, load_settings
+from narrator_daemon import config, logs
+from narrator_daemon.cli.common import ConfigOption, EmulatedOption, load_settings
 from narrator_daemon.errors import WrongUse
 from narrator_daemon.terminal import plain
 
@@ -22,15 +22,28 @@ app = typer.Typer()
 
 
 @app.command()
-def run(config_file: ConfigOption = None) -> None:
+def run(
+    drain: Annotated[
+        bool, typer.Option("--drain", help="End with 0 once no book is left to narrate.")
+    ] = False,
+    emulated: EmulatedOption = False,
+    config_file: ConfigOption = None,
+) -> None:
     """Narrate requested books until told to stop (SIGTERM or Ctrl-C)."""
     from narrator_daemon import speech
     from narrator_daemon.daemon import assembly
     from narrator_daemon.firebase.project import Project
 
-    settings = load_settings(config_file)
-    with Project(settings) as project:
-        status = assembly.worker(settings, speech.create(settings), project).run()
+    settings = load_settings(config_file, emulated=emulated)
+    with logs.captured(), Project(settings) as project:
+        worker = assembly.worker(
+            settings,
+            speech.create(settings),
+            project,
+            drain=drain,
+            read=lambda: config.load(config_file, emulated=emulated),
+        )
+        status = worker.run()
     raise typer.Exit(status)
 
 

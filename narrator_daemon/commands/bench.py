@@ -48,7 +48,9 @@ def run(
                 dtype=loading.usual_dtype(device),
             )
         else:
-            loaded = loading.load_checkpoint(settings.speech.model, device=str(device))
+            loaded = loading.load_checkpoint(
+                settings.speech.model, device=str(device), revision=settings.speech.revision
+            )
         tell("measuring …")
         return bench.measure(
             loaded,

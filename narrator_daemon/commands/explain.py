@@ -12,18 +12,23 @@ from narrator_daemon.catalogue import (
     LEASES,
     PROCESSING,
     READY,
+    REQUESTED,
+    REQUESTED_BY,
     Record,
     children,
     is_key,
     moment,
 )
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.clock import in_utc
+from narrator_daemon.clock import in_utc, now_ms
+from narrator_daemon.commands.status import reasons_among, workers_seen
 from narrator_daemon.errors import NoSuchBook
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.queue import demand
+from narrator_daemon.queue.reasons import Wait
 from narrator_daemon.settings import Settings
 
 
@@ -51,12 +56,14 @@ class Story:
         fields: the daemon's fields of it that say something to people, by name.
         timeline: what happened, oldest first.
         problems: what does not fit together, with what to do.
+        waits: why it is not in work, where it is requested.
     """
 
     book_id: str
     fields: dict[str, str]
     timeline: list[Moment]
     problems: list[str]
+    waits: Wait | None = None
 
     def as_record(self) -> dict[str, Any]:
         """JSON values."""
@@ -65,6 +72,11 @@ class Story:
             "fields": self.fields,
             "timeline": [{"at": one.at, "what": one.what, **one.facts} for one in self.timeline],
             "problems": self.problems,
+            "waits": (
+                None
+                if self.waits is None
+                else {"reason": str(self.waits.reason), "until": self.waits.until}
+            ),
         }
 
 
@@ -90,7 +102,29 @@ def explain(settings: Settings, book_id: str) -> Story:
             _fields(record),
             timeline(book_id, record, history),
             find_problems(record, set(leases), AudioStore(project, settings.storage)),
+            _wait(settings, project, book_id, record),
         )
+
+
+def _wait(settings: Settings, project: Project, book_id: str, record: Record) -> Wait | None:
+    """Why a requested book is not in work; None for any other."""
+    if record.get(fields.STATUS) != REQUESTED:
+        return None
+    at_ms = now_ms()
+    # Those of the same requester that stand before it count towards the limit.
+    others = books.with_status(project, REQUESTED, books.WINDOW)
+    uid = record.get(fields.REQUESTED_BY)
+    same = {
+        other: found for other, found in others.items() if children(found).get(REQUESTED_BY) == uid
+    }
+    waits = reasons_among(
+        {**same, book_id: record},
+        lambda uid: demand.limits_of(project, uid),
+        workers_seen(project, settings.claims.lease_ttl_seconds, at_ms),
+        settings.limits.requests_per_minute,
+        at_ms,
+    )
+    return waits[book_id]
 
 
 def timeline(book_id: str, record: Record, history: Mapping[str, object]) -> list[Moment]:
@@ -154,6 +188,9 @@ def _ending(entry: dict[str, Any]) -> str:
     if faults := children(takes.get("faults")):
         named = ", ".join(f"{count} {fault}" for fault, count in faults.items())
         told += f"; {takes.get('passed')} of {takes.get('judged')} segments sound fit ({named})"
+    drifts = children(takes.get("consistency")).get("drifts")
+    if isinstance(drifts, list) and drifts:
+        told += f"; from its first fifth to its last it drifts in {', '.join(map(str, drifts))}"
     return told
 
 

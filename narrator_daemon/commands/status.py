@@ -7,7 +7,8 @@ that failed, each by the index of the status, and the workers' own entries.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from narrator_daemon.catalogue import (
     PROGRESS,
     REQUESTED,
     REQUESTED_AT,
+    REQUESTED_BY,
     WORKERS,
     Record,
     children,
@@ -32,10 +34,15 @@ from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.books import WINDOW
 from narrator_daemon.firebase.project import Project
+from narrator_daemon.queue import demand
+from narrator_daemon.queue.reasons import Reason, Wait, of_records
 from narrator_daemon.settings import Settings
 
 #: Failed books that are looked at for the latest failures, and failures that are shown.
 _FAILED_READ, _FAILURES_SHOWN = 50, 10
+
+#: Requesters whose limits are looked up: those who ask for most.
+_REQUESTERS_READ = 20
 
 
 @dataclass(frozen=True)
@@ -46,11 +53,13 @@ class Queue:
         depth: how many books.
         more: whether there are more than that, which were not read.
         oldest_seconds: since the oldest request that was read and has a time, or None.
+        reasons: how many of them wait for what (``queue.reasons``).
     """
 
     depth: int
     more: bool
     oldest_seconds: float | None
+    reasons: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ class WorkerSeen:
         books_per_hour: narrations published, over the last hour or since its start.
         failed_per_hour: books that failed for good.
         audio_rate: seconds of audio published a second.
+        down: what it depends on and does not answer, and why: it claims nothing meanwhile.
     """
 
     worker_id: str
@@ -101,6 +111,7 @@ class WorkerSeen:
     books_per_hour: float
     failed_per_hour: float
     audio_rate: float
+    down: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,7 @@ class Fleet:
         workers: by id; those that were not seen for a day are forgotten.
         failures: latest first.
         more_failures: whether not all failed books were looked at.
+        emulated: whether this is a local Firebase.
     """
 
     queue: Queue
@@ -131,6 +143,7 @@ class Fleet:
     workers: list[WorkerSeen]
     failures: list[FailureSeen]
     more_failures: bool
+    emulated: bool
 
     @property
     def books_per_hour(self) -> float:
@@ -148,13 +161,14 @@ class Fleet:
         return {**asdict(self), **rates}
 
 
-def read(project: Project, lease_ttl: float, at_ms: int) -> Fleet:
+def read(project: Project, lease_ttl: float, at_ms: int, limit: int = 0) -> Fleet:
     """Read the fleet.
 
     Args:
         project: the database.
         lease_ttl: seconds after which a worker that says nothing is taken for dead.
         at_ms: now, epoch milliseconds.
+        limit: ``limits.requests_per_minute``.
 
     Raises:
         Unavailable: the database did not answer.
@@ -162,23 +176,73 @@ def read(project: Project, lease_ttl: float, at_ms: int) -> Fleet:
     waiting = _with_status(project, REQUESTED, WINDOW)
     in_work = _with_status(project, PROCESSING, WINDOW)
     failed = _with_status(project, FAILED, _FAILED_READ)
-    with database_errors():
-        workers = children(project.reference(WORKERS).get())
+    workers = workers_seen(project, lease_ttl, at_ms)
+    waits = reasons_among(waiting, _grants(project, waiting), workers, limit, at_ms)
+    counts = Counter(str(wait.reason) for wait in waits.values())
     requests = [_since(record.get(REQUESTED_AT), at_ms) for record in waiting.values()]
     ages = [age for age in requests if age is not None]
     seen = [_in_work(book_id, record, at_ms) for book_id, record in in_work.items()]
     failures = [_failure(book_id, record, at_ms) for book_id, record in failed.items()]
     return Fleet(
-        Queue(len(waiting), not books.is_complete(waiting), max(ages, default=None)),
+        Queue(len(waiting), not books.is_complete(waiting), max(ages, default=None), dict(counts)),
         sorted(seen, key=lambda one: -(one.seconds or 0)),
-        [
-            _worker(worker_id, entry, lease_ttl, at_ms)
-            for worker_id, entry in sorted(workers.items())
-            if isinstance(entry, dict)
-        ],
+        workers,
         sorted(failures, key=lambda one: one.seconds or 0)[:_FAILURES_SHOWN],
         not books.is_complete(failed, _FAILED_READ),
+        project.storage_emulator is not None,
     )
+
+
+def workers_seen(project: Project, lease_ttl: float, at_ms: int) -> list[WorkerSeen]:
+    """All workers that the database remembers, by their ids.
+
+    Args:
+        project: the database.
+        lease_ttl: seconds after which one that says nothing is taken for dead.
+        at_ms: now, epoch milliseconds.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    with database_errors():
+        workers = children(project.reference(WORKERS).get())
+    return [
+        _worker(worker_id, entry, lease_ttl, at_ms)
+        for worker_id, entry in sorted(workers.items())
+        if isinstance(entry, dict)
+    ]
+
+
+def reasons_among(
+    requested: Mapping[str, Any],
+    granted: Callable[[str], object],
+    workers: Sequence[WorkerSeen],
+    limit: int,
+    at_ms: int,
+) -> dict[str, Wait]:
+    """Why requested books wait, with what the workers say of themselves.
+
+    Args:
+        requested: records by id.
+        granted: gives what ``/narrationLimits`` holds of a uid.
+        workers: as they were seen.
+        limit: ``limits.requests_per_minute``.
+        at_ms: now, epoch milliseconds.
+    """
+    waits = of_records(requested, granted, limit=limit, now_ms=at_ms)
+    alive = [worker for worker in workers if worker.alive]
+    if alive and all(worker.down for worker in alive):
+        for book_id, wait in waits.items():
+            if wait.reason is Reason.NO_ROOM:
+                waits[book_id] = Wait(Reason.DEPENDENCY)
+    return waits
+
+
+def _grants(project: Project, waiting: Mapping[str, Any]) -> Callable[[str], object]:
+    """What is granted to those who ask for most; of the others nothing is read."""
+    asked = Counter(str(record.get(REQUESTED_BY)) for record in waiting.values())
+    read_of = {uid for uid, _ in asked.most_common(_REQUESTERS_READ)}
+    return lambda uid: demand.limits_of(project, uid) if uid in read_of else None
 
 
 def _with_status(project: Project, status: str, most: int) -> dict[str, dict[str, Any]]:
@@ -218,6 +282,7 @@ def _worker(worker_id: str, entry: Record, lease_ttl: float, at_ms: int) -> Work
         books_per_hour=round(3600 * counted["books"], 1),
         failed_per_hour=round(3600 * counted["failed"], 1),
         audio_rate=round(counted["audioSeconds"], 2),
+        down={str(name): str(why) for name, why in children(entry.get("down")).items()},
     )
 
 
@@ -258,7 +323,12 @@ def readings(settings: Settings, every: float | None) -> Generator[Fleet, None, 
     with Project(settings) as project:
         while True:
             try:
-                yield read(project, settings.claims.lease_ttl_seconds, now_ms())
+                yield read(
+                    project,
+                    settings.claims.lease_ttl_seconds,
+                    now_ms(),
+                    settings.limits.requests_per_minute,
+                )
                 seen = True
             except Unavailable:
                 if not seen:

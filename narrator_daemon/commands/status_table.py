@@ -10,12 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from narrator_daemon.commands.status import Fleet
+from narrator_daemon.queue.reasons import WORDS, Reason
 from narrator_daemon.terminal import plain
 
 
 def render(fleet: Fleet) -> RenderableType:
     """The queue in a line, and a table each for books in work, workers and failures."""
-    return Group(_queue(fleet), _in_work(fleet), _workers(fleet), _failures(fleet))
+    return Group(
+        _queue(fleet), _in_work(fleet), _workers(fleet), *_troubles(fleet), _failures(fleet)
+    )
 
 
 def show(fleets: Iterable[Fleet]) -> None:
@@ -50,7 +53,29 @@ def _queue(fleet: Fleet) -> Text:
         )
         waiting = f"{count} waiting{oldest}"
     rates = f"{fleet.books_per_hour:.1f} books an hour, {fleet.audio_rate:.1f} s of audio a second"
-    return Text(f"{waiting}; {rates}")
+    first = "emulated: a local Firebase\n" if fleet.emulated else ""
+    return Text("\n".join([f"{first}{waiting}; {rates}", *_reasons(fleet)]))
+
+
+def _reasons(fleet: Fleet) -> list[str]:
+    """A line for each thing that books wait for."""
+    nobody = not any(worker.alive for worker in fleet.workers)
+    lines = []
+    for reason in Reason:
+        if count := fleet.queue.reasons.get(reason):
+            words = "as no worker runs" if nobody and reason is Reason.NO_ROOM else WORDS[reason]
+            lines.append(f"  {count} {words}")
+    return lines
+
+
+def _troubles(fleet: Fleet) -> list[Text]:
+    """What keeps workers from claiming."""
+    return [
+        plain(f"{one.worker_id} claims nothing: {name}: {why}", "red")
+        for one in fleet.workers
+        if one.alive
+        for name, why in one.down.items()
+    ]
 
 
 def _table(title: str, *headings: str) -> Table:

@@ -95,7 +95,7 @@ def throwaway(now: datetime | None = None) -> Signer:
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root_name = _names("narrator-daemon throwaway root, not trusted")
     name = _names("narrator-daemon throwaway, not trusted")
-    until = now + timedelta(days=30)
+    until = now + timedelta(days=90)
     root = (
         _certificate(root_name, root_name, root_key.public_key(), now, until)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)

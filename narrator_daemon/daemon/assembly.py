@@ -6,8 +6,11 @@ subscription → waiting → picker → claimer → job: narration → storage �
 from __future__ import annotations
 
 import random
+import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
+from pathlib import Path
 
 from narrator_daemon import logs
 from narrator_daemon.claims import history
@@ -22,6 +25,8 @@ from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.claimer import Claimer
 from narrator_daemon.daemon.dependencies import Dependencies
+from narrator_daemon.daemon.disk import STATE_BYTES, Disk, bytes_a_book
+from narrator_daemon.daemon.drain import Drain
 from narrator_daemon.daemon.gauges import Gauges
 from narrator_daemon.daemon.heart import Heart
 from narrator_daemon.daemon.in_work import InWork
@@ -30,13 +35,18 @@ from narrator_daemon.daemon.loading import Loading
 from narrator_daemon.daemon.loops import Loop, every
 from narrator_daemon.daemon.minder import Minder
 from narrator_daemon.daemon.presence import Presence
+from narrator_daemon.daemon.reloading import Reloading
 from narrator_daemon.daemon.tally import Tally
 from narrator_daemon.daemon.traces import create as create_traces
+from narrator_daemon.daemon.trial import Trial
+from narrator_daemon.daemon.waits import SAY_SECONDS, WhyWaiting
 from narrator_daemon.daemon.worker import Parts, Worker
+from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books
-from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.project import Project, proxies
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import Hint, Subscription
+from narrator_daemon.health.ask import ask
 from narrator_daemon.health.notify import ServiceManager
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
@@ -57,33 +67,53 @@ _SWEEP_SECONDS, _SWEEP_AGAIN_SECONDS = 3600.0, 300.0
 _log = logs.get(__name__)
 
 
-def worker(settings: Settings, engine: SpeechEngine, project: Project) -> Worker:
+def worker(
+    settings: Settings,
+    engine: SpeechEngine,
+    project: Project,
+    *,
+    drain: bool = False,
+    read: Callable[[], Settings] | None = None,
+) -> Worker:
     """One replica, ready to run.
 
     Args:
         settings: complete.
         engine: not yet loaded.
         project: the Firebase project.
+        drain: whether it ends once nothing is left for it to do.
+        read: reads the settings again, where they come from somewhere.
 
     Raises:
         ConfigError: a setting cannot be used.
     """
-    return Worker(settings, parts(settings, engine, project), ServiceManager())
+    made = parts(settings, engine, project, drain=drain, read=read)
+    return Worker(settings, made, ServiceManager())
 
 
-def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
+def parts(
+    settings: Settings,
+    engine: SpeechEngine,
+    project: Project,
+    *,
+    drain: bool = False,
+    read: Callable[[], Settings] | None = None,
+) -> Parts:
     """All that a replica is made of, wired together; nothing of it runs yet.
 
     Args:
         settings: complete.
         engine: not yet loaded.
         project: the Firebase project.
+        drain: whether it ends once nothing is left for it to do.
+        read: reads the settings again, where they come from somewhere.
 
     Raises:
         ConfigError: a setting cannot be used.
         NotInstalled: a setting asks for an extra that is not installed.
     """
     daemon, claim_settings = settings.daemon, settings.claims
+    reloading = Reloading(settings, read or (lambda: settings))
     key = keys.require(settings)
     if key == keys.DEMO_KEY:
         _log.warning("demonstration_key", note="marks made with the public key prove nothing")
@@ -121,9 +151,18 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
     waiting = Waiting()
     refusals = Refusals()
     picker = Picker(project, settings, claims, waiting, refusals)
+    stopping = threading.Event()
+    why_waiting = WhyWaiting(
+        waiting, lambda: refusals.books, dependencies, stopping, lambda: picker.limit
+    )
+
+    kept = KeptSegments(settings.kept)
+    trial = Trial(engine, settings, key, kept)
+    disk = Disk(_folders(settings, kept), kept.make_room)
+    dependencies.add("disk", disk.check, disk.look)
+    dependencies.add("narration", trial.check)
 
     # One job a book.
-    stopping = threading.Event()
     in_work = InWork(lambda: books_at_once(daemon.books_at_once, engine))
     context = JobContext(
         settings,
@@ -132,12 +171,14 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         credentials,
         lambda book_id: allotment.allot(project, book_id),
         store,
-        KeptSegments(settings.kept),
+        kept,
         claims,
         leases,
         dependencies.report,
         stopping,
         endings,
+        lambda: reloading.limits,
+        trial.own_fault,
         traces=traces,
         refusals=refusals,
     )
@@ -149,7 +190,12 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
     def start(work: Work) -> None:
         job = Job(context, work, end)
         in_work.add(job)
-        job.start()
+        try:
+            job.start()
+        except RuntimeError as error:
+            # No thread can be had: nobody works on it, and no book would fare better.
+            dependencies.report(Unavailable("narration", f"no work can be begun: {error}"))
+            job.give_back_now()
 
     def on_hint(hint: Hint) -> None:
         waiting.take_in(hint, now_ms())
@@ -159,9 +205,21 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         waiting.offer(book_id, None, now_ms())
         claimer.wake()
 
+    def reload() -> None:
+        reloading.again()
+        picker.limit = reloading.requests_per_minute
+
     # What goes on all the time.
     subscription = Subscription(project, on_hint)
-    presence = Presence(project, daemon.worker_id, engine, in_work, tally)
+    presence = Presence(
+        project,
+        daemon.worker_id,
+        engine,
+        in_work,
+        tally,
+        lambda: dependencies.down,
+        settings.emulated,
+    )
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
     reaper = Reaper(project, claims, leases, watch, daemon.worker_id, refusals, offer_again)
     reconciliation = Reconciler(
@@ -189,7 +247,20 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
             after_failure=_SWEEP_AGAIN_SECONDS,
         ),
         Loop("renewer", renewer.step, report),
+        Loop("reporter", why_waiting.say, report, first_after=SAY_SECONDS),
     ]
+    if drain:
+        done = Drain(
+            project,
+            settings,
+            waiting,
+            in_work,
+            dependencies,
+            stopping,
+            lambda: picker.limit,
+            lambda: refusals.books,
+        )
+        loops.append(Loop("drain", done.step, report))
     loading = Loading(engine)
     gauges = Gauges(
         daemon.worker_id,
@@ -203,6 +274,13 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         reconciliation,
         loops,
         refusals,
+        store,
+        why_waiting.now,
+        disk,
+        presence,
+        renewer,
+        emulated=settings.emulated,
+        notes=() if settings.emulated else proxies(),
     )
     services: list[AbstractContextManager[object]] = [closing(traces)]
     if settings.metrics.port:
@@ -211,6 +289,7 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
 
         metrics = Metrics(
             settings.metrics,
+            lambda asked: ask(daemon.state_dir, asked),
             lambda: gauges.read("stopping" if stopping.is_set() else "running"),
             lambda: in_work.capacity,
             engine,
@@ -243,4 +322,15 @@ def parts(settings: Settings, engine: SpeechEngine, project: Project) -> Parts:
         services,
         stopping,
         facts,
+        trial,
+        reload,
     )
+
+
+def _folders(settings: Settings, kept: KeptSegments) -> dict[str, tuple[Path, int]]:
+    """The folders that are written to, by their names in the metrics, and what must be free."""
+    work = "scratch" if kept.folder is None else "kept"
+    return {
+        "state": (settings.daemon.state_dir, STATE_BYTES),
+        work: (kept.folder or Path(tempfile.gettempdir()), bytes_a_book(settings)),
+    }

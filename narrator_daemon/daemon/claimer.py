@@ -64,6 +64,7 @@ class Claimer:
         Raises:
             Unavailable: the database did not answer.
         """
+        self._dependencies.look()
         if self._stopping.is_set() or self._dependencies.down:
             return _DOWN_SECONDS
         if self._in_work.is_full:

@@ -6,6 +6,7 @@ it here; the probe of that dependency is tried with growing pauses until it answ
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from narrator_daemon.errors import NodeUnavailable, Refused, Unavailable
 
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
+
+#: Seconds after it came up in which one that goes down again is left alone for longer than before.
+_UNSTEADY_SECONDS = 120.0
 
 #: Seconds between looks at which of those that are down are due.
 _LOOK_SECONDS = 0.5
@@ -44,15 +48,33 @@ class Dependencies:
         self._when_up: list[Callable[[], object]] = []
         self._lock = threading.Lock()
         self._down: dict[str, _Down] = {}
+        self._looks: list[Callable[[], object]] = []
+        # When each came up last, and how often it has gone down with little time between.
+        self._up_at: dict[str, float] = {}
+        self._falls: dict[str, int] = {}
 
-    def add(self, name: str, probe: Callable[[], object]) -> None:
+    def add(
+        self, name: str, probe: Callable[[], object], look: Callable[[], object] | None = None
+    ) -> None:
         """Depend on one thing more.
 
         Args:
             name: as in ``Unavailable.dependency``.
             probe: asks whether it answers; raises ``Unavailable`` while it does not.
+            look: the same for one that can be seen to fail before anybody meets it; called before
+                each claim and twice a second, so that it must cost next to nothing.
         """
         self._probes[name] = probe
+        if look is not None:
+            self._looks.append(look)
+
+    def look(self) -> None:
+        """Look at those that can be seen to fail; what is seen is in ``down``."""
+        for look in self._looks:
+            try:
+                look()
+            except Unavailable as error:
+                self.report(error)
 
     def when_up(self, call: Callable[[], object]) -> None:
         """Have a function called each time that none is down any more."""
@@ -73,11 +95,19 @@ class Dependencies:
             if old is not None:
                 old.why = str(error)
                 return
-            self._down[error.dependency] = _Down(
-                str(error), now, now + _FIRST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS
-            )
+            pause = self._first_pause(error.dependency, now)
+            self._down[error.dependency] = _Down(str(error), now, now + pause, pause)
         level = _log.error if isinstance(error, Refused) else _log.warning
         level("dependency_down", dependency=error.dependency, why=str(error))
+
+    def _first_pause(self, name: str, now: float) -> float:
+        """Seconds before the first probe."""
+        # One that fails though its probe passes would go up and down every second.
+        if now - self._up_at.get(name, -math.inf) >= _UNSTEADY_SECONDS:
+            self._falls[name] = 0
+        self._falls[name] += 1
+        doublings = max(0, self._falls[name] - 2)
+        return min(_FIRST_PAUSE_SECONDS * 2.0**doublings, _LONGEST_PAUSE_SECONDS)
 
     @property
     def down(self) -> dict[str, str]:
@@ -90,6 +120,7 @@ class Dependencies:
 
         What goes wrong in a probe by a fault of its own counts as no answer.
         """
+        self.look()
         now = self._clock()
         with self._lock:
             due = [name for name, state in self._down.items() if state.probe_at <= now]
@@ -114,6 +145,7 @@ class Dependencies:
     def _take_back(self, name: str) -> None:
         with self._lock:
             state = self._down.pop(name)
+            self._up_at[name] = self._clock()
             all_up = not self._down
         seconds = round(self._clock() - state.since, 1)
         _log.info("dependency_up", dependency=name, seconds=seconds)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.clock import now_ms
 from narrator_daemon.daemon.dependencies import Dependencies
+from narrator_daemon.daemon.disk import Disk
 from narrator_daemon.daemon.in_work import InWork
 from narrator_daemon.daemon.loading import Loading
 from narrator_daemon.daemon.loops import Loop
+from narrator_daemon.daemon.presence import Presence
+from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import Subscription
 from narrator_daemon.health.condition import Condition, Phase
 from narrator_daemon.housekeeping.reconciler import Reconciler
+from narrator_daemon.housekeeping.renewal import Renewer
+from narrator_daemon.queue.reasons import Waits
 from narrator_daemon.queue.waiting import Waiting
 from narrator_daemon.speech import SpeechEngine
 
@@ -34,6 +39,13 @@ class Gauges:
         reconciler: when it last read.
         loops: all that run.
         refusals: which books are refused.
+        store: whether it can delete.
+        waits: why books wait.
+        disk: how full it is.
+        presence: what this worker learned from its entry.
+        renewer: until when URLs play.
+        emulated: whether all this is on a local Firebase.
+        notes: what an operator should know from the start.
     """
 
     def __init__(
@@ -49,6 +61,14 @@ class Gauges:
         reconciler: Reconciler,
         loops: Sequence[Loop],
         refusals: Refusals,
+        store: AudioStore,
+        waits: Callable[[], Waits],
+        disk: Disk,
+        presence: Presence,
+        renewer: Renewer,
+        *,
+        emulated: bool = False,
+        notes: Sequence[str] = (),
     ) -> None:
         self._worker_id = worker_id
         self._engine = engine
@@ -61,6 +81,13 @@ class Gauges:
         self._reconciler = reconciler
         self._loops = loops
         self._refusals = refusals
+        self._store = store
+        self._waits = waits
+        self._disk = disk
+        self._presence = presence
+        self._renewer = renewer
+        self._emulated = emulated
+        self._notes = tuple(notes)
 
     def read(self, phase: Phase) -> Condition:
         """The condition now."""
@@ -70,6 +97,8 @@ class Gauges:
         oldest = self._waiting.oldest()
         leases, beat_at = self._leases.held()
         reconciled_at = self._reconciler.read_at
+        waits = self._waits()
+        safe_until = self._renewer.safe_until
         return Condition(
             phase=phase,
             worker=self._worker_id,
@@ -89,4 +118,18 @@ class Gauges:
             oldest_request=None if oldest is None else (now_ms() - oldest) / 1000,
             failing={loop.name: (loop.failures, loop.why) for loop in self._loops if loop.failures},
             refused=self._refusals.books,
+            cannot_delete=self._store.cannot_delete,
+            waiting={str(reason): count for reason, count in waits.counts.items()},
+            claimable_age=(
+                None if waits.claimable_since is None else (now_ms() - waits.claimable_since) / 1000
+            ),
+            rooms={name: (room.total, room.free) for name, room in self._disk.rooms.items()},
+            clock_offset=self._presence.clock_offset,
+            is_double=self._presence.is_double,
+            loop_failures={loop.name: loop.failed_rounds for loop in self._loops},
+            renewal_failures=self._renewer.failures,
+            url_expiry=None if safe_until is None else (safe_until - now_ms()) / 1000,
+            loading=self._loading.state,
+            emulated=self._emulated,
+            notes=self._notes,
         )

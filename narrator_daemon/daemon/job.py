@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import random
 import threading
 import time
@@ -46,7 +45,7 @@ from narrator_daemon.narration.narrate import (
 )
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
-from narrator_daemon.settings import Settings
+from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 
 #: Seconds a book is left alone after a dependency failed it.
@@ -84,9 +83,9 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, SpeechError):
         code = ErrorCode(error.code)
         return Failure(code, _OF_SPEECH[code])
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    met = "a full disk" if full else "an internal error"
-    return Failure(ErrorCode.INTERNAL_ERROR, f"The narrator met {met}; its log says more.")
+    return Failure(
+        ErrorCode.INTERNAL_ERROR, "The narrator met an internal error; its log says more."
+    )
 
 
 _OF_SPEECH = {
@@ -116,6 +115,8 @@ class JobContext:
         report: told when a dependency fails.
         stopping: set once the worker is shutting down.
         endings: where the end of the claim is announced.
+        limits: gives those that hold now.
+        own_fault: gives what of the worker is at fault for an error; None where the book is.
         random_unit: gives numbers in 0..1, for the jitter of retries.
         sleep: waits so many seconds between tries to write an outcome.
         clock: monotonic seconds.
@@ -135,6 +136,8 @@ class JobContext:
     report: Callable[[Unavailable], None]
     stopping: threading.Event
     endings: Announcements[Ending]
+    limits: Callable[[], Limits] = Limits
+    own_fault: Callable[[Exception], Unavailable | None] = lambda _error: None
     random_unit: Callable[[], float] = random.random
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
@@ -258,16 +261,24 @@ class Job:
             return Rejection(error.failure)
         except SpeechError as error:
             self._log.warning("speech_failed", code=error.code, why=str(error))
-            return self._retry(failure_of(error))
+            return self._failed(error)
         except Unavailable as error:
             if self._is_of_this_book(error):
                 self._log.error("book_refused", why=str(error))
                 return self._retry(Failure(ErrorCode.REFUSED, _OF_REFUSAL))
-            context.report(error)
-            return GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
+            return self._give_back(error)
         except Exception as error:
             self._log.exception("narration_failed")
-            return self._retry(failure_of(error))
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Outcome:
+        """An attempt that counts, unless it is this worker's fault and would be for any book."""
+        fault = self._context.own_fault(error)
+        return self._retry(failure_of(error)) if fault is None else self._give_back(fault)
+
+    def _give_back(self, error: Unavailable) -> Outcome:
+        self._context.report(error)
+        return GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
 
     def _is_of_this_book(self, error: Unavailable) -> bool:
         """Whether a refusal is of this book alone: the same dependency takes everything else."""
@@ -310,7 +321,7 @@ class Job:
             context.claims.text(self.work.book),
             wav,
             engine=context.engine,
-            limits=settings.limits,
+            limits=context.limits(),
             seed=seed,
             mark=mark,
             kept=context.kept,

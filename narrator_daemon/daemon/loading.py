@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable
 
 from narrator_daemon import logs
+from narrator_daemon.libraries import misfit
 from narrator_daemon.speech import SpeechEngine, SpeechError
+
+#: Seconds of loading after which it is said what can be done.
+LONG_SECONDS = 120.0
 
 _log = logs.get(__name__)
 
@@ -24,6 +28,7 @@ class Loading:
 
     def __init__(self, engine: SpeechEngine) -> None:
         self.loaded = False
+        self._began: float | None = None
         self._engine = engine
         self._thread: threading.Thread | None = None
 
@@ -37,6 +42,20 @@ class Loading:
         self._thread.start()
 
     @property
+    def state(self) -> str | None:
+        """For how long it has gone on, in words; None before its beginning and once it is done."""
+        if self._began is None or self.loaded:
+            return None
+        seconds = time.monotonic() - self._began
+        told = f"for {seconds:.0f} s"
+        if seconds < LONG_SECONDS:
+            return told
+        return (
+            f"{told}; where it waits for the hub, narrator-daemon model fetch brings the model "
+            "beforehand"
+        )
+
+    @property
     def over(self) -> bool:
         """Whether it has ended, well or not."""
         return self._thread is not None and not self._thread.is_alive()
@@ -47,11 +66,18 @@ class Loading:
         return self.over and not self.loaded
 
     def _load(self, then: Callable[[], None]) -> None:
-        started = time.monotonic()
+        started = self._began = time.monotonic()
         try:
             self._engine.load()
         except SpeechError as error:
             _log.error("engine_failed", engine=self._engine.name, why=str(error))
+            return
+        except Exception as error:
+            told = misfit(error, "speech.engine")
+            if told is None:
+                _log.exception("engine_failed", engine=self._engine.name)
+            else:
+                _log.error("engine_failed", engine=self._engine.name, why=str(told))
             return
         self.loaded = True
         seconds = round(time.monotonic() - started, 1)

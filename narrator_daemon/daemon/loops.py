@@ -27,6 +27,7 @@ class Loop:
     Attributes:
         failures: rounds that went wrong one after the other, up to now, by no dependency's fault.
         why: what went wrong in the last of these.
+        failed_rounds: rounds that went wrong by no dependency's fault, since the start.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Loop:
         self._on_unavailable = on_unavailable
         self.failures = 0
         self.why = ""
+        self.failed_rounds = 0
         self._awake = threading.Event()
         self._stopping = False
         self._due_at = time.monotonic()
@@ -104,6 +106,7 @@ class Loop:
     def _fail(self, error: Exception) -> None:
         self.why = str(error) or type(error).__name__
         self.failures += 1
+        self.failed_rounds += 1
 
 
 def every(seconds: float, call: Callable[[], object]) -> Callable[[], float]:

@@ -7,10 +7,13 @@ of the network. No label carries a book, a worker or a requester, so the number 
 
 from __future__ import annotations
 
+import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,8 +22,8 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client import start_http_server as serve_http
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from narrator_daemon import __version__, logs
@@ -28,8 +31,10 @@ from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.health.ask import HEALTHY, Health, Probe
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.housekeeping.renewal import Renewer
+from narrator_daemon.queue.reasons import Reason
 from narrator_daemon.settings import Metrics as MetricsSettings
 from narrator_daemon.speech import HasSlots, SpeechEngine
 
@@ -37,6 +42,9 @@ from narrator_daemon.speech import HasSlots, SpeechEngine
 _CLAIM_BUCKETS = (0.05, 0.1, 0.3, 1, 3, 10, 30, 60, 300, 1800, 7200)
 _READY_BUCKETS = (1, 3, 10, 20, 30, 45, 60, 120, 300, 600, 1800, 7200)
 _STEP_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600)
+
+#: Seconds that a client may take over its request.
+_PATIENCE_SECONDS = 5.0
 
 #: Outcomes that every worker has sooner or later: their series begin at 0 and not at the first one.
 _OUTCOMES = ("published", "failed", "retried", "given_back", "fenced", "cancelled", "superseded")
@@ -50,6 +58,7 @@ class Metrics:
 
     Args:
         settings: where they are served.
+        ask: gives what an exec probe would be told now.
         condition: gives the worker's condition now.
         capacity: asked for the books it works on at once.
         engine: asked for its slots, where it has any, and for its device.
@@ -61,6 +70,7 @@ class Metrics:
     def __init__(
         self,
         settings: MetricsSettings,
+        ask: Callable[[Probe], Health],
         condition: Callable[[], Condition],
         capacity: Callable[[], int],
         engine: SpeechEngine,
@@ -69,10 +79,11 @@ class Metrics:
         dependencies: Sequence[str],
     ) -> None:
         self._settings = settings
+        self._ask = ask
         # One more series for each, which no rule here uses.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._server: WSGIServer | None = None
+        self._server: ThreadingHTTPServer | None = None
         ProcessCollector(registry=self.registry)
         self._books = Counter(
             "narrator_books", "Claims that ended, by outcome.", ["outcome"], registry=self.registry
@@ -145,19 +156,36 @@ class Metrics:
     def serve(self) -> None:
         """Answer scrapes at ``http://host:port/metrics`` from a thread of its own.
 
+        ``/healthz`` and ``/readyz`` answer 200 or 503, as ``narrator-daemon health --live`` and
+        ``--ready`` do: by what the main loop has said, and when. All else is not found.
+
         Raises:
             ConfigError: the address cannot be listened on.
         """
         host, port = self._settings.host, self._settings.port
         try:
-            self._server, _ = serve_http(port, addr=host, registry=self.registry)
+            self._server = _server(host, port, self._answer)
         except OSError as error:
             raise ConfigError(
                 f"{port} on {host} cannot be listened on: {error.strerror or error}",
                 where="[metrics] port",
                 advice="give each daemon of a machine a port of its own, or 0 for none",
             ) from None
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
         _log.info("metrics_served", host=host, port=port)
+
+    def _answer(self, path: str, accepted: str) -> tuple[HTTPStatus, str, bytes]:
+        """Status, content type and body for a path."""
+        if path == "/metrics":
+            encode, kind = choose_encoder(accepted)
+            return HTTPStatus.OK, kind, encode(self.registry)
+        if path in _PROBES:
+            health = self._ask(_PROBES[path])
+            well = health.exit_code == HEALTHY
+            status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+            return status, "text/plain", f"{health.report.get('status')}\n".encode()
+        there = f"there are /metrics, {' and '.join(_PROBES)}\n"
+        return HTTPStatus.NOT_FOUND, "text/plain", there.encode()
 
     def close(self) -> None:
         """Answer no more. Safe to call twice."""
@@ -165,6 +193,45 @@ class Metrics:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+
+#: What each path asks.
+_PROBES: dict[str, Probe] = {"/healthz": "live", "/readyz": "ready"}
+
+
+def _server(
+    host: str, port: int, answer: Callable[[str, str], tuple[HTTPStatus, str, bytes]]
+) -> ThreadingHTTPServer:
+    """A server that listens and does not answer yet.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = _PATIENCE_SECONDS
+        server_version, sys_version = "narrator-daemon", ""
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            status, kind, body = answer(path, self.headers.get("Accept", ""))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: scrapes and probes come every few seconds."""
+
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        daemon_threads = True
+
+    return Server((host, port), Handler)
 
 
 class _Now(Collector):
@@ -194,11 +261,17 @@ class _Now(Collector):
             ("narrator_healthy", "1 while nothing is wrong.", now.status == "healthy"),
             ("narrator_ready", "1 while it takes books: model loaded, stream open.", now.ready),
             ("narrator_live", "0 once it must be restarted.", now.live),
+            ("narrator_loaded", "1 once the model is loaded.", now.loaded),
             ("narrator_queue_depth", "Waiting books known to this worker.", now.queue_depth),
             (
                 "narrator_oldest_request_age_seconds",
                 "Since the oldest waiting request; 0 where none waits.",
                 max(0.0, now.oldest_request or 0.0),
+            ),
+            (
+                "narrator_claimable_age_seconds",
+                "Since the oldest request that waits for nothing but a worker with room; or 0.",
+                max(0.0, now.claimable_age or 0.0),
             ),
             ("narrator_books_in_work", "Books claimed and not ended.", now.in_work),
             ("narrator_books_at_once", "Most books in work at once.", self._capacity()),
@@ -207,6 +280,40 @@ class _Now(Collector):
             ("narrator_stream_up", "1 while the stream is open.", now.stream.name == "live"),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
+        yield _filled(
+            GaugeMetricFamily(
+                "narrator_waiting", "Waiting books known to this worker.", labels=["reason"]
+            ),
+            {str(reason): now.waiting.get(reason, 0) for reason in Reason},
+        )
+        yield _filled(
+            GaugeMetricFamily(
+                "narrator_disk_bytes", "Size of the disk of a folder.", labels=["folder"]
+            ),
+            {name: total for name, (total, _) in now.rooms.items()},
+        )
+        yield _filled(
+            GaugeMetricFamily("narrator_disk_free_bytes", "What is free of it.", labels=["folder"]),
+            {name: free for name, (_, free) in now.rooms.items()},
+        )
+        for name, text, known in (
+            (
+                "narrator_clock_offset_seconds",
+                "How far this machine's clock is ahead of the database's.",
+                now.clock_offset,
+            ),
+            ("narrator_url_expiry_seconds", "In which no signed URL expires.", now.url_expiry),
+        ):
+            if known is not None:
+                yield GaugeMetricFamily(name, text, value=known)
+        failures = CounterMetricFamily(
+            "narrator_loop_failures",
+            "Rounds of a loop that went wrong by no dependency's fault.",
+            labels=["loop"],
+        )
+        for loop, count in now.loop_failures.items():
+            failures.add_metric([loop], count)
+        yield failures
         up = GaugeMetricFamily(
             "narrator_dependency_up", "0 while it does not answer.", labels=["dependency"]
         )
@@ -222,6 +329,11 @@ class _Now(Collector):
             ("narrator_upload_bytes", "Audio bytes uploaded.", self._store.uploaded_bytes),
             ("narrator_upload_retries", "Uploads tried again.", self._store.upload_retries),
             ("narrator_url_renewals", "URLs signed anew.", self._renewer.renewed),
+            (
+                "narrator_url_renewal_failures",
+                "Times that a URL could not be signed anew.",
+                now.renewal_failures,
+            ),
         ):
             yield CounterMetricFamily(name, text, value=float(count))
         if now.loaded and isinstance(self._engine, HasSlots):
@@ -233,6 +345,13 @@ class _Now(Collector):
                 "narrator_engine_slots_occupied", "Segments being spoken.", value=slots.occupied
             )
         yield from _gpu(now.device)
+
+
+def _filled(family: GaugeMetricFamily, values: Mapping[str, float]) -> GaugeMetricFamily:
+    """A gauge with one value for each of its label's."""
+    for label, value in values.items():
+        family.add_metric([label], float(value))
+    return family
 
 
 def _gpu(device: str | None) -> Iterator[GaugeMetricFamily]:

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from narrator_daemon import __version__
-from narrator_daemon.catalogue import SERVER_TIMESTAMP, WORKERS
+import time
+import uuid
+from collections.abc import Callable, Mapping
+
+from narrator_daemon import __version__, logs
+from narrator_daemon.catalogue import SERVER_TIMESTAMP, WORKERS, children, moment
+from narrator_daemon.clock import now_ms
 from narrator_daemon.daemon.in_work import InWork
 from narrator_daemon.daemon.tally import Tally
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
+from narrator_daemon.health.condition import CLOCK_FAIL_SECONDS
 from narrator_daemon.speech import SpeechEngine
+
+#: Seconds for which another daemon with the same id is spoken of after it was seen.
+_REMEMBERED_SECONDS = 60.0
+
+#: Seconds between this clock and the database's that are worth a word.
+CLOCK_WARN_SECONDS = 5.0
+
+#: Most characters of why a dependency is down.
+_LONGEST_WHY = 300
+
+_log = logs.get(__name__)
 
 
 class Presence:
-    """What the fleet sees of this worker.
+    """What the fleet sees of this worker, and what this worker learns by looking at its own entry.
 
     Args:
         project: the database.
@@ -20,15 +37,48 @@ class Presence:
         engine: loaded.
         in_work: what it works on.
         tally: what it has done lately.
+        down: gives the dependencies that are down, and why.
+        emulated: whether it works on a local Firebase.
+        wall_ms: the wall clock, epoch milliseconds.
+        clock: monotonic seconds.
+
+    Attributes:
+        clock_offset: seconds by which this machine's clock is ahead of the database's, or None
+            until it is known.
     """
 
     def __init__(
-        self, project: Project, worker_id: str, engine: SpeechEngine, in_work: InWork, tally: Tally
+        self,
+        project: Project,
+        worker_id: str,
+        engine: SpeechEngine,
+        in_work: InWork,
+        tally: Tally,
+        down: Callable[[], Mapping[str, str]] = dict,
+        emulated: bool = False,
+        wall_ms: Callable[[], int] = now_ms,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._worker_id = worker_id
         self._entry = project.reference(WORKERS, worker_id)
         self._engine = engine
         self._in_work = in_work
         self._tally = tally
+        self._down = down
+        self._emulated = emulated
+        self._wall_ms = wall_ms
+        self._clock = clock
+        self._instance = uuid.uuid4().hex
+        # This clock in the middle of the last write; what the database made of its time is read
+        # before the next.
+        self._wrote_at_ms: float | None = None
+        self._double_at = float("-inf")
+        self.clock_offset: float | None = None
+
+    @property
+    def is_double(self) -> bool:
+        """Whether another daemon writes the same entry, as it has the same ``worker_id``."""
+        return self._clock() - self._double_at < _REMEMBERED_SECONDS
 
     def show(self) -> None:
         """Write the entry, stamped by the database's clock.
@@ -36,6 +86,7 @@ class Presence:
         Raises:
             Unavailable: the database did not answer.
         """
+        self._look()
         entry = {
             "version": __version__,
             "engine": self._engine.name,
@@ -43,10 +94,43 @@ class Presence:
             "inWork": len(self._in_work),
             "atOnce": self._in_work.capacity,
             "lately": self._tally.as_record(),
+            "down": {name: logs.redact(why)[:_LONGEST_WHY] for name, why in self._down().items()},
+            "emulated": self._emulated,
+            "instance": self._instance,
             "at": dict(SERVER_TIMESTAMP),
         }
+        began = self._wall_ms()
+        self._wrote_at_ms = None
         with database_errors():
             self._entry.set(entry)
+        self._wrote_at_ms = (began + self._wall_ms()) / 2
+
+    def _look(self) -> None:
+        """What became of the entry that was written last."""
+        if self._wrote_at_ms is None:
+            return
+        with database_errors():
+            found = children(self._entry.get())
+        if found.get("instance") not in (None, self._instance):
+            if not self.is_double:
+                _log.error(
+                    "worker_id_taken",
+                    worker=self._worker_id,
+                    note="another daemon has the same daemon.worker_id; give each its own",
+                )
+            self._double_at = self._clock()
+        elif (at := moment(found.get("at"))) is not None:
+            self._take_in(round((self._wrote_at_ms - at) / 1000, 3))
+
+    def _take_in(self, offset: float) -> None:
+        before, self.clock_offset = self.clock_offset, offset
+        if abs(offset) >= CLOCK_WARN_SECONDS > abs(before or 0.0):
+            level = _log.error if abs(offset) >= CLOCK_FAIL_SECONDS else _log.warning
+            level(
+                "clock_off",
+                seconds_ahead=offset,
+                note="set this machine's clock by the network's time (timedatectl set-ntp true)",
+            )
 
     def leave(self) -> None:
         """Remove the entry.

@@ -25,6 +25,7 @@ from narrator_daemon.daemon.loading import Loading
 from narrator_daemon.daemon.loops import Loop
 from narrator_daemon.daemon.presence import Presence
 from narrator_daemon.daemon.tally import Tally
+from narrator_daemon.daemon.trial import Trial
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase.subscription import Subscription
 from narrator_daemon.health.condition import Phase
@@ -60,6 +61,8 @@ class Parts:
         services: open for as long as the process lives.
         stopping: set once the worker is shutting down.
         facts: what the log says of it at its start.
+        trial: whether it can narrate at all, once something has gone wrong.
+        reload: reads again what settings may change while it runs.
     """
 
     engine: SpeechEngine
@@ -75,6 +78,8 @@ class Parts:
     services: Sequence[AbstractContextManager[object]]
     stopping: threading.Event
     facts: dict[str, object]
+    trial: Trial
+    reload: Callable[[], object]
 
 
 class Worker:
@@ -92,15 +97,19 @@ class Worker:
         self._manager = manager
         self._id = settings.daemon.worker_id
         self._hurried = threading.Event()
+        self._told_to_reload = threading.Event()
 
     def run(self) -> int:
         """Work until a signal says stop: SIGTERM or SIGINT. Returns the exit status.
+
+        SIGHUP has settings read again.
 
         Raises:
             ConfigError: another daemon has the state folder, or a port is taken.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self._told_to_reload.set())
         return self.work()
 
     def stop(self) -> None:
@@ -150,6 +159,9 @@ class Worker:
         while not parts.stopping.wait(_STATE_SECONDS):
             if self._is_broken():
                 return True
+            if self._told_to_reload.is_set():
+                self._told_to_reload.clear()
+                parts.reload()
             # Here, as a database that does not answer holds up the one who beats.
             parts.leases.let_go(time.monotonic())
             self._tell(folder, "running")
@@ -172,7 +184,7 @@ class Worker:
             _log.error("engine_stuck", books=stuck)
             self._hurried.set()
             return True
-        if parts.tally.engine_is_broken:
+        if parts.tally.engine_is_broken or parts.trial.broken:
             # A new process may get the GPU back; this one would fail every book.
             _log.error("engine_broken", engine=parts.engine.name)
             return True

@@ -13,6 +13,33 @@ from google.api_core import exceptions as google_api
 from narrator_daemon.catalogue import STATUS, URL_EXPIRES_AT
 from narrator_daemon.errors import Refused, Unavailable
 
+#: What the libraries say of the network, and what they mean.
+_NETWORK = (
+    ("ProxyError", "the proxy of the environment cannot be reached"),
+    ("Unable to connect to proxy", "the proxy of the environment cannot be reached"),
+    ("Tunnel connection failed", "the proxy of the environment does not let it through"),
+    ("NameResolutionError", "the name of its host cannot be resolved"),
+    ("Failed to resolve", "the name of its host cannot be resolved"),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted: is there a proxy in between?"),
+    ("Connection refused", "the connection is refused"),
+    ("Network is unreachable", "the network is unreachable"),
+    ("Read timed out", "it did not answer in time"),
+    ("ConnectTimeoutError", "it cannot be reached in time"),
+    ("timed out", "it did not answer in time"),
+    ("Connection reset", "the connection was cut"),
+    ("RemoteDisconnected", "the connection was cut"),
+)
+
+
+def in_few_words(error: object) -> str:
+    """An error of the network in a few words: the libraries quote each other, and the address.
+
+    Args:
+        error: of any library, or its text.
+    """
+    text = str(error)
+    return next((told for known, told in _NETWORK if known in text), text)
+
 
 @contextmanager
 def database_errors(books_path: str = "/books") -> Iterator[None]:
@@ -26,17 +53,23 @@ def database_errors(books_path: str = "/books") -> Iterator[None]:
     except firebase.FirebaseError as error:
         raise database_error(str(error), _status_of(error), books_path) from error
     except google.auth.exceptions.TransportError as error:
-        raise Unavailable("database", f"no access token can be fetched: {error}") from error
+        raise Unavailable(
+            "database", f"no access token can be fetched: {in_few_words(error)}"
+        ) from error
     except google.auth.exceptions.GoogleAuthError as error:
         if error.retryable:
-            raise Unavailable("database", f"no access token can be fetched: {error}") from error
+            raise Unavailable(
+                "database", f"no access token can be fetched: {in_few_words(error)}"
+            ) from error
         raise Refused(
             "database",
             f"the credentials are not accepted ({error})",
             advice="check firebase.credentials, and that the service account still exists",
         ) from error
     except requests.RequestException as error:
-        raise Unavailable("database", f"the database does not answer: {error}") from error
+        raise Unavailable(
+            "database", f"the database does not answer: {in_few_words(error)}"
+        ) from error
 
 
 def _status_of(error: firebase.FirebaseError) -> int | None:
@@ -75,7 +108,7 @@ def database_error(message: str, status: int | None, books_path: str) -> Unavail
     if status is not None and status < 500 and status != 429:
         return Refused("database", f"the database answers {status}: {message}")
     said = "does not answer" if status is None else f"answers {status}"
-    return Unavailable("database", f"the database {said}: {message}")
+    return Unavailable("database", f"the database {said}: {in_few_words(message)}")
 
 
 @contextmanager
@@ -96,26 +129,30 @@ def storage_errors(bucket: str) -> Iterator[None]:
             advice="give the service account the role 'Storage Object Admin' on it",
         ) from error
     except google_api.RetryError as error:
-        raise Unavailable("storage", f"storage does not answer: {error.cause}") from error
+        raise Unavailable(
+            "storage", f"storage does not answer: {in_few_words(error.cause)}"
+        ) from error
     except google_api.GoogleAPICallError as error:
         kind = Refused if error.code is not None and error.code < 500 else Unavailable
         raise kind("storage", f"storage answers {error.code}: {error.message}") from error
     except google.auth.exceptions.TransportError as error:
         raise Unavailable(
             "storage",
-            f"no access token or signature can be fetched: {error}",
+            f"no access token or signature can be fetched: {in_few_words(error)}",
             advice=f"without a key of its own {_SIGNS_FOR_ITSELF}",
         ) from error
     except google.auth.exceptions.GoogleAuthError as error:
         if error.retryable:
-            raise Unavailable("storage", f"no access token can be fetched: {error}") from error
+            raise Unavailable(
+                "storage", f"no access token can be fetched: {in_few_words(error)}"
+            ) from error
         raise Refused(
             "storage",
             f"the credentials are not accepted ({error})",
             advice=f"without a key of its own {_SIGNS_FOR_ITSELF} to sign URLs",
         ) from error
     except (requests.RequestException, ConnectionError, TimeoutError) as error:
-        raise Unavailable("storage", f"storage does not answer: {error}") from error
+        raise Unavailable("storage", f"storage does not answer: {in_few_words(error)}") from error
 
 
 _SIGNS_FOR_ITSELF = "the service account needs the role 'Service Account Token Creator' on itself"

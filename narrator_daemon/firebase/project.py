@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.request
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -24,6 +25,7 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import storage
 from google.oauth2 import service_account
 
+from narrator_daemon import addresses
 from narrator_daemon.config import require_project
 from narrator_daemon.direct import without_proxy
 from narrator_daemon.errors import ConfigError
@@ -73,7 +75,7 @@ class Project:
         firebase = settings.firebase
         self._books = [part for part in settings.books.path.split("/") if part]
         #: Tells this catalogue's audio from that of others in the same bucket.
-        self.catalogue = f"{firebase.database_url}/{settings.books.path}"
+        self.catalogue = addresses.catalogue(str(firebase.database_url), settings.books.path)
         self.storage_emulator = settings.storage_emulator
         if settings.storage_emulator is not None:
             urls = (str(firebase.database_url), settings.storage_emulator)
@@ -101,6 +103,7 @@ class Project:
                 name=f"narrator-{id(self)}",
             )
             self.credentials = self._open_credentials()
+            _wait_for_nobody(db.reference("/", app=self.app)._client.session)
         except google.auth.exceptions.TransportError as error:
             # Federated credentials are exchanged for others as soon as they are read.
             raise ConfigError(
@@ -127,7 +130,12 @@ class Project:
             project=firebase.project_id,
             credentials=AnonymousCredentials() if settings.emulated else self.credentials,
         )
+        _wait_for_nobody(client._http)
         self.bucket = client.bucket(self.bucket_name)
+
+    def is_own(self, catalogue: object) -> bool:
+        """Whether the name of a catalogue is this one's, in whatever spelling it was written."""
+        return isinstance(catalogue, str) and addresses.same_catalogue(catalogue, self.catalogue)
 
     def __enter__(self) -> Self:
         return self
@@ -197,3 +205,28 @@ class Project:
             firebase_admin.delete_app(self.app)
             self.app = None
             self.bucket.client.close()
+
+
+def _wait_for_nobody(session: Any) -> None:
+    """Have an SDK's session repeat failed requests by its own pauses alone.
+
+    An answer may ask to be left alone for hours (``Retry-After``), and the session would sleep
+    through them within the call: past its time-out, and past the lives of leases. Whoever calls
+    knows better what to do meanwhile, and when to come back.
+    """
+    inner = getattr(session, "_auth_request_session", None)
+    for one in (session, inner):
+        for adapter in () if one is None else one.adapters.values():
+            adapter.max_retries = adapter.max_retries.new(respect_retry_after_header=False)
+
+
+def proxies() -> tuple[str, ...]:
+    """What the environment says of proxies that requests go through, in words, without secrets."""
+    found = urllib.request.getproxies()
+    told = []
+    for scheme in ("http", "https", "all"):
+        if scheme in found:
+            address = urlsplit(found[scheme] if "//" in found[scheme] else f"//{found[scheme]}")
+            place = address.hostname or "?"
+            told.append(f"{scheme} requests go through the proxy {place}, by the environment")
+    return tuple(told)

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
@@ -21,7 +22,7 @@ from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2 import service_account
 
-from narrator_daemon.errors import Refused, Unavailable
+from narrator_daemon.errors import NodeRefused, Refused, Unavailable
 from narrator_daemon.firebase.answers import storage_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.settings import Storage
@@ -101,6 +102,8 @@ class AudioStore:
     Attributes:
         uploaded_bytes: audio that was uploaded, since the start.
         upload_retries: how often an upload was tried again.
+        cannot_delete: why nothing can be deleted, as far as was tried; None where it can.
+            Narrations go on without it, and audio that nobody needs stays in the bucket.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class AudioStore:
         self._clock = clock
         self._lock = threading.Lock()
         self.uploaded_bytes = self.upload_retries = 0
+        self.cannot_delete: str | None = None
         # Against an emulator, URLs must lead there too.
         self._endpoint = project.storage_emulator
 
@@ -278,11 +282,10 @@ class AudioStore:
         Raises:
             Unavailable: storage does not answer.
         """
-        prefix = self._settings.object_name.partition("{")[0]
         with storage_errors(self._project.bucket_name):
             listed = self._project.bucket.client.list_blobs(
                 self._project.bucket,
-                prefix=prefix,
+                prefix=self._prefix,
                 # The service's own start is inclusive.
                 start_offset=f"{after}\0" if after else None,
                 max_results=most,
@@ -306,47 +309,72 @@ class AudioStore:
 
         Raises:
             Unavailable: storage does not answer; a later sweep will find the object.
+            NodeRefused: it may not be deleted.
         """
-        with storage_errors(self._project.bucket_name):
-            try:
-                self._project.bucket.blob(path).delete(
-                    if_generation_match=generation,
-                    timeout=_CONNECT_AND_READ_SECONDS,
-                    retry=DEFAULT_RETRY.with_timeout(GIVE_UP_SECONDS),
-                )
-            except (exceptions.NotFound, exceptions.PreconditionFailed):
-                pass
+        self._delete(path, DEFAULT_RETRY.with_timeout(GIVE_UP_SECONDS), generation)
+
+    def _delete(self, path: str, retry: Any, generation: int | None = None) -> None:
+        try:
+            with storage_errors(self._project.bucket_name):
+                try:
+                    self._project.bucket.blob(path).delete(
+                        if_generation_match=generation,
+                        timeout=_CONNECT_AND_READ_SECONDS,
+                        retry=retry,
+                    )
+                except (exceptions.NotFound, exceptions.PreconditionFailed):
+                    pass
+        except Refused as error:
+            # Retention, or a role that may only create: no reason to narrate nothing.
+            self.cannot_delete = f"objects cannot be deleted: {error}"
+            raise NodeRefused("storage", f"{path} cannot be deleted: {error}") from error
+        self.cannot_delete = None
 
     def check(self) -> None:
-        """Do once, with an empty object, all that an upload does: sign, write, delete.
+        """Do once, with an empty object, all that an upload does: sign, write; and delete it.
 
-        A bucket that can be listed may be closed to writing all the same.
+        A bucket that can be listed may be closed to writing all the same. The object has one name
+        for all replicas and rounds: where it cannot be deleted there is one, and whoever finds it
+        there was let through to where it is.
 
         Raises:
             Unavailable: storage does not answer.
             Refused: the bucket is missing or closed to us, or URLs cannot be signed.
         """
-        prefix = self._settings.object_name.partition("{")[0]
-        blob = self._project.bucket.blob(f"{prefix}probe-{uuid4().hex}")
-        quick = {
-            "timeout": _CONNECT_AND_READ_SECONDS,
-            "retry": DEFAULT_RETRY.with_timeout(5.0),
-        }
+        name = hashlib.sha256(self._project.catalogue.encode()).hexdigest()[:32]
+        blob = self._project.bucket.blob(f"{self._prefix}probe-{name}")
+        quick = DEFAULT_RETRY.with_timeout(5.0)
         with storage_errors(self._project.bucket_name):
             self._url(blob, token="")
-            blob.upload_from_string(b"", if_generation_match=0, **quick)
-            blob.delete(**quick)
+            with suppress(exceptions.PreconditionFailed):
+                blob.upload_from_string(
+                    b"", if_generation_match=0, timeout=_CONNECT_AND_READ_SECONDS, retry=quick
+                )
+        with suppress(NodeRefused):
+            self._delete(blob.name, quick)
+
+    @property
+    def _prefix(self) -> str:
+        return self._settings.object_name.partition("{")[0]
+
+    def is_probe(self, stored: StoredObject) -> bool:
+        """Whether an object was left behind by ``check``."""
+        name = re.fullmatch(re.escape(self._prefix) + "probe-[0-9a-f]{32}", stored.path)
+        return name is not None and "bookId" not in stored.metadata
 
     def belongs_to(self, path: str, book_id: str) -> bool:
         """Whether an object is there and was uploaded as audio of this book.
 
         Raises:
             Unavailable: storage does not answer.
+            NodeRefused: it refuses this object, and nothing else.
         """
-        with storage_errors(self._project.bucket_name):
+        if not _is_name(path):
+            return False
+        with self._one_object(path):
             blob = self._project.bucket.get_blob(path, timeout=_CONNECT_AND_READ_SECONDS)
         metadata = (blob.metadata if blob else None) or {}
-        ours = metadata.get("catalogue") == self._project.catalogue
+        ours = self._project.is_own(metadata.get("catalogue"))
         return bool(ours and metadata.get("bookId") == _metadata_text(book_id))
 
     def exists(self, path: str) -> bool:
@@ -354,18 +382,43 @@ class AudioStore:
 
         Raises:
             Unavailable: storage does not answer.
+            NodeRefused: it refuses this object, and nothing else.
         """
-        with storage_errors(self._project.bucket_name):
+        if not _is_name(path):
+            return False
+        with self._one_object(path):
             blob = self._project.bucket.blob(path)
             return bool(blob.exists(timeout=_CONNECT_AND_READ_SECONDS))
+
+    @contextmanager
+    def _one_object(self, path: str) -> Iterator[None]:
+        """Around what is done with one object: tells a refusal of it from one of everything."""
+        try:
+            with storage_errors(self._project.bucket_name):
+                yield
+        except Refused as error:
+            self.check()
+            raise NodeRefused("storage", f"{path} cannot be reached: {error}") from error
 
     def is_ours(self, stored: StoredObject) -> bool:
         """Whether an object is audio of this catalogue, by its metadata."""
         return (
             stored.metadata.get("watermarked") == "true"
-            and stored.metadata.get("catalogue") == self._project.catalogue
+            and self._project.is_own(stored.metadata.get("catalogue"))
             and "bookId" in stored.metadata
         )
+
+
+def _is_name(path: str) -> bool:
+    """Whether an object can have this name.
+
+    Source: https://cloud.google.com/storage/docs/objects#naming
+    """
+    try:
+        size = len(path.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
+    return 0 < size <= 1024 and path not in (".", "..") and not re.search(r"[\r\n\0]", path)
 
 
 def _metadata_text(text: str) -> str:

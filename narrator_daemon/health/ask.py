@@ -15,9 +15,12 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+
+from narrator_daemon.people import name_of
 
 HEALTHY, UNHEALTHY, NO_DAEMON = 0, 1, 2
 
@@ -55,8 +58,15 @@ def ask(folder: Path, probe: Probe = "healthy") -> Health:
             books; the model is loaded and the stream is open. ``live``: it works by itself, though
             Firebase be down or the model still loading; one that is not must be restarted.
     """
-    if not _is_locked(folder):
-        report = {"status": "not running", "state_dir": str(folder)}
+    try:
+        locked = _is_locked(folder)
+    except PermissionError:
+        # There may well be one: whoever may not look cannot say that there is none.
+        return Health(NO_DAEMON, {"status": "unknown", "problems": [_whose(folder)]})
+    if not locked:
+        report: dict[str, Any] = {"status": "not running", "state_dir": str(folder)}
+        if elsewhere := [_where(other) for other in _others(folder)]:
+            report["problems"] = elsewhere
         return Health(NO_DAEMON, report)
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
@@ -70,9 +80,43 @@ def ask(folder: Path, probe: Probe = "healthy") -> Health:
     return Health(HEALTHY if well else UNHEALTHY, state)
 
 
+def _others(folder: Path) -> Iterator[Path]:
+    """State folders of other users and of the service manager in which a daemon runs."""
+    for place, pattern in (
+        ("/run", "narrator-daemon*"),
+        ("/run/user", "*/narrator-daemon"),
+        (os.environ.get("TMPDIR", "/tmp"), "narrator-daemon-*"),  # noqa: S108
+    ):
+        for other in sorted(Path(place).glob(pattern)):
+            try:
+                if other != folder and _is_locked(other):
+                    yield other
+            except PermissionError:
+                yield other
+
+
+def _where(other: Path) -> str:
+    return f"there is {other}, where one may run: set NARRATOR_DAEMON__STATE_DIR={other} to ask it"
+
+
+def _whose(folder: Path) -> str:
+    """What to say of a state folder that this user may not look into."""
+    me = name_of(os.geteuid())
+    try:
+        owner = name_of(folder.stat().st_uid)
+    except OSError:
+        return f"{me} may not look into {folder}: ask as the user that the daemon runs as"
+    return (
+        f"{folder} belongs to {owner}, and {me} may not look into it: ask as {owner} "
+        f"(sudo -u {owner} narrator-daemon health)"
+    )
+
+
 def _is_locked(folder: Path) -> bool:
     try:
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except PermissionError:
+        raise
     except OSError:
         return False
     try:

@@ -23,6 +23,8 @@ LOOP_FAILURES = 3
 
 #: Refused books that are named.
 _NAMED = 10
+#: Seconds between this machine's clock and the database's from which on it does harm.
+CLOCK_FAIL_SECONDS = 60.0
 
 
 Phase: TypeAlias = Literal["starting", "running", "stopping"]
@@ -53,6 +55,18 @@ class Condition:
         failing: for each loop whose last round went wrong by no dependency's fault, how many did
             so in a row, and why the last.
         refused: the books whose changes the database does not take, and why.
+        cannot_delete: why nothing can be deleted from the bucket, or None.
+        waiting: how many of these wait, by the reason (``queue.reasons``).
+        claimable_age: since the request of the oldest that waits only for a worker with room.
+        rooms: bytes in all and bytes free of each disk that is written to, by name.
+        clock_offset: seconds by which this machine's clock is ahead of the database's.
+        is_double: whether another daemon has the same worker id.
+        loop_failures: rounds that went wrong since the start, of each loop.
+        renewal_failures: how often a URL could not be renewed.
+        url_expiry: seconds in which no URL expires.
+        loading: what is done to make the engine ready; None once it is, or before.
+        emulated: whether all this is on a local Firebase.
+        notes: what an operator should know, and is no fault.
     """
 
     phase: Phase
@@ -73,15 +87,34 @@ class Condition:
     oldest_request: float | None
     failing: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    cannot_delete: str | None = None
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    claimable_age: float | None = None
+    rooms: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    clock_offset: float | None = None
+    is_double: bool = False
+    loop_failures: Mapping[str, int] = field(default_factory=dict)
+    renewal_failures: int = 0
+    url_expiry: float | None = None
+    loading: str | None = None
+    emulated: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def problems(self) -> list[str]:
         """What is wrong, for an operator."""
         if not self.loaded:
-            return ["the model is being loaded"]
+            return [f"the model is being loaded{f': {self.loading}' if self.loading else ''}"]
         problems = [f"{name}: {logs.redact(why)}" for name, why in self.down.items()]
         if self.stuck:
             problems.append(f"the engine is stuck on {self.stuck} of its books")
+        if self.is_double:
+            problems.append(f"another daemon has the worker_id {self.worker}: give each its own")
+        if self.clock_offset is not None and abs(self.clock_offset) >= CLOCK_FAIL_SECONDS:
+            problems.append(
+                f"this machine's clock is {told_offset(self.clock_offset)} the database's: set it "
+                "by the network's time"
+            )
         if self.stream.name == "waiting":
             problems.append(f"stream: {logs.redact(str(self.stream.error))}")
         problems += [
@@ -94,9 +127,13 @@ class Condition:
     @property
     def attention(self) -> list[str]:
         """What an operator has to see to, and keeps no other book waiting."""
-        named = [logs.redact(why) for why in list(self.refused.values())[:_NAMED]]
-        more = len(self.refused) - len(named)
-        return [*named, f"and {more} books more that are refused"] if more else named
+        named = [*self.notes, *(logs.redact(why) for why in list(self.refused.values())[:_NAMED])]
+        more = len(self.refused) - _NAMED
+        if more > 0:
+            named.append(f"and {more} books more that are refused")
+        if self.cannot_delete is not None:
+            named.append(f"storage: {logs.redact(self.cannot_delete)}")
+        return named
 
     @property
     def _hanging(self) -> list[str]:
@@ -127,6 +164,7 @@ class Condition:
             "ready": self.ready,
             "problems": self.problems,
             "attention": self.attention,
+            "emulated": self.emulated,
             "version": __version__,
             "worker": self.worker,
             "engine": self.engine,
@@ -142,10 +180,18 @@ class Condition:
             "queue_depth": self.queue_depth,
             "refused_books": len(self.refused),
             "loops_failing": {name: times for name, (times, _) in self.failing.items()},
+            "waiting": {reason: count for reason, count in self.waiting.items() if count},
+            "clock_offset_seconds": self.clock_offset,
+            "disk_free_bytes": {name: free for name, (_, free) in self.rooms.items()},
             "seconds_since_oldest_request": self.oldest_request,
             "in_work": self.in_work,
             "leases": {"held": self.leases, "seconds_since_beat": self.since_beat},
         }
+
+
+def told_offset(seconds: float) -> str:
+    """How a clock is off: ``12 s ahead of``, ``3600 s behind``."""
+    return f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'}"
 
 
 def gpu_available() -> bool:

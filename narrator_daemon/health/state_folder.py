@@ -59,22 +59,41 @@ class StateFolder:
     def write(self, state: dict[str, Any]) -> None:
         """Replace the state, stamped with the time.
 
-        A folder that is full or gone is logged and costs no book: health finds the state old.
+        On a full disk the old one is written over, in the room that it has: the daemon lives, and
+        says so. A folder that is gone is logged and costs no book: health finds the state old.
         """
         document = json.dumps({**state, "pid": os.getpid(), "writtenAt": clock()})
-        new = self._folder / "state.json.new"
         try:
-            new.unlink(missing_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            with os.fdopen(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
-                file.write(document)
-            new.replace(self._folder / "state.json")
+            self._replace(document)
         except OSError as error:
+            if self._write_over(document):
+                return
             if not self._failing:
                 _log.error("state_not_written", folder=str(self._folder), why=error.strerror)
             self._failing = True
         else:
             self._failing = False
+
+    def _replace(self, document: str) -> None:
+        new = self._folder / "state.json.new"
+        new.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with os.fdopen(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(document)
+        new.replace(self._folder / "state.json")
+
+    def _write_over(self, document: str) -> bool:
+        """Put the state into the file that is there, if there is one; whether it went in whole."""
+        with suppress(OSError):
+            flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            state = os.open(self._folder / "state.json", flags)
+            try:
+                # What was longer is covered by white space, which JSON allows at its end.
+                text = document.encode().ljust(os.fstat(state).st_size)
+                return os.pwrite(state, text, 0) == len(text)
+            finally:
+                os.close(state)
+        return False
 
     def close(self) -> None:
         """Remove the state and let go of the folder."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from math import inf
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import PATH
+from narrator_daemon.catalogue import PATH, URL_EXPIRES_AT, children, moment
 from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.clock import now_ms
 from narrator_daemon.firebase import books
@@ -36,6 +36,9 @@ class Renewer:
 
     Attributes:
         renewed: how many URLs it has renewed.
+        failures: how often it could not renew one.
+        safe_until: epoch milliseconds before which no URL expires that can be renewed; None until
+            the first round is done.
         behind: whether the last round ended before all was done.
     """
 
@@ -50,7 +53,10 @@ class Renewer:
         self._store = store
         self._clock = clock
         self._random_unit = random_unit
-        self.renewed = 0
+        self.renewed = self.failures = 0
+        self.safe_until: int | None = None
+        # When those expire that could not be renewed.
+        self._failed: dict[str, int] = {}
         self.behind = False
         # What cannot be renewed is looked at once, and anew when all else is done.
         self._passed_over: set[str] = set()
@@ -86,6 +92,7 @@ class Renewer:
         renewed: set[str] = set()
         renewals = Round("renew")
         self.behind = True
+        self._failed = {}
         while True:
             page = books.expiring(self._project, until, _PAGE + len(self._passed_over))
             # A URL made anew falls due again only where this clock is ahead of the one that signs.
@@ -95,6 +102,7 @@ class Renewer:
             if not new and not again:
                 self._passed_over.clear()
                 self.behind = False
+                self.safe_until = min([until, *self._failed.values()])
                 return len(renewed)
             for book_id in sorted(new):
                 with renewals.item(book=book_id):
@@ -106,16 +114,24 @@ class Renewer:
                     return len(renewed)
 
     def _renew(self, book_id: str, record: object) -> bool:
-        path = record.get(PATH) if isinstance(record, dict) else None
+        record = children(record)
+        path = record.get(PATH)
         # Signing a path that is not this book's own audio would open whatever a client names.
         if not isinstance(path, str) or not self._store.belongs_to(path, book_id):
             return False
-        url, expires_at = self._store.sign(path)
-        seen = books.change(
-            self._project,
-            book_id,
-            lambda book: renew(book, path=path, url=url, expires_at=expires_at),
-        )
+        try:
+            url, expires_at = self._store.sign(path)
+            seen = books.change(
+                self._project,
+                book_id,
+                lambda book: renew(book, path=path, url=url, expires_at=expires_at),
+            )
+        except Exception as error:
+            self.failures += 1
+            _log.warning("renewal_failed", book=book_id, why=str(error))
+            self._failed[book_id] = moment(record.get(URL_EXPIRES_AT)) or 0
+            self.safe_until = min([self.safe_until or 2**53, *self._failed.values()])
+            raise
         if seen.verdict is not Verdict.APPLIED:
             return False
         self.renewed += 1

@@ -27,6 +27,9 @@ LEAST_AGE_SECONDS = 3600.0
 #: Objects looked at in one sweep, one or two small reads each; the next goes on from there.
 MOST_OBJECTS = 2_000
 
+#: Objects that may not be deleted, after which a sweep tries no more of them.
+_MOST_REFUSED = 3
+
 #: Seconds in which a sweep ends; the next goes on from there.
 _LONGEST_SECONDS = 60.0
 
@@ -76,6 +79,8 @@ class Sweeper:
                     deleted += self._delete_orphan(stored)
             if time.monotonic() > ends_at:
                 return deleted
+            if sweep.refused >= _MOST_REFUSED:
+                break
         if looked_at < MOST_OBJECTS:
             self._after = ""
         self._forget(WORKERS, lambda presence: [presence.get("at")], ends_at)
@@ -90,6 +95,8 @@ class Sweeper:
         return True
 
     def _orphaned(self, stored: StoredObject) -> bool:
+        if self._store.is_probe(stored):
+            return True
         if not self._store.is_ours(stored):
             return False
         book_id = unquote(stored.metadata["bookId"])
@@ -110,9 +117,16 @@ class Sweeper:
         """Delete the children of a node whose times (epoch ms) are all longer ago than a day."""
         long_ago = self._clock() * 1000 - _FORGOTTEN_MS
         with database_errors():
-            for key, child in children(self._project.reference(node).get()).items():
-                if time.monotonic() > ends_at:
-                    return
-                stamps = times(child) if isinstance(child, dict) else []
-                if not any(is_count(stamp) and stamp >= long_ago for stamp in stamps):
+            found = children(self._project.reference(node).get())
+        forgetting = Round("forget")
+        for key, child in found.items():
+            if time.monotonic() > ends_at:
+                return
+            stamps = times(child) if isinstance(child, dict) else []
+            if not any(is_count(stamp) and stamp >= long_ago for stamp in stamps):
+                with (
+                    forgetting.item(node=node, key=key),
+                    books.one_node(self._project, f"/{node}/{key}"),
+                    database_errors(),
+                ):
                     self._project.reference(node, key).delete()

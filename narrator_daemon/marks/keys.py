@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import stat
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import watermark
+from narrator_daemon import people
 from narrator_daemon.config import RETIRED_KEYS_ENV, WATERMARK_KEY_ENV
 from narrator_daemon.errors import ConfigError
 from narrator_daemon.settings import Settings
@@ -85,14 +88,41 @@ def _read(path: Path, setting: str) -> bytes:
     try:
         return _decode(path.read_text(encoding="ascii"), str(path))
     except OSError as error:
-        advice = (
-            f"; make one with: narrator-daemon keys new {path}" if setting == "key_file" else ""
-        )
         raise ConfigError(
-            f"[watermark] {setting}: {path} cannot be read: {error.strerror}{advice}"
+            f"{path} cannot be read: {error.strerror}",
+            where=f"[watermark] {setting}",
+            advice=_advice(path, setting, error),
         ) from None
     except UnicodeDecodeError:
         raise ConfigError(f"[watermark] {setting}: {path} is not hexadecimal text") from None
+
+
+def _advice(path: Path, setting: str, error: OSError) -> str:
+    """What to do about a key that cannot be read.
+
+    One that exists has marked narrations: a new one in its place would not find their marks.
+    """
+    if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+        return f"there is no folder {path.parent}: is its volume mounted?"
+    if isinstance(error, FileNotFoundError) and setting == "key_file":
+        return (
+            "if there never was one, make it with: narrator-daemon keys new "
+            f"{path}; if there was, bring it back, as no other finds what it marked"
+        )
+    if isinstance(error, FileNotFoundError):
+        return "bring it back, or take it out of the list"
+    reader = people.name_of(os.geteuid())
+    with suppress(OSError):
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return "name a file"
+        mode = stat.S_IMODE(found.st_mode)
+        return (
+            f"it belongs to {people.name_of(found.st_uid)} with mode {mode:o}, and {reader} reads "
+            f"it: run as its owner, or chown {reader} {path}; make no new one, which would not "
+            "find what this one marked"
+        )
+    return f"{reader} may not look into its folder: let it, or move the key; make no new one"
 
 
 def require(settings: Settings, environment: Mapping[str, str] = os.environ) -> bytes:

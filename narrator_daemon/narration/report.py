@@ -131,6 +131,12 @@ def _takes(report: object) -> Iterator[tuple[str, str]]:
             "Takes",
             f"{report['passed']} of {report['judged']} passed, {report['redrawn']} drawn again",
         )
+        if steady := report.get("consistency"):
+            drifts = ", ".join(steady["drifts"])
+            yield (
+                "Consistency, first fifth to last",
+                f"{steady['score']:.2f} of 1" + (f"; drifts in {drifts}" if drifts else ""),
+            )
 
 
 def _whole(duration: float, inspection: Inspection) -> _Whole:

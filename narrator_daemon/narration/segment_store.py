@@ -60,12 +60,13 @@ class KeptSegments:
 
     def __init__(self, settings: Kept) -> None:
         self._most = round(settings.max_gigabytes * 1e9)
-        self._folder: Path | None = None
+        #: Where they are; None where nothing is kept.
+        self.folder: Path | None = None
         self._looked_at = -math.inf
         if not self._most:
             return
         try:
-            self._folder = _private_folder(settings.folder / "segments")
+            self.folder = _private_folder(settings.folder / "segments")
         except OSError as error:
             _log.warning(
                 "segments_not_kept",
@@ -84,10 +85,10 @@ class KeptSegments:
             texts: of all its segments, in order. What was kept for another text in the same place
                 is not found.
         """
-        if self._folder is not None:
+        if self.folder is not None:
             try:
-                found = _open_locked(self._folder / (name + _SUFFIX))
-                self._make_room(self._folder)
+                found = _open_locked(self.folder / (name + _SUFFIX))
+                self._tidy()
             except OSError as error:
                 _log.warning("segments_not_kept", why=error.strerror or str(error))
             else:
@@ -98,37 +99,48 @@ class KeptSegments:
 
     def remove(self, name: str) -> None:
         """Forget a narration: it is published, or nobody wants it any more."""
-        if self._folder is not None:
+        if self.folder is not None:
             with suppress(OSError):
-                (self._folder / (name + _SUFFIX)).unlink(missing_ok=True)
+                (self.folder / (name + _SUFFIX)).unlink(missing_ok=True)
 
     def scratch(self) -> BinaryIO:
         """An empty file without a name, which is gone when it is closed."""
-        for folder in (self._folder, None):
+        for folder in (self.folder, None):
             with suppress(OSError):
                 return tempfile.TemporaryFile(dir=folder)
         return os.fdopen(os.memfd_create("narration"), "w+b")
 
-    def _make_room(self, folder: Path) -> None:
+    def make_room(self, count: int) -> None:
+        """Remove the oldest that nobody uses until so many bytes are free that were not.
+
+        Who is interrupted starts anew then, which is better than that nobody can start.
+        """
+        for _, size, path in sorted(self._idle()):
+            if count <= 0:
+                return
+            _evict(path, size)
+            count -= size
+
+    def _tidy(self) -> None:
         """Remove what is forgotten, and the oldest while there is too much, if nobody uses it."""
         if time.monotonic() - self._looked_at < _LOOK_SECONDS:
             return
         self._looked_at = time.monotonic()
-        idle: list[tuple[float, int, Path]] = []
-        for path in folder.glob("*" + _SUFFIX):
+        idle = sorted(self._idle())
+        total = sum(size for _, size, _ in idle)
+        for touched, size, path in idle:
+            if total <= self._most and time.time() - touched < FORGOTTEN_SECONDS:
+                break
+            _evict(path, size)
+            total -= size
+
+    def _idle(self) -> Iterator[tuple[float, int, Path]]:
+        """What nobody uses: when it was touched, its bytes, its place."""
+        for path in () if self.folder is None else self.folder.glob("*" + _SUFFIX):
             with suppress(OSError), _unused(path) as unused:
                 if unused:
                     found = path.stat()
-                    idle.append((found.st_mtime, found.st_size, path))
-        total = sum(size for _, size, _ in idle)
-        for touched, size, path in sorted(idle):
-            if total <= self._most and time.time() - touched < FORGOTTEN_SECONDS:
-                break
-            with suppress(OSError), _unused(path) as unused:
-                if unused:
-                    path.unlink(missing_ok=True)
-                    _log.info("segments_evicted", bytes=size)
-            total -= size
+                    yield found.st_mtime, found.st_size, path
 
 
 class SegmentFile:
@@ -246,10 +258,11 @@ class SegmentFile:
                 break
             if index < len(self._keys) and self._keys[index] == key:
                 note = os.pread(self._file, note_size, position + _HEADER.size)
-                # A record without sound is a note on what is there.
-                if count or index not in self._places:
+                if count:
                     self._places[index] = start, count
-                self._notes[index] = json.loads(note)
+                # A record without sound is another note on what is there.
+                if index in self._places:
+                    self._notes[index] = json.loads(note)
             position = end
         return position
 
@@ -298,6 +311,13 @@ def _open_locked(path: Path) -> int | None:
             return descriptor
         # Removed by another between opening and locking.
         os.close(descriptor)
+
+
+def _evict(path: Path, size: int) -> None:
+    with suppress(OSError), _unused(path) as unused:
+        if unused:
+            path.unlink(missing_ok=True)
+            _log.info("segments_evicted", bytes=size)
 
 
 @contextmanager

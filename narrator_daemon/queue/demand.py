@@ -6,25 +6,17 @@ Counted from the database alone, by whoever asks, without claiming or granting a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from narrator_daemon.catalogue import (
-    CLAIM,
-    LIMITS,
-    PATH,
-    PROCESSING,
-    REQUESTED,
-    REQUESTED_AT,
-    REQUESTED_BY,
-    children,
-)
-from narrator_daemon.claims.claim import Claim, same, waits_until
+from narrator_daemon.catalogue import LIMITS, PROCESSING, REQUESTED
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
-from narrator_daemon.queue import requesters
+from narrator_daemon.queue import reasons
+from narrator_daemon.queue.reasons import Reason, Wait
 
 
 @dataclass(frozen=True)
@@ -60,46 +52,26 @@ class Demand:
         }
 
 
-def count(
-    requested: Mapping[str, Any],
-    granted: Callable[[str], object],
-    *,
-    limit: int,
-    now_ms: int,
-) -> tuple[int, int]:
-    """Which requested books may be claimed now.
+def count(waits: Mapping[str, Wait]) -> tuple[int, int]:
+    """How many of the books that wait may be claimed now, and how many have to wait.
 
     Args:
-        requested: records by id, of whatever shape.
-        granted: gives what ``/narrationLimits`` holds of a uid.
-        limit: grants a minute of one uid; 0 for no limit.
-        now_ms: epoch milliseconds.
-
-    Returns:
-        How many may be claimed, and how many have to wait.
+        waits: of each, why (``reasons.of_records``).
     """
-    grants: dict[str, object] = {}
-    claimable = 0
-    for book_id, book in requested.items():
-        record = children(book)
-        claim = Claim.from_record(record.get(CLAIM))
-        requested_at, uid = record.get(REQUESTED_AT), record.get(REQUESTED_BY)
-        is_retry = claim is not None and same(claim.requested_at, requested_at)
-        if is_retry and waits_until(claim, now_ms) is not None:
-            continue
-        if limit and not is_retry and isinstance(uid, str) and uid:
-            if uid not in grants:
-                grants[uid] = granted(uid)
-            shown = record.get(PATH)
-            name = requesters.grant_name(
-                book_id, requested_at, None if shown is None else str(shown)
-            )
-            stored, wait = requesters.take(grants[uid], name=name, now_ms=now_ms, limit=limit)
-            if wait:
-                continue
-            grants[uid] = stored or grants[uid]
-        claimable += 1
-    return claimable, len(requested) - claimable
+    # The claim of another may be a dead worker's, whom only a living one takes it from.
+    claimable = sum(wait.reason in (Reason.NO_ROOM, Reason.CLAIMED) for wait in waits.values())
+    return claimable, len(waits) - claimable
+
+
+def limits_of(project: Project, uid: str) -> object:
+    """What ``/narrationLimits`` holds of a requester.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    node = hashlib.sha256(uid.encode("utf-8", errors="surrogatepass")).hexdigest()
+    with database_errors():
+        return project.reference(LIMITS, node).get()
 
 
 def read(project: Project, *, limit: int, now_ms: int) -> Demand:
@@ -113,14 +85,10 @@ def read(project: Project, *, limit: int, now_ms: int) -> Demand:
     Raises:
         Unavailable: the database did not answer.
     """
-
-    def granted(uid: str) -> object:
-        node = hashlib.sha256(uid.encode("utf-8", errors="surrogatepass")).hexdigest()
-        with database_errors():
-            return project.reference(LIMITS, node).get()
-
     requested = books.with_status(project, REQUESTED, books.WINDOW)
     in_work = books.with_status(project, PROCESSING, books.WINDOW)
-    claimable, later = count(requested, granted, limit=limit, now_ms=now_ms)
+    granted = partial(limits_of, project)
+    waits = reasons.of_records(requested, granted, limit=limit, now_ms=now_ms)
+    claimable, later = count(waits)
     complete = books.is_complete(requested) and books.is_complete(in_work)
     return Demand(claimable, later, len(in_work), more=not complete)

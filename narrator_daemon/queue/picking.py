@@ -53,7 +53,8 @@ class Picker:
         refusals: Refusals,
     ) -> None:
         self._project = project
-        self._limit = settings.limits.requests_per_minute
+        #: Grants a minute of one requester; 0 for no limit.
+        self.limit = settings.limits.requests_per_minute
         self._beat_seconds = settings.claims.beat_seconds
         self._claims = claims
         self._waiting = waiting
@@ -89,7 +90,7 @@ class Picker:
         return Attempted(candidate.book_id, Verdict.LATER, wait_seconds=seconds)
 
     def _try(self, candidate: Candidate) -> Attempted:
-        may_not = self._ask_limit(candidate) if self._limit else None
+        may_not = self._ask_limit(candidate) if self.limit else None
         return self._claim(candidate) if may_not is None else may_not
 
     def _claim(self, candidate: Candidate) -> Attempted:
@@ -129,7 +130,7 @@ class Picker:
             uid,
             requesters.grant_name(candidate.book_id, candidate.requested_at, candidate.shown),
             now_ms=now_ms(),
-            limit=self._limit,
+            limit=self.limit,
         )
         if wait == 0:
             return None

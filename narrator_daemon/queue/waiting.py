@@ -214,6 +214,11 @@ class Waiting:
             self._limited = {one: end for one, end in self._limited.items() if end > now}
             self._limited[uid] = until
 
+    def limited(self, now: float) -> frozenset[str]:
+        """The requesters that are passed over at a monotonic time."""
+        with self._lock:
+            return frozenset(uid for uid, until in self._limited.items() if until > now)
+
     def _is_free(self, one: Candidate, now: float) -> bool:
         if one.not_before > now:
             return False
@@ -227,6 +232,12 @@ class Waiting:
         """How many may be tried at a monotonic time."""
         with self._lock:
             return sum(self._is_free(one, now) for one in self._candidates.values())
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """All of them, in no order."""
+        with self._lock:
+            return list(self._candidates.values())
 
     def oldest(self) -> float | None:
         """The place of the first in the queue, epoch milliseconds, or None."""

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from csm.takes.drawing import Example
 from csm.takes.notes import Note
 from narrator_daemon.errors import NarratorError
+from narrator_daemon.libraries import importing
 from narrator_daemon.settings import Settings
 
 
@@ -164,10 +165,14 @@ def create(settings: Settings) -> SpeechEngine:
     """The engine that the settings choose, not yet loaded.
 
     Only the chosen engine's libraries are imported.
-    """
-    from narrator_daemon.speech.judged import judged
 
-    return judged(_engine(settings), settings.takes)
+    Raises:
+        NotInstalled: one of these cannot be.
+    """
+    with importing("speech.engine"):
+        from narrator_daemon.speech.judged import judged
+
+        return judged(_engine(settings), settings.takes)
 
 
 def _engine(settings: Settings) -> SpeechEngine:
@@ -185,6 +190,7 @@ def _engine(settings: Settings) -> SpeechEngine:
     speech = settings.speech
     return CsmSpeech(
         model=speech.model,
+        revision=speech.revision,
         device=speech.device,
         slots=speech.slots,
         kernels=speech.kernels,

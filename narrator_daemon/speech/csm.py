@@ -42,6 +42,7 @@ class CsmSpeech:
         kernels: see ``csm.Engine``.
         int8_depth: see ``csm.Engine``.
         sampling: how codes are drawn and a segment ends.
+        revision: the model's commit on the hub; None for its newest.
         token: for a gated model; None takes ``HF_TOKEN`` or the hub's stored login.
     """
 
@@ -60,9 +61,11 @@ class CsmSpeech:
         kernels: Literal["auto", "off"] = "auto",
         int8_depth: bool = False,
         sampling: Sampling | None = None,
+        revision: str | None = None,
         token: str | None = None,
     ) -> None:
         self._model = model
+        self._revision = revision
         self._asked_device = device
         self._reference = voice_reference
         self._transcript = voice_transcript or ""
@@ -104,7 +107,8 @@ class CsmSpeech:
             with as_speech_errors():
                 voice = fingerprint(self._reference, self._transcript)
         weights = ":int8" if self._int8_depth else ""
-        return f"csm:{self._model}:{voice}:{self._sampling}:{self._max_seconds:g}s{weights}"
+        model = f"{self._model}@{self._revision}" if self._revision else self._model
+        return f"csm:{model}:{voice}:{self._sampling}:{self._max_seconds:g}s{weights}"
 
     def load(self) -> None:
         """Load weights, make the voice and speak a few frames. Does nothing if it is loaded.
@@ -118,7 +122,12 @@ class CsmSpeech:
         _log.info("speech_loading", engine=self.name, model=self._model, device=self.device)
         with as_speech_errors():
             free = free_memory(resolve_device(self._asked_device))
-            checkpoint = load_checkpoint(self._model, device=self._asked_device, token=self._token)
+            checkpoint = load_checkpoint(
+                self._model,
+                device=self._asked_device,
+                token=self._token,
+                revision=self._revision,
+            )
             slots = self._asked_slots or choose_slots(
                 checkpoint.config, checkpoint.dtype, checkpoint.device, free
             )
@@ -153,7 +162,9 @@ class CsmSpeech:
 
     def _make_voice(self, engine: Engine) -> Voice | None:
         if self._prompt is not None:
-            recording = hub_voices.recording(self._prompt, self._model, token=self._token)
+            recording = hub_voices.recording(
+                self._prompt, self._model, token=self._token, revision=self._revision
+            )
             return engine.make_voice(recording, hub_voices.TRANSCRIPTS[self._prompt])
         if self._reference is not None:
             return engine.make_voice(self._reference, self._transcript)

@@ -58,6 +58,11 @@ def test_segments_that_are_not_fit_are_told_of() -> None:
     assert told({}, {"t1": published})[1] == (
         "published; 7 of 9 segments sound fit (1 too_long, 2 repeated)"
     )
+    steady = {"score": 0.3, "changes": {"level": -6.0}, "drifts": ["level", "room"]}
+    drifting = {**published, "takes": {"judged": 9, "passed": 9, "consistency": steady}}
+    assert told({}, {"t1": drifting})[1] == (
+        "published; from its first fifth to its last it drifts in level, room"
+    )
     good = {**published, "takes": {"judged": 9, "passed": 9, "draws": 9}}
     assert told({}, {"t1": good})[1] == "published"
 

@@ -97,6 +97,32 @@ def test_rates_and_liveness_are_by_each_worker_s_own_word(
     assert (fleet.books_per_hour, fleet.audio_rate) == (60, 2)
 
 
+def test_it_says_why_books_wait(firebase: LocalFirebase, project: Project) -> None:
+    claim = {"owner": "w", "attempt": 1, "inputHash": "a", "take": 1, "requestedAt": 5, "at": 6}
+    shelf = {f"b{n:03}": book("requested", RequestedAt=n, RequestedBy="ada") for n in range(50)}
+    shelf["later"] = book(
+        "requested", RequestedAt=5, Claim={**claim, "notBefore": NOW + 9_000}, RequestedBy="bea"
+    )
+    shelf["held"] = book("requested", RequestedAt=5, Claim={**claim, "token": "t"})
+    firebase.load("/books", shelf)
+    fleet = status.read(project, 45.0, NOW, limit=10)
+    assert fleet.queue.reasons == {"no_room": 10, "limit": 40, "retry": 1, "claimed": 1}
+    table = shown(fleet)
+    assert "emulated" in table
+    assert "10 as no worker runs" in table
+    assert "40 for the limit of its requester" in table
+
+
+def test_a_worker_that_claims_nothing_says_why(firebase: LocalFirebase, project: Project) -> None:
+    entry = {"version": "1", "engine": "csm", "device": "cuda:0", "at": NOW - 5_000}
+    workers = {"w": {**entry, "down": {"disk": "no room [red]"}}, "dead": {**entry, "at": 5}}
+    firebase.load("/narrationWorkers", workers)
+    firebase.load("/books", {"b": book("requested")})
+    fleet = status.read(project, 45.0, NOW, limit=10)
+    assert fleet.queue.reasons == {"dependency": 1}
+    assert "w claims nothing: disk: no room [red]" in shown(fleet)
+
+
 def test_odd_and_hostile_entries_are_shown_and_do_nothing(
     firebase: LocalFirebase, project: Project
 ) -> None:
@@ -109,7 +135,7 @@ def test_odd_and_hostile_entries_are_shown_and_do_nothing(
             "d": book("failed", Error={"code": 7, "message": "[red]\x1b[31mred", "at": True}),
         },
     )
-    workers = {"w1": {"lately": "never", "at": "now", "inWork": "x"}, "w2": 5}
+    workers = {"w1": {"lately": "never", "at": "now", "inWork": "x", "down": 5}, "w2": 5}
     firebase.load("/narrationWorkers", workers)
     fleet = status.read(project, 45.0, NOW)
     assert [worker.worker_id for worker in fleet.workers] == ["w1"]

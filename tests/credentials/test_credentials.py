@@ -226,4 +226,4 @@ def test_a_throwaway_says_so_and_ends() -> None:
     made = signers.throwaway(datetime(2026, 1, 1, tzinfo=UTC))
     assert made.throwaway
     assert "throwaway" in made.certificates or made.name == "narrator-daemon"
-    assert made.expires == datetime(2026, 1, 31, tzinfo=UTC)
+    assert made.expires == datetime(2026, 4, 1, tzinfo=UTC)

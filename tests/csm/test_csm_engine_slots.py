@@ -112,7 +112,8 @@ def test_a_short_book_is_done_long_before_a_long_one(runner: Engine, voice: Voic
     assert done.waiting == done.occupied == 0 and done.slots == 4
     # 23 segments of 5 frames in 4 slots; the last are never all busy.
     assert done.slot_frames >= 23 * 5 and done.frames >= 30
-    assert done.slot_frames > 0.8 * 4 * done.frames
+    # Not all of them always: that a slot is free is seen a look later.
+    assert done.slot_frames > 0.75 * 4 * done.frames
 
 
 def test_one_is_cancelled_in_the_middle_and_the_others_do_not_notice(

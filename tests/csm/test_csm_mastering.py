@@ -243,6 +243,14 @@ def test_a_pause_inside_a_sentence_is_left_as_it_was() -> None:
     assert gaps == pytest.approx([0.25, 0.9], abs=0.06)
 
 
+def test_a_longer_pause_far_from_the_sentences_end_is_not_taken_for_it() -> None:
+    take = sentences([1.0, 3.0, 3.0], [0.6, 0.3])
+    parts = [Part(take, 0.0, (InnerPause(4 / 7, 0.9),))]
+    stretches = sounding(np.concatenate(list(Mastering(parts).blocks())))
+    gaps = [second[0] - first[1] for first, second in itertools.pairwise(stretches)]
+    assert gaps == pytest.approx([0.6, 0.9], abs=0.06)
+
+
 def test_where_the_voice_made_no_pause_none_is_put() -> None:
     take = speech(4, 1)
     parts = [Part(take, 0.0, (InnerPause(0.5, 2.75),))]

@@ -25,7 +25,7 @@ from csm.text import (
     segment,
     symbol_rules,
 )
-from csm.text.rules import Rule
+from csm.text.rules import DIGITS, Rule
 
 TABLE = Path(__file__).parents[1] / "data" / "normalisation.tsv"
 
@@ -276,6 +276,14 @@ def test_a_long_sentence_is_cut_where_a_reader_breathes() -> None:
     assert parts[0].text.endswith("a long while;")
     assert parts[0].follows is Break.CLAUSE
     assert parts[-1].text.endswith("ship.")
+
+
+def test_a_comma_beats_the_exact_middle() -> None:
+    before = "He walked along the wall of the old garden behind the house of his father's mother"
+    after = "so long and slow that no one in all of that great town ever saw him come to its end"
+    parts = segment(f"{before} {before}, {after} {after} {before}.", max_characters=300)
+    assert parts[0].text.endswith("father's mother,")
+    assert parts[1].text.startswith("so long")
 
 
 @given(
@@ -620,7 +628,11 @@ def every_rule() -> list[Rule]:
 
 
 def check_needs(text: str) -> None:
+    numbers = [digits.start() for digits in DIGITS.finditer(text)]
     for rule in every_rule():
+        if rule.starts is not None:
+            # It is only looked for where a number starts.
+            assert {found.start() for found in rule.pattern.finditer(text)} <= set(numbers)
         if rule.needs and not any(need in text for need in rule.needs):
             found = rule.pattern.search(text)
             assert found is None, (rule.pattern.pattern, found)

@@ -177,7 +177,8 @@ def test_the_models_own_voices_lie_beside_it(tmp_path: Path) -> None:
 def test_the_models_own_voices_come_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str, str | None]] = []
 
-    def download(model: str, name: str, *, token: str | None) -> str:
+    def download(model: str, name: str, *, token: str | None, revision: str | None) -> str:
+        assert revision is None
         asked.append((model, name, token))
         return "/cache/a.wav"
 

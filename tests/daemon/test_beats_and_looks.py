@@ -97,6 +97,65 @@ def test_each_beat_shows_the_worker(world: World) -> None:
     assert entry["lately"]["books"] == 0
 
 
+class TestPresence:
+    def show(self, world: World, *, wall_ms: int = SERVER_NOW, times: int = 2) -> Presence:
+        project: Any = world.project
+        presence = Presence(
+            project,
+            "w",
+            ToneSpeech(),
+            world.in_work,
+            Tally(),
+            lambda: {"disk": "no room; token=secret"},
+            wall_ms=lambda: wall_ms,
+            clock=lambda: world.now,
+        )
+        for _ in range(times):
+            presence.show()
+        return presence
+
+    def test_says_what_keeps_it_from_claiming(self, world: World) -> None:
+        self.show(world)
+        entry = world.project.tree["narrationWorkers"]["w"]
+        assert entry["down"] == {"disk": "no room; token=…"}
+
+    @pytest.mark.parametrize(
+        ("ahead", "events"), [(0.2, []), (-3600.0, ["clock_off"]), (12.0, ["clock_off"])]
+    )
+    def test_learns_how_far_the_clock_is_off(
+        self, world: World, ahead: float, events: list[str]
+    ) -> None:
+        with structlog.testing.capture_logs() as logged:
+            presence = self.show(world, wall_ms=SERVER_NOW + int(1000 * ahead), times=4)
+        assert presence.clock_offset == ahead
+        assert [event["event"] for event in logged] == events
+
+    def test_finds_another_that_has_its_id(self, world: World) -> None:
+        mine, other = self.show(world), self.show(world, times=1)
+        assert not mine.is_double
+        with structlog.testing.capture_logs() as logged:
+            for _ in range(3):
+                mine.show()
+                other.show()
+        assert mine.is_double and other.is_double
+        assert [event["event"] for event in logged] == ["worker_id_taken"] * 2
+        world.now += 61
+        assert not mine.is_double
+
+    def test_takes_the_entry_of_a_dead_one_for_what_it_is(self, world: World) -> None:
+        self.show(world)
+        assert not self.show(world).is_double
+
+    def test_forgets_what_it_wrote_where_no_answer_came(self, world: World) -> None:
+        presence = self.show(world)
+        world.project.fail("set /narrationWorkers", refusal(503), times=1)
+        with pytest.raises(Unavailable):
+            presence.show()
+        reads = world.project.count("get /narrationWorkers")
+        presence.show()
+        assert world.project.count("get /narrationWorkers") == reads
+
+
 def test_a_beat_that_is_not_taken_is_told(world: World) -> None:
     world.job("a")
     world.project.fail("update /narrationLeases", refusal(503))

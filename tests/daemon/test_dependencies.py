@@ -93,3 +93,36 @@ def test_a_node_that_others_keep_writing_is_no_outage(name: str) -> None:
     dependencies, *_ = house()
     dependencies.report(Contended(name, "changed faster than it could be written"))
     assert dependencies.down == {}
+
+
+def test_one_whose_probe_passes_and_that_fails_all_the_same_is_left_alone_for_longer() -> None:
+    dependencies, database, _, clock = house()
+    pauses = []
+    for _ in range(6):
+        dependencies.report(Unavailable("database", "down"))
+        fell_at, asked = clock.now, database.asked
+        while database.asked == asked:
+            clock.now += 0.5
+            dependencies.probe()
+        pauses.append(clock.now - fell_at)
+    assert pauses == [1, 1, 2, 4, 8, 16]
+    clock.now += 600
+    dependencies.report(Unavailable("database", "down"))
+    clock.now += 1
+    dependencies.probe()
+    assert dependencies.down == {}
+
+
+def test_what_can_be_seen_to_fail_is_down_before_anybody_meets_it() -> None:
+    dependencies, _, _, clock = house()
+    disk = Service("disk")
+    dependencies.add("disk", disk, disk)
+    dependencies.look()
+    assert dependencies.down == {}
+    disk.fault = lambda: Unavailable("disk", "full")
+    dependencies.probe()
+    assert dependencies.down == {"disk": "full"}
+    disk.fault = None
+    clock.now = 1.0
+    dependencies.probe()
+    assert dependencies.down == {}

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 import pytest
 
@@ -13,7 +19,9 @@ from narrator_daemon import settings
 from narrator_daemon.claims.ending import Ending
 from narrator_daemon.daemon.metrics import Metrics
 from narrator_daemon.firebase.subscription import StreamState
+from narrator_daemon.health.ask import Health, Probe, ask
 from narrator_daemon.health.condition import Condition
+from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.speech import Slots
 
 #: Made where there is a GPU only.
@@ -56,15 +64,31 @@ def condition(**known: Any) -> Condition:
         "since_reconcile": 1.0,
         "queue_depth": 4,
         "oldest_request": 12.5,
+        "waiting": {"limit": 3, "no_room": 1},
+        "claimable_age": 7.5,
+        "rooms": {"state": (1000, 10), "kept": (2000, 500)},
+        "clock_offset": -0.2,
+        "loop_failures": {"heart": 2},
+        "renewal_failures": 4,
+        "url_expiry": 3600.0,
     }
     return Condition(**{**fields, **known})
 
 
-def metrics(seen: Condition) -> Metrics:
+def metrics(
+    seen: Condition, port: int = 0, ask: Callable[[Probe], Health] = lambda _probe: Health(2, {})
+) -> Metrics:
     counts: Any = _Counts()
     engine: Any = _Engine()
     return Metrics(
-        settings.Metrics(), lambda: seen, lambda: 2, engine, counts, counts, ("database", "storage")
+        settings.Metrics(port=port),
+        ask,
+        lambda: seen,
+        lambda: 2,
+        engine,
+        counts,
+        counts,
+        ("database", "storage", "disk"),
     )
 
 
@@ -85,6 +109,28 @@ def test_slots_and_counters_are_read_when_they_are_asked_for() -> None:
     assert value(made, "narrator_upload_retries_total") == 2
     assert value(made, "narrator_url_renewals_total") == 5
     assert value(made, "narrator_oldest_request_age_seconds") == 12.5
+
+
+def test_why_books_wait_and_what_runs_out_is_there_by_name() -> None:
+    made = metrics(condition())
+    waiting = {
+        reason: value(made, "narrator_waiting", reason=reason)
+        for reason in ("no_room", "limit", "retry", "claimed", "paused", "dependency", "refused")
+    }
+    assert waiting == {**dict.fromkeys(waiting, 0), "limit": 3, "no_room": 1}
+    assert value(made, "narrator_claimable_age_seconds") == 7.5
+    assert value(made, "narrator_disk_bytes", folder="kept") == 2000
+    assert value(made, "narrator_disk_free_bytes", folder="state") == 10
+    assert value(made, "narrator_clock_offset_seconds") == -0.2
+    assert value(made, "narrator_loop_failures_total", loop="heart") == 2
+    assert value(made, "narrator_url_renewal_failures_total") == 4
+    assert value(made, "narrator_url_expiry_seconds") == 3600
+    assert value(made, "narrator_loaded") == 1
+    # What is not known is not said.
+    early = metrics(condition(clock_offset=None, url_expiry=None, claimable_age=None))
+    assert value(early, "narrator_clock_offset_seconds") is None
+    assert value(early, "narrator_url_expiry_seconds") is None
+    assert value(early, "narrator_claimable_age_seconds") == 0
 
 
 class _Cuda:
@@ -135,6 +181,43 @@ def test_a_lost_lease_counts_once_and_gives_no_audio() -> None:
     assert value(made, "narrator_books_total", outcome="fenced") == 1
     assert value(made, "narrator_audio_seconds_total") == 0
     assert value(made, "narrator_request_to_ready_seconds_count") == 0
+
+
+def answered(port: int, path: str) -> tuple[int, str, str]:
+    """Status, content type and text."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.headers["Content-Type"], error.read().decode()
+
+
+def test_what_is_asked_over_http_is_answered_with_the_truth(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path / "state"
+    with metrics(condition(), port, lambda probe: ask(folder, probe)):
+        status, kind, text = answered(port, "/metrics")
+        assert status == 200 and kind.startswith("text/plain") and "narrator_ready 1.0" in text
+        for path in ("/", "/metrics/", "/health", "/metrics.json", "/healthz/x"):
+            assert answered(port, path)[0] == 404
+        # Nobody has said anything yet.
+        assert [answered(port, path)[0] for path in ("/healthz", "/readyz")] == [503, 503]
+        state = StateFolder(folder)
+        state.write(condition().as_record())
+        assert [answered(port, path)[0] for path in ("/healthz", "/readyz")] == [200, 200]
+        state.write(condition(loaded=False).as_record())
+        assert answered(port, "/healthz")[0] == 200
+        assert answered(port, "/readyz")[0::2] == (503, "unhealthy\n")
+        # A main loop that hangs says nothing new.
+        path = folder / "state.json"
+        old = json.loads(path.read_text())
+        path.write_text(json.dumps({**old, "writtenAt": old["writtenAt"] - 60}))
+        assert answered(port, "/healthz")[0::2] == (503, "hanging\n")
+        state.close()
+    with pytest.raises(URLError):
+        answered(port, "/metrics")
 
 
 def test_names_are_of_the_ecosystem() -> None:

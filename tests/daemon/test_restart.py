@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,12 @@ TEXT = "\n\n".join(
 
 def indices(asked: Path) -> list[int]:
     return [int(line) for line in asked.read_text().split()] if asked.exists() else []
+
+
+def frames(wav: bytes) -> bytes:
+    """The samples, without what the file says of itself."""
+    with wave.open(io.BytesIO(wav)) as opened:
+        return opened.readframes(-1)
 
 
 def test_a_daemon_killed_in_the_middle_goes_on_after_the_finished_segments(
@@ -74,4 +81,4 @@ def test_a_daemon_killed_in_the_middle_goes_on_after_the_finished_segments(
         kept=KeptSegments(Kept(folder=tmp_path, max_gigabytes=0)),
     )
     published = requests.get(book["narrativeAudioUrl"], timeout=20).content
-    assert published == at_once.getvalue()
+    assert frames(published) == frames(at_once.getvalue())

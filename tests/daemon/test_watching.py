@@ -111,7 +111,9 @@ class TestMetrics:
         assert seen['narrator_failures_total{"code": "engine_error"}'] == 0
         duration = scene.frontend.book("told")["narrativeAudioDuration"]
         assert seen["narrator_audio_seconds_total{}"] == pytest.approx(duration)
-        assert seen["narrator_upload_bytes_total{}"] == 44 + 48_000 * duration
+        sound = 44 + 48_000 * duration
+        # What the file says of itself stands behind the samples.
+        assert sound < seen["narrator_upload_bytes_total{}"] < sound + 5_000
         assert seen["narrator_claim_latency_seconds_count{}"] == 3
         assert seen["narrator_request_to_ready_seconds_count{}"] == 1
         assert 0 < seen["narrator_request_to_ready_seconds_sum{}"] < 20

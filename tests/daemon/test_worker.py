@@ -77,6 +77,7 @@ class House:
 
     capacity = 2
     engine_is_broken = False
+    broken = False
 
     def __init__(self, folder: Path, **daemon: Any) -> None:
         self.did: list[str] = []
@@ -107,6 +108,8 @@ class House:
             [self.service()],
             self.stopping,
             {"engine": "tone"},
+            me,
+            lambda: self.did.append("reload"),
         )
         self.worker = Worker(self.settings, self.parts, me)
         self.status: int | None = None
@@ -259,6 +262,14 @@ def test_an_engine_that_is_broken_ends_it(house: House) -> None:
     thread = house.live()
     house.wait_open()
     house.engine_is_broken = True
+    ended(thread)
+    assert house.status == 1
+
+
+def test_one_that_cannot_narrate_a_sentence_of_its_own_ends_it(house: House) -> None:
+    thread = house.live()
+    house.wait_open()
+    house.broken = True
     ended(thread)
     assert house.status == 1
 

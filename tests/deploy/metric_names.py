@@ -17,19 +17,6 @@ OTHERS = {
 #: Every scrape adds these.
 SCRAPED = {"instance", "job", "namespace", "pod"}
 
-#: Agreed on and not exported yet.
-COMING = {
-    "narrator_loaded": set[str](),
-    "narrator_waiting": {"reason"},
-    "narrator_claimable_age_seconds": set[str](),
-    "narrator_disk_bytes": {"folder"},
-    "narrator_disk_free_bytes": {"folder"},
-    "narrator_clock_offset_seconds": set[str](),
-    "narrator_loop_failures_total": {"loop"},
-    "narrator_url_renewal_failures_total": set[str](),
-    "narrator_url_expiry_seconds": set[str](),
-}
-
 
 def exported() -> dict[str, set[str]]:
     """Metrics and their labels, as a scrape gets them."""
@@ -67,7 +54,7 @@ def selectors(expression: str) -> list[tuple[str, set[str]]]:
 
 def unknown(expression: str) -> list[str]:
     """What an expression asks for and nobody exports."""
-    known = {**exported(), **COMING, **OTHERS}
+    known = {**exported(), **OTHERS}
     wrong = []
     for name, labels in selectors(expression):
         if name not in known:

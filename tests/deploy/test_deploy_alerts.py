@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.metric_names import COMING, exported, selectors, unknown
+from tests.deploy.metric_names import selectors, unknown
 
 ROOT = Path(__file__).parent.parent.parent
 ALERTS = ROOT / "deploy/prometheus/alerts.yml"
@@ -51,8 +51,3 @@ def test_an_alert_says_what_it_means_and_where_to_read_on(rule: dict[str, Any]) 
 def test_each_alert_has_one_place_in_the_runbook_and_none_is_left_over() -> None:
     told = [heading for heading in anchors(RUNBOOK.read_text()) if heading.startswith("narrator")]
     assert sorted(told) == sorted(rule["alert"].lower() for rule in rules())
-
-
-def test_what_is_to_come_has_not_come_yet() -> None:
-    """Take a name out of ``COMING`` when the program exports it."""
-    assert sorted(set(COMING) & set(exported())) == []

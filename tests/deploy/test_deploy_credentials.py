@@ -125,5 +125,8 @@ def test_an_emulator_never_sees_a_real_key(tmp_path: Path, service_account: dict
         "FIREBASE_DATABASE_EMULATOR_HOST": "127.0.0.1:9000",
         "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9199",
     }
-    settings = config.load(None, {**emulators, "GOOGLE_APPLICATION_CREDENTIALS": str(path)})
+    named = {**emulators, "GOOGLE_APPLICATION_CREDENTIALS": str(path)}
+    with pytest.raises(ConfigError, match="beside credentials of a real project"):
+        config.load(None, named)
+    settings = config.load(None, {**named, "NARRATOR_FIREBASE__EMULATED": "true"})
     assert settings.firebase.credentials is None

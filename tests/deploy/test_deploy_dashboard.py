@@ -22,6 +22,7 @@ _PARTS = re.compile(r"_(bucket|sum|count)$")
 _NOT_SHOWN = {
     "narrator_ready",
     "narrator_live",
+    "narrator_loaded",
     "narrator_books_stuck",
     "narrator_leases_held",
     "narrator_queue_depth",

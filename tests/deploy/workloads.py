@@ -23,9 +23,6 @@ FAREWELL = 20
 #: Variables that other programs read.
 OTHERS = {"HF_HOME", "HF_TOKEN", "CUDA_VISIBLE_DEVICES"}
 
-#: Options that are documented and not there yet.
-COMING = {"--drain"}
-
 #: The release of Kubernetes whose schemas resources are held against.
 KUBERNETES = "1.30"
 
@@ -53,7 +50,7 @@ def unknown_options(command: list[str]) -> list[str]:
     found = typer.main.get_command(app)
     name, *rest = command
     sub = found.commands[name]  # type: ignore[attr-defined]
-    there = {option for parameter in sub.params for option in parameter.opts} | COMING
+    there = {option for parameter in sub.params for option in parameter.opts}
     return [word for word in rest if word.startswith("--") and word not in there]
 
 

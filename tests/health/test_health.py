@@ -225,3 +225,52 @@ def test_a_book_whose_outcome_the_database_does_not_take_is_not_a_hanging_engine
     firebase.faults.clear(down)
     frontend.wait_for("b", "ready", 30)
     assert not daemon.logged("engine_stuck")
+
+
+def test_who_may_not_look_is_not_told_that_nobody_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another user than the daemon's, who may not even open the lock."""
+
+    def closed(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("narrator_daemon.health.ask.os.open", closed)
+    seen = ask(tmp_path)
+    assert (seen.exit_code, seen.report["status"]) == (NO_DAEMON, "unknown")
+    (why,) = seen.report["problems"]
+    assert "may not look into it" in why and "sudo -u" in why
+
+
+def test_one_that_runs_elsewhere_is_pointed_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    running = StateFolder(tmp_path / "narrator-daemon-1234")
+    seen = ask(tmp_path / "narrator-daemon-0")
+    assert seen.exit_code == NO_DAEMON
+    assert (
+        f"NARRATOR_DAEMON__STATE_DIR={tmp_path}/narrator-daemon-1234" in seen.report["problems"][-1]
+    )
+    running.close()
+    stopped = ask(tmp_path / "narrator-daemon-0").report
+    assert str(tmp_path / "narrator-daemon-1234") not in str(stopped)
+
+
+def test_a_full_disk_keeps_no_state_from_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = StateFolder(tmp_path / "state")
+    folder.write(condition().as_record())
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(folder, "_replace", full)
+    folder.write(condition(phase="stopping").as_record())
+    assert ask(tmp_path / "state", "live").report["status"] == "stopping"
+    folder.write(condition(down={"disk": "no room " * 100}).as_record())
+    assert ask(tmp_path / "state").report["problems"][0].startswith("disk")
+    folder.write(condition().as_record())
+    assert ask(tmp_path / "state").exit_code == HEALTHY
+    folder.close()

@@ -6,8 +6,9 @@ import io
 import itertools
 import math
 import wave
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -19,20 +20,23 @@ import watermark
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from csm.takes.drawing import Example
-from csm.text import Pauses, segment
+from csm.takes.notes import Note
+from csm.text import Pauses as Lengths
+from csm.text import segment
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
     Stopped,
     Unnarratable,
+    fingerprint,
     kept_name,
     narrate,
 )
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments
-from narrator_daemon.settings import Kept, Limits
-from narrator_daemon.speech import SpeechError, Spoken
+from narrator_daemon.settings import Kept, Limits, Mastering, Pauses, Settings
+from narrator_daemon.speech import Amended, SpeechError, Spoken
 
 TEXT = "\n\n".join(
     f"The {name} of the ship came on deck before dawn, looked at the water for a long while, and "
@@ -66,7 +70,7 @@ class Voice:
         segments: Sequence[str],
         *,
         seed: int,
-        skip: Collection[int] = (),
+        skip: Mapping[int, Note] = MappingProxyType({}),
         example: Example | None = None,
     ) -> Generator[Spoken, None, None]:
         for index in self._order or range(len(segments)):
@@ -171,7 +175,7 @@ def test_head_pauses_and_tail_are_quiet_and_as_long_as_asked(
 ) -> None:
     made, wav = finished
     samples = samples_of(wav)
-    pauses = [Pauses().before(part.follows) for part in segment(TEXT)]
+    pauses = [Lengths().before(part.follows) for part in segment(TEXT)]
     edges = [(0.0, made.parts[0].start_seconds)]
     edges += [(one.end_seconds, two.start_seconds) for one, two in itertools.pairwise(made.parts)]
     edges.append((made.parts[-1].end_seconds, made.duration_seconds))
@@ -250,6 +254,45 @@ def test_the_time_left_counts_what_was_done_now_and_not_before() -> None:
 # What goes wrong
 
 
+class SecondThoughts(Voice):
+    """Replaces one segment once all are there and amends another; remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: dict[int, Note] = {}
+
+    def speak(
+        self,
+        segments: Sequence[str],
+        *,
+        seed: int,
+        skip: Mapping[int, Note] = MappingProxyType({}),
+        example: Example | None = None,
+    ) -> Generator[Spoken | Amended, None, None]:
+        self.notes = dict(skip)
+        yield from super().speak(segments, seed=seed, skip=skip)
+        yield Spoken(1, said(segments[1][:60], 1, seed), {"draws": 9})
+        yield Amended(2, {"draws": 8, "alone": {}, "profile": "x"})
+
+
+def test_what_is_given_anew_replaces_what_was_spoken(tmp_path: Path) -> None:
+    engine = SecondThoughts()
+    seen: list[float] = []
+    made, wav = read(tmp_path, engine, on_progress=lambda told: seen.append(told.share))
+    plain, _ = read(tmp_path / "other")
+    assert [part.note["draws"] for part in made.parts[:4]] == [1, 9, 8, 4]
+    assert set(made.parts[2].note) == {"draws"}
+    assert made.parts[0] == plain.parts[0]
+    assert (made.parts[1].end_seconds - made.parts[1].start_seconds) != (
+        plain.parts[1].end_seconds - plain.parts[1].start_seconds
+    )
+    assert seen == sorted(seen)
+    # Where all is there, it is asked once more, and told what is known.
+    again, same = read(tmp_path, engine)
+    assert same == wav and again.parts == made.parts
+    assert engine.notes[2]["draws"] == 8 and engine.asked.count(0) == 1
+
+
 def test_an_engine_that_leaves_a_segment_out_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SpeechError, match=f"voice spoke {len(TEXTS) - 1} of {len(TEXTS)} segments"):
         read(tmp_path, Voice(loss=2))
@@ -271,6 +314,18 @@ def test_what_no_wav_file_can_hold_is_refused(
     assert refused.value.failure.code is ErrorCode.TEXT_TOO_LONG
     # Nobody waits for hours of speech that cannot be kept.
     assert len(engine.asked) == (1 if share == 0.1 else len(TEXTS))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Settings(pauses=Pauses(chapter=3.0)),
+        Settings(pauses=Pauses(clause=0.2)),
+        Settings(mastering=Mastering(loudness_lufs=-18)),
+    ],
+)
+def test_what_shapes_the_sound_is_in_the_fingerprint(other: Settings) -> None:
+    assert fingerprint(Voice(), other) != fingerprint(Voice(), Settings())
 
 
 def test_another_voice_or_seed_finds_nothing_of_this_one() -> None:

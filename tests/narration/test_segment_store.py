@@ -52,6 +52,27 @@ def test_what_was_added_is_there_again_bit_for_bit(spoken: Path) -> None:
         assert np.array_equal(narration.samples(3), sound(3))
 
 
+def test_a_segment_is_replaced_and_another_note_stays_with_it(spoken: Path) -> None:
+    with kept(spoken).open("tale", TEXTS) as narration:
+        narration.add(0, sound(9, 500), {"draws": 5})
+        narration.amend(1, {"draws": 6})
+        with pytest.raises(KeyError):
+            narration.amend(3, {})
+    with kept(spoken).open("tale", TEXTS) as narration:
+        assert narration.indices == {0, 1, 2}
+        assert np.array_equal(narration.samples(0), sound(9, 500))
+        assert narration.seconds(0) == 500 / 24_000
+        assert np.array_equal(narration.samples(1), sound(1))
+        assert [narration.note(index) for index in range(3)] == [
+            {"draws": 5},
+            {"draws": 6},
+            {"draws": 2},
+        ]
+    # Of another text there is nothing that the note could be on.
+    with kept(spoken).open("tale", [TEXTS[0], "New."]) as narration:
+        assert narration.indices == {0}
+
+
 def test_another_text_place_or_narration_finds_nothing_of_it(spoken: Path) -> None:
     with kept(spoken).open("another", TEXTS) as narration:
         assert not narration.indices

@@ -3,8 +3,8 @@
 What is real here: every decision of ``narrator_daemon.claims.book`` and ``LeaseWatch``. What is
 simulated is what lies between decisions: a transaction is a read, then a write that names what was
 read; its answer may be lost after it was taken, in which case the same write is sent again, as the
-SDK does; a copy of it may arrive later; a worker may die or sleep between any two steps, and its
-clock may be an hour off.
+SDK does; a copy of it may arrive later; the database may refuse it; a worker may die or sleep
+between any two steps, its clock may be an hour off, and its voice may be another than the others'.
 
 A world offers actions (``enabled``) and takes one at a time (``do``). After each it checks what
 must hold at every moment, and raises ``Violation`` with what does not. ``drain`` checks what must
@@ -60,8 +60,8 @@ class Violation(AssertionError):
     """Something happened that the protocol promises will not."""
 
 
-def digest(record: Record) -> str:
-    return books.input_hash(record.get(TEXT), "voice")
+def digest(record: Record, voice: str = "voice") -> str:
+    return books.input_hash(record.get(TEXT), voice)
 
 
 def text_digest(record: Record) -> str:
@@ -73,14 +73,19 @@ class Rules:
 
     #: Whether a transaction's write names what was read.
     conditional = True
+    #: Whether the lease is written before the claim. ``test_applying`` holds the product to it.
+    announces_first = True
+    #: Whether a sweep looks at the path once more after it has looked at the claim.
+    sweeps_thrice = True
 
     def claim(self, book: Any, **known: Any) -> Transition:
-        return books.claim(
-            book, digest=digest, text_digest=text_digest, max_attempts=MAX_ATTEMPTS, **known
-        )
+        known = {"text_digest": text_digest, **known}
+        return books.claim(book, max_attempts=MAX_ATTEMPTS, **known)
 
-    def settle(self, book: Any, claim: Claim, outcome: Outcome) -> Transition:
-        return outcomes.settle(book, claim=claim, outcome=outcome, digest=digest)
+    def settle(self, book: Any, claim: Claim, outcome: Outcome, voice: str = "voice") -> Transition:
+        return outcomes.settle(
+            book, claim=claim, outcome=outcome, digest=lambda record: digest(record, voice)
+        )
 
     def reap(self, book: Any, token: str | None, record: Any) -> Transition:
         return books.reap(book, token=token, record=record)
@@ -153,12 +158,13 @@ class Worker:
     name: str
     skew: int
     watch: LeaseWatch
+    voice: str = "voice"
     up: bool = True
     asleep: bool = False
     beats: int = 0
     job: Job | None = None
     reaping: tuple[Reaping, ...] = ()
-    sweeping: str | None = None
+    sweeping: tuple[str, str] | None = None  # the path, and what is looked at next
 
     @property
     def live(self) -> bool:
@@ -223,11 +229,14 @@ class World:
         workers: int = 2,
         count: int = 1,
         poison: bool = False,
+        voices: int = 1,
     ) -> World:
         skews = (0, HOUR, -HOUR)
         crew = [Worker(f"w{n}", skews[n], LeaseWatch(TTL, LONGEST_GAP)) for n in range(workers)]
         for worker in crew:
             worker.watch = rules.watch(worker)
+        for number, worker in enumerate(crew):
+            worker.voice = ("voice", "another voice")[number % voices]
         ids = [f"b{n}" for n in range(count)]
         return cls(
             rules,
@@ -293,7 +302,7 @@ class World:
         elif job.put is not None:
             found += [("put",)]
             if faults:
-                found += [("lose",), ("give_up",), ("duplicate",)]
+                found += [("lose",), ("give_up",), ("duplicate",), ("refuse",)]
         elif job.stage == "claimed":
             found += [("hold",)]
         elif job.stage == "working":
@@ -457,17 +466,18 @@ class World:
                 book,
                 token=job.token,
                 owner=worker.name,
+                digest=lambda record: digest(record, worker.voice),
                 lease_dead=lambda token: worker.watch.dead((job.book_id, token)),
                 now_ms=self._wall(worker) * 1000,
             )
             if seen.verdict is Verdict.CLAIMED:
-                if not written:  # the lease is written before the claim
+                if not written and self.rules.announces_first:
                     beat = self.rules.beat(0, self._wall(worker))
                     self.leases[job.book_id, job.token] = beat
                 written += (seen,)
         else:
             assert job.claim is not None and job.outcome is not None
-            seen = self.rules.settle(book, job.claim, job.outcome)
+            seen = self.rules.settle(book, job.claim, job.outcome, worker.voice)
         worker.job = replace(job, put=None)
         if seen.book is not None:
             put = Put(job.book_id, book, seen.book, seen, written)
@@ -497,6 +507,8 @@ class World:
         if not self._write(job.put):
             self._decide(worker, job.put.written)
         elif job.stage == "claiming":
+            if not self.rules.announces_first:
+                self.leases[job.book_id, job.token] = self.rules.beat(0, self._wall(worker))
             self._end_claim(worker, job.put.seen, job.put.written)
         else:
             lost = job.put.seen.lost_work
@@ -518,6 +530,21 @@ class World:
         if self.rules.deletes_when_unsure():
             self.bucket.pop(self.rules.path(job.book_id, job.token), None)
         worker.job = replace(job, put=None)
+
+    def _do_refuse(self, worker: Worker) -> None:
+        """The database does not take it, and says so."""
+        job = worker.job
+        assert job is not None
+        if job.stage == "settling" and isinstance(
+            job.outcome, outcomes.Publication | outcomes.Retry
+        ):
+            refused = Failure(ErrorCode.REFUSED, "The database refuses this book.")
+            # What was uploaded is left to the sweep.
+            worker.job = replace(job, put=None, stored=False, outcome=outcomes.Rejection(refused))
+            return
+        # One before it may have been taken, and its answer lost: the lease stays, to be reaped.
+        self._orphan(job.token)
+        worker.job = None
 
     def _do_duplicate(self, worker: Worker) -> None:
         """A copy of the write will arrive some time."""
@@ -549,8 +576,10 @@ class World:
             self._see_published(book_id, wish, new)
         if new.get(STATUS) == FAILED and old.get(STATUS) != FAILED:
             _demand(wish.open, f"{book_id} fails though nobody waits for it")
+            refused = new[ERROR]["code"] == ErrorCode.REFUSED
             _demand(
-                wish.claims >= MAX_ATTEMPTS, f"{book_id} fails after {wish.claims} claims: {new}"
+                refused or wish.claims >= MAX_ATTEMPTS,
+                f"{book_id} fails after {wish.claims} claims: {new}",
             )
             self.wishes[book_id] = replace(wish, open=False, burnt=0)
 
@@ -565,7 +594,7 @@ class World:
         )
         _demand(stored.token not in self.published, f"{stored.token} is published twice")
         _demand(
-            new[INPUT_HASH] == digest({TEXT: stored.text})
+            new[INPUT_HASH] in {digest({TEXT: stored.text}, one.voice) for one in self.workers}
             and new[TEXT_HASH] == books.text_hash(stored.text),
             f"{book_id} names another input than its audio was made from",
         )
@@ -623,7 +652,11 @@ class World:
     def _do_mind(self, worker: Worker) -> None:
         job = worker.job
         assert job is not None and job.claim is not None
-        seen = outcomes.still_wanted(self.books.get(job.book_id), claim=job.claim, digest=digest)
+        seen = outcomes.still_wanted(
+            self.books.get(job.book_id),
+            claim=job.claim,
+            digest=lambda record: digest(record, worker.voice),
+        )
         worker.job = replace(job, stopped=job.stopped or seen is not Verdict.UNCHANGED)
 
     def _do_progress(self, worker: Worker) -> None:
@@ -672,18 +705,27 @@ class World:
         self._write(put)
 
     def _do_sweep(self, worker: Worker, path: str) -> None:
-        """Look at one old object and its book."""
-        stored = self.bucket[path]
-        record = self.books.get(stored.book_id, {})
-        claim = Claim.from_record(record.get(CLAIM))
-        held = claim is not None and claim.token == stored.token
-        if record.get(PATH) == path or held:
-            return
-        worker.sweeping = path
+        """Look at one old object, and whether its book names it."""
+        record = self.books.get(self.bucket[path].book_id, {})
+        if record.get(PATH) != path:
+            worker.sweeping = path, "claim"
 
     def _do_unlink(self, worker: Worker) -> None:
-        self.bucket.pop(str(worker.sweeping), None)
-        worker.sweeping = None
+        """Look at the claim, then at the path once more, then delete: each is a reading."""
+        assert worker.sweeping is not None
+        path, looks_at = worker.sweeping
+        stored = self.bucket.get(path)
+        record = self.books.get(stored.book_id, {}) if stored else {}
+        claim = Claim.from_record(record.get(CLAIM))
+        if looks_at == "claim":
+            held = claim is not None and stored is not None and claim.token == stored.token
+            after = "path" if self.rules.sweeps_thrice else "none"
+            worker.sweeping = None if held else (path, after)
+        elif looks_at == "path":
+            worker.sweeping = None if record.get(PATH) == path else (path, "none")
+        else:
+            self.bucket.pop(path, None)
+            worker.sweeping = None
 
     # Faults.
 
@@ -801,6 +843,9 @@ class World:
             _demand(not wish.open, f"{book_id} was asked for and never answered: {record}")
             if record.get(STATUS) in {READY, FAILED}:
                 _demand(CLAIM not in record and PROGRESS not in record, f"left over: {record}")
+            held = Claim.from_record(record.get(CLAIM))
+            if STATUS not in record:
+                _demand(held is None or held.token is None, f"claimed for ever: {record}")
             if record.get(STATUS) == READY:
                 _demand(PATH in record and ERROR not in record, f"half ready: {record}")
         _demand(not self.leases, f"leases left: {self.leases}")
@@ -808,7 +853,7 @@ class World:
         sweeper = next(worker for worker in self.workers if worker.live)
         for path in list(self.bucket):
             self._do_sweep(sweeper, path)
-            if sweeper.sweeping is not None:
+            while sweeper.sweeping is not None:
                 self._do_unlink(sweeper)
         self._check()
         named = {record.get(PATH) for record in self.books.values()}
@@ -816,7 +861,7 @@ class World:
 
 
 _FRONTEND = {"press", "ask", "edit", "cancel", "delete", "set", "scribble"}
-_FAULTS = {"lose", "give_up", "duplicate", "reap_lose", "crash", "sleep"}
+_FAULTS = {"lose", "give_up", "duplicate", "refuse", "reap_lose", "crash", "sleep"}
 
 
 def _demand(holds: bool, message: str) -> None:

@@ -10,16 +10,15 @@ from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, REQUESTED, ST
 from narrator_daemon.claims.book import Transition, Verdict
 from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.lease_watch import LeaseWatch
-from narrator_daemon.claims.outcome import Outcome
 
 
 class FenceOff(Rules):
     """An outcome is applied to whatever claim stands."""
 
-    def settle(self, book: Any, claim: Claim, outcome: Outcome) -> Transition:
+    def settle(self, book: Any, claim: Claim, *rest: Any) -> Transition:
         if isinstance(book, dict):
             book = {**book, CLAIM: claim.as_record()}
-        return super().settle(book, claim, outcome)
+        return super().settle(book, claim, *rest)
 
 
 class AttemptCountedLate(Rules):
@@ -32,11 +31,11 @@ class AttemptCountedLate(Rules):
             return Transition(seen.verdict, {**seen.book, CLAIM: uncounted}, seen.claim)
         return seen
 
-    def settle(self, book: Any, claim: Claim, outcome: Outcome) -> Transition:
+    def settle(self, book: Any, claim: Claim, *rest: Any) -> Transition:
         found = Claim.from_record(book.get(CLAIM)) if isinstance(book, dict) else None
         if found is not None:
             book = {**book, CLAIM: {**found.as_record(), "attempt": found.attempt + 1}}
-        return super().settle(book, claim, outcome)
+        return super().settle(book, claim, *rest)
 
 
 class _WallWatch(LeaseWatch):
@@ -87,8 +86,8 @@ class OwnTokenNotRecognised(Rules):
 class OwnPublicationNotRecognised(Rules):
     """A publication whose answer was lost is taken for having been fenced."""
 
-    def settle(self, book: Any, claim: Claim, outcome: Outcome) -> Transition:
-        seen = super().settle(book, claim, outcome)
+    def settle(self, book: Any, claim: Claim, *rest: Any) -> Transition:
+        seen = super().settle(book, claim, *rest)
         return Transition(Verdict.FENCED) if seen.verdict is Verdict.DONE else seen
 
 
@@ -124,19 +123,19 @@ class ReadsAgainAfterLostClaim(Rules):
 class IgnoresOtherText(Rules):
     """Asked for again with another text, the work in progress is shown all the same."""
 
-    def settle(self, book: Any, claim: Claim, outcome: Outcome) -> Transition:
+    def settle(self, book: Any, claim: Claim, *rest: Any) -> Transition:
         if isinstance(book, dict) and book.get(STATUS) == REQUESTED:
             book = {**book, STATUS: PROCESSING}
-        return super().settle(book, claim, outcome)
+        return super().settle(book, claim, *rest)
 
 
 class IgnoresCancel(Rules):
     """A book whose status was removed is published all the same."""
 
-    def settle(self, book: Any, claim: Claim, outcome: Outcome) -> Transition:
+    def settle(self, book: Any, claim: Claim, *rest: Any) -> Transition:
         if isinstance(book, dict) and STATUS not in book:
             book = {**book, STATUS: PROCESSING}
-        return super().settle(book, claim, outcome)
+        return super().settle(book, claim, *rest)
 
 
 class ClaimsOverLiveLease(Rules):
@@ -168,6 +167,25 @@ class DropsRetry(Rules):
             return seen
         kept = {key: value for key, value in seen.book.items() if key != STATUS}
         return Transition(seen.verdict, kept, seen.claim)
+
+
+class LeaseAfterClaim(Rules):
+    """The lease is written once the claim stands."""
+
+    announces_first = False
+
+
+class SweepsTwice(Rules):
+    """A sweep that saw no path and then no claim deletes."""
+
+    sweeps_thrice = False
+
+
+class AttemptsOfTheSettings(Rules):
+    """A replica with another voice counts attempts of its own."""
+
+    def claim(self, book: Any, **known: Any) -> Transition:
+        return super().claim(book, **{**known, "text_digest": known["digest"]})
 
 
 #: Every mutant.

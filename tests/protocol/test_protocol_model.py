@@ -13,6 +13,8 @@ WORLDS: dict[str, dict[str, int]] = {
     "two workers, one book": {},
     "three workers, two books": {"workers": 3, "count": 2},
     "a book that kills its workers": {"workers": 2, "count": 2, "poison": True},
+    "two voices": {"workers": 2, "voices": 2},
+    "two voices that a book kills": {"workers": 2, "voices": 2, "poison": True},
 }
 #: Ways into a world from which every order of the next steps is tried.
 BEGINNINGS: dict[str, list[Action]] = {
@@ -65,6 +67,7 @@ def test_no_order_of_the_next_steps_breaks_the_protocol(beginning: str) -> None:
 #: In which world a rule is missed; most are in any.
 WHERE = {
     mutants.AttemptCountedLate: "a book that kills its workers",
+    mutants.AttemptsOfTheSettings: "two voices that a book kills",
     mutants.ChildWrite: "one worker, one book",
     mutants.ReadsAgainAfterLostClaim: "one worker, one book",
 }

@@ -25,7 +25,7 @@ from narrator_daemon.commands.demand_server import DemandServer
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.errors import Unavailable, WrongUse
 from narrator_daemon.firebase.project import Project
-from narrator_daemon.queue import demand, requesters
+from narrator_daemon.queue import demand, reasons, requesters
 from narrator_daemon.queue.demand import Demand
 
 NOW = 1_750_000_000_000
@@ -46,7 +46,7 @@ def asked(**fields: Any) -> dict[str, Any]:
 
 
 def counted(books: dict[str, Any], grants: dict[str, Any] | None = None, limit: int = 2) -> Any:
-    return demand.count(books, (grants or {}).get, limit=limit, now_ms=NOW)
+    return demand.count(reasons.of_records(books, (grants or {}).get, limit=limit, now_ms=NOW))
 
 
 def test_what_waits_for_its_requesters_limit_or_its_retry_is_not_claimable() -> None:
@@ -94,7 +94,9 @@ JUNK = st.recursive(
 def test_every_book_is_counted_once_whatever_it_holds(
     books: dict[str, Any], granted: Any, limit: int
 ) -> None:
-    claimable, later = demand.count(books, lambda uid: granted, limit=limit, now_ms=NOW)
+    waits = reasons.of_records(books, lambda uid: granted, limit=limit, now_ms=NOW)
+    assert waits.keys() == books.keys()
+    claimable, later = demand.count(waits)
     assert claimable >= 0 and later >= 0 and claimable + later == len(books)
 
 

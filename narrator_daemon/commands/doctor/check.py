@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import requests
+
 from narrator_daemon import logs
 from narrator_daemon.errors import NarratorError
+from narrator_daemon.libraries import misfit
 
 Result = Literal["pass", "warn", "fail"]
 
@@ -80,6 +83,24 @@ def _look(look: Callable[[], Found]) -> Found:
     except NarratorError as error:
         return failed(str(error))
     except Exception as error:
+        if (told := _outside(error)) is not None:
+            return failed(told)
         return failed(
             f"the check itself failed ({type(error).__name__}: {error}); please report it"
         )
+
+
+def _outside(error: Exception) -> str | None:
+    """What to say of an error that comes from this machine and not from the program."""
+    if (unfit := misfit(error)) is not None:
+        return str(unfit)
+    if isinstance(error, requests.RequestException):
+        return f"no answer ({type(error).__name__}): check the network and its proxy settings"
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}: check that it is there, and whose it is"
+    if isinstance(error, MemoryError):
+        return "this machine has too little memory free"
+    if isinstance(error, UnicodeError):
+        return f"a file is not the text that it should be ({type(error).__name__})"
+    return None

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from uuid import uuid4
 
 import firebase_admin
@@ -19,9 +20,9 @@ from narrator_daemon.catalogue import LEASES, READY, URL, WORKERS
 from narrator_daemon.commands import explain
 from narrator_daemon.commands.doctor.check import Check, Found, check, failed, passed, warned
 from narrator_daemon.commands.doctor.machine import open_to_others
-from narrator_daemon.errors import ConfigError, Unavailable
+from narrator_daemon.errors import ConfigError, Refused, Unavailable
 from narrator_daemon.firebase import books
-from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.answers import database_errors, in_few_words
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.settings import Settings
@@ -34,6 +35,9 @@ _READY_BOOKS = 50
 _CLOCK_WARN, _CLOCK_FAIL = 5.0, 60.0
 
 _NEED_A_PROJECT = ("database", "rules", "clock", "bucket", "URLs", "audio of ready books")
+
+#: Characters of an error that are shown.
+_LONGEST = 300
 
 #: Who a client may be that no rule knows: nobody, and somebody who is signed in.
 _CLIENTS = (("anyone, not signed in,", None), ("any signed-in user", {"uid": "narrator-doctor"}))
@@ -53,22 +57,52 @@ def examine(settings: Settings, clock: Callable[[], float] = time.time) -> Itera
         opened.append(project)
         return _credentials(settings, project)
 
-    yield check("credentials", credentials)
-    if not opened:
+    seen = check("credentials", credentials)
+    yield seen
+    if not opened or seen.result == "fail":
         for name in _NEED_A_PROJECT:
-            yield Check(name, "fail", "not looked at: mend the credentials first")
+            yield _left_out(name, "credentials")
         return
     with opened[0] as project:
         store = AudioStore(project, settings.storage)
-        yield check("database", lambda: _database(project))
-        yield check("rules", lambda: _rules(project))
-        yield check("clock", lambda: _clock(project, clock))
-        yield check("bucket", lambda: _bucket(project, store))
-        yield check("URLs", lambda: _urls(settings, store))
+        silent: set[str] = set()
+
+        def look(name: str, call: Callable[[], Found], *needs: str) -> Check:
+            """A check, left out where what it needs has not answered at all: it was said."""
+            for need in needs:
+                if need in silent:
+                    return _left_out(name, need)
+
+            def noted() -> Found:
+                try:
+                    return call()
+                except Unavailable as error:
+                    # One that refuses has answered, and may answer others.
+                    if not isinstance(error, Refused):
+                        silent.add(name)
+                    raise
+
+            return check(name, noted)
+
+        yield look("database", lambda: _database(project))
+        yield look("rules", lambda: _rules(project), "database")
+        yield look("clock", lambda: _clock(project, clock), "database")
+        yield look("bucket", lambda: _bucket(project, store))
+        yield look("URLs", lambda: _urls(settings, store), "bucket")
         odd: dict[str, list[str]] = {}
-        yield check("audio of ready books", lambda: _ready_books(project, store, odd))
+        yield look(
+            "audio of ready books",
+            lambda: _ready_books(project, store, odd),
+            "database",
+            "bucket",
+        )
         for book_id, problems in odd.items():
             yield Check(f"book {book_id}", "warn", "; ".join(problems))
+
+
+def _left_out(name: str, need: str) -> Check:
+    """A check that would only say again what another has said."""
+    return Check(name, "fail", f"not looked at: mend the {need} first")
 
 
 def _credentials(settings: Settings, project: Project) -> Found:
@@ -76,12 +110,20 @@ def _credentials(settings: Settings, project: Project) -> Found:
         return passed("none are needed: this is an emulator")
     path = settings.firebase.credentials
     credentials = project.credentials
+    # Known without a network, and said before it is needed.
+    owner = None if path is None else _owner(path)
+    strange = owner not in (None, settings.firebase.project_id)
+    foreign = (
+        f"{path} belongs to the project {owner}, and firebase.project_id is "
+        f"{settings.firebase.project_id}"
+    )
     try:
         credentials.refresh(google.auth.transport.requests.Request())
     except google.auth.exceptions.GoogleAuthError as error:
+        begun = f"{foreign}; and no" if strange else "no"
         raise ConfigError(
-            f"no access token can be had ({error}): check the network, that the service account "
-            "exists, and that its key was not deleted"
+            f"{begun} access token can be had ({in_few_words(error)[:_LONGEST]}): check the "
+            "network, that the service account exists, and that its key was not deleted"
         ) from None
     who = getattr(credentials, "service_account_email", None) or "a person's login"
     shown = f"{who}, {'ambient' if path is None else f'from {path}'}"
@@ -89,13 +131,14 @@ def _credentials(settings: Settings, project: Project) -> Found:
         return passed(shown)
     if note := open_to_others(path):
         return warned(f"{shown}, but {note}")
-    owner = json.loads(path.read_text(encoding="utf-8")).get("project_id")
-    if owner not in (None, settings.firebase.project_id):
-        return warned(
-            f"{shown}: it belongs to the project {owner}, and firebase.project_id is "
-            f"{settings.firebase.project_id}"
-        )
-    return passed(shown)
+    return warned(f"{shown}: {foreign}") if strange else passed(shown)
+
+
+def _owner(path: Path) -> str | None:
+    """The project that a key file says it belongs to."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    owner = found.get("project_id")
+    return str(owner) if owner else None
 
 
 def _database(project: Project) -> Found:
@@ -158,7 +201,9 @@ def _clock(project: Project, clock: Callable[[], float]) -> Found:
     try:
         answer = requests.get(url, params=first, headers=headers, timeout=10)
     except requests.RequestException as error:
-        raise Unavailable("database", f"the database does not answer: {error}") from error
+        raise Unavailable(
+            "database", f"the database does not answer: {in_few_words(error)}"
+        ) from error
     here = (asked_at + clock()) / 2
     try:
         # The header has whole seconds.

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from csm.audio import PACE
 from narrator_daemon import speech
 from narrator_daemon.commands.doctor.check import (
     LONG_LIMIT_SECONDS,
@@ -21,6 +20,7 @@ from narrator_daemon.commands.doctor.check import (
     warned,
 )
 from narrator_daemon.credentials.files import FileCredentials, signer_of
+from narrator_daemon.daemon.disk import BYTES_A_CHARACTER
 from narrator_daemon.health.ask import NO_DAEMON, ask
 from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.marks import keys
@@ -32,9 +32,6 @@ _LEAST_FREE, _CHECKPOINT_BYTES = 200_000_000, 8_000_000_000
 
 #: Days before its end that a certificate is spoken of.
 _EXPIRES_SOON_DAYS = 30
-
-#: Bytes on the disk for each character of a narration in work: of segments and of the file.
-_BYTES_A_CHARACTER = PACE * (96_000 + 48_000)
 
 
 def examine(settings: Settings) -> Iterator[Check]:
@@ -138,7 +135,7 @@ def _kept(settings: Settings) -> Found:
         )
     free = shutil.disk_usage(folder).free
     books = most_books_at_once(settings)
-    need = settings.limits.max_characters * _BYTES_A_CHARACTER * books
+    need = settings.limits.max_characters * BYTES_A_CHARACTER * books
     if free < need:
         return warned(
             f"{_gigabytes(free)} free under {folder}, and the longest texts that the limits allow "
@@ -203,7 +200,7 @@ def _checkpoint(settings: Settings) -> Found:
 
     model = settings.speech.model
     try:
-        folder = hub.find(model, None)
+        folder = hub.find(model, None, settings.speech.revision)
         if folder is not None:
             hub.weight_files(folder, model, hub.read_config(folder, model))
             return passed(f"{model} is whole, in {folder}")
@@ -218,7 +215,10 @@ def _checkpoint(settings: Settings) -> Found:
             f"{model} must be downloaded, and {_gigabytes(free)} are free under {cache}: free "
             f"{_gigabytes(_CHECKPOINT_BYTES)} or set HF_HOME to another disk"
         )
-    return warned(f"{model} is not here yet; the hub gives it, and the first start downloads it")
+    return warned(
+        f"{model} is not here yet; the hub gives it, and the first start downloads it: "
+        "narrator-daemon model fetch brings it before"
+    )
 
 
 def _voice(settings: Settings) -> Found:

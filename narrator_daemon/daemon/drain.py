@@ -1,0 +1,116 @@
+"""When a worker that is to work off the queue and end has done so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any
+
+from narrator_daemon import logs
+from narrator_daemon.catalogue import CLAIM, PROCESSING, REQUESTED, children
+from narrator_daemon.clock import now_ms
+from narrator_daemon.daemon.dependencies import Dependencies
+from narrator_daemon.daemon.in_work import InWork
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.queue import demand
+from narrator_daemon.queue.reasons import Reason, of_records
+from narrator_daemon.queue.waiting import Waiting
+from narrator_daemon.settings import Settings
+
+#: Seconds between looks at what is known here, and most of them between readings of the database.
+_LOOK_SECONDS, _READ_SECONDS = 0.5, 5.0
+
+#: Waiting books that are read at once.
+_WINDOW = 32 * books.WINDOW
+
+_log = logs.get(__name__)
+
+
+class Drain:
+    """Ends the worker once a whole reading finds no book that it could take.
+
+    It waits for pauses before retries and for requesters' limits, and for what dead workers left to
+    be taken up; not for what another worker holds and keeps alive, nor for what the database does
+    not take.
+
+    Args:
+        project: the database.
+        settings: lease and beat.
+        waiting: the books that are known to wait.
+        in_work: what is worked on.
+        dependencies: while one is down nothing is over.
+        stopping: set when all is done.
+        limit: gives ``limits.requests_per_minute`` as it is now.
+        refused: gives the ids of books whose claim the database does not take.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        settings: Settings,
+        waiting: Waiting,
+        in_work: InWork,
+        dependencies: Dependencies,
+        stopping: threading.Event,
+        limit: Callable[[], int],
+        refused: Callable[[], Collection[str]] = tuple,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._project = project
+        self._limit = limit
+        # Whoever does not beat is found dead and reaped within this.
+        self._patience = settings.claims.lease_ttl_seconds + 3 * settings.claims.beat_seconds
+        self._waiting = waiting
+        self._in_work = in_work
+        self._dependencies = dependencies
+        self._stopping = stopping
+        self._refused = refused
+        self._clock = clock
+        # Since when each claim of others stands, as far as was seen.
+        self._held: dict[tuple[str, str], float] = {}
+
+    def step(self) -> float:
+        """See whether all is done; gives seconds until the next look.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        now = self._clock()
+        if self._in_work.jobs or self._dependencies.down or self._waiting.free(now):
+            return _LOOK_SECONDS
+        requested = books.with_status(self._project, REQUESTED, _WINDOW)
+        in_work = books.with_status(self._project, PROCESSING)
+        if self._are_held(requested, in_work, now):
+            return _LOOK_SECONDS
+        waits = of_records(
+            {book: record for book, record in requested.items() if book not in self._refused()},
+            partial(demand.limits_of, self._project),
+            limit=self._limit(),
+            now_ms=now_ms(),
+        )
+        ours = [wait for wait in waits.values() if wait.reason is not Reason.CLAIMED]
+        if not ours and books.is_complete(requested, _WINDOW):
+            _log.info("drained", held_by_others=len(in_work) + len(waits))
+            self._stopping.set()
+            return _READ_SECONDS
+        untils = [wait.until for wait in ours if wait.until is not None]
+        if len(untils) < len(ours) or not untils:
+            return _LOOK_SECONDS
+        return min(max((min(untils) - now_ms()) / 1000, _LOOK_SECONDS), _READ_SECONDS)
+
+    def _are_held(
+        self, requested: Mapping[str, Any], in_work: Mapping[str, Any], now: float
+    ) -> bool:
+        """Whether a claim stands of which it is not known yet whether its owner lives."""
+        held = {}
+        for book_id, record in {**requested, **in_work}.items():
+            token = children(children(record).get(CLAIM)).get("token")
+            if token is not None or book_id in in_work:
+                name = book_id, repr(token)
+                held[name] = self._held.get(name, now)
+        self._held = held
+        return any(now - since < self._patience for since in held.values())

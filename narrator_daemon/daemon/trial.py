@@ -1,0 +1,145 @@
+"""Whether a narration that went wrong is the book's fault or this worker's.
+
+A worker whose engine, disk or files are broken would fail every book and use up the attempts of
+each. After a failure it therefore narrates a sentence of its own, by all the same steps. If that
+goes wrong too, no book is at fault.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Callable
+
+from narrator_daemon import logs
+from narrator_daemon.daemon import disk
+from narrator_daemon.errors import Unavailable
+from narrator_daemon.narration.narrate import Mark, kept_name, narrate
+from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.settings import Limits, Settings
+from narrator_daemon.speech import SpeechEngine
+
+#: The dependency that is down while the trial fails.
+NAME = "narration"
+
+#: Trials that fail one after the other by no full disk, after which only a new process helps.
+BROKEN_AFTER = 3
+
+_TEXT = "One, two, three."
+_SEED = 0
+
+#: What the system says of a disk that takes no more, or of one that is broken.
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+_log = logs.get(__name__)
+
+
+class Trial:
+    """Narrates a sentence by all the steps of a book. Safe to use from several threads.
+
+    Args:
+        engine: loaded.
+        settings: all of them.
+        key: the watermark key.
+        kept: where segments are kept.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        engine: SpeechEngine,
+        settings: Settings,
+        key: bytes,
+        kept: KeptSegments,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._mark = Mark(key, 0, settings.watermark.strength_db, settings.watermark.self_check)
+        self._kept = kept
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._began_at = float("-inf")
+        self._fault: Unavailable | None = None
+        self._failures = 0
+
+    @property
+    def broken(self) -> bool:
+        """Whether it has failed so often that only a new process may help."""
+        return self._failures >= BROKEN_AFTER
+
+    def own_fault(self, error: Exception) -> Unavailable | None:
+        """What of this worker is at fault for an error in a job; None where the book is.
+
+        Args:
+            error: what ended the job.
+        """
+        if (full := _of_the_disk(error)) is not None:
+            return full
+        failed_at = self._clock()
+        with self._lock:
+            # Of several jobs that fail together, one trial tells for all that failed before it.
+            if self._began_at < failed_at:
+                self._try()
+            return self._fault
+
+    def check(self) -> None:
+        """Narrate the sentence.
+
+        Raises:
+            Unavailable: it went wrong.
+        """
+        with self._lock:
+            self._try()
+            if self._fault is not None:
+                raise self._fault
+
+    def _try(self) -> None:
+        self._began_at = self._clock()
+        try:
+            self._narrate()
+        except Exception as error:
+            self._fault = _of_the_disk(error)
+            if self._fault is None:
+                _log.exception("trial_failed")
+                self._failures += 1
+                why = str(error) or type(error).__name__
+                self._fault = Unavailable(
+                    NAME,
+                    f"a sentence of the daemon's own cannot be narrated either: {why}",
+                    advice="the log says more; no book's attempts are counted meanwhile",
+                )
+        else:
+            self._fault = None
+            self._failures = 0
+
+    def _narrate(self) -> None:
+        try:
+            with self._kept.scratch() as wav:
+                narrate(
+                    _TEXT,
+                    wav,
+                    engine=self._engine,
+                    limits=Limits(),
+                    seed=_SEED,
+                    mark=self._mark,
+                    kept=self._kept,
+                    loudness_lufs=self._settings.mastering.loudness_lufs,
+                )
+        finally:
+            self._kept.remove(kept_name(self._engine, _SEED))
+
+
+def _of_the_disk(error: Exception) -> Unavailable | None:
+    """The fault of the disk behind an error, if there is one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _DISK:
+            return Unavailable(
+                disk.NAME,
+                f"a narration could not be written: {cause.strerror}",
+                advice="free some space; no book's attempts are counted meanwhile",
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None

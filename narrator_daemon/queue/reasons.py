@@ -1,0 +1,158 @@
+"""Why a requested book is not in work yet.
+
+Told from two sides: by a worker, of the books that it knows (``of_candidates``), and by whoever
+reads the database (``of_records``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from narrator_daemon.catalogue import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, children, is_number
+from narrator_daemon.claims.claim import Claim, same, waits_until
+from narrator_daemon.queue import requesters
+from narrator_daemon.queue.waiting import Candidate
+
+
+class Reason(StrEnum):
+    """What a book waits for. The list is closed: metrics have a series for each."""
+
+    NO_ROOM = "no_room"
+    LIMIT = "limit"
+    RETRY = "retry"
+    CLAIMED = "claimed"
+    PAUSED = "paused"
+    DEPENDENCY = "dependency"
+    REFUSED = "refused"
+
+
+#: In words for people, of one book.
+WORDS = {
+    Reason.NO_ROOM: "for a worker with room",
+    Reason.LIMIT: "for the limit of its requester (limits.requests_per_minute)",
+    Reason.RETRY: "for the pause before its next attempt",
+    Reason.CLAIMED: "for the claim that another worker holds on it",
+    Reason.PAUSED: "as claiming is paused",
+    Reason.DEPENDENCY: "as what the workers depend on does not answer",
+    Reason.REFUSED: "as the database does not take its claim",
+}
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why one book waits.
+
+    Attributes:
+        reason: for what.
+        until: epoch milliseconds at which that is over, where it is known.
+    """
+
+    reason: Reason
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Why all the books that a worker knows wait.
+
+    Attributes:
+        counts: how many, by reason; each reason is there.
+        claimable_since: the place in the queue of the oldest that only waits for a worker with
+            room, epoch milliseconds, or None.
+    """
+
+    counts: Mapping[Reason, int]
+    claimable_since: float | None
+
+
+def of_candidates(
+    candidates: Iterable[Candidate],
+    now: float,
+    *,
+    limited: Collection[str],
+    limit: int,
+    refused: Collection[str] = (),
+    held_up: Reason | None = None,
+) -> Waits:
+    """Why the books that a worker knows wait.
+
+    Args:
+        candidates: the books.
+        now: monotonic seconds.
+        limited: the requesters that are known to be at their limit.
+        limit: ``limits.requests_per_minute``.
+        refused: ids of the books whose claim the database does not take.
+        held_up: why this worker claims nothing at all now, if it does not.
+    """
+    counts = Counter[Reason]()
+    free_of = Counter[str]()
+    since: float | None = None
+    for one in sorted(candidates, key=lambda one: (one.order, one.book_id)):
+        reason = held_up or Reason.NO_ROOM
+        uid = one.requested_by
+        if one.book_id in refused:
+            reason = Reason.REFUSED
+        elif one.held_by is not None:
+            reason = Reason.CLAIMED
+        elif one.is_retry and one.not_before > now:
+            reason = Reason.RETRY
+        elif limit and uid is not None and not one.is_retry:
+            # More than a minute brings are not claimable, whatever of this minute is used up.
+            free_of[uid] += 1
+            if uid in limited or free_of[uid] > limit:
+                reason = Reason.LIMIT
+        counts[reason] += 1
+        if reason is Reason.NO_ROOM and since is None:
+            since = one.order
+    return Waits({reason: counts[reason] for reason in Reason}, since)
+
+
+def of_records(
+    requested: Mapping[str, Any], granted: Callable[[str], object], *, limit: int, now_ms: int
+) -> dict[str, Wait]:
+    """Why requested books wait, as the database shows it.
+
+    Args:
+        requested: records by id, of whatever shape.
+        granted: gives what ``/narrationLimits`` holds of a uid.
+        limit: grants a minute of one uid; 0 for no limit.
+        now_ms: epoch milliseconds.
+
+    Returns:
+        For each of them; ``NO_ROOM`` where a worker with room would be given it now.
+    """
+
+    def place(book_id: str) -> tuple[float, str]:
+        at = children(requested[book_id]).get(REQUESTED_AT)
+        return float(at) if is_number(at) else float(now_ms), book_id
+
+    grants: dict[str, object] = {}
+    waits = {}
+    for book_id in sorted(requested, key=place):
+        record = children(requested[book_id])
+        claim = Claim.from_record(record.get(CLAIM))
+        requested_at, uid = record.get(REQUESTED_AT), record.get(REQUESTED_BY)
+        is_retry = claim is not None and same(claim.requested_at, requested_at)
+        wait = Wait(Reason.NO_ROOM)
+        if claim is not None and claim.token is not None:
+            wait = Wait(Reason.CLAIMED)
+        elif is_retry and (until := waits_until(claim, now_ms)) is not None:
+            wait = Wait(Reason.RETRY, until)
+        elif limit and not is_retry and isinstance(uid, str) and uid:
+            if uid not in grants:
+                grants[uid] = granted(uid)
+            shown = record.get(PATH)
+            name = requesters.grant_name(
+                book_id, requested_at, None if shown is None else str(shown)
+            )
+            stored, pause = requesters.take(grants[uid], name=name, now_ms=now_ms, limit=limit)
+            if pause:
+                wait = Wait(Reason.LIMIT, now_ms + pause)
+            else:
+                grants[uid] = stored or grants[uid]
+        waits[book_id] = wait
+    return waits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import given
@@ -65,12 +64,10 @@ def test_what_is_refused(pattern: str) -> None:
         Regex(pattern)
 
 
-def test_no_pattern_runs_for_ever() -> None:
-    began = time.process_time()
-    for pattern in ("^(a+)+$", "^(a|a)*$", "(a*)*b", "^(.*a){12}$"):
-        Regex(pattern).found_in("a" * 20_000 + "!")
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "(a*)*b", "^(.*a){12}$"])
+def test_no_pattern_runs_for_ever(pattern: str) -> None:
     # By backtracking the first alone would take longer than anybody has.
-    assert time.process_time() - began < 60
+    assert not Regex(pattern).found_in("a" * 20_000 + "!")
 
 
 ATOM = st.one_of(

@@ -223,8 +223,9 @@ class JsonApi:
         resource = parse_resource(await request.read())
         bucket, name, method, to_bucket, to_name = names
         if "rewriteToken" in request.query:
-            # Every rewrite is done at once, so that nobody was ever given one.
-            raise invalid("Invalid value for rewriteToken.")
+            raise StorageError(
+                501, "Every rewrite is done at once: no rewriteToken was given.", "notImplemented"
+            )
         source_conditions = Conditions.parse(request.query, "ifSource")
         source = self._found(bucket, name, source_conditions)
         source_conditions.check(source)

@@ -258,11 +258,10 @@ class SegmentFile:
                 break
             if index < len(self._keys) and self._keys[index] == key:
                 note = os.pread(self._file, note_size, position + _HEADER.size)
+                # A record without sound is another note on what is there.
                 if count:
                     self._places[index] = start, count
-                # A record without sound is another note on what is there.
-                if index in self._places:
-                    self._notes[index] = json.loads(note)
+                self._notes[index] = json.loads(note)
             position = end
         return position
 

@@ -230,7 +230,7 @@ def parts(
     reconciliation = Reconciler(
         project, waiting, reaper, claim_settings.reconcile_seconds, lambda: claimer.wake()
     )
-    renewer = Renewer(project, store)
+    renewer = Renewer(project, store, owner=daemon.worker_id)
     claiming = Claimer(
         picker, waiting, in_work, dependencies, stopping, start, claimed, endings, now_ms
     )

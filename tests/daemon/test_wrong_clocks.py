@@ -18,7 +18,7 @@ from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.housekeeping.renewal import Renewer
 from tests.actors import Daemon, Frontend, wait_until
-from tests.wrong_clock import wrong_clock
+from tests.bad_machine import BadMachine
 
 TEXT = "A text of a few words."
 DAY = 86_400.0
@@ -37,7 +37,9 @@ def start(
 ) -> Daemon:
     """A daemon whose clock is so many seconds ahead."""
     number = len(started)
-    environment = firebase.environment() | wrong_clock(folder / f"clock-{number}", ahead)
+    machine = BadMachine(folder / f"machine-{number}")
+    machine.set_clock(ahead)
+    environment = firebase.environment() | machine.environment
     settings = {"WATERMARK__SELF_CHECK": "false", "DAEMON__WORKER_ID": f"w{number}", **settings}
     started.append(Daemon(environment, folder / f"daemon-{number}", settings))
     return started[-1]

@@ -175,6 +175,7 @@ class Credentials(Section):
     private_key: Path | None = None
     sign_command: tuple[str, ...] = ()
     time_stamp_authority: str | None = None
+    trust_anchors: Path | None = None
     producer: Annotated[str, Field(max_length=200)] = ""
 
     @field_validator("sign_command", mode="before")

@@ -13,7 +13,7 @@ import typer
 from dotenv import load_dotenv
 
 from narrator_daemon import __version__
-from narrator_daemon.cli import bench, books, local, model, queue, service, watermarks
+from narrator_daemon.cli import bench, books, inspect, local, model, queue, service, watermarks
 from narrator_daemon.cli.common import CANNOT, ToldErrors, tell
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Narrates the books of a Firebase catalogue.",
 )
-for commands in (service.app, local.app, books.app, queue.app, bench.app):
+for commands in (service.app, local.app, books.app, queue.app, bench.app, inspect.app):
     app.add_typer(commands)
 app.add_typer(model.app, name="model")
 app.add_typer(watermarks.app, name="watermark")

@@ -53,7 +53,7 @@ def detect(
     from narrator_daemon.marks.detect import Search
 
     settings = load_settings(config_file)
-    keys = _keys_or_public(settings)
+    keys = keys_or_public(settings)
     searches: dict[Path, Search] = {}
     findings: list[Finding] = []
     unreadable: list[tuple[Path, str]] = []
@@ -96,7 +96,7 @@ def verify(
     from narrator_daemon.marks.detect import Search
 
     settings = load_settings(config_file)
-    keys = _keys_or_public(settings)
+    keys = keys_or_public(settings)
     tables = ledger.known_marks(settings, file.parent)
     indices = ledger.indices_of(tables, file.parent, book_id)
     finding = Search(keys, tables, indices, thorough=thorough).examine(file)
@@ -141,7 +141,7 @@ def report(
     out = out or Path(f"{file.name}.svg")
     if out.suffix.lower() not in {".svg", ".html"}:
         raise WrongUse("must end in .svg or .html", where=str(out))
-    keys = _keys_or_public(settings)
+    keys = keys_or_public(settings)
     finding = write_picture(file, keys, ledger.known_marks(settings, file.parent), out)
     print(plain(f"{file}: {verdict(finding)}"))
     for line in explained(finding):
@@ -184,7 +184,12 @@ def embed(
         Console(stderr=True).print(note, style="yellow")
 
 
-def _keys_or_public(settings: Settings) -> list[NamedKey]:
+def keys_or_public(settings: Settings) -> list[NamedKey]:
+    """The keys to look for marks with; the public one, and a word of warning, where none is set.
+
+    Raises:
+        ConfigError: one cannot be read.
+    """
     from narrator_daemon.marks import keys
 
     return keys.load_all(settings) or [_public()]

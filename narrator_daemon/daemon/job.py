@@ -333,14 +333,14 @@ class Job:
         )
         started = context.clock()
         with self._trace.step("credentials"):
-            size = context.credentials.add(
-                wav,
+            made = context.credentials.made(
                 book_id=self.work.book_id,
                 index=index,
                 claim=self.work.token,
                 take=self.work.claim.take,
                 input_hash=self.work.claim.input_hash,
             )
+            size = context.credentials.add(wav, made)
         narration.facts["secondsByStep"]["credentials"] = round(context.clock() - started, 3)
         self._facts = {**narration.facts, "audioSeconds": narration.duration_seconds}
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])

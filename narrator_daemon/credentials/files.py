@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -100,9 +99,11 @@ class FileCredentials:
         """
         return add_credentials(wav, made, self._signer)
 
-    def add_to_compressed(self, path: Path, made: Made) -> int:
+    def add_to_compressed(
+        self, file: BinaryIO, form: str, made: Made, scratch: Callable[[], BinaryIO]
+    ) -> int:
         """Put them into a finished M4A or MP3 file; as ``add_credentials_to_compressed``."""
-        return add_credentials_to_compressed(path, made, self._signer)
+        return add_credentials_to_compressed(file, form, made, self._signer, scratch)
 
     def check(self) -> None:
         """See that signing works, on a file of one sample.

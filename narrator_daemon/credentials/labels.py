@@ -123,6 +123,7 @@ def _in_comments(block: bytes) -> bytes | None:
 # MP3.
 
 _ID3_HEAD = 10
+_UINT32 = struct.Struct(">I")
 
 
 def _in_id3(file: BinaryIO) -> bytes | None:
@@ -197,12 +198,11 @@ def label_mp3(source: BinaryIO, out: BinaryIO, label: str) -> None:
         OSError: it cannot be read or written.
     """
     frames, sound, version = _read_id3(source)
-    if version != 4:
-        raise ValueError("a tag of an old version")
     kept = [each for each in frames if each[0] != b"TXXX" or _own_text(each[1]) is None]
-    kept.append((b"TXXX", b"\3" + FIELD.encode() + b"\0" + label.encode("ascii")))
-    body = b"".join(name + _syncsafe(len(content)) + b"\0\0" + content for name, content in kept)
-    out.write(b"ID3\4\0\0" + _syncsafe(len(body)) + body)
+    kept.append((b"TXXX", b"\0" + FIELD.encode() + b"\0" + label.encode("ascii")))
+    size = _syncsafe if version == 4 else _UINT32.pack
+    body = b"".join(name + size(len(content)) + b"\0\0" + content for name, content in kept)
+    out.write(b"ID3" + bytes((version, 0, 0)) + _syncsafe(len(body)) + body)
     source.seek(sound)
     _copy(source, out)
 

@@ -28,7 +28,6 @@ av = pytest.importorskip("av")
 
 KINDS = {
     "m4a": ("ipod", "aac", "audio/mp4"),
-    "m4b": ("ipod", "aac", "audio/mp4"),
     "mp3": ("mp3", "libmp3lame", "audio/mpeg"),
 }
 
@@ -38,12 +37,20 @@ def signer() -> Signer:
     return signers.throwaway()
 
 
-def write(path: Path, *, first: bool = False, **metadata: str) -> None:
-    """Three seconds of noise, with chapters; ``first``: what describes it before the sound."""
+#: What describes the sound stands behind it or before it; tags are of either version.
+VARIANTS = [
+    ("m4a", {}),
+    ("m4a", {"movflags": "faststart"}),
+    ("mp3", {}),
+    ("mp3", {"id3v2_version": "3"}),
+]
+
+
+def write(path: Path, options: dict[str, str] | None = None, **metadata: str) -> None:
+    """Three seconds of noise, with chapters."""
     form, codec, _ = KINDS[path.suffix[1:]]
-    options = {"movflags": "faststart"} if first else {}
     samples = np.random.default_rng(4).normal(0, 3000, (1, 72_000)).astype(np.int16)
-    with av.open(str(path), "w", format=form, options=options) as out:
+    with av.open(str(path), "w", format=form, options=options or {}) as out:
         out.metadata.update(metadata)
         chapters = [
             {
@@ -63,6 +70,11 @@ def write(path: Path, *, first: bool = False, **metadata: str) -> None:
             out.mux(packet)
 
 
+def add(path: Path, signer: Signer | None) -> int:
+    with path.open("r+b") as file:
+        return add_credentials_to_compressed(file, path.suffix[1:], MADE, signer)
+
+
 def heard(path: Path) -> tuple[str, dict[str, str], list[str]]:
     """A digest of the samples, the metadata, and the chapters' titles."""
     digest = hashlib.sha256()
@@ -79,21 +91,17 @@ def read(path: Path) -> tuple[str, dict[str, Any]]:
         return str(reader.get_validation_state()), store["manifests"][store["active_manifest"]]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize(("kind", "options"), VARIANTS)
 def test_a_signed_file_is_valid_and_nothing_else_of_it_changes(
-    tmp_path: Path, signer: Signer, kind: str, first: bool
+    tmp_path: Path, signer: Signer, kind: str, options: dict[str, str]
 ) -> None:
     path = tmp_path / f"book.{kind}"
-    write(path, first=first, title="Moby Dick", artist="Herman Melville")
-    path.chmod(0o640)
+    write(path, options, title="Moby Dick", artist="Herman Melville", date="1851", genre="Sea")
     samples, metadata, chapters = heard(path)
     before = path.stat().st_size
-    size = add_credentials_to_compressed(path, MADE, signer)
+    size = add(path, signer)
     assert size == path.stat().st_size
     assert size - before < 5_000
-    assert path.stat().st_mode & 0o777 == 0o640
-    assert [each.name for each in tmp_path.iterdir()] == [path.name]
     state, manifest = read(path)
     assert state == "Valid"
     assert manifest["title"] == "Narration of moby dick/ü"
@@ -110,7 +118,7 @@ def test_without_a_signer_the_label_alone_is_there(tmp_path: Path, kind: str) ->
     path = tmp_path / f"book.{kind}"
     write(path)
     samples = heard(path)[0]
-    add_credentials_to_compressed(path, MADE, None)
+    add(path, None)
     assert read_label(path) is not None
     assert heard(path)[0] == samples
     with pytest.raises(c2pa.C2paError):
@@ -121,7 +129,7 @@ def test_without_a_signer_the_label_alone_is_there(tmp_path: Path, kind: str) ->
 def test_one_changed_byte_of_the_sound_is_seen(tmp_path: Path, signer: Signer, kind: str) -> None:
     path = tmp_path / f"book.{kind}"
     write(path)
-    add_credentials_to_compressed(path, MADE, signer)
+    add(path, signer)
     whole = bytearray(path.read_bytes())
     place = whole.index(b"mdat") + 5_000 if kind != "mp3" else len(whole) - 5_000
     whole[place] ^= 1
@@ -136,9 +144,8 @@ def test_a_command_signs_these_too_and_its_fault_is_told(tmp_path: Path, signer:
     write(path)
     before = path.read_bytes()
     with pytest.raises(CannotSign, match="ended with 1"):
-        add_credentials_to_compressed(path, MADE, failing)
+        add(path, failing)
     assert path.read_bytes() == before
-    assert not list(tmp_path.glob(".signing*"))
 
 
 def test_by_a_command(tmp_path: Path, signer: Signer) -> None:
@@ -161,7 +168,7 @@ def test_by_a_command(tmp_path: Path, signer: Signer) -> None:
     for kind in KINDS:
         path = tmp_path / f"book.{kind}"
         write(path)
-        add_credentials_to_compressed(path, MADE, by_command)
+        add(path, by_command)
         assert read(path)[0] == "Valid"
 
 
@@ -172,7 +179,7 @@ def test_what_is_not_of_its_format_is_refused_and_left(
     path = tmp_path / f"book.{kind}"
     path.write_bytes(b"ID3\2 something else" * 9)
     with pytest.raises(CannotSign):
-        add_credentials_to_compressed(path, MADE, signer)
+        add(path, signer)
     assert path.read_bytes() == b"ID3\2 something else" * 9
 
 
@@ -183,7 +190,7 @@ def labelled(folder: Path) -> list[bytes]:
     for kind in ("m4a", "mp3"):
         path = folder / f"l.{kind}"
         write(path)
-        add_credentials_to_compressed(path, MADE, None)
+        add(path, None)
         found.append(path.read_bytes())
     comment = b"AIGC=" + json.dumps({"Label": "1"}).encode()
     block = bytes(4) + (1).to_bytes(4, "little") + len(comment).to_bytes(4, "little") + comment

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from csm.audio import PACE
 from narrator_daemon import addresses
+from narrator_daemon.catalogue import OWN_NODES
 from narrator_daemon.paths import default as default_state_dir
 
 
@@ -63,9 +64,14 @@ class Books(Section):
     @field_validator("path")
     @classmethod
     def _path(cls, value: str) -> str:
-        path = value.strip("/")
+        path = "/".join(filter(None, value.split("/")))
         if not path or re.search(r"[.#$\[\]\x00-\x1f\x7f]", path):
             raise ValueError("must be a database path, without . # $ [ ] or control characters")
+        # It is the name of a node too, with each slash and percent sign as three characters.
+        if len(path.encode()) + 2 * len(re.findall("[/%]", path)) > 768:
+            raise ValueError("must be at most 768 bytes long")
+        if path.split("/")[0] in OWN_NODES:
+            raise ValueError("must not lie where the daemon keeps what is its own (/narration…)")
         return path
 
     @field_validator("text_field")

@@ -40,6 +40,8 @@ class MemoryProject:
     catalogue = "http://127.0.0.1/books"
     bucket_name = "demo"
     storage_emulator = None
+    #: What ``ServiceClock`` is asked for; both services tell the same time.
+    wall: Callable[[], float] = staticmethod(lambda: SERVER_NOW / 1000)
 
     def __init__(self, books: Mapping[str, Any] | None = None) -> None:
         self.tree: dict[str, Any] = {"books": copy.deepcopy(dict(books or {}))}
@@ -67,6 +69,24 @@ class MemoryProject:
 
     def reference(self, *keys: str) -> Reference:
         return Reference(self, keys)
+
+    @property
+    def database_clock(self) -> MemoryProject:
+        return self
+
+    bucket_clock = database_clock
+
+    def now(self) -> float:
+        return self.wall()
+
+    def now_ms(self) -> int:
+        return int(self.wall() * 1000)
+
+    def node(self, *keys: str) -> Reference:
+        return self.reference(*keys)
+
+    def node_path(self, *keys: str) -> str:
+        return "/" + "/".join(keys)
 
     def books(self) -> Reference:
         return self.reference("books")

@@ -137,6 +137,69 @@ def _other_field() -> dict[str, object]:
     return {".validate": _any(f"(!{_DAEMON} && {invented})", _same()), **below}
 
 
+def _beside_books() -> dict[str, object]:
+    """What a catalogue has beside its books: closed to all but the daemon."""
+    owner_and_beat = "newData.hasChildren(['owner', 'beat'])"
+    return {
+        "narrationLeases": {
+            ".read": _DAEMON,
+            "$bookId": {
+                "$token": {
+                    ".write": _DAEMON,
+                    ".validate": f"$token.matches({_TOKEN}) && {owner_and_beat}",
+                    "owner": {".validate": "newData.isString()"},
+                    "beat": {".validate": "newData.isNumber()"},
+                    # Optional: versions before it was there still beat.
+                    "ttl": {".validate": "newData.isNumber() && newData.val() > 0"},
+                    "$other": {".validate": False},
+                }
+            },
+        },
+        "narrationWorkers": {
+            ".read": _DAEMON,
+            "$worker": {".write": _DAEMON, ".validate": "newData.hasChildren(['at'])"},
+        },
+        "narrationJobs": {
+            ".read": _DAEMON,
+            "$bookId": {
+                ".write": _DAEMON,
+                "$token": {".validate": f"$token.matches({_TOKEN}) && newData.hasChildren()"},
+            },
+        },
+        # An index is given to a book once and for ever: marks in files that are out must lead
+        # to the same book.
+        "narrationMarks": {
+            ".read": _DAEMON,
+            "$bookId": {
+                ".write": f"{_DAEMON} && !data.isNumber() && newData.exists()",
+                ".validate": "newData.isNumber() && newData.val() >= 1",
+            },
+        },
+        "narrationLimits": {
+            ".read": _DAEMON,
+            "$user": {".write": _DAEMON, "$grant": {".validate": "newData.isNumber()"}},
+        },
+        "narrationRenewal": {
+            ".read": _DAEMON,
+            ".write": _DAEMON,
+            ".validate": "newData.hasChildren(['owner'])",
+            "owner": {".validate": "newData.isString()"},
+            "until": {".validate": "newData.isNumber()"},
+            "through": {".validate": "newData.isNumber()"},
+            "$other": {".validate": False},
+        },
+    }
+
+
+def _unread(nodes: dict[str, object]) -> dict[str, object]:
+    """Nodes without their own ``.read``: whoever may read what is above may read them."""
+    return {
+        name: {key: said for key, said in node.items() if key != ".read"}
+        for name, node in nodes.items()
+        if isinstance(node, dict)
+    }
+
+
 def rules(readers: str | bool, admin: str) -> dict[str, object]:
     """The rules as a tree.
 
@@ -149,7 +212,6 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
         for name, kind in _LEAVES.items()
     }
     by_daemon_kept = f"({_DAEMON} && data.exists() && newData.exists())"
-    owner_and_beat = "newData.hasChildren(['owner', 'beat'])"
     book = {
         ".write": _any(by_daemon_kept, f"(!{_DAEMON} && {admin})"),
         ".validate": f"{_DAEMON} ? ({_book_by_daemon()}) : ({_book_by_client()})",
@@ -175,50 +237,15 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
                 ".indexOn": [_STATUS, "narrativeAudioUrlExpiresAt"],
                 "$bookId": book,
             },
-            "narrationLeases": {
-                ".read": _DAEMON,
-                "$bookId": {
-                    "$token": {
-                        ".write": _DAEMON,
-                        ".validate": f"$token.matches({_TOKEN}) && {owner_and_beat}",
-                        "owner": {".validate": "newData.isString()"},
-                        "beat": {".validate": "newData.isNumber()"},
-                        # Optional: versions before it was there still beat.
-                        "ttl": {".validate": "newData.isNumber() && newData.val() > 0"},
-                        "$other": {".validate": False},
-                    }
-                },
-            },
-            "narrationWorkers": {
-                ".read": _DAEMON,
-                "$worker": {".write": _DAEMON, ".validate": "newData.hasChildren(['at'])"},
-            },
-            "narrationJobs": {
-                ".read": _DAEMON,
-                "$bookId": {
-                    ".write": _DAEMON,
-                    "$token": {".validate": f"$token.matches({_TOKEN}) && newData.hasChildren()"},
-                },
-            },
-            # An index is given to a book once and for ever: marks in files that are out must lead
-            # to the same book.
-            "narrationMarks": {
-                ".read": _DAEMON,
-                "$bookId": {
-                    ".write": f"{_DAEMON} && !data.isNumber() && newData.exists()",
-                    ".validate": "newData.isNumber() && newData.val() >= 1",
-                },
-            },
+            **_beside_books(),
             "narrationMarksNext": {
                 ".read": _DAEMON,
                 ".write": f"{_DAEMON} && newData.exists()",
                 ".validate": "newData.isNumber() && "
                 "(!data.isNumber() || newData.val() > data.val())",
             },
-            "narrationLimits": {
-                ".read": _DAEMON,
-                "$user": {".write": _DAEMON, "$grant": {".validate": "newData.isNumber()"}},
-            },
+            # Catalogues that do not lie at /books, by the paths of their books.
+            "narrationCatalogues": {".read": _DAEMON, "$catalogue": _unread(_beside_books())},
         }
     }
 

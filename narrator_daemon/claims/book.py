@@ -40,6 +40,7 @@ from narrator_daemon.catalogue import (
 )
 from narrator_daemon.claims.claim import Claim, is_retry, same, waits_until
 from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.claims.signed_url import is_by_a_wrong_clock
 
 
 def input_hash(text: object, settings_fingerprint: str) -> str:
@@ -225,7 +226,7 @@ def reap(book: object, *, token: str | None, record: object = None) -> Transitio
     return Transition(Verdict.REAPED, without(book, CLAIM, PROGRESS), held)
 
 
-def renew(book: object, *, path: str, url: str, expires_at: int) -> Transition:
+def renew(book: object, *, path: str, url: str, expires_at: int, now_ms: int) -> Transition:
     """Give a narration a new URL, if it is still the one that is shown.
 
     Args:
@@ -233,12 +234,15 @@ def renew(book: object, *, path: str, url: str, expires_at: int) -> Transition:
         path: the object that ``url`` opens.
         url: freshly signed.
         expires_at: epoch milliseconds.
+        now_ms: by the clock that signed, epoch milliseconds.
     """
     if not isinstance(book, dict):
         return Transition(Verdict.GONE)
     shown = book.get(URL_EXPIRES_AT)
-    if book.get(PATH) != path or not is_count(shown, 1) or shown >= expires_at:
-        return Transition(Verdict.UNCHANGED)  # another narration, or renewed by another replica
+    if book.get(PATH) != path or isinstance(shown, bool) or not isinstance(shown, int | float):
+        return Transition(Verdict.UNCHANGED)  # another narration, or one that does not expire
+    if shown >= expires_at and not is_by_a_wrong_clock(book.get(URL), shown, now_ms):
+        return Transition(Verdict.UNCHANGED)  # renewed by another replica
     return Transition(Verdict.APPLIED, {**book, URL: url, URL_EXPIRES_AT: expires_at})
 
 

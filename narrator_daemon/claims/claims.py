@@ -19,7 +19,6 @@ from narrator_daemon.claims.claim import waits_until
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import Outcome
 from narrator_daemon.claims.work import Attempted, Work
-from narrator_daemon.clock import now_ms
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books as shelf
 from narrator_daemon.firebase.answers import database_errors
@@ -40,7 +39,7 @@ class Claims:
         fingerprint: all that shapes the audio besides the text (``book.input_hash``).
         lease_dead: whether the lease of a book and a foreign token was seen to be dead.
         leases: where each claim's lease is written, just before the claim itself.
-        now_ms: the wall clock, epoch milliseconds.
+        now_ms: epoch milliseconds; the database's own clock unless another is given.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class Claims:
         fingerprint: str,
         lease_dead: Callable[[str, str], bool],
         leases: Leases,
-        now_ms: Callable[[], int] = now_ms,
+        now_ms: Callable[[], int] | None = None,
     ) -> None:
         self._project = project
         self._leases = leases
@@ -59,7 +58,7 @@ class Claims:
         self._text_field = settings.books.text_field
         self._fingerprint = fingerprint
         self._lease_dead = lease_dead
-        self._now_ms = now_ms
+        self._now_ms = now_ms or project.database_clock.now_ms
 
     def text(self, record: Record) -> object:
         """What the book holds in its text field, whatever that is."""

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 from narrator_daemon import logs
@@ -20,7 +21,6 @@ from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.claims.work import Work
-from narrator_daemon.clock import now_ms
 from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.claimer import Claimer
@@ -119,7 +119,10 @@ def parts(
         _log.warning("demonstration_key", note="marks made with the public key prove nothing")
 
     signer = signer_of(settings, throwaway=settings.emulated)
-    credentials = FileCredentials(signer, settings)
+    now_ms = project.database_clock.now_ms
+    credentials = FileCredentials(
+        signer, settings, lambda: datetime.fromtimestamp(project.bucket_clock.now(), UTC)
+    )
     if signer is None:
         _log.warning("unsigned", note="narrations carry no content credentials; see [credentials]")
     elif signer.throwaway:
@@ -181,6 +184,7 @@ def parts(
         trial.own_fault,
         traces=traces,
         refusals=refusals,
+        now_ms=now_ms,
     )
 
     def end(job: Job) -> None:
@@ -219,14 +223,17 @@ def parts(
         tally,
         lambda: dependencies.down,
         settings.emulated,
+        lambda: refusals.books,
     )
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
     reaper = Reaper(project, claims, leases, watch, daemon.worker_id, refusals, offer_again)
     reconciliation = Reconciler(
         project, waiting, reaper, claim_settings.reconcile_seconds, lambda: claimer.wake()
     )
-    renewer = Renewer(project, store)
-    claiming = Claimer(picker, waiting, in_work, dependencies, stopping, start, claimed, endings)
+    renewer = Renewer(project, store, owner=daemon.worker_id)
+    claiming = Claimer(
+        picker, waiting, in_work, dependencies, stopping, start, claimed, endings, now_ms
+    )
     report = dependencies.report
     claimer = Loop("claimer", claiming.step, report)
     reconciler = Loop("reconciler", reconciliation.round, report)
@@ -279,6 +286,7 @@ def parts(
         disk,
         presence,
         renewer,
+        now_ms,
         emulated=settings.emulated,
         notes=() if settings.emulated else proxies(),
     )

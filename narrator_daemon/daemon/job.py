@@ -122,6 +122,7 @@ class JobContext:
         clock: monotonic seconds.
         traces: where claims are traced.
         refusals: told of the books whose outcome the database does not take.
+        now_ms: the database's clock, epoch milliseconds.
     """
 
     settings: Settings
@@ -143,6 +144,7 @@ class JobContext:
     clock: Callable[[], float] = time.monotonic
     traces: Traces = field(default_factory=Off)
     refusals: Refusals = field(default_factory=Refusals)
+    now_ms: Callable[[], int] = now_ms
 
 
 class Job:
@@ -278,7 +280,7 @@ class Job:
 
     def _give_back(self, error: Unavailable) -> Outcome:
         self._context.report(error)
-        return GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
+        return GiveBack(not_before=self._context.now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
 
     def _is_of_this_book(self, error: Unavailable) -> bool:
         """Whether a refusal is of this book alone: the same dependency takes everything else."""
@@ -304,7 +306,9 @@ class Job:
 
     def _retry(self, failure: Failure) -> Outcome:
         wait = backoff_ms(self.work.claim.attempt, self._context.random_unit())
-        return Retry(failure, now_ms() + wait, self._context.settings.claims.max_attempts)
+        return Retry(
+            failure, self._context.now_ms() + wait, self._context.settings.claims.max_attempts
+        )
 
     def _narrate(self, wav: BinaryIO) -> Narration:
         context, settings = self._context, self._context.settings
@@ -446,7 +450,7 @@ class Job:
             outcome.failure if isinstance(outcome, Rejection | Retry) else None,
             self._facts,
             seconds=round(self._context.clock() - self.work.claimed_at, 3),
-            since_request=seconds_since(claim.requested_at, now_ms()),
+            since_request=seconds_since(claim.requested_at, self._context.now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
             book_gone=seen.verdict is Verdict.GONE,
         )

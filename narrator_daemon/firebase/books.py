@@ -58,13 +58,14 @@ def is_complete(found: Sized, most: int = WINDOW) -> bool:
     return len(found) < most
 
 
-def expiring(project: Project, until: int, most: int) -> Record:
+def expiring(project: Project, until: float, most: int, *, since: float = 1) -> Record:
     """Books whose URL expires, those that do so first, by their ids.
 
     Args:
         project: the database.
         until: epoch milliseconds; what expires later is left out.
         most: how many at most.
+        since: epoch milliseconds; what expires sooner is left out.
 
     Raises:
         Unavailable: the database did not answer.
@@ -72,7 +73,7 @@ def expiring(project: Project, until: int, most: int) -> Record:
     with database_errors(project.books_path):
         by_expiry = project.books().order_by_child(URL_EXPIRES_AT)
         # Books without the field sort before every number.
-        return children(by_expiry.start_at(1).end_at(until).limit_to_first(most).get())
+        return children(by_expiry.start_at(since).end_at(until).limit_to_first(most).get())
 
 
 def stream_query() -> dict[str, str]:

@@ -25,7 +25,10 @@ class Database:
         self.answering.set()
         self.leases: dict[str, Any] = {}
 
-    def reference(self, *keys: str) -> Any:
+    def node_path(self, *keys: str) -> str:
+        return "/".join(keys)
+
+    def node(self, *keys: str) -> Any:
         database, name = self, "/".join(keys[1:])
 
         class Reference:

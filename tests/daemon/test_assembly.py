@@ -141,7 +141,7 @@ def test_the_condition_has_it_all(house: House) -> None:
     assert (seen.worker, seen.engine, seen.loaded, seen.device) == ("w", "tone", False, None)
     assert (seen.queue_depth, seen.oldest_request, seen.since_reconcile) == (0, None, None)
     assert seen.late == {}
-    house.project.shelf["b"] = {**REQUESTED, "narrativeAudioRequestedAt": 1_750_000_000_000}
+    house.project.shelf["b"] = {**REQUESTED, "narrativeAudioRequestedAt": 1_740_000_000_000}
     house.start("reconciler")
     wait_until(lambda: house.parts.gauges.read("running").queue_depth == 1, "the queue")
     seen = house.parts.gauges.read("running")

@@ -132,7 +132,9 @@ def _operators(environment: dict[str, str], frontend: Frontend) -> None:
         try:
             store = AudioStore(project, settings.storage)
             frontend.node("books", "emma", "narrativeAudioUrlExpiresAt").set(1)
-            assert Renewer(project, store).round() == 1
+            renewer = Renewer(project, store)
+            assert renewer.round() == 1
+            assert renewer.step() > 0
             Sweeper(project, store, clock=lambda: time.time() + 90_000).round()
         finally:
             project.close()

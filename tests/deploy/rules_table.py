@@ -7,7 +7,7 @@ Evaluated by the local Firebase's engine in ``test_deploy_rules.py``, and by tar
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from narrator_daemon.emulator.database.caller import Caller
@@ -109,8 +109,17 @@ CLOSED = {
     "narrationMarks": {"ready": 7},
     "narrationMarksNext": 8,
     "narrationLimits": {"0f": {"1e": 9}},
+    "narrationRenewal": {"owner": "w1", "until": 9, "through": 9},
 }
-DATABASE = {"books": BOOKS, **CLOSED, "elsewhere": {"x": 1}}
+#: Beside the books of a catalogue that is not at ``/books``.
+OTHER = "narrationCatalogues/library%2Ftitles"
+_BESIDE = {name: node for name, node in CLOSED.items() if name != "narrationMarksNext"}
+DATABASE = {
+    "books": BOOKS,
+    **CLOSED,
+    "narrationCatalogues": {OTHER.partition("/")[2]: _BESIDE},
+    "elsewhere": {"x": 1},
+}
 
 
 def _write(
@@ -235,6 +244,8 @@ def _client_must_not() -> list[Request]:
         "narrationMarksNext": 9,
         "narrationLimits/0f": None,
         "narrationLimits/0f/1e": 1,
+        "narrationRenewal": {"owner": "w2", "until": 9},
+        "narrationRenewal/until": 1,
     }
     for who in (ADMIN, READER, NOBODY):
         name = "nobody" if who is None else who["uid"]
@@ -315,6 +326,11 @@ def _daemon_must_not() -> list[Request]:
         "a lease of a bad token": {"narrationLeases/work/t 1": {"owner": "w1", "beat": 1}},
         "a worker without a time": {"narrationWorkers/w2": {"x": 1}},
         "a limit of text": {"narrationLimits/0f/1e": "x"},
+        "a turn of nobody": {"narrationRenewal": {"until": 9}},
+        "a turn of a number": {"narrationRenewal/owner": 9},
+        "a turn until a text": {"narrationRenewal/until": "x"},
+        "a turn through a text": {"narrationRenewal/through": "x"},
+        "a turn with more": {"narrationRenewal/more": 1},
         "elsewhere": {"elsewhere/x": 2},
         "all there is": {"/": None},
     }
@@ -378,9 +394,31 @@ def _reads() -> list[Request]:
     ]
 
 
+def _of_another_catalogue(requests: list[Request]) -> list[Request]:
+    """The same of what lies beside the books of a catalogue that is not at ``/books``."""
+
+    def beside(path: str | None) -> bool:
+        return path is not None and path.partition("/")[0] in _BESIDE
+
+    twins = []
+    for one in requests:
+        paths = [*(one.writes or {}), one.read]
+        if any(map(beside, paths)):
+            twins.append(
+                replace(
+                    one,
+                    name=f"another catalogue: {one.name}",
+                    writes=one.writes and {f"{OTHER}/{p}": new for p, new in one.writes.items()},
+                    read=one.read and f"{OTHER}/{one.read}",
+                )
+            )
+    return twins
+
+
 def table() -> list[Request]:
     """All that is written by hand."""
     everything = [*_admin_may(), *_client_must_not(), *_daemon_must_not(), *_odd_books(), *_reads()]
+    everything += _of_another_catalogue(everything)
     # As JSON has it: nulls written out do not exist.
     return json_round(everything)
 

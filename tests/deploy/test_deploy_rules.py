@@ -124,6 +124,7 @@ def test_a_daemon_with_least_privilege_does_all_its_work(recorded: list[Request]
         "narrationMarks",
         "narrationMarksNext",
         "narrationLimits",
+        "narrationRenewal",
     }
     statuses = {
         value.get("narrativeAudioStatus")

@@ -144,7 +144,7 @@ def _owner(path: Path) -> str | None:
 def _database(project: Project) -> Found:
     books.check_indices(project)
     with database_errors():
-        project.reference(LEASES).get(shallow=True)
+        project.node(LEASES).get(shallow=True)
     return passed(f"{project.books_path} answers, with its indices")
 
 

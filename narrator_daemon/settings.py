@@ -191,6 +191,13 @@ class Credentials(Section):
         return shlex.split(value) if isinstance(value, str) else value
 
 
+class Registry(Section):
+    """The register of what was published."""
+
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = 3650
+    remove_with_book: bool = False
+
+
 _Pause = Annotated[float, Field(ge=0.12, le=10)]
 
 
@@ -329,6 +336,7 @@ class Settings(Section):
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
     credentials: Credentials = Credentials()
+    registry: Registry = Registry()
 
     pauses: Pauses = Pauses()
     mastering: Mastering = Mastering()

@@ -14,7 +14,7 @@ from narrator_daemon.credentials import signer as signers
 from narrator_daemon.credentials.compressed import add_credentials_to_compressed
 from narrator_daemon.credentials.manifest import Made
 from narrator_daemon.credentials.signer import Signer
-from narrator_daemon.credentials.wav import add_credentials
+from narrator_daemon.credentials.wav import Finished, add_credentials
 from narrator_daemon.narration.wav import WavWriter
 from narrator_daemon.settings import Settings
 
@@ -84,7 +84,7 @@ class FileCredentials:
             producer=credentials.producer,
         )
 
-    def add(self, wav: BinaryIO, made: Made) -> int:
+    def add(self, wav: BinaryIO, made: Made) -> Finished:
         """Put them into a finished WAV file.
 
         Args:
@@ -92,7 +92,7 @@ class FileCredentials:
             made: what they say.
 
         Returns:
-            its size now, in bytes.
+            the file as it is now.
 
         Raises:
             CannotSign: the signer fails.

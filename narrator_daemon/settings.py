@@ -181,6 +181,7 @@ class Credentials(Section):
     private_key: Path | None = None
     sign_command: tuple[str, ...] = ()
     time_stamp_authority: str | None = None
+    trust_anchors: Path | None = None
     producer: Annotated[str, Field(max_length=200)] = ""
 
     @field_validator("sign_command", mode="before")
@@ -188,6 +189,13 @@ class Credentials(Section):
     def _sign_command(cls, value: object) -> object:
         # In the environment a command is written as in a shell.
         return shlex.split(value) if isinstance(value, str) else value
+
+
+class Registry(Section):
+    """The register of what was published."""
+
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = 3650
+    remove_with_book: bool = False
 
 
 _Pause = Annotated[float, Field(ge=0.12, le=10)]
@@ -328,6 +336,7 @@ class Settings(Section):
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
     credentials: Credentials = Credentials()
+    registry: Registry = Registry()
 
     pauses: Pauses = Pauses()
     mastering: Mastering = Mastering()

@@ -169,6 +169,9 @@ class Reference:
                 return value
         raise db.TransactionAbortedError("Transaction aborted after failed retries.")
 
+    def order_by_key(self) -> KeyQuery:
+        return KeyQuery(self._project, self._place, self._value() or {})
+
     def order_by_child(self, child: str) -> Query:
         return Query(self._project, self._place, self._value() or {}, child)
 
@@ -214,6 +217,27 @@ class Query:
 
     def _sorted(self) -> list[tuple[str, Any]]:
         return sorted(self._found.items(), key=lambda item: (item[1][self._child], item[0]))
+
+    def get(self) -> dict[str, Any]:
+        self._project.called("query", self._place)
+        return self._found
+
+
+class KeyQuery:
+    """A query by keys, as far as the daemon asks."""
+
+    def __init__(self, project: MemoryProject, place: str, found: dict[str, Any]) -> None:
+        self._project = project
+        self._place = f"{place} by key"
+        self._found = found
+
+    def start_at(self, key: str) -> KeyQuery:
+        self._found = {name: child for name, child in self._found.items() if name >= key}
+        return self
+
+    def limit_to_first(self, most: int) -> KeyQuery:
+        self._found = dict(sorted(self._found.items())[:most])
+        return self
 
     def get(self) -> dict[str, Any]:
         self._project.called("query", self._place)

@@ -59,6 +59,8 @@ _PUBLISHED = [
 #: How deep a daemon with least privilege is held to leave the catalogue's own fields as they are.
 _DEPTH = 6
 
+_SHA256 = "/^[0-9a-f]{64}$/"
+_ENTRY = "['book', 'take', 'path', 'bytes', 'seconds', 'fileSha256', 'samplesSha256', 'enteredAt']"
 _TOKEN = "/^[A-Za-z0-9_-]{1,100}$/"  # noqa: S105 - what a claim's token looks like
 
 
@@ -173,6 +175,26 @@ def _beside_books() -> dict[str, object]:
             "$bookId": {
                 ".write": f"{_DAEMON} && !data.isNumber() && newData.exists()",
                 ".validate": "newData.isNumber() && newData.val() >= 1",
+            },
+        },
+        # What was published is not rewritten: an entry is confirmed once, and removed in the end.
+        "narrationRegister": {
+            ".read": _DAEMON,
+            ".indexOn": ["state", "book", "publishedAt"],
+            "$token": {
+                ".write": f"{_DAEMON} && (!data.exists() || !newData.exists() || "
+                "data.child('state').val() === 'pending')",
+                ".validate": f"$token.matches({_TOKEN}) && "
+                f"newData.hasChildren({_ENTRY}) && "
+                "(newData.child('state').val() === 'pending' || "
+                "(!newData.hasChild('state') && newData.child('publishedAt').isNumber()))",
+                "book": {".validate": "newData.isString()"},
+                "fileSha256": {
+                    ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
+                },
+                "samplesSha256": {
+                    ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
+                },
             },
         },
         "narrationLimits": {

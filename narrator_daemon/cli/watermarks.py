@@ -53,7 +53,7 @@ def detect(
     from narrator_daemon.marks.detect import Search
 
     settings = load_settings(config_file)
-    keys = _keys_or_public(settings)
+    keys = keys_or_public(settings)
     searches: dict[Path, Search] = {}
     findings: list[Finding] = []
     unreadable: list[tuple[Path, str]] = []
@@ -96,7 +96,7 @@ def verify(
     from narrator_daemon.marks.detect import Search
 
     settings = load_settings(config_file)
-    keys = _keys_or_public(settings)
+    keys = keys_or_public(settings)
     tables = ledger.known_marks(settings, file.parent)
     indices = ledger.indices_of(tables, file.parent, book_id)
     finding = Search(keys, tables, indices, thorough=thorough).examine(file)
@@ -126,8 +126,17 @@ def report(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help=".svg or .html; default: FILE.svg here."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help=".svg or .html; default: FILE.svg here, or FILE.evidence.html.",
+        ),
     ] = None,
+    evidence: Annotated[
+        bool,
+        typer.Option("--evidence", help="One page for a lawyer; signed, with a certificate."),
+    ] = False,
     config_file: ConfigOption = None,
 ) -> None:
     """Draw where along a file which book's mark is.
@@ -138,11 +147,18 @@ def report(
     from narrator_daemon.marks.report import explained, verdict, write_picture
 
     settings = load_settings(config_file)
-    out = out or Path(f"{file.name}.svg")
-    if out.suffix.lower() not in {".svg", ".html"}:
-        raise WrongUse("must end in .svg or .html", where=str(out))
-    keys = _keys_or_public(settings)
-    finding = write_picture(file, keys, ledger.known_marks(settings, file.parent), out)
+    out = out or Path(f"{file.name}.evidence.html" if evidence else f"{file.name}.svg")
+    if out.suffix.lower() not in ({".html"} if evidence else {".svg", ".html"}):
+        raise WrongUse(f"must end in {'' if evidence else '.svg or '}.html", where=str(out))
+    keys = keys_or_public(settings)
+    if evidence:
+        from narrator_daemon.commands.evidence import write_evidence
+
+        finding, signature = write_evidence(settings, keys, file, out)
+        beside = f", signed in {signature}" if signature else ", not signed"
+        print(plain(f"{out} written{beside}"))
+    else:
+        finding = write_picture(file, keys, ledger.known_marks(settings, file.parent), out)
     print(plain(f"{file}: {verdict(finding)}"))
     for line in explained(finding):
         print(plain(f"  {line}"))
@@ -184,7 +200,12 @@ def embed(
         Console(stderr=True).print(note, style="yellow")
 
 
-def _keys_or_public(settings: Settings) -> list[NamedKey]:
+def keys_or_public(settings: Settings) -> list[NamedKey]:
+    """The keys to look for marks with; the public one, and a word of warning, where none is set.
+
+    Raises:
+        ConfigError: one cannot be read.
+    """
     from narrator_daemon.marks import keys
 
     return keys.load_all(settings) or [_public()]

@@ -102,7 +102,8 @@ def read_file(
                 narration = _narrate(settings, engine, text, mark, wav, display)
                 # What is written to a pipe is gone.
                 if wav.seekable():
-                    FileCredentials(signer, settings).add(wav, book_id=book_id, index=mark.index)
+                    credentials = FileCredentials(signer, settings)
+                    credentials.add(wav, credentials.made(book_id=book_id, index=mark.index))
             if report is not None:
                 display.say("Writing the report")
                 made_from = {

@@ -27,9 +27,11 @@ from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import GiveBack, Outcome, Publication, Rejection, Retry
 from narrator_daemon.claims.refusals import Refusals
+from narrator_daemon.claims.register import Register
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms, seconds_since
 from narrator_daemon.credentials.files import FileCredentials
+from narrator_daemon.credentials.wav import Finished
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.traces import Off, Traces
 from narrator_daemon.errors import Contended, NodeRefused, Refused, Unavailable
@@ -115,6 +117,7 @@ class JobContext:
         report: told when a dependency fails.
         stopping: set once the worker is shutting down.
         endings: where the end of the claim is announced.
+        register: where publications are entered.
         limits: gives those that hold now.
         own_fault: gives what of the worker is at fault for an error; None where the book is.
         random_unit: gives numbers in 0..1, for the jitter of retries.
@@ -137,6 +140,7 @@ class JobContext:
     report: Callable[[Unavailable], None]
     stopping: threading.Event
     endings: Announcements[Ending]
+    register: Register
     limits: Callable[[], Limits] = Limits
     own_fault: Callable[[Exception], Unavailable | None] = lambda _error: None
     random_unit: Callable[[], float] = random.random
@@ -172,6 +176,8 @@ class Job:
         self._kept_name: str | None = None
         self._facts: dict[str, Any] = {}
         self._stored: StoredAudio | None = None
+        self._enter: Callable[[], None] | None = None
+        self._entered = False
         self._lock = threading.Lock()
         self._settling = False
         self._log = _log.bind(
@@ -248,8 +254,11 @@ class Job:
         context = self._context
         try:
             with context.kept.scratch() as wav:
-                narration = self._narrate(wav)
-                self._stored = self._upload(wav, narration)
+                narration, file, index = self._narrate(wav)
+                self._stored = stored = self._upload(wav, narration)
+            self._enter = lambda: context.register.enter(
+                self.work, stored.path, file, narration.duration_seconds, index
+            )
             return Publication(
                 url=self._stored.url,
                 url_expires_at=self._stored.url_expires_at,
@@ -310,7 +319,7 @@ class Job:
             failure, self._context.now_ms() + wait, self._context.settings.claims.max_attempts
         )
 
-    def _narrate(self, wav: BinaryIO) -> Narration:
+    def _narrate(self, wav: BinaryIO) -> tuple[Narration, Finished, int]:
         context, settings = self._context, self._context.settings
         index = context.allot(self.work.book_id)
         mark = Mark(
@@ -337,18 +346,18 @@ class Job:
         )
         started = context.clock()
         with self._trace.step("credentials"):
-            size = context.credentials.add(
-                wav,
+            made = context.credentials.made(
                 book_id=self.work.book_id,
                 index=index,
                 claim=self.work.token,
                 take=self.work.claim.take,
                 input_hash=self.work.claim.input_hash,
             )
+            file = context.credentials.add(wav, made)
         narration.facts["secondsByStep"]["credentials"] = round(context.clock() - started, 3)
         self._facts = {**narration.facts, "audioSeconds": narration.duration_seconds}
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])
-        return replace(narration, size=size)
+        return replace(narration, size=file.size), file, index
 
     def _upload(self, wav: BinaryIO, narration: Narration) -> StoredAudio:
         store = self._context.store
@@ -418,15 +427,37 @@ class Job:
     def _settle_once(self, outcome: Outcome) -> Transition:
         try:
             with self._trace.step("outcome"):
+                self._enter_in_register(outcome)
                 return self._context.claims.settle(self.work, outcome)
         except Unavailable as error:
             self._context.report(error)
             raise
 
+    def _enter_in_register(self, outcome: Outcome) -> None:
+        """Write the entry before what it speaks of; once.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        if self._enter is None or not isinstance(outcome, Publication):
+            return
+        try:
+            self._enter()
+        except NodeRefused as error:
+            # Listeners do not wait for what an operator has not allowed yet.
+            self._log.error("register_refused", why=str(error))
+        self._enter = None
+        self._entered = True
+
     def _tidy(self, outcome: Outcome, seen: Transition) -> None:
         context, stored = self._context, self._stored
         if seen.lost_work and stored is not None:
             self._attempt(lambda: context.store.delete(stored.path))
+        if self._entered and isinstance(outcome, Publication):
+            if seen.lost_work:
+                self._attempt(lambda: context.register.remove(self.work))
+            else:
+                self._attempt(lambda: context.register.confirm(self.work))
         self._attempt(lambda: context.leases.drop(self.work))
         self._forget_segments(outcome, seen.verdict)
         ending = self._ending(outcome, seen)

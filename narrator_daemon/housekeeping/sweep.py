@@ -47,6 +47,7 @@ class Sweeper:
         store: the bucket.
         least_age_seconds: of an object, for it to be looked at.
         clock: epoch seconds; the bucket's own clock unless another is given.
+        on_gone: told of a deleted book whose audio was deleted.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Sweeper:
         store: AudioStore,
         least_age_seconds: float = LEAST_AGE_SECONDS,
         clock: Callable[[], float] | None = None,
+        on_gone: Callable[[str], object] = lambda _book_id: None,
     ) -> None:
         self._project = project
         self._store = store
         self._least_age = least_age_seconds
         self._clock = clock or project.bucket_clock.now
+        self._on_gone = on_gone
         self._after = ""
 
     def round(self) -> int:
@@ -92,6 +95,10 @@ class Sweeper:
             return False
         self._store.delete(stored.path, generation=stored.generation)
         _log.info("orphan_deleted", path=stored.path)
+        if not self._store.is_probe(stored):
+            book_id = unquote(stored.metadata["bookId"])
+            if not books.exists(self._project, book_id):
+                self._on_gone(book_id)
         return True
 
     def _orphaned(self, stored: StoredObject) -> bool:

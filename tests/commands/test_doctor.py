@@ -39,6 +39,7 @@ FIREBASE = {
     "credentials",
     "database",
     "rules",
+    "register",
     "clock",
     "bucket",
     "URLs",
@@ -274,6 +275,9 @@ BROKEN = {
     ),
     "rules without the indices": Case(
         lambda p: p.rules({"books": {".read": True}}), "database", "fail", '".indexOn"'
+    ),
+    "rules of a version without the register": Case(
+        lambda p: p.rules({"books": BOOKS_INDEX}), "register", "warn", "Deploy the rules"
     ),
     "rules that are open to all": Case(
         lambda p: p.rules({".read": True, ".write": True, "books": BOOKS_INDEX}),

@@ -17,6 +17,7 @@ import structlog
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.register import Register
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms
 from narrator_daemon.credentials import signer as signers
@@ -93,6 +94,7 @@ class Desk:
             self.reported.append,
             self.stopping,
             announced,
+            Register(project, self.settings, "voice"),
             random_unit=lambda: 1.0,
             sleep=lambda _seconds: None,
             clock=lambda: self.now,

@@ -102,6 +102,16 @@ READY = {
 ERROR = {"code": "engine_error", "message": "m", "attempts": 5, "at": 8}
 FAILED = {**PLAIN, "narrativeAudioStatus": "failed", "narrativeAudioError": ERROR}
 BOOKS = {"plain": PLAIN, "asked": REQUESTED, "work": PROCESSING, "ready": READY, "failed": FAILED}
+ENTRY = {
+    "book": "ready",
+    "take": 1,
+    "path": "narrations/ready/t8.wav",
+    "bytes": 48044,
+    "seconds": 1.0,
+    "fileSha256": HASH,
+    "samplesSha256": HASH,
+    "enteredAt": 7,
+}
 CLOSED = {
     "narrationLeases": {"work": {"t1": {"owner": "w1", "beat": 3}}},
     "narrationWorkers": {"w1": {"at": 4}},
@@ -110,6 +120,10 @@ CLOSED = {
     "narrationMarksNext": 8,
     "narrationLimits": {"0f": {"1e": 9}},
     "narrationRenewal": {"owner": "w1", "until": 9, "through": 9},
+    "narrationRegister": {
+        "t7": {**ENTRY, "state": "pending"},
+        "t8": {**ENTRY, "publishedAt": 8},
+    },
 }
 #: Beside the books of a catalogue that is not at ``/books``.
 OTHER = "narrationCatalogues/library%2Ftitles"
@@ -246,6 +260,10 @@ def _client_must_not() -> list[Request]:
         "narrationLimits/0f/1e": 1,
         "narrationRenewal": {"owner": "w2", "until": 9},
         "narrationRenewal/until": 1,
+        "narrationRegister/t9": {**ENTRY, "state": "pending"},
+        "narrationRegister/t7": {**ENTRY, "publishedAt": 8},
+        "narrationRegister/t8": None,
+        "narrationRegister/t8/take": 2,
     }
     for who in (ADMIN, READER, NOBODY):
         name = "nobody" if who is None else who["uid"]
@@ -326,6 +344,20 @@ def _daemon_must_not() -> list[Request]:
         "a lease of a bad token": {"narrationLeases/work/t 1": {"owner": "w1", "beat": 1}},
         "a worker without a time": {"narrationWorkers/w2": {"x": 1}},
         "a limit of text": {"narrationLimits/0f/1e": "x"},
+        "an entry that says too little": {"narrationRegister/t9": {"state": "pending"}},
+        "an entry of a bad token": {"narrationRegister/t 9": {**ENTRY, "state": "pending"}},
+        "an entry without a digest": {
+            "narrationRegister/t9": {**ENTRY, "fileSha256": "0", "state": "pending"}
+        },
+        "an entry of no book": {"narrationRegister/t9": {**ENTRY, "book": 5, "state": "pending"}},
+        "an entry without a digest of samples": {
+            "narrationRegister/t9": {**ENTRY, "samplesSha256": "0", "state": "pending"}
+        },
+        "an entry of no state": {"narrationRegister/t9": ENTRY},
+        "another entry in place of a confirmed one": {
+            "narrationRegister/t8": {**ENTRY, "take": 2, "publishedAt": 9}
+        },
+        "a part of a confirmed entry": {"narrationRegister/t8/take": 2},
         "a turn of nobody": {"narrationRenewal": {"until": 9}},
         "a turn of a number": {"narrationRenewal/owner": 9},
         "a turn until a text": {"narrationRenewal/until": "x"},

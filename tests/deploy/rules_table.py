@@ -346,9 +346,7 @@ def _daemon_must_not() -> list[Request]:
         },
         "files without any": {"books/ready/narrativeAudioFiles": "none"},
         "a preview without a URL": {
-            "books/work/narrativeAudioPreview": _without(
-                PROCESSING["narrativeAudioPreview"], "url"
-            )
+            "books/work/narrativeAudioPreview": _without(PROCESSING["narrativeAudioPreview"], "url")
         },
         "an error without a code": {
             "books/work": {

@@ -29,7 +29,16 @@ PATH = "narrativeAudioPath"
 INPUT_HASH = "narrativeAudioInputHash"
 TEXT_HASH = "narrativeAudioTextHash"
 TAKE = "narrativeAudioTake"
+FILES = "narrativeAudioFiles"
+PREVIEW = "narrativeAudioPreview"
+RETAKE = "narrativeAudioRetake"
 CLAIM = "narrativeAudioClaim"
+
+# Of an object beside the WAV: ``{url, urlExpiresAt, bytes, path}``.
+FILE_URL = "url"
+FILE_EXPIRES_AT = "urlExpiresAt"
+FILE_BYTES = "bytes"
+FILE_PATH = "path"
 
 # Statuses. A book without one was never asked for, or its request was cancelled.
 REQUESTED = "requested"
@@ -90,6 +99,15 @@ def children(value: object) -> Record:
     if isinstance(value, list):
         return {str(index): child for index, child in enumerate(value) if child is not None}
     return {}
+
+
+def files_of(book: Record) -> dict[str, Record]:
+    """The files beside a book's WAV that can be used, by format."""
+    return {
+        name: record
+        for name, record in children(book.get(FILES)).items()
+        if isinstance(record, dict) and isinstance(record.get(FILE_PATH), str)
+    }
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

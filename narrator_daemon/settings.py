@@ -59,6 +59,9 @@ class Books(Section):
 
     path: str = "books"
     text_field: str = "narrative"
+    title_field: str = "title"
+    author_field: str = "author"
+    cover_field: str = "cover"
 
     @field_validator("path")
     @classmethod
@@ -68,9 +71,9 @@ class Books(Section):
             raise ValueError("must be a database path, without . # $ [ ] or control characters")
         return path
 
-    @field_validator("text_field")
+    @field_validator("text_field", "title_field", "author_field", "cover_field")
     @classmethod
-    def _text_field(cls, value: str) -> str:
+    def _field(cls, value: str) -> str:
         if not value or re.search(r"[.#$\[\]/\x00-\x1f\x7f]", value):
             raise ValueError("must be one database key, without . # $ [ ] / or control characters")
         if value.startswith("narrativeAudio"):
@@ -218,8 +221,32 @@ def _default_cache_dir() -> Path:
         return Path(os.environ.get("TMPDIR", "/tmp")) / f"narrator-daemon-{os.getuid()}"  # noqa: S108
 
 
+_Kbits = Annotated[int, Field(ge=16, le=128)]
+
+
+class Files(Section):
+    """The smaller files beside each WAV."""
+
+    formats: tuple[Literal["m4a", "opus", "mp3"], ...] = ("m4a",)
+    captions: bool = True
+    m4a_kbits: _Kbits = 48
+    opus_kbits: _Kbits = 32
+    mp3_kbits: _Kbits = 48
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _formats(cls, value: object) -> object:
+        # In the environment a list is written with commas or spaces.
+        return re.findall(r"[^\s,]+", value) if isinstance(value, str) else value
+
+    @field_validator("formats")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
+
+
 class Kept(Section):
-    """Finished segments of narrations that are not published yet."""
+    """Finished segments of narrations."""
 
     folder: Path = Field(default_factory=_default_cache_dir)
     max_gigabytes: Annotated[float, Field(ge=0, le=10_000)] = 8.0
@@ -325,6 +352,7 @@ class Settings(Section):
 
     pauses: Pauses = Pauses()
     mastering: Mastering = Mastering()
+    files: Files = Files()
     kept: Kept = Field(default_factory=Kept)
     storage: Storage = Storage()
     claims: Claims = Claims()

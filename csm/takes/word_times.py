@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -52,7 +53,9 @@ def estimated(samples: NDArray[np.float32], words: Sequence[str]) -> tuple[float
     for place, (first, begin, finish) in enumerate(stretches):
         last = stretches[place + 1][0] if place + 1 < len(stretches) else len(words)
         scale = (finish - begin) / max(behind[last] - behind[first], 1e-9)
-        starts += [begin + (behind[number] - behind[first]) * scale for number in range(first, last)]
+        starts += [
+            begin + (behind[number] - behind[first]) * scale for number in range(first, last)
+        ]
     return tuple(start / SAMPLE_RATE for start in starts)
 
 
@@ -65,18 +68,33 @@ def with_ends(
         samples: of the take, float32 mono at ``csm.SAMPLE_RATE``, ``[n]``.
         starts: seconds, ascending; what is not within the take, or descends, is put right.
     """
-    sound = np.flatnonzero(sounding(levels(samples, SAMPLE_RATE)))
+    silences = _silences(samples)
     seconds = len(samples) / SAMPLE_RATE
     found: list[tuple[float, float]] = []
     low = 0.0
     limits = [*starts[1:], seconds]
     for start, limit in zip(starts, limits, strict=True):
         low = min(max(start, low), seconds)
-        until = min(max(limit, low), seconds)
-        place = int(np.searchsorted(sound, until / LEVEL_SECONDS))
-        last = (int(sound[place - 1]) + 1) * LEVEL_SECONDS if place else low
-        found.append((low, max(low, min(last, until))))
+        end = until = min(max(limit, low), seconds)
+        # The next word may be said to begin a moment before the silence ends.
+        place = bisect_right(silences, until - _SNAPPED_AFTER, key=lambda silence: silence[1])
+        if place < len(silences) and low < silences[place][0] < until:
+            end = silences[place][0]
+        found.append((low, end))
     return tuple(found)
+
+
+def _silences(samples: NDArray[np.float32]) -> list[tuple[float, float]]:
+    """The silences of a take that are not inside a word, and what is after its sound, in seconds."""
+    sound = np.flatnonzero(sounding(levels(samples, SAMPLE_RATE)))
+    if not len(sound):
+        return []
+    gaps = np.flatnonzero(np.diff(sound) > _SNAPPED_SILENCE_SECONDS / LEVEL_SECONDS)
+    found = [
+        (float(sound[gap] + 1) * LEVEL_SECONDS, float(sound[gap + 1]) * LEVEL_SECONDS)
+        for gap in gaps
+    ]
+    return [*found, (float(sound[-1] + 1) * LEVEL_SECONDS, len(samples) / SAMPLE_RATE)]
 
 
 def snapped(samples: NDArray[np.float32], starts: Sequence[float]) -> tuple[float, ...]:
@@ -86,16 +104,13 @@ def snapped(samples: NDArray[np.float32], starts: Sequence[float]) -> tuple[floa
         samples: of the take, float32 mono at ``csm.SAMPLE_RATE``, ``[n]``.
         starts: of its words, seconds, ascending, from a recogniser.
     """
-    sound = np.flatnonzero(sounding(levels(samples, SAMPLE_RATE)))
-    if not len(sound) or not starts:
+    silences = _silences(samples)
+    if not silences or not starts:
         return tuple(starts)
     moved = list(starts)
-    moved[0] = float(sound[0]) * LEVEL_SECONDS
-    after = np.flatnonzero(np.diff(sound) > _SNAPPED_SILENCE_SECONDS / LEVEL_SECONDS)
+    moved[0] = sound_of(samples, SAMPLE_RATE)[0] / SAMPLE_RATE
     places = np.asarray(starts)
-    for silence in after:
-        begin = float(sound[silence] + 1) * LEVEL_SECONDS
-        end = float(sound[silence + 1]) * LEVEL_SECONDS
+    for begin, end in silences[:-1]:
         nearest = int(np.argmin(np.abs(places - end)))
         if nearest and begin - _SNAPPED_BEFORE <= starts[nearest] <= end + _SNAPPED_AFTER:
             moved[nearest] = end

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from csm.text.traced import Traced
 
 _WORD = re.compile(r"\S+")
+_ENTITY = re.compile(r"&#?\w{1,32};")
+_LONGEST_ENTITY = 35
 #: What a stretch of the original is made of: tags, entities, characters.
 _PIECE = re.compile(r"<[^<>]{0,500}>|&#?\w{1,32};|.", re.DOTALL)
 #: What is left outside a word at its ends; signs that are read stay: "£5", "5%", "C#".
@@ -96,17 +98,26 @@ def page_words(words: Iterable[Word], original: str) -> list[PageWord]:
     """
     groups: list[list[int]] = []
     for number, word in enumerate(words):
-        start = max(word.start, groups[-1][1]) if groups else word.start
-        together = groups and (word.end <= start or word.start < groups[-1][1])
-        if together:
-            groups[-1][1] = max(groups[-1][1], word.end)
+        begin, finish = _with_entities(original, word.start, word.end)
+        start = max(begin, groups[-1][1]) if groups else begin
+        if groups and (finish <= start or begin < groups[-1][1]):
+            groups[-1][1] = max(groups[-1][1], finish)
             groups[-1][3] += 1
         else:
-            groups.append([start, word.end, number, 1])
+            groups.append([start, finish, number, 1])
     return [
         PageWord(*_inside(original, start, end), (start, end), first, count)
         for start, end, first, count in groups
     ]
+
+
+def _with_entities(original: str, start: int, end: int) -> tuple[int, int]:
+    """A stretch of the original with all of the entity that it begins in."""
+    opened = original.rfind("&", max(0, start - _LONGEST_ENTITY), start)
+    entity = _ENTITY.match(original, opened) if opened >= 0 else None
+    if entity is None or entity.end() <= start:
+        return start, end
+    return opened, max(end, entity.end())
 
 
 def _inside(original: str, start: int, end: int) -> tuple[int, int]:

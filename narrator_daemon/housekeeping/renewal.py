@@ -8,12 +8,23 @@ from collections.abc import Callable
 from math import inf
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import PATH, URL_EXPIRES_AT, children, moment
+from narrator_daemon.catalogue import (
+    BESIDE,
+    FILE_EXPIRES_AT,
+    FILE_PATH,
+    FILE_URL,
+    PATH,
+    URL_EXPIRES_AT,
+    Record,
+    children,
+    files_of,
+    moment,
+)
 from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.clock import now_ms
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
-from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.firebase.storage import AudioStore, beside
 from narrator_daemon.rounds import Round
 
 #: Books read at once.
@@ -120,11 +131,13 @@ class Renewer:
         if not isinstance(path, str) or not self._store.belongs_to(path, book_id):
             return False
         try:
+            # First: the query finds books by it, and so must not pass over what expires earlier.
             url, expires_at = self._store.sign(path)
+            files = self._signed_beside(path, record)
             seen = books.change(
                 self._project,
                 book_id,
-                lambda book: renew(book, path=path, url=url, expires_at=expires_at),
+                lambda book: renew(book, path=path, url=url, expires_at=expires_at, files=files),
             )
         except Exception as error:
             self.failures += 1
@@ -137,3 +150,19 @@ class Renewer:
         self.renewed += 1
         _log.info("url_renewed", book=book_id)
         return True
+
+    def _signed_beside(self, path: str, record: Record) -> dict[str, dict[str, Record]]:
+        """New URLs of what lies beside a narration, by field and name."""
+        signed: dict[str, dict[str, Record]] = {field: {} for field in BESIDE}
+        for field in BESIDE:
+            for name, file in files_of(record, field).items():
+                # As clients may name anything where no rule keeps them from it: what is not called
+                # as the WAV is, but for its ending, was not made with it.
+                if file[FILE_PATH] == beside(path, name):
+                    url, expires_at = self._store.sign(file[FILE_PATH])
+                    signed[field][name] = {
+                        FILE_URL: url,
+                        FILE_EXPIRES_AT: expires_at,
+                        FILE_PATH: file[FILE_PATH],
+                    }
+        return signed

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from csm.text import Break
 from csm.text.words import PageWord, page_words
 from narrator_daemon.claims.book import text_hash
-from narrator_daemon.narration.chapters import Chapter, chapters_of, headings_of
+from narrator_daemon.narration.companions import Chapter
 from narrator_daemon.narration.narrate import Narration
 from narrator_daemon.narration.timing import TimedBy
 
@@ -27,23 +28,27 @@ _CUE_CHARACTERS = 84
 _CUE_ENOUGH = 42
 
 _TAG = re.compile(r"<[^<>]{0,500}>")
-_ENDED = re.compile(r"[.!?…][\"'”’»)]*\Z")
 _PAUSED = re.compile(r"[,;:—–][\"'”’»)]*\Z")
+
+
+#: The kinds of files, by the names that they have in the database and as endings: the words with
+#: their places, subtitles with the time of each word inside their cues, and the track of chapters.
+CAPTION_FORMS = {
+    "json": "application/json",
+    "vtt": "text/vtt; charset=utf-8",
+    "chapters": "text/vtt; charset=utf-8",
+}
 
 
 @dataclass(frozen=True)
 class Captions:
-    """The three files that go with a narration.
+    """What goes with a narration.
 
     Attributes:
-        words: JSON, UTF-8.
-        subtitles: WebVTT, UTF-8, with the time of each word inside its cues.
-        chapters: WebVTT of kind ``chapters``; None for a text without headings.
+        files: contents, by a name of ``CAPTION_FORMS``; a text without headings has no chapters.
     """
 
-    words: bytes
-    subtitles: bytes
-    chapters: bytes | None
+    files: dict[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,11 @@ def captions_of(narration: Narration, text: str) -> Captions:
         text: that was read, as the book holds it.
     """
     timed = _timed(narration, text)
-    return Captions(
-        json.dumps(_document(narration, text, timed), separators=(",", ":")).encode("ascii"),
-        _vtt(_cues([word for words in timed for word in words], text)),
-        _chapters(chapters_of(narration), narration.duration_seconds),
-    )
+    document = json.dumps(_document(narration, text, timed), separators=(",", ":"))
+    files = {"json": document.encode("ascii"), "vtt": _vtt(_cues(timed, narration, text))}
+    if narration.chapters:
+        files["chapters"] = _chapters(narration.chapters, narration.duration_seconds)
+    return Captions(files)
 
 
 def _timed(narration: Narration, text: str) -> list[list[_Timed]]:
@@ -93,16 +98,7 @@ def _document(narration: Narration, text: str, timed: Sequence[Sequence[_Timed]]
         "duration": narration.duration_seconds,
         # The least exact of all segments'.
         "timedBy": next(one.value for one in reversed(TimedBy) if one in by or not by),
-        "chapters": [
-            {
-                "title": heading.title,
-                "level": heading.level,
-                "start": round(heading.start_seconds, 3),
-                "from": units.of(heading.start),
-                "segment": heading.segment,
-            }
-            for heading in headings_of(narration)
-        ],
+        "headings": list(_headings(narration, units)),
         "segments": [
             {
                 "start": round(part.start_seconds, 3),
@@ -124,6 +120,22 @@ def _document(narration: Narration, text: str, timed: Sequence[Sequence[_Timed]]
     }
 
 
+def _headings(narration: Narration, units: _Units) -> Iterator[dict[str, Any]]:
+    last = None
+    for number, part in enumerate(narration.parts):
+        for sentence, seconds in zip(part.segment.sentences, part.sentence_seconds, strict=True):
+            heading = sentence.heading
+            if heading is not None and heading is not last:
+                yield {
+                    "title": " ".join(heading.title.split()),
+                    "level": heading.level,
+                    "start": round(seconds, 3),
+                    "from": units.of(sentence.start),
+                    "segment": number,
+                }
+            last = heading
+
+
 class _Units:
     """From code points to UTF-16 code units."""
 
@@ -142,9 +154,10 @@ class _Cue:
     text: str
 
 
-def _cues(words: Sequence[_Timed], text: str) -> Iterator[_Cue]:
+def _cues(timed: Sequence[Sequence[_Timed]], narration: Narration, text: str) -> Iterator[_Cue]:
     """A cue for each sentence, several for a long one; none overlaps another."""
-    lines = list(_lines(words, text))
+    lasts = _last_words(narration)
+    lines = list(_lines([word for words in timed for word in words], lasts, text))
     starts = [_ms(line[0][0].start) for line in lines]
     for line, start, following in zip(lines, starts, [*starts[1:], None], strict=True):
         end = max(_ms(line[-1][0].end), start + 1)
@@ -154,8 +167,28 @@ def _cues(words: Sequence[_Timed], text: str) -> Iterator[_Cue]:
             yield _Cue(start, end, _cue_text(line, start, end))
 
 
-def _lines(words: Sequence[_Timed], text: str) -> Iterator[list[tuple[_Timed, str]]]:
-    """The words of each cue, with what is shown of each."""
+def _last_words(narration: Narration) -> set[int]:
+    """The numbers of the words, as they are said, that end a sentence."""
+    count = 0
+    lasts: set[int] = set()
+    for part in narration.parts:
+        for sentence in part.segment.sentences:
+            count += len(sentence.words)
+            if sentence.follows is not Break.CLAUSE:
+                lasts.add(count - 1)
+    return lasts
+
+
+def _lines(
+    words: Sequence[_Timed], lasts: set[int], text: str
+) -> Iterator[list[tuple[_Timed, str]]]:
+    """The words of each cue, with what is shown of each.
+
+    Args:
+        words: of the page, all of them.
+        lasts: numbers of words as they are said, after which a cue ends.
+        text: the original.
+    """
     line: list[tuple[_Timed, str]] = []
     length = 0
     for number, one in enumerate(words):
@@ -168,7 +201,8 @@ def _lines(words: Sequence[_Timed], text: str) -> Iterator[list[tuple[_Timed, st
         glued = following is not None and following.word.outer[0] == finish
         line.append((one, shown if glued else shown + " "))
         length += len(shown) + 1
-        if _ENDED.search(shown) or (length >= _CUE_ENOUGH and _PAUSED.search(shown)):
+        said = range(one.word.first, one.word.first + one.word.count)
+        if not lasts.isdisjoint(said) or (length >= _CUE_ENOUGH and _PAUSED.search(shown)):
             yield line
             line, length = [], 0
     if line:
@@ -188,9 +222,7 @@ def _cue_text(line: Sequence[tuple[_Timed, str]], start: int, end: int) -> str:
     return "".join(pieces).strip()
 
 
-def _chapters(chapters: Sequence[Chapter], duration: float) -> bytes | None:
-    if not chapters:
-        return None
+def _chapters(chapters: Sequence[Chapter], duration: float) -> bytes:
     starts = [0, *(_ms(chapter.start_seconds) for chapter in chapters[1:]), _ms(duration)]
     return _vtt(
         _Cue(start, end, html.escape(chapter.title, quote=False))

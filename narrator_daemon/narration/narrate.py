@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -24,6 +24,13 @@ from csm.takes import notes as takes
 from csm.text import Delivery, NothingToSpeak, Pauses, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.errors import NarratorError
+from narrator_daemon.narration.companions import (
+    About,
+    Chapter,
+    Companion,
+    Encoder,
+    chapters_of,
+)
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.timing import (
@@ -49,6 +56,7 @@ _MARK_LOUDNESS = 0.06
 _MARK_PEAKS = 0.75
 
 _DEFAULT_PAUSES = PauseSettings()
+_UNKNOWN = About()
 
 #: How far a segment's level may stay below and above the narration's, in LU, as the text asks.
 _ALLOWED_LU = {
@@ -126,12 +134,14 @@ class Narration:
             secondsByStep, latinShare (0..1 of the letters; the voices know no other script),
             watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
             recompressed copy to be told (both None where it was not checked).
+        chapters: where each begins, in order.
     """
 
     size: int
     duration_seconds: float
     parts: tuple[NarratedPart, ...]
     facts: dict[str, Any]
+    chapters: tuple[Chapter, ...] = ()
 
 
 def check_text(text: object, limits: Limits) -> str:
@@ -204,6 +214,8 @@ def narrate(
     loudness_lufs: float = TARGET_LUFS,
     pauses: PauseSettings = _DEFAULT_PAUSES,
     words: bool = True,
+    companions: Sequence[Companion] = (),
+    about: About = _UNKNOWN,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -225,10 +237,12 @@ def narrate(
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
         words: whether each word's place is to be found.
+        companions: files that are written beside it, of the same samples.
+        about: what these say of the book.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, mastering, watermark, write,
-            self_check) when it began and ended, monotonic seconds, and whether by an exception; the
-            last four take turns.
+            companions, self_check) when it began and ended, monotonic seconds, and whether by an
+            exception; the last five take turns.
         stopped: asked as often.
 
     Raises:
@@ -236,6 +250,7 @@ def narrate(
         SpeechError: the engine's.
         Stopped: ``stopped`` said so.
         OSError: the disk is full or fails.
+        EncodingFailed: a companion cannot be written.
     """
 
     def tell(progress: Progress) -> None:
@@ -265,7 +280,9 @@ def narrate(
                 ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.strength_db,
             )
         _check_length(mastering.length)
-        score = _write(mastering, mark, out, clock, tell)
+        chapters = chapters_of(segments, mastering.sentences)
+        with _encoding(companions, about, chapters, mastering.length, clock) as encoder:
+            score = _write(mastering, mark, out, encoder, clock, tell)
         notes = [spoken.note(index) for index in range(len(texts))]
         with clock.step("words"):
             timed = [
@@ -289,6 +306,7 @@ def narrate(
                 segments, mastering.spans, notes, mastering.sentences, timed, strict=True
             )
         ),
+        chapters=chapters,
         facts={
             "characters": len(readable),
             "words": len(readable.split()),
@@ -389,6 +407,7 @@ def _write(
     mastering: Mastering,
     mark: Mark,
     out: BinaryIO,
+    encoder: Encoder | None,
     clock: _Clock,
     tell: Callable[[Progress], None],
 ) -> float | None:
@@ -410,6 +429,9 @@ def _write(
             samples = pcm16(marked)
             with clock.step("write"):
                 wav.write(samples)
+            if encoder is not None:
+                with clock.step("companions"):
+                    encoder.feed(samples)
             if check is not None:
                 with clock.step("self_check"):
                     check.feed(samples)
@@ -417,10 +439,31 @@ def _write(
             share = _MEASURED_SHARE + (_WRITTEN_SHARE - _MEASURED_SHARE) * pace.share
             tell(Progress("finishing", share, pace.seconds_left))
     out.flush()
+    if encoder is not None:
+        with clock.step("companions"):
+            encoder.finish()
     if check is None:
         return None
     with clock.step("self_check"):
         return check.finish()
+
+
+@contextmanager
+def _encoding(
+    companions: Sequence[Companion],
+    about: About,
+    chapters: Sequence[Chapter],
+    length: int,
+    clock: _Clock,
+) -> Iterator[Encoder | None]:
+    """What writes the companions, where there are any."""
+    if not companions:
+        yield None
+        return
+    with clock.step("companions"):
+        encoder = Encoder(companions, about, chapters, length)
+    with encoder:
+        yield encoder
 
 
 def _is_weak(score: float, length: int) -> bool:

@@ -70,6 +70,22 @@ FIELDS = {
         "daemon",
         "`{code, message, attempts, at}` when `failed`; `message` is fit to show",
     ),
+    "narrativeAudioFiles": (
+        "daemon",
+        "what else there is to play, by format (`m4a`, `opus`, `mp3`): each "
+        "`{url, urlExpiresAt, bytes, path}`; absent where there is nothing else. An eighth of the "
+        "WAV, the same audio; see [Smaller files](files.md)",
+    ),
+    "narrativeAudioPreview": (
+        "daemon",
+        "while a long book is in work: its first minute as M4A, "
+        "`{url, urlExpiresAt, bytes, path, duration}`",
+    ),
+    "narrativeAudioRetake": (
+        "frontend",
+        "beside a request: numbers of the segments, from 1, that are to be read anew while all "
+        "others stay; optional. Removed when the book is `ready` or `failed`",
+    ),
     "narrativeAudioTextHash": (
         "daemon",
         "SHA-256, in hex, of the text that was read: compare it to see whether the text has "

@@ -85,7 +85,7 @@ def with_ends(
 
 
 def _silences(samples: NDArray[np.float32]) -> list[tuple[float, float]]:
-    """The silences of a take that are not inside a word, and what is after its sound, in seconds."""
+    """The silences of a take that are not inside a word, and what follows its sound, in seconds."""
     sound = np.flatnonzero(sounding(levels(samples, SAMPLE_RATE)))
     if not len(sound):
         return []

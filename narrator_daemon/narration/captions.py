@@ -28,6 +28,8 @@ _CUE_CHARACTERS = 84
 _CUE_ENOUGH = 42
 
 _TAG = re.compile(r"<[^<>]{0,500}>")
+#: Control characters, which end a cue in some readers, and halves of characters.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PAUSED = re.compile(r"[,;:—–][\"'”’»)]*\Z")
 
 
@@ -193,7 +195,7 @@ def _lines(
     length = 0
     for number, one in enumerate(words):
         begin, finish = one.word.outer
-        shown = " ".join(html.unescape(_TAG.sub("", text[begin:finish])).split())
+        shown = _shown(text[begin:finish])
         if line and length + len(shown) > _CUE_CHARACTERS:
             yield line
             line, length = [], 0
@@ -207,6 +209,12 @@ def _lines(
             line, length = [], 0
     if line:
         yield line
+
+
+def _shown(stretch: str) -> str:
+    """A stretch of the original as a cue shows it."""
+    plain = html.unescape(_TAG.sub("", stretch))
+    return " ".join(_CONTROL.sub(" ", plain).split())
 
 
 def _cue_text(line: Sequence[tuple[_Timed, str]], start: int, end: int) -> str:

@@ -6,7 +6,7 @@ on from kept segments need not listen again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -67,9 +67,8 @@ def word_times(
         mastering: where the sound was put.
     """
     words, samples = spoken_words(text), spoken.samples(index)
-    starts, by = _kept(spoken.note(index), len(words))
-    if starts is None:
-        starts, by = estimated(samples, words), TimedBy.LENGTH
+    kept, by = _kept(spoken.note(index), len(words))
+    starts = estimated(samples, words) if kept is None else kept
 
     def place(seconds: float) -> float:
         return mastering.place(index, round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
@@ -77,11 +76,11 @@ def word_times(
     return tuple((place(start), place(end)) for start, end in with_ends(samples, starts)), by
 
 
-def _kept(note: Mapping[str, Any], count: int) -> tuple[list[float] | None, TimedBy]:
+def _kept(note: Mapping[str, Any], count: int) -> tuple[Sequence[float] | None, TimedBy]:
     """What a note tells of so many words; nothing where it is of another version of this."""
     try:
         starts = [float(start) for start in note[_WORDS]["starts"]]
         by = TimedBy(note[_WORDS]["by"])
     except (KeyError, TypeError, ValueError):
         return None, TimedBy.LENGTH
-    return (starts, by) if len(starts) == count else (None, by)
+    return (starts, by) if len(starts) == count else (None, TimedBy.LENGTH)

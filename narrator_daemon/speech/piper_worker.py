@@ -126,7 +126,7 @@ def main() -> None:
         except Exception as error:
             _answer(out, {"error": type(error).__name__})
             continue
-        head = {"samples": len(samples), "rate": rate, "words": words}
+        head: dict[str, object] = {"samples": len(samples), "rate": rate, "words": words}
         _answer(out, head, samples.astype("<f4").tobytes())
 
 

@@ -35,6 +35,7 @@ from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.timing import (
     TimedBy,
+    WordTimes,
     noted,
     with_words_of,
     without_words,
@@ -241,8 +242,8 @@ def narrate(
         about: what these say of the book.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, mastering, watermark, write,
-            companions, self_check) when it began and ended, monotonic seconds, and whether by an
-            exception; the last five take turns.
+            companions, self_check, words) when it began and ended, monotonic seconds, and whether by
+            an exception; those from mastering to self_check take turns.
         stopped: asked as often.
 
     Raises:
@@ -284,11 +285,10 @@ def narrate(
         with _encoding(companions, about, chapters, mastering.length, clock) as encoder:
             score = _write(mastering, mark, out, encoder, clock, tell)
         notes = [spoken.note(index) for index in range(len(texts))]
-        with clock.step("words"):
-            timed = [
-                word_times(index, text, spoken, mastering) if words else ((), TimedBy.LENGTH)
-                for index, text in enumerate(texts)
-            ]
+        timed: list[WordTimes] = [((), TimedBy.LENGTH)] * len(texts)
+        if words:
+            with clock.step("words"):
+                timed = [word_times(n, text, spoken, mastering) for n, text in enumerate(texts)]
     return Narration(
         size=HEADER_BYTES + 2 * mastering.length,
         duration_seconds=round(mastering.length / SAMPLE_RATE, 3),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 from csm import SAMPLE_RATE
 from csm.mastering.mastering import Mastering
@@ -26,6 +26,10 @@ class TimedBy(Enum):
     ENGINE = "engine"
     RECOGNISER = "recogniser"
     LENGTH = "length"
+
+
+#: Of each word its start and end in the narration, in seconds, and how they are known.
+WordTimes: TypeAlias = tuple[tuple[tuple[float, float], ...], TimedBy]
 
 
 def noted(spoken: Spoken, text: str, engine: SpeechEngine) -> dict[str, Any]:
@@ -55,10 +59,8 @@ def without_words(note: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in note.items() if name != _WORDS}
 
 
-def word_times(
-    index: int, text: str, spoken: SegmentFile, mastering: Mastering
-) -> tuple[tuple[tuple[float, float], ...], TimedBy]:
-    """Start and end of each word of a segment in the narration, in seconds, and how they are known.
+def word_times(index: int, text: str, spoken: SegmentFile, mastering: Mastering) -> WordTimes:
+    """Where each word of a segment is in the narration.
 
     Args:
         index: the segment's place.

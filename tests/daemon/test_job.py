@@ -61,7 +61,7 @@ class Desk:
                 "daemon": {"worker_id": "w", "stuck_seconds": 100},
                 "kept": {"folder": folder},
                 "watermark": {"self_check": False},
-                "files": {"formats": []},
+                "files": {"formats": [], "captions": False},
             }
         )
         self.kept_folder = folder / "segments"

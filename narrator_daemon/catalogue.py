@@ -96,7 +96,7 @@ def children(value: object) -> Record:
 BESIDE = (FILES, CAPTIONS)
 
 
-def files_of(book: Record, field: str) -> dict[str, Record]:
+def files_of(book: Record, field: str = FILES) -> dict[str, Record]:
     """The files beside a book's WAV that can be used, by name.
 
     Args:

@@ -79,7 +79,8 @@ FIELDS = {
     "narrativeAudioCaptions": (
         "daemon",
         "what says when each word is heard: `json`, `vtt` and, for a text with headings, "
-        "`chapters`, each `{url, urlExpiresAt, bytes, path}`; see [Reading along](reading-along.md)",
+        "`chapters`, each `{url, urlExpiresAt, bytes, path}`; see "
+        "[Reading along](reading-along.md)",
     ),
     "narrativeAudioVoice": (
         "frontend",

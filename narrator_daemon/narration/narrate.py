@@ -242,8 +242,8 @@ def narrate(
         about: what these say of the book.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, mastering, watermark, write,
-            companions, self_check, words) when it began and ended, monotonic seconds, and whether by
-            an exception; those from mastering to self_check take turns.
+            companions, self_check, words) when it began and ended, monotonic seconds, and whether
+            by an exception; those from mastering to self_check take turns.
         stopped: asked as often.
 
     Raises:

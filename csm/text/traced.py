@@ -107,6 +107,16 @@ class Traced:
         pieces.append(text[done:])
         return self._edited("".join(pieces), edits)
 
+    def replaced(self, edits: Sequence[tuple[int, int, str]]) -> Traced:
+        """With stretches replaced: start, end and the new text of each, ascending."""
+        pieces: list[str] = []
+        done = 0
+        for start, end, new in edits:
+            pieces += (self.text[done:start], new)
+            done = end
+        pieces.append(self.text[done:])
+        return self._edited("".join(pieces), [(start, end, len(new)) for start, end, new in edits])
+
     def _edited(self, text: str, edits: list[tuple[int, int, int]]) -> Traced:
         if not edits:
             return Traced(text, self._at, self._origin)

@@ -30,6 +30,10 @@ INPUT_HASH = "narrativeAudioInputHash"
 TEXT_HASH = "narrativeAudioTextHash"
 TAKE = "narrativeAudioTake"
 FILES = "narrativeAudioFiles"
+CAPTIONS = "narrativeAudioCaptions"
+VOICE = "narrativeAudioVoice"
+CAST = "narrativeAudioCast"
+LEXICON = "narrativeAudioLexicon"
 PREVIEW = "narrativeAudioPreview"
 RETAKE = "narrativeAudioRetake"
 CLAIM = "narrativeAudioClaim"
@@ -101,11 +105,20 @@ def children(value: object) -> Record:
     return {}
 
 
-def files_of(book: Record) -> dict[str, Record]:
-    """The files beside a book's WAV that can be used, by format."""
+#: Fields that name files beside the WAV, each by a name of its own: its format, or what it holds.
+BESIDE = (FILES, CAPTIONS)
+
+
+def files_of(book: Record, field: str = FILES) -> dict[str, Record]:
+    """The files beside a book's WAV that can be used, by name.
+
+    Args:
+        book: as read.
+        field: one of ``BESIDE``.
+    """
     return {
         name: record
-        for name, record in children(book.get(FILES)).items()
+        for name, record in children(book.get(field)).items()
         if isinstance(record, dict) and isinstance(record.get(FILE_PATH), str)
     }
 

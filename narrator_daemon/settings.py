@@ -242,6 +242,7 @@ class Files(Section):
     """The smaller files beside each WAV."""
 
     formats: tuple[Literal["m4a", "opus", "mp3"], ...] = ("m4a",)
+    captions: bool = True
     m4a_kbits: _Kbits = 48
     opus_kbits: _Kbits = 32
     mp3_kbits: _Kbits = 48

@@ -50,7 +50,7 @@ class Desk:
                 "daemon": {"worker_id": "w", "stuck_seconds": 100},
                 "kept": {"folder": folder},
                 "watermark": {"self_check": False},
-                "files": {"formats": []},
+                "files": {"formats": [], "captions": False},
                 **settings,
             }
         )

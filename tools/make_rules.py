@@ -32,7 +32,11 @@ _OPERATOR = "narrator-daemon retry"
 _CLAIM = "narrativeAudioClaim"
 _ERROR = "narrativeAudioError"
 _FILES = "narrativeAudioFiles"
+_CAPTIONS = "narrativeAudioCaptions"
 _PREVIEW = "narrativeAudioPreview"
+_VOICE = "narrativeAudioVoice"
+_CAST = "narrativeAudioCast"
+_LEXICON = "narrativeAudioLexicon"
 _RETAKE = "narrativeAudioRetake"
 _TEXT = "narrative"
 
@@ -58,6 +62,7 @@ _FILE_NEEDS = ["url", "bytes", "path"]
 _FILE_FIELDS = [*_FILE_NEEDS, "urlExpiresAt"]
 #: What may lie beside a WAV.
 _FORMATS = ["m4a", "opus", "mp3"]
+_CAPTION_NAMES = ["json", "vtt", "chapters"]
 #: What a book has when it is "ready". A URL for ever has no expiry.
 _PUBLISHED = [
     name for name in _LEAVES if name not in ("narrativeAudioUrlExpiresAt", "narrativeAudioProgress")
@@ -82,6 +87,10 @@ def _same(child: str | None = None) -> str:
         )
     )
     return f"({new}.val() === {old}.val() || ({new}.hasChildren() && {old}.hasChildren()))"
+
+
+def _short(value: str, most: int) -> str:
+    return f"{value}.val().length <= {most}"
 
 
 def _kept(child: str) -> str:
@@ -119,7 +128,7 @@ def _book_by_daemon() -> str:
 
 
 def _book_by_client() -> str:
-    return _all(*(_kept(name) for name in [*_LEAVES, _CLAIM, _ERROR, _FILES, _PREVIEW]))
+    return _all(*(_kept(name) for name in [*_LEAVES, _CLAIM, _ERROR, _FILES, _CAPTIONS, _PREVIEW]))
 
 
 def _record(fields: list[str], required: list[str]) -> dict[str, object]:
@@ -137,9 +146,9 @@ def _record(fields: list[str], required: list[str]) -> dict[str, object]:
     }
 
 
-def _files() -> dict[str, object]:
-    """What lies beside the WAV, by format: for others neither it nor what is in it changes."""
-    record = _record([f"{form}/{field}" for form in _FORMATS for field in _FILE_FIELDS], [])
+def _files(called: list[str]) -> dict[str, object]:
+    """What lies beside the WAV, by name: for others neither it nor what is in it changes."""
+    record = _record([f"{name}/{field}" for name in called for field in _FILE_FIELDS], [])
     names = json.dumps(_FILE_NEEDS).replace('"', "'")
     complete = f"(newData.hasChildren({names}) || !data.hasChildren({names}) && data.exists())"
     known = {".validate": _any(_DAEMON, "data.exists()")}
@@ -268,7 +277,18 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
         **leaves,
         _CLAIM: _record(_CLAIM_FIELDS, _CLAIM_NEEDS),
         _ERROR: _record(_ERROR_FIELDS, _ERROR_FIELDS),
-        _FILES: _files(),
+        _FILES: _files(_FORMATS),
+        _CAPTIONS: _files(_CAPTION_NAMES),
+        _VOICE: {".validate": _any(_same(), _all("newData.isString()", _short("newData", 100)))},
+        _LEXICON: {
+            ".validate": _any(_same(), _all("newData.isString()", _short("newData", 100_000)))
+        },
+        _CAST: {
+            ".validate": _any(_same(), "newData.hasChildren()"),
+            "$speaker": {
+                ".validate": _any(_same(), _all("newData.isString()", _short("newData", 100)))
+            },
+        },
         _PREVIEW: _record([*_FILE_FIELDS, "duration"], _FILE_NEEDS),
         _RETAKE: {
             ".validate": _any(_same(), "newData.hasChildren()"),

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from narrator_daemon.catalogue import (
+    BESIDE,
     CLAIM,
     ERROR,
     FAILED,
     FILE_PATH,
-    FILES,
     OPERATOR,
     PATH,
     PREVIEW,
@@ -238,7 +238,7 @@ def renew(
     path: str,
     url: str,
     expires_at: int,
-    files: Mapping[str, Record],
+    files: Mapping[str, Mapping[str, Record]],
     now_ms: int,
 ) -> Transition:
     """Give a narration new URLs, if it is still the one that is shown.
@@ -248,7 +248,7 @@ def renew(
         path: the object that ``url`` opens.
         url: freshly signed.
         expires_at: epoch milliseconds.
-        files: of what lies beside it, by format: ``url``, ``urlExpiresAt``, ``path``.
+        files: of what lies beside it, by field and name: ``url``, ``urlExpiresAt``, ``path``.
         now_ms: by the clock that signed, epoch milliseconds.
     """
     if not isinstance(book, dict):
@@ -259,14 +259,15 @@ def renew(
     if shown >= expires_at and not is_by_a_wrong_clock(book.get(URL), shown, now_ms):
         return Transition(Verdict.UNCHANGED)  # renewed by another replica
     changed = {**book, URL: url, URL_EXPIRES_AT: expires_at}
-    if FILES in book:
-        now = files_of(book)
+    for field in BESIDE:
+        now = files_of(book, field)
         renewed = {
             name: {**now[name], **record}
-            for name, record in files.items()
+            for name, record in files.get(field, {}).items()
             if name in now and now[name].get(FILE_PATH) == record[FILE_PATH]
         }
-        changed[FILES] = {**children(book[FILES]), **renewed}
+        if renewed:
+            changed[field] = {**children(book[field]), **renewed}
     return Transition(Verdict.APPLIED, changed)
 
 

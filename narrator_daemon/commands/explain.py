@@ -228,7 +228,10 @@ def find_problems(record: Record, leases: set[str], store: AudioStore) -> list[s
             "Ask for it again to have it narrated anew"
         )
     if status == READY:
-        for name, file in fields.files_of(record).items():
+        beside = [
+            named for field in fields.BESIDE for named in fields.files_of(record, field).items()
+        ]
+        for name, file in beside:
             if not store.exists(file[fields.FILE_PATH]):
                 problems.append(
                     f"its {name} is named, but the bucket has no object {file[fields.FILE_PATH]}: "
@@ -260,7 +263,10 @@ def _fields(record: Record) -> dict[str, str]:
         "take": record.get(fields.TAKE),
         "audio": record.get(fields.PATH),
         "seconds": record.get(fields.DURATION),
-        "beside it": ", ".join(sorted(fields.files_of(record))) or None,
+        "beside it": ", ".join(
+            sorted(name for field in fields.BESIDE for name in fields.files_of(record, field))
+        )
+        or None,
         "URL expires": _when(record.get(fields.URL_EXPIRES_AT)),
         "updated": _when(record.get(fields.UPDATED_AT)),
         "claimed by": claim.owner if claim and claim.token else None,

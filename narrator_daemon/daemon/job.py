@@ -41,6 +41,7 @@ from narrator_daemon.daemon.traces import Off, Traces
 from narrator_daemon.errors import Contended, NodeRefused, Refused, Unavailable
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.marks.companions import score
+from narrator_daemon.narration.captions import captions_of
 from narrator_daemon.narration.companions import About, Companion, asked_for, line
 from narrator_daemon.narration.narrate import (
     Mark,
@@ -349,6 +350,7 @@ class Job:
             kept=context.kept,
             loudness_lufs=settings.mastering.loudness_lufs,
             pauses=settings.pauses,
+            words=settings.files.captions,
             companions=companions,
             about=self._about() if companions else About(),
             on_progress=self._show_progress,
@@ -404,21 +406,25 @@ class Job:
     def _upload(
         self, wav: BinaryIO, narration: Narration, companions: Sequence[Companion]
     ) -> Publication:
+        text = str(self._context.claims.text(self.work.book))
+        made = captions_of(narration, text) if self._context.settings.files.captions else None
         started = self._context.clock()
         with self._trace.step("upload"):
             stored = self._delivery.upload(wav, narration.size)
             files = self._delivery.upload_beside(companions)
+            captions = self._delivery.upload_captions(made) if made else {}
         seconds = round(self._context.clock() - started, 3)
         self._facts["secondsByStep"]["upload"] = seconds
-        beside = {name: record[FILE_BYTES] for name, record in files.items()}
+        beside = {name: record[FILE_BYTES] for name, record in {**files, **captions}.items()}
         self._log.info("uploaded", bytes=narration.size, beside=beside, seconds=seconds)
         return Publication(
             url=stored.url,
             url_expires_at=stored.url_expires_at,
             duration_seconds=narration.duration_seconds,
             path=stored.path,
-            text_hash=text_hash(str(self._context.claims.text(self.work.book))),
+            text_hash=text_hash(text),
             files=files,
+            captions=captions,
         )
 
     def _get_anywhere(self) -> None:
@@ -472,8 +478,8 @@ class Job:
 
     def _settle_less(self, outcome: Outcome) -> tuple[Outcome, Transition]:
         """Write less than what was refused: no files beside the WAV, and else that it was."""
-        if isinstance(outcome, Publication) and outcome.files:
-            bare = replace(outcome, files={})
+        if isinstance(outcome, Publication) and (outcome.files or outcome.captions):
+            bare = replace(outcome, files={}, captions={})
             try:
                 seen = self._settle_once(bare)
             except NodeRefused:

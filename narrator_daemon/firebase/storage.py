@@ -185,7 +185,7 @@ class AudioStore:
         blob.metadata = {
             "bookId": _metadata_text(book_id),
             "generatedAt": _utc(self._clock()).isoformat(timespec="seconds"),
-            "watermarked": "true",
+            "watermarked": "true" if content_type.startswith("audio/") else "false",
             "catalogue": self._project.catalogue,
         }
         token = str(uuid4())
@@ -450,9 +450,9 @@ class AudioStore:
             raise NodeRefused("storage", f"{path} cannot be reached: {error}") from error
 
     def is_ours(self, stored: StoredObject) -> bool:
-        """Whether an object is audio of this catalogue, by its metadata."""
+        """Whether an object is audio of this catalogue, or was made with it, by its metadata."""
         return (
-            stored.metadata.get("watermarked") == "true"
+            stored.metadata.get("watermarked") in ("true", "false")
             and self._project.is_own(stored.metadata.get("catalogue"))
             and "bookId" in stored.metadata
         )

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 from narrator_daemon import logs
 from narrator_daemon.catalogue import (
+    BESIDE,
     FILE_EXPIRES_AT,
     FILE_PATH,
     FILE_URL,
-    FILES,
     PATH,
     RENEWAL,
     URL,
@@ -243,7 +243,7 @@ class Renewer:
 
     def _leaves(self, book_id: str) -> Record:
         """As much of a book as renewal needs, without its text."""
-        names = (PATH, URL, URL_EXPIRES_AT, FILES)
+        names = (PATH, URL, URL_EXPIRES_AT, *BESIDE)
         return {name: books.read(self._project, book_id, name) for name in names}
 
     def _renew_one(self, book_id: str, record: object) -> bool:
@@ -277,19 +277,20 @@ class Renewer:
         _log.info("url_renewed", book=book_id)
         return True
 
-    def _signed_beside(self, path: str, record: Record) -> dict[str, Record]:
-        """New URLs of what lies beside a narration, by format."""
-        signed = {}
-        for name, file in files_of(record).items():
-            # As clients may name anything where no rule keeps them from it: what is not called as
-            # the WAV is, but for its ending, was not made with it.
-            if file[FILE_PATH] == beside(path, name):
-                url, expires_at = self._store.sign(file[FILE_PATH])
-                signed[name] = {
-                    FILE_URL: url,
-                    FILE_EXPIRES_AT: expires_at,
-                    FILE_PATH: file[FILE_PATH],
-                }
+    def _signed_beside(self, path: str, record: Record) -> dict[str, dict[str, Record]]:
+        """New URLs of what lies beside a narration, by field and name."""
+        signed: dict[str, dict[str, Record]] = {field: {} for field in BESIDE}
+        for field in BESIDE:
+            for name, file in files_of(record, field).items():
+                # As clients may name anything where no rule keeps them from it: what is not called
+                # as the WAV is, but for its ending, was not made with it.
+                if file[FILE_PATH] == beside(path, name):
+                    url, expires_at = self._store.sign(file[FILE_PATH])
+                    signed[field][name] = {
+                        FILE_URL: url,
+                        FILE_EXPIRES_AT: expires_at,
+                        FILE_PATH: file[FILE_PATH],
+                    }
         return signed
 
 

@@ -14,9 +14,9 @@ from urllib.parse import unquote
 
 from narrator_daemon import logs
 from narrator_daemon.catalogue import (
+    BESIDE,
     CLAIM,
     FILE_PATH,
-    FILES,
     LIMITS,
     PATH,
     WORKERS,
@@ -134,8 +134,11 @@ class Sweeper:
             return True
         if path.endswith(".wav"):
             return False
-        files = files_of({FILES: books.read(self._project, book_id, FILES)})
-        return any(file[FILE_PATH] == path for file in files.values())
+        for field in BESIDE:
+            files = files_of({field: books.read(self._project, book_id, field)}, field)
+            if any(file[FILE_PATH] == path for file in files.values()):
+                return True
+        return False
 
     def _forget(
         self, node: str, times: Callable[[dict[str, Any]], list[Any]], ends_at: float

@@ -33,6 +33,14 @@ from narrator_daemon.narration.companions import (
 )
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
+from narrator_daemon.narration.timing import (
+    TimedBy,
+    WordTimes,
+    noted,
+    with_words_of,
+    without_words,
+    word_times,
+)
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
@@ -99,6 +107,9 @@ class NarratedPart:
         note: what the engine says of how it was made, as JSON values.
         segment: its sentences, with their places in the book's text and what follows each.
         sentence_seconds: where in the file each of its sentences begins.
+        words: where in the file each of its words begins and ends, words being what spaces part in
+            its text; empty where that was not asked for.
+        timed_by: how the words' places are known.
     """
 
     text: str
@@ -107,6 +118,8 @@ class NarratedPart:
     note: dict[str, Any]
     segment: Segment
     sentence_seconds: tuple[float, ...]
+    words: tuple[tuple[float, float], ...] = ()
+    timed_by: TimedBy = TimedBy.LENGTH
 
 
 @dataclass(frozen=True)
@@ -201,6 +214,7 @@ def narrate(
     kept: KeptSegments,
     loudness_lufs: float = TARGET_LUFS,
     pauses: PauseSettings = _DEFAULT_PAUSES,
+    words: bool = True,
     companions: Sequence[Companion] = (),
     about: About = _UNKNOWN,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -223,12 +237,13 @@ def narrate(
         kept: where finished segments are.
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
+        words: whether each word's place is to be found.
         companions: files that are written beside it, of the same samples.
         about: what these say of the book.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, mastering, watermark, write,
-            companions, self_check) when it began and ended, monotonic seconds, and whether by an
-            exception; the last five take turns.
+            companions, self_check, words) when it began and ended, monotonic seconds, and whether
+            by an exception; those from mastering to self_check take turns.
         stopped: asked as often.
 
     Raises:
@@ -257,7 +272,7 @@ def narrate(
     with kept.open(kept_name(engine, seed), texts) as spoken:
         before = len(spoken.indices)
         with clock.step("speech"):
-            _speak(texts, spoken, engine, seed, tell)
+            _speak(texts, spoken, engine, seed, tell, words)
         parts = _Parts(segments, spoken, Pauses(**pauses.model_dump()), tell)
         with clock.step("mastering"):
             mastering = Mastering(
@@ -270,6 +285,10 @@ def narrate(
         with _encoding(companions, about, chapters, mastering.length, clock) as encoder:
             score = _write(mastering, mark, out, encoder, clock, tell)
         notes = [spoken.note(index) for index in range(len(texts))]
+        timed: list[WordTimes] = [((), TimedBy.LENGTH)] * len(texts)
+        if words:
+            with clock.step("words"):
+                timed = [word_times(n, text, spoken, mastering) for n, text in enumerate(texts)]
     return Narration(
         size=HEADER_BYTES + 2 * mastering.length,
         duration_seconds=round(mastering.length / SAMPLE_RATE, 3),
@@ -278,12 +297,13 @@ def narrate(
                 part.text,
                 start / SAMPLE_RATE,
                 end / SAMPLE_RATE,
-                takes.told(note),
+                takes.told(without_words(note)),
                 part,
                 tuple(place / SAMPLE_RATE for place in places),
+                *word_places,
             )
-            for part, (start, end), note, places in zip(
-                segments, mastering.spans, notes, mastering.sentences, strict=True
+            for part, (start, end), note, places, word_places in zip(
+                segments, mastering.spans, notes, mastering.sentences, timed, strict=True
             )
         ),
         chapters=chapters,
@@ -307,8 +327,9 @@ def _speak(
     engine: SpeechEngine,
     seed: int,
     tell: Callable[[Progress], None],
+    words: bool,
 ) -> None:
-    """Speak what is not there yet."""
+    """Speak what is not there yet, and find the words in it."""
     there = spoken.indices
     pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
     seconds = sum(spoken.seconds(index) for index in there)
@@ -318,11 +339,12 @@ def _speak(
     with closing(engine.speak(texts, seed=seed, skip=notes)) as speech:
         for one in speech:
             if isinstance(one, Amended):
-                spoken.amend(one.index, one.note)
+                spoken.amend(one.index, with_words_of(spoken.note(one.index), one.note))
                 continue
             again = one.index in spoken.indices
             before = spoken.seconds(one.index) if again else 0.0
-            spoken.add(one.index, one.samples, one.note)
+            note = noted(one, texts[one.index], engine) if words else one.note
+            spoken.add(one.index, one.samples, note)
             seconds += spoken.seconds(one.index) - before
             _check_length(round(seconds * SAMPLE_RATE))
             if not again:

@@ -45,6 +45,8 @@ class Spoken:
         codes: what the samples were decoded from, int64, ``[frames, codebooks]``, where the engine
             has such.
         ended: whether the engine ended it by itself; otherwise it was cut at its cap.
+        word_seconds: where each word of the segment begins, words being what spaces part; None
+            where the engine does not know.
     """
 
     index: int
@@ -52,6 +54,7 @@ class Spoken:
     note: dict[str, Any] = field(default_factory=dict)
     codes: ArrayLike | None = None
     ended: bool = True
+    word_seconds: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,19 @@ class Slots:
 
     occupied: int
     total: int
+
+
+@runtime_checkable
+class HearsWords(Protocol):
+    """An engine that can find words in what it has spoken."""
+
+    def words_in(self, samples: NDArray[np.float32], text: str) -> tuple[float, ...] | None:
+        """Where each word of ``text`` begins in ``samples``, in seconds; None where it cannot say.
+
+        Args:
+            samples: of one segment, float32 mono at ``csm.SAMPLE_RATE``, ``[n]``.
+            text: what is said in them.
+        """
 
 
 @runtime_checkable

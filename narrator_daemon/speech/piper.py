@@ -132,11 +132,13 @@ class PiperSpeech:
     def _speak_one(self, index: int, text: str, seed: int) -> Spoken:
         child = self._idle.get()
         try:
-            samples = child.speak(text, _segment_seed(text, seed))
+            samples, words = child.speak(text, _segment_seed(text, seed))
         finally:
             self._idle.put(child)
         resampled = resample_poly(samples * np.float32(_GAIN), _UP, _DOWN)
-        return Spoken(index, np.clip(resampled, -1.0, 1.0).astype(np.float32))
+        seconds = None if words is None else tuple(start / _VOICE_RATE for start in words)
+        sound = np.clip(resampled, -1.0, 1.0).astype(np.float32)
+        return Spoken(index, sound, word_seconds=seconds)
 
 
 def _versions() -> tuple[str, str]:
@@ -158,8 +160,8 @@ class _Child:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def speak(self, text: str, seed: int) -> NDArray[np.float32]:
-        """The samples of ``text`` at the voice's own rate.
+    def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], list[int] | None]:
+        """The samples of ``text`` at the voice's own rate, and where each of its words begins.
 
         Raises:
             SpeechError: the process could not start, died, hung, or could not speak this text.
@@ -185,7 +187,7 @@ class _Child:
             raise SpeechError(
                 "engine_error", f"the Piper process failed ({error}); it will be started again"
             ) from error
-        return np.frombuffer(body, dtype="<f4").astype(np.float32)
+        return np.frombuffer(body, dtype="<f4").astype(np.float32), head["words"]
 
     def kill(self) -> None:
         """End the process, if there is one, and wait for its end."""

@@ -113,6 +113,15 @@ READY = {
             "path": "narrations/b/t1.m4a",
         }
     },
+    "narrativeAudioCaptions": {
+        name: {
+            "url": f"https://example.org/a.{name}",
+            "urlExpiresAt": NOW + 1,
+            "bytes": 30,
+            "path": f"narrations/b/t1.{name}",
+        }
+        for name in ("json", "vtt", "chapters")
+    },
 }
 ERROR = {"code": "engine_error", "message": "m", "attempts": 5, "at": 8}
 FAILED = {**PLAIN, "narrativeAudioStatus": "failed", "narrativeAudioError": ERROR}
@@ -210,6 +219,17 @@ def _admin_may() -> list[Request]:
             )
             for book in BOOKS
         ),
+        _write(
+            True,
+            "generate in a voice and a cast, with a lexicon",
+            ADMIN,
+            {
+                "books/plain/narrativeAudioStatus": "requested",
+                "books/plain/narrativeAudioVoice": "anna",
+                "books/plain/narrativeAudioCast": {"Mr Bennet": "john"},
+                "books/plain/narrativeAudioLexicon": "Bingley\tBing lee",
+            },
+        ),
         _write(True, "status alone", ADMIN, {"books/plain/narrativeAudioStatus": "requested"}),
     ]
 
@@ -246,6 +266,10 @@ def _client_must_not() -> list[Request]:
         where = f"books/ready/narrativeAudioFiles/m4a/{part}"
         requests.append(_write(False, f"forge file/{part}", ADMIN, {where: "x"}))
         requests.append(_write(False, f"delete file/{part}", ADMIN, {where: None}))
+    for part in READY["narrativeAudioCaptions"]["json"]:
+        where = f"books/ready/narrativeAudioCaptions/json/{part}"
+        requests.append(_write(False, f"forge captions/{part}", ADMIN, {where: "x"}))
+        requests.append(_write(False, f"delete captions/{part}", ADMIN, {where: None}))
     for part in PROCESSING["narrativeAudioPreview"]:
         where = f"books/work/narrativeAudioPreview/{part}"
         requests.append(_write(False, f"forge preview/{part}", ADMIN, {where: "x"}))
@@ -257,6 +281,16 @@ def _client_must_not() -> list[Request]:
         "a file more": {"books/ready/narrativeAudioFiles/mp3": file},
         "a file less": {"books/ready/narrativeAudioFiles/m4a": None},
         "add to a file": {"books/ready/narrativeAudioFiles/m4a/extra": 1},
+        "own captions": {"books/plain/narrativeAudioCaptions": {"vtt": file}},
+        "captions a text": {"books/ready/narrativeAudioCaptions": "vtt"},
+        "captions more": {"books/ready/narrativeAudioCaptions/srt": file},
+        "add to captions": {"books/ready/narrativeAudioCaptions/json/extra": 1},
+        "captions less": {"books/ready/narrativeAudioCaptions/vtt": None},
+        "a voice of fields": {"books/plain/narrativeAudioVoice": {"name": "anna"}},
+        "a voice without end": {"books/plain/narrativeAudioVoice": "a" * 101},
+        "a lexicon that is a number": {"books/plain/narrativeAudioLexicon": 1},
+        "a cast that is a text": {"books/plain/narrativeAudioCast": "anna"},
+        "a speaker of fields": {"books/plain/narrativeAudioCast": {"Emma": {"voice": "anna"}}},
         "own preview": {"books/plain/narrativeAudioPreview": file},
         "add to the preview": {"books/work/narrativeAudioPreview/extra": 1},
         "delete the preview": {"books/work/narrativeAudioPreview": None},
@@ -371,6 +405,11 @@ def _daemon_must_not() -> list[Request]:
         "a file without a path": {
             "books/ready/narrativeAudioFiles/m4a": _without(
                 READY["narrativeAudioFiles"]["m4a"], "path"
+            )
+        },
+        "captions without a URL": {
+            "books/ready/narrativeAudioCaptions/vtt": _without(
+                READY["narrativeAudioCaptions"]["vtt"], "url"
             )
         },
         "files without any": {"books/ready/narrativeAudioFiles": "none"},

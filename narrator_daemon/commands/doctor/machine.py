@@ -159,10 +159,10 @@ def _engine(settings: Settings) -> Found:
 
 def _gpu(settings: Settings) -> Found:
     import torch
-    from transformers import CsmConfig
 
     from csm import CsmError
     from csm.checkpoint.loading import resolve_device
+    from csm.checkpoint.transformers_parts import CsmConfig
     from csm.engine.sizing import sizes
 
     try:

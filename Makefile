@@ -124,10 +124,12 @@ dist: $(READY)
 	rm -rf build/lib build/dist
 	$(BIN)/python -m build --no-isolation --outdir build/dist .
 
-# What the wheel brings along, as CycloneDX: it is installed for that, with the versions of the lock.
+# What the wheel and its voices bring along, as CycloneDX: they are installed for that, in the versions
+# of the lock.
 sbom: dist
 	rm -rf build/sbom && $(BIN)/python -m venv build/sbom/product && $(BIN)/python -m venv build/sbom/tool
-	build/sbom/product/bin/pip install --quiet --constraint requirements.lock build/dist/*.whl
+	build/sbom/product/bin/pip install --quiet --constraint requirements.lock \
+	  "$$(echo build/dist/*.whl)[csm,kokoro]"
 	build/sbom/tool/bin/pip install --quiet 'cyclonedx-bom>=7,<8'
 	build/sbom/tool/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 	  --output-file build/dist/narrator-daemon.cdx.json build/sbom/product

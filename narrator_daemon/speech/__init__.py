@@ -176,10 +176,15 @@ def create(settings: Settings) -> SpeechEngine:
     with importing("speech.engine"):
         from narrator_daemon.speech.judged import judged
 
-        return judged(_engine(settings), settings.takes)
+        return judged(unjudged(settings), settings.takes)
 
 
-def _engine(settings: Settings) -> SpeechEngine:
+def unjudged(settings: Settings) -> SpeechEngine:
+    """The same, whose takes are kept as they come.
+
+    Raises:
+        ImportError: a library of it is not installed.
+    """
     if settings.speech.engine == "tone":
         from narrator_daemon.speech.tone import ToneSpeech
 

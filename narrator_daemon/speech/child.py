@@ -13,7 +13,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from narrator_daemon.speech import SpeechError
@@ -29,12 +29,12 @@ class Child:
     """One such process, started when it is needed. Spoken to by one thread at a time.
 
     Args:
-        module: what it runs: ``python -m module``.
+        command: what it runs, after ``python``: ``-m`` and a module, or a file.
         name: what people call it, for errors.
     """
 
-    def __init__(self, module: str, name: str) -> None:
-        self._module, self._name = module, name
+    def __init__(self, command: Sequence[str], name: str) -> None:
+        self._command, self._name = [sys.executable, *command], name
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Child:
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(  # noqa: S603 - one of this program's own modules
-            [sys.executable, "-m", self._module],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -102,7 +102,7 @@ class Child:
             raise SpeechError(
                 "engine_error",
                 f"the {self._name} process did not start ({error}); to see why, run: "
-                f"{sys.executable} -m {self._module}",
+                f"{' '.join(self._command)}",
             ) from error
         return process
 

@@ -16,7 +16,7 @@ from narrator_daemon.speech import SpeechError, Spoken, parallel
 from narrator_daemon.speech.child import Child
 
 VOICE = "en_US-joe-medium"
-WORKER = "narrator_daemon.speech.piper_worker"
+WORKER = ("-m", "narrator_daemon.speech.piper_worker")
 
 #: Seconds that it takes for a character, by measurement.
 PACE = 0.061

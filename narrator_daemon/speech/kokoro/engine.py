@@ -7,6 +7,8 @@ import time
 from collections.abc import Collection, Generator, Sequence
 from functools import partial
 from hashlib import blake2b
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,11 @@ PACE = 0.062
 MOST_AT_ONCE = 16
 #: Seconds in which a segment's phonemes come.
 _PHONEMES_LIMIT = 30.0
-_WORKER = "narrator_daemon.speech.kokoro.espeak_worker"
+#: By its file, as it needs nothing of this package: importing that would take seconds of a start.
+_WORKER = ("-P", str(Path(__file__).with_name("espeak_worker.py")))
+#: What must be installed, all of it by the extra.
+_LIBRARIES = ("espeakng-loader", "huggingface-hub", "onnxruntime")
+_MISSING = "the engine kokoro is not installed: pip install 'narrator-daemon[kokoro]'"
 
 _log = logs.get("speech")
 
@@ -85,6 +91,11 @@ class KokoroSpeech:
         """
         if self._model is not None:
             return
+        try:
+            for library in _LIBRARIES:
+                metadata.version(library)
+        except metadata.PackageNotFoundError:
+            raise SpeechError("engine_error", _MISSING) from None
         started = time.monotonic()
         _log.info("speech_loading", engine=self.name, model=self._name_of_model)
         model = Model(files.model_file(self._name_of_model, self._revision))
@@ -152,7 +163,7 @@ class KokoroSpeech:
     def _phonemise(self, texts: Sequence[str]) -> list[str]:
         if not texts:
             return []
-        accent = "en-gb" if self._british else "en-us"
+        accent = "en" if self._british else "en-us"
         with self._espeak_turn:
             answer = self._espeak.ask({"accent": accent, "texts": list(texts)}, _PHONEMES_LIMIT)
         said: list[str] = answer["phonemes"]

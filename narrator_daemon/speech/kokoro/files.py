@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from csm.checkpoint import hub
 from csm.errors import CsmError
 from narrator_daemon.speech import SpeechError
 
@@ -53,11 +52,16 @@ def are_here(model: str, revision: str | None, voice: str) -> bool:
     """Whether model and voice are on this disk, so that nothing need be downloaded."""
     if Path(model).expanduser().is_dir():
         return True
+    from csm.checkpoint import hub
+
     names = (MODELS[0], f"voices/{voice}.bin")
     return all(hub.cached_file(model, name, revision) is not None for name in names)
 
 
 def _file(model: str, name: str, revision: str | None) -> Path:
+    # With the extra alone; its lack is told by whoever loads the engine.
+    from csm.checkpoint import hub
+
     try:
         return hub.local_file(model, name, None, revision)
     except CsmError as error:

@@ -99,7 +99,7 @@ class Limits(Section):
 class Speech(Section):
     """Who reads."""
 
-    engine: Literal["csm", "piper", "tone"] = "csm"
+    engine: Literal["csm", "kokoro", "piper", "tone"] = "csm"
     model: Annotated[str, Field(min_length=1)] = "sesame/csm-1b"
     revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")] | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -139,6 +139,15 @@ class Voice(Section):
         if self.prompt is not None and self.reference is not None:
             raise ValueError("prompt is instead of reference and transcript: set one voice only")
         return self
+
+
+class Kokoro(Section):
+    """The model, voice and speed of the engine ``kokoro``."""
+
+    model: Annotated[str, Field(min_length=1)] = "onnx-community/Kokoro-82M-v1.0-ONNX"
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")] | None = None
+    voice: Annotated[str, Field(pattern=r"^[ab][fm]_[a-z]{1,40}$")] = "af_heart"
+    speed: Annotated[float, Field(ge=0.5, le=2)] = 1.0
 
 
 class Takes(Section):
@@ -360,6 +369,7 @@ class Settings(Section):
     limits: Limits = Limits()
     speech: Speech = Speech()
     voice: Voice = Voice()
+    kokoro: Kokoro = Kokoro()
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
     credentials: Credentials = Credentials()

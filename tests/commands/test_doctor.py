@@ -482,7 +482,7 @@ BROKEN = {
         lambda p: (p.csm(), p.patch.setitem(sys.modules, "transformers", None)),
         "GPU",
         "fail",
-        "a library cannot be loaded",
+        "pip install 'narrator-daemon[csm]'",
     ),
     "a checkpoint of another model": Case(
         lambda p: (p.checkpoint(b"", model_type="llama"), p.csm()),

@@ -1,8 +1,8 @@
 """Kernels against their plain twins, in Triton's interpreter.
 
 In float32 and float16: the interpreter truncates where a GPU rounds to bfloat16, and its products
-of bfloat16 are garbage. Each of its operations takes a tenth of a millisecond, whatever the size, so
-weights are narrow here: what is cut into programs, splits and steps is cut as small.
+of bfloat16 are garbage. Each of its operations takes as long whatever the size, so weights are
+narrow here, and what is cut into programs, splits and steps is cut small.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from narrator_daemon.firebase.project import Project
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.health.notify import ServiceManager
 from narrator_daemon.speech import SpeechEngine
+from tests.processes import Forked
 
 ROOT = Path(__file__).parent.parent
 
@@ -195,7 +196,17 @@ class Inside:
 
 
 class Daemon:
-    """``narrator-daemon run`` with the tone engine, unless told otherwise."""
+    """``narrator-daemon run`` with the tone engine, unless told otherwise.
+
+    Args:
+        environment: of the local Firebase.
+        folder: where it keeps its things; made here.
+        settings: by the second half of their variables' names.
+        program: what Python is told to run.
+        fresh: whether the interpreter is a new one that has imported nothing.
+    """
+
+    process: subprocess.Popen[bytes] | Forked
 
     def __init__(
         self,
@@ -203,6 +214,8 @@ class Daemon:
         folder: Path,
         settings: Mapping[str, object],
         program: Sequence[str] = ("-m", "narrator_daemon"),
+        *,
+        fresh: bool = False,
     ) -> None:
         folder.mkdir()
         self.folder = folder
@@ -221,14 +234,16 @@ class Daemon:
             "OMP_NUM_THREADS": "1",
             **{f"NARRATOR_{name.upper()}": str(value) for name, value in chosen.items()},
         }
-        with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *program, "run"],
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                cwd=folder,
-            )
+        self.log_path.touch()
+        arguments, env = [*program, "run"], self.environment
+        # Coverage counts what it sees from the start.
+        if fresh or "COVERAGE_RUN" in os.environ:
+            with self.log_path.open("wb") as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, *arguments], env=env, stdout=log, stderr=log, cwd=folder
+                )
+        else:
+            self.process = Forked(arguments, env=env, output=self.log_path, cwd=folder)
 
     @property
     def log(self) -> str:

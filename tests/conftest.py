@@ -61,9 +61,14 @@ def start_daemon(firebase: LocalFirebase, tmp_path: Path) -> Iterator[Callable[.
     """Starts daemons against the local Firebase; what still runs at the end is killed."""
     started: list[Daemon] = []
 
-    def start(program: Sequence[str] = ("-m", "narrator_daemon"), **settings: object) -> Daemon:
+    def start(
+        program: Sequence[str] = ("-m", "narrator_daemon"),
+        *,
+        fresh: bool = False,
+        **settings: object,
+    ) -> Daemon:
         folder = tmp_path / f"daemon-{len(started)}"
-        daemon = Daemon(firebase.environment(), folder, settings, program)
+        daemon = Daemon(firebase.environment(), folder, settings, program, fresh=fresh)
         started.append(daemon)
         return daemon
 

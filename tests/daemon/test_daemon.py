@@ -42,7 +42,7 @@ def wav_of(url: str) -> tuple[wave._wave_params, np.ndarray, requests.Response]:
 def test_a_requested_book_becomes_a_marked_narration(
     firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
 ) -> None:
-    daemon = start_daemon().wait_ready()
+    daemon = start_daemon(fresh=True).wait_ready()
     frontend.add_requested("moby-dick", TEXT, uid="admin-1")
     book = frontend.wait_for("moby-dick", "ready")
 

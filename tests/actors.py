@@ -18,14 +18,14 @@ from urllib.parse import quote
 import firebase_admin
 from firebase_admin import db
 
-from narrator_daemon import config
+from narrator_daemon import config, speech
 from narrator_daemon.daemon import assembly
 from narrator_daemon.daemon.worker import Worker
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.health.notify import ServiceManager
 from narrator_daemon.speech import SpeechEngine
-from tests.processes import Forked
+from tests.processes import Forked, needs_fresh_interpreter
 
 ROOT = Path(__file__).parent.parent
 
@@ -121,7 +121,7 @@ class Inside:
         environment: of the local Firebase; must be that of this process, too.
         folder: where it keeps its things.
         settings: as for ``Daemon``.
-        engine: who reads.
+        engine: who reads; that of the settings, where none is given.
         events: what this process logs.
         drain: whether it ends once nothing is left for it to do.
     """
@@ -131,7 +131,7 @@ class Inside:
         environment: Mapping[str, str],
         folder: Path,
         settings: Mapping[str, object],
-        engine: SpeechEngine,
+        engine: SpeechEngine | None,
         events: list[Any],
         *,
         drain: bool = False,
@@ -148,7 +148,9 @@ class Inside:
         self.events = events
         self.status: int | None = None
         self._project = Project(self.settings)
-        self.parts = assembly.parts(self.settings, engine, self._project, drain=drain)
+        self.parts = assembly.parts(
+            self.settings, engine or speech.create(self.settings), self._project, drain=drain
+        )
         self._worker = Worker(self.settings, self.parts, ServiceManager({}))
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -236,8 +238,7 @@ class Daemon:
         }
         self.log_path.touch()
         arguments, env = [*program, "run"], self.environment
-        # Coverage counts what it sees from the start.
-        if fresh or "COVERAGE_RUN" in os.environ:
+        if fresh or needs_fresh_interpreter(env):
             with self.log_path.open("wb") as log:
                 self.process = subprocess.Popen(
                     [sys.executable, *arguments], env=env, stdout=log, stderr=log, cwd=folder

@@ -14,7 +14,6 @@ import structlog
 import build_page
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.speech import SpeechEngine
-from narrator_daemon.speech.tone import ToneSpeech
 from tests.actors import Daemon, Frontend, Inside
 
 # How long examples take says nothing on a machine that does other work beside.
@@ -99,7 +98,7 @@ def start_inside(
             firebase.environment(),
             folder,
             settings,
-            engine or ToneSpeech(),
+            engine,
             log.entries,
             drain=drain,
         )

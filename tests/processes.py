@@ -1,7 +1,7 @@
 """Processes of the program, forked from one that has imported its libraries already.
 
-A fresh interpreter needs more than a second of CPU for them, and tests start many. What is forked is
-a process like any other: it has an environment, a working folder and files of its own, takes
+A fresh interpreter needs more than a second of CPU for them, and tests start many. What is forked
+is a process like any other: it has an environment, a working folder and files of its own, takes
 signals, and dies alone.
 """
 
@@ -25,6 +25,22 @@ _LIBRARIES = [
     "narrator_daemon.daemon.worker",
     "narrator_daemon.speech.tone",
 ]
+
+#: What of the environment Python and the loader read once, when they start.
+_READ_AT_START = ("PYTHON", "LD_")
+_BEFORE = dict(os.environ)
+
+
+def needs_fresh_interpreter(environment: Mapping[str, str]) -> bool:
+    """Whether a process with this environment must not be forked: it would begin otherwise.
+
+    Coverage counts from the start, too.
+    """
+    return "COVERAGE_RUN" in environment or any(
+        environment.get(name) != _BEFORE.get(name)
+        for name in {*environment, *_BEFORE}
+        if name.startswith(_READ_AT_START)
+    )
 
 
 def _forks() -> ForkServerContext:

@@ -309,10 +309,12 @@ class TestEngines:
         (ready,) = [event for event in daemon.events if event["event"] == "ready"]
         assert (ready["engine"], ready["device"]) == ("csm", "cpu")
 
-    def test_csm_without_weights_says_what_to_do(self, start_daemon: Start, tmp_path: Path) -> None:
-        daemon = start_daemon(SPEECH__ENGINE="csm", SPEECH__MODEL=tmp_path / "nowhere")
-        assert daemon.process.wait(90) == 1
-        (failed,) = [event for event in daemon.events if event["event"] == "engine_failed"]
+    def test_csm_without_weights_says_what_to_do(
+        self, start_inside: StartInside, tmp_path: Path
+    ) -> None:
+        daemon = start_inside(SPEECH__ENGINE="csm", SPEECH__MODEL=tmp_path / "nowhere")
+        assert daemon.wait(90) == 1
+        (failed,) = daemon.logged("engine_failed")
         assert f"there is no folder {tmp_path / 'nowhere'}" in failed["why"]
         assert "sesame/csm-1b" in failed["why"]
 

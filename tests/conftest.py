@@ -29,6 +29,11 @@ def pytest_configure(config: pytest.Config) -> None:
         build_page.build()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """More than cores: many tests wait for another process or for time to pass."""
+    return (os.cpu_count() or 1) + 2
+
+
 # Kernels run without a GPU in Triton's interpreter. Triton looks when it is first imported.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 

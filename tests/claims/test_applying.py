@@ -238,6 +238,7 @@ class TestLeases:
         worker.project.tree["narrationLeases"] = {
             "b": {"t": {"owner": "w", "beat": 3}, "u": "junk"},
             "c": {"v": {"owner": "x", "ttl": 3}, "w": {"ttl": 0}, "x": {"ttl": True}},
+            "e": {"y": {"ttl": 1}, "z": {"ttl": 3600}, "0": {"ttl": 0.9}, "1": {"ttl": 3601}},
             "d": "junk",
         }
         reading = worker.leases.read()
@@ -247,8 +248,9 @@ class TestLeases:
             ("c", "v"): None,
             ("c", "w"): None,
             ("c", "x"): None,
+            **{("e", token): None for token in "yz01"},
         }
-        assert reading.ttls == {("c", "v"): 3.0}
+        assert reading.ttls == {("c", "v"): 3, ("e", "y"): 1, ("e", "z"): 3600}
 
     def test_one_that_is_refused_costs_the_others_no_beat(self) -> None:
         worker = Worker()

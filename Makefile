@@ -32,9 +32,9 @@ kokoro: $(DEMO_READY)
 page: $(DEMO_READY)
 	$(BIN)/python tools/build_page.py
 
-# One process a core, and one thread in each: numeric libraries would start as many more.
+# Two processes more than cores, and one thread in each: numeric libraries would start as many more.
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
 # The program changed in one place at a time: a test must notice. make mutants ARGS="--all"
 mutants: $(READY)
@@ -43,7 +43,7 @@ mutants: $(READY)
 # What of the program the tests run, by package: lines, and ways at branches. Takes half as long again.
 coverage: $(READY)
 	rm -rf build/coverage && mkdir -p build/coverage
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage html --quiet --directory=build/coverage/html
 	$(BIN)/coverage json --quiet -o build/coverage/coverage.json

@@ -123,9 +123,7 @@ def test_a_worker_that_claims_nothing_says_why(firebase: LocalFirebase, project:
     assert "w claims nothing: disk: no room [red]" in shown(fleet)
 
 
-def test_it_says_which_books_are_refused_and_why(
-    firebase: LocalFirebase, project: Project
-) -> None:
+def test_it_says_which_books_are_refused_and_why(firebase: LocalFirebase, project: Project) -> None:
     entry = {"version": "1", "engine": "csm", "device": "cuda:0", "at": NOW - 5_000}
     why = "/books/odd cannot be written: the database answers 401"
     workers = {

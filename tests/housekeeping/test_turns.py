@@ -155,6 +155,21 @@ def test_one_that_cannot_sign_does_not_keep_the_others() -> None:
     assert fleet.replicas[0].safe_until > fleet.project.now_ms()
 
 
+def test_what_could_not_be_renewed_counts_until_it_is() -> None:
+    fleet = Fleet(1, due=3)
+    (replica,) = fleet.replicas
+    fleet.project.fail("write /books/b01$", refusal(401), times=2)
+    replica.step()
+    assert (replica.renewed, replica.failures, replica.safe_until) == (2, 1, SERVER_NOW + 1)
+    fleet.later(3600)
+    replica.step()
+    assert (replica.renewed, replica.failures) == (2, 2)
+    fleet.later(3600)
+    replica.step()
+    assert (replica.renewed, replica.failures) == (3, 2)
+    assert replica.safe_until == fleet.project.now_ms() + LONGEST_LIFE_MS // 3
+
+
 def test_an_outage_gives_the_turn_back() -> None:
     fleet = Fleet(2)
     fleet.store.fault = Unavailable("storage", "503")

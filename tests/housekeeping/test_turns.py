@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from narrator_daemon.claims.signed_url import LONGEST_LIFE_MS
@@ -70,6 +70,27 @@ def test_whatever_lies_there_keeps_nobody_for_longer_than_it_may(seen: object) -
     found = take(seen, owner="me", now_ms=late, needed=late + LONGEST_LIFE_MS + 1)
     assert found.mine or found.wait_ms <= 2 * HOLD_MS
     end(seen, owner="me", through=5)
+
+
+def test_a_round_that_reached_further_than_any_can_is_not_believed() -> None:
+    far = SERVER_NOW + LONGEST_LIFE_MS // 3
+    assert not turn({"owner": "x", "through": far}).mine
+    assert turn({"owner": "x", "through": far + HOUR_MS}).mine
+
+
+@settings(max_examples=30)
+@given(seen=junk)
+def test_whatever_lies_there_all_that_is_due_is_renewed_in_time(seen: object) -> None:
+    fleet = Fleet(1, due=3)
+    fleet.project.tree["narrationRenewal"] = seen
+    (replica,) = fleet.replicas
+    for _ in range(8 * 24):
+        fleet.later(min(replica.step(), 3600))
+    assert replica.renewed >= 3
+    assert all(
+        book["narrativeAudioUrlExpiresAt"] > fleet.project.now_ms()
+        for book in fleet.project.shelf.values()
+    )
 
 
 class Fleet:

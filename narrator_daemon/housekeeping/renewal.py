@@ -11,6 +11,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from math import inf
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ from narrator_daemon.catalogue import (
 )
 from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.claims.signed_url import TOLERANCE_MS, is_by_a_wrong_clock
-from narrator_daemon.errors import Contended, NodeUnavailable
+from narrator_daemon.errors import Contended, NodeUnavailable, Unavailable
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore, beside
@@ -120,16 +121,16 @@ class Renewer:
         if not turn.mine:
             self.safe_until = turn.through or self.safe_until
             return min(pause, turn.wait_ms / 1000) if turn.wait_ms else pause
-        before = self.failures
-        through = None
         try:
             self.round(seconds=_LONGEST_SECONDS)
-            if not self.behind and self.failures == before:
-                through = self._until
-        finally:
-            if not self.behind or through is None:
-                self._end_turn(through)
-        return 0.0 if self.behind else pause
+        except Exception:
+            with suppress(Unavailable):
+                self._end_turn(None)
+            raise
+        if self.behind:
+            return 0.0  # and still this replica's turn
+        self._end_turn(None if self._failed else self._until)
+        return pause
 
     def _take_turn(self) -> Turn:
         now = self._clock()

@@ -110,6 +110,7 @@ class TestPresence:
             world.in_work,
             Tally(),
             lambda: {"disk": self.why},
+            refused=lambda: {f"b{n:02}": "401; token=secret" for n in range(12)},
             wall_ms=lambda: wall_ms,
             clock=lambda: world.now,
         )
@@ -127,6 +128,11 @@ class TestPresence:
         self.why = "x" * 1000
         self.show(world)
         assert world.project.tree["narrationWorkers"]["w"]["down"] == {"disk": "x" * 300}
+
+    def test_names_some_of_the_books_that_are_refused(self, world: World) -> None:
+        self.show(world)
+        entry = world.project.tree["narrationWorkers"]["w"]
+        assert entry["refused"] == {f"b{n:02}": "401; token=…" for n in range(10)}
 
     @pytest.mark.parametrize(
         ("ahead", "events"),

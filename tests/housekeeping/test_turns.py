@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from narrator_daemon.claims.signed_url import LONGEST_LIFE_MS
@@ -70,6 +70,27 @@ def test_whatever_lies_there_keeps_nobody_for_longer_than_it_may(seen: object) -
     found = take(seen, owner="me", now_ms=late, needed=late + LONGEST_LIFE_MS + 1)
     assert found.mine or found.wait_ms <= 2 * HOLD_MS
     end(seen, owner="me", through=5)
+
+
+def test_a_round_that_reached_further_than_any_can_is_not_believed() -> None:
+    far = SERVER_NOW + LONGEST_LIFE_MS // 3
+    assert not turn({"owner": "x", "through": far}).mine
+    assert turn({"owner": "x", "through": far + HOUR_MS}).mine
+
+
+@settings(max_examples=30)
+@given(seen=junk)
+def test_whatever_lies_there_all_that_is_due_is_renewed_in_time(seen: object) -> None:
+    fleet = Fleet(1, due=3)
+    fleet.project.tree["narrationRenewal"] = seen
+    (replica,) = fleet.replicas
+    for _ in range(8 * 24):
+        fleet.later(min(replica.step(), 3600))
+    assert replica.renewed >= 3
+    assert all(
+        book["narrativeAudioUrlExpiresAt"] > fleet.project.now_ms()
+        for book in fleet.project.shelf.values()
+    )
 
 
 class Fleet:
@@ -153,6 +174,35 @@ def test_one_that_cannot_sign_does_not_keep_the_others() -> None:
     # Another found what this one had failed with to be done.
     fleet.replicas[0].step()
     assert fleet.replicas[0].safe_until > fleet.project.now_ms()
+
+
+def test_what_could_not_be_renewed_counts_until_it_is() -> None:
+    fleet = Fleet(1, due=3)
+    (replica,) = fleet.replicas
+    fleet.project.fail("write /books/b01$", refusal(401), times=2)
+    replica.step()
+    assert (replica.renewed, replica.failures, replica.safe_until) == (2, 1, SERVER_NOW + 1)
+    fleet.later(3600)
+    replica.step()
+    assert (replica.renewed, replica.failures) == (2, 2)
+    fleet.later(3600)
+    replica.step()
+    assert (replica.renewed, replica.failures) == (3, 2)
+    assert replica.safe_until == fleet.project.now_ms() + LONGEST_LIFE_MS // 3
+
+
+def test_one_that_is_out_of_time_goes_on_and_keeps_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(renewal, "_LONGEST_SECONDS", 0.0)
+    fleet = Fleet(2, due=3)
+    first, second = fleet.replicas
+    assert first.step() == 0.0 and first.renewed == 1
+    assert 0 < second.step() <= HOLD_MS / 1000
+    while first.step() == 0.0:
+        assert second.step() > 0
+    assert (first.renewed, second.renewed) == (3, 0)
+    assert second.step() == 3600 and second.safe_until == first.safe_until
 
 
 def test_an_outage_gives_the_turn_back() -> None:

@@ -47,6 +47,7 @@ from narrator_daemon.narration.narrate import (
 )
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.notice import notice_for
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 
@@ -340,6 +341,7 @@ class Job:
             kept=context.kept,
             loudness_lufs=settings.mastering.loudness_lufs,
             pauses=settings.pauses,
+            notice=notice_for(settings.credentials, self.work.book),
             on_progress=self._show_progress,
             on_step=self._trace.add,
             stopped=lambda: self.work.stopped is not None,

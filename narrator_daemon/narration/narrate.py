@@ -24,9 +24,11 @@ from csm.takes import notes as takes
 from csm.text import Delivery, NothingToSpeak, Pauses, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.errors import NarratorError
+from narrator_daemon.narration.notices import Placed, notice_segments, placed
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
+from narrator_daemon.notice import Notice
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
 from narrator_daemon.speech import Amended, SpeechEngine, SpeechError
@@ -91,6 +93,8 @@ class NarratedPart:
         note: what the engine says of how it was made, as JSON values.
         segment: its sentences, with their places in the book's text and what follows each.
         sentence_seconds: where in the file each of its sentences begins.
+        is_notice: whether it is the spoken notice and none of the book's; its places are those in
+            the notice's own text.
     """
 
     text: str
@@ -99,6 +103,7 @@ class NarratedPart:
     note: dict[str, Any]
     segment: Segment
     sentence_seconds: tuple[float, ...]
+    is_notice: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,8 @@ class Narration:
         size: bytes of the WAV.
         duration_seconds: from its samples.
         parts: what was spoken, in order.
-        facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
+        facts: what it took, as JSON values: characters, words, segments, notices (how often the
+            spoken notice is heard; left out where it is not), segmentsKept (how many of
             them an earlier attempt had spoken), takes (``csm.takes.notes.report``),
             secondsByStep, latinShare (0..1 of the letters; the voices know no other script),
             watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
@@ -191,6 +197,7 @@ def narrate(
     kept: KeptSegments,
     loudness_lufs: float = TARGET_LUFS,
     pauses: PauseSettings = _DEFAULT_PAUSES,
+    notice: Notice | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -211,6 +218,7 @@ def narrate(
         kept: where finished segments are.
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
+        notice: what is said of the reader, and where.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, mastering, watermark, write,
             self_check) when it began and ended, monotonic seconds, and whether by an exception; the
@@ -238,12 +246,15 @@ def narrate(
             raise _fault(
                 ErrorCode.NOTHING_SPEAKABLE, "The text holds no letters or digits that can be read."
             ) from None
-    texts = [part.text for part in segments]
+    told = notice_segments(notice)
+    texts = [part.text for part in (*segments, *told)]
     with kept.open(kept_name(engine, seed), texts) as spoken:
         before = len(spoken.indices)
         with clock.step("speech"):
             _speak(texts, spoken, engine, seed, tell)
-        parts = _Parts(segments, spoken, Pauses(**pauses.model_dump()), tell)
+        seconds = [spoken.seconds(index) for index in range(len(segments))]
+        order = placed(segments, told, seconds, notice)
+        parts = _Parts(order, spoken, Pauses(**pauses.model_dump()), tell)
         with clock.step("mastering"):
             mastering = Mastering(
                 parts,
@@ -252,27 +263,30 @@ def narrate(
             )
         _check_length(mastering.length)
         score = _write(mastering, mark, out, clock, tell)
-        notes = [spoken.note(index) for index in range(len(texts))]
+        notes = [spoken.note(part.index) for part in order]
+    notices = sum(part.is_notice for part in order) // max(len(told), 1)
     return Narration(
         size=HEADER_BYTES + 2 * mastering.length,
         duration_seconds=round(mastering.length / SAMPLE_RATE, 3),
         parts=tuple(
             NarratedPart(
-                part.text,
+                part.segment.text,
                 start / SAMPLE_RATE,
                 end / SAMPLE_RATE,
                 takes.told(note),
-                part,
+                part.segment,
                 tuple(place / SAMPLE_RATE for place in places),
+                part.is_notice,
             )
             for part, (start, end), note, places in zip(
-                segments, mastering.spans, notes, mastering.sentences, strict=True
+                order, mastering.spans, notes, mastering.sentences, strict=True
             )
         ),
         facts={
             "characters": len(readable),
             "words": len(readable.split()),
             "segments": len(segments),
+            **({"notices": notices} if notices else {}),
             "segmentsKept": before,
             "latinShare": round(latin_share(readable), 2),
             "takes": takes.report(notes),
@@ -322,31 +336,31 @@ class _Parts:
 
     def __init__(
         self,
-        segments: list[Segment],
+        order: list[Placed],
         spoken: SegmentFile,
         pauses: Pauses,
         tell: Callable[[Progress], None],
     ) -> None:
-        self._segments = segments
+        self._order = order
         self._pauses = pauses
         self._spoken = spoken
         self._tell = tell
         self._share = _SPEECH_SHARE
 
     def __len__(self) -> int:
-        return len(self._segments)
+        return len(self._order)
 
     def __getitem__(self, number: int, /) -> Part:
         # How many readings there will be is not known: this one counts for a half.
         self._share += 0.5 * (_MEASURED_SHARE - _SPEECH_SHARE) / len(self)
         self._tell(Progress("finishing", min(self._share, _MEASURED_SHARE)))
-        segment = self._segments[number]
+        segment = self._order[number].segment
         *inner, last = (
             InnerPause(share, self._pauses.before(sentence.follows))
             for share, sentence in zip(segment.shares, segment.sentences, strict=True)
         )
         return Part(
-            self._spoken.samples(number),
+            self._spoken.samples(self._order[number].index),
             last.seconds,
             tuple(inner),
             _ALLOWED_LU[segment.delivery],

@@ -5,7 +5,7 @@
  *   await requestNarration(db, "emma", user.uid);
  *
  * Copy this file into your project. It needs `@firebase/database` (or `firebase/database`) alone,
- * writes three fields of a book and reads the rest.
+ * writes four fields of a book and reads the rest.
  */
 
 import {
@@ -103,6 +103,18 @@ export async function requestNarration(db: Database, bookId: string, uid?: strin
     narrativeAudioRequestedAt: serverTimestamp(),
     narrativeAudioRequestedBy: uid ?? null,
   });
+}
+
+/**
+ * Whether the book's next narration says in words that a machine reads it; null leaves that to the
+ * operator, who also decides whether a book may choose. Asks for nothing by itself.
+ */
+export async function chooseNotice(
+  db: Database,
+  bookId: string,
+  notice: boolean | null,
+): Promise<void> {
+  await update(ref(db, `${BOOKS}/${bookId}`), { narrativeAudioNotice: notice });
 }
 
 /**

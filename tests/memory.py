@@ -40,6 +40,8 @@ class MemoryProject:
     catalogue = "http://127.0.0.1/books"
     bucket_name = "demo"
     storage_emulator = None
+    #: As with workload identity: no key to sign with.
+    credentials = None
     #: What ``ServiceClock`` is asked for; both services tell the same time.
     wall: Callable[[], float] = staticmethod(lambda: SERVER_NOW / 1000)
 

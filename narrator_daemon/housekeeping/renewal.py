@@ -207,8 +207,8 @@ class Renewer:
     ) -> Iterator[bool]:
         """Look once at each book whose URL ends between these, those that do so first."""
         at_start: set[str] = set()
+        most = _PAGE
         while True:
-            most = _PAGE + len(at_start)
             page = books.expiring(self._project, end, most, since=start)
             for book_id in sorted(page.keys() - at_start, key=lambda one: (_end(page[one]), one)):
                 record = page[book_id]
@@ -219,9 +219,10 @@ class Renewer:
             if books.is_complete(page, most):
                 return
             last = max(map(_end, page.values()))
-            # Books that end at the same moment are told apart by their ids alone.
-            here = {book_id for book_id, record in page.items() if _end(record) == last}
-            at_start = here | (at_start if last == start else set())
+            at_start = {book_id for book_id, record in page.items() if _end(record) == last}
+            # A query cannot begin among books that end at the same moment: where they fill a page,
+            # they are read again with as many more.
+            most = 4 * most if last == start else _PAGE + len(at_start)
             start = last
 
     def _is_by_a_wrong_clock(self, record: object) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from narrator_daemon.catalogue import Record, children, moment
-from narrator_daemon.claims.signed_url import LONGEST_LIFE_MS
+from narrator_daemon.claims.signed_url import LONGEST_LIFE_MS, TOLERANCE_MS
 
 #: Milliseconds for which a turn is taken: the longest round, and then some.
 HOLD_MS = 120_000
@@ -44,8 +44,8 @@ def take(seen: object, *, owner: str, now_ms: int, needed: int) -> Turn:
     """
     stored = children(seen)
     through, until = moment(stored.get("through")), moment(stored.get("until"))
-    if through is not None and through > now_ms + LONGEST_LIFE_MS:
-        through = None
+    if through is not None and through > now_ms + LONGEST_LIFE_MS // 3 + TOLERANCE_MS:
+        through = None  # no round reaches so far
     held = until is not None and now_ms < until <= now_ms + 2 * HOLD_MS
     if held and until is not None and stored.get("owner") != owner:
         return Turn(False, wait_ms=until - now_ms, through=through)

@@ -123,6 +123,25 @@ def test_a_worker_that_claims_nothing_says_why(firebase: LocalFirebase, project:
     assert "w claims nothing: disk: no room [red]" in shown(fleet)
 
 
+def test_it_says_which_books_are_refused_and_why(firebase: LocalFirebase, project: Project) -> None:
+    entry = {"version": "1", "engine": "csm", "device": "cuda:0", "at": NOW - 5_000}
+    why = "/books/odd cannot be written: the database answers 401"
+    workers = {
+        "w": {**entry, "refused": {"odd": why, "done": why}},
+        "dead": {**entry, "at": 5, "refused": {"b": "long ago"}},
+        "junk": {**entry, "refused": [None, {"x": 1}]},
+    }
+    firebase.load("/narrationWorkers", workers)
+    firebase.load("/books", {name: book("requested") for name in ("b", "odd")})
+    fleet = status.read(project, 45.0, 10, lambda: NOW)
+    assert fleet.queue.reasons == {"refused": 1, "no_room": 1}
+    assert fleet.as_record()["workers"][2]["refused"] == {"odd": why, "done": why}
+    table = shown(fleet)
+    assert f"w cannot change odd: {why}" in table
+    assert "1 as the database does not take its claim" in table
+    assert "long ago" not in table
+
+
 def test_odd_and_hostile_entries_are_shown_and_do_nothing(
     firebase: LocalFirebase, project: Project
 ) -> None:

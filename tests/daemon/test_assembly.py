@@ -13,6 +13,7 @@ from narrator_daemon.claims.leases import Leases
 from narrator_daemon.daemon import assembly
 from narrator_daemon.daemon.loops import Loop
 from narrator_daemon.daemon.worker import Parts
+from narrator_daemon.firebase.storage import KEYLESS_LIFETIME
 from narrator_daemon.firebase.subscription import Hint
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.tone import ToneSpeech
@@ -148,3 +149,14 @@ def test_the_condition_has_it_all(house: House) -> None:
     assert seen.since_reconcile is not None and seen.oldest_request is not None
     assert seen.oldest_request > 1e6
     assert list(seen.late) == ["reconciler"]
+
+
+def test_the_condition_says_how_safe_urls_are_and_what_could_not_be_renewed(house: House) -> None:
+    seen = house.parts.gauges.read("running")
+    assert (seen.renewal_failures, seen.url_expiry) == (0, None)
+    house.start("renewer")
+    wait_until(lambda: house.parts.gauges.read("running").url_expiry is not None, "a round")
+    seen = house.parts.gauges.read("running")
+    # Nothing is due, so that all that can be renewed plays for a third of a life.
+    assert seen.renewal_failures == 0
+    assert seen.url_expiry == KEYLESS_LIFETIME.total_seconds() / 3

@@ -107,6 +107,7 @@ class TestPresence:
             world.in_work,
             Tally(),
             lambda: {"disk": "no room; token=secret"},
+            refused=lambda: {f"b{n:02}": "401; token=secret" for n in range(12)},
             wall_ms=lambda: wall_ms,
             clock=lambda: world.now,
         )
@@ -118,6 +119,11 @@ class TestPresence:
         self.show(world)
         entry = world.project.tree["narrationWorkers"]["w"]
         assert entry["down"] == {"disk": "no room; token=…"}
+
+    def test_names_some_of_the_books_that_are_refused(self, world: World) -> None:
+        self.show(world)
+        entry = world.project.tree["narrationWorkers"]["w"]
+        assert entry["refused"] == {f"b{n:02}": "401; token=…" for n in range(10)}
 
     @pytest.mark.parametrize(
         ("ahead", "events"), [(0.2, []), (-3600.0, ["clock_off"]), (12.0, ["clock_off"])]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon.queue.requesters import grant_name, take
+from narrator_daemon.queue.requesters import grant, grant_name, take
+from tests.memory import SERVER_NOW, MemoryProject
 
 NOW = 1_750_000_000_000
 MINUTE = 60_000
@@ -81,3 +82,16 @@ def test_grants_are_named_by_book_and_request() -> None:
     assert len(names) == 5
     assert grant_name("b/ü", {"x": 1}, "p") == grant_name("b/ü", {"x": 1}, "p")
     assert all(name.isalnum() for name in names)
+
+
+def test_a_grant_is_stamped_by_the_database_and_judged_by_its_clock() -> None:
+    project = MemoryProject()
+    as_any: Any = project
+    # As far as its answers tell, which is not exact.
+    project.wall = lambda: (SERVER_NOW + 400) / 1000
+    assert grant(as_any, "ada", "one", limit=1) == 0
+    ((stored,),) = (node.values() for node in project.tree["narrationLimits"].values())
+    assert stored == SERVER_NOW
+    assert grant(as_any, "ada", "two", limit=1) == 60_000 - 400
+    project.wall = lambda: (SERVER_NOW + 60_000) / 1000
+    assert grant(as_any, "ada", "two", limit=1) == 0

@@ -157,8 +157,7 @@ def storage_errors(bucket: str) -> Iterator[None]:
         raise Refused(
             "storage",
             f"the credentials are not accepted ({error})",
-            advice=_of_clock(error)
-            or f"without a key of its own {_SIGNS_FOR_ITSELF} to sign URLs",
+            advice=_of_clock(error) or f"without a key of its own {_SIGNS_FOR_ITSELF} to sign URLs",
         ) from error
     except (requests.RequestException, ConnectionError, TimeoutError) as error:
         raise Unavailable("storage", f"storage does not answer: {in_few_words(error)}") from error

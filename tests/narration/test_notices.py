@@ -108,6 +108,8 @@ def test_every_segment_is_heard_once_in_its_order_and_notices_in_their_places(
         if middle:
             assert minutes > 0
             assert heard >= minutes * 60
+            # Not just before the end.
+            assert sum(lengths[before.index + 1 :]) > 60
 
 
 def test_a_long_paragraph_is_not_waited_for_without_end() -> None:

@@ -19,6 +19,7 @@ Record: TypeAlias = dict[str, Any]
 STATUS = "narrativeAudioStatus"
 REQUESTED_AT = "narrativeAudioRequestedAt"
 REQUESTED_BY = "narrativeAudioRequestedBy"
+NOTICE = "narrativeAudioNotice"
 URL = "narrativeAudioUrl"
 URL_EXPIRES_AT = "narrativeAudioUrlExpiresAt"
 DURATION = "narrativeAudioDuration"

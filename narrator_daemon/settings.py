@@ -195,6 +195,24 @@ class Credentials(Section):
     time_stamp_authority: str | None = None
     trust_anchors: Path | None = None
     producer: Annotated[str, Field(max_length=200)] = ""
+    spoken_notice: Annotated[str, Field(max_length=500)] = ""
+    spoken_notice_at: tuple[Literal["start", "end"], ...] = ("start",)
+    spoken_notice_minutes: Annotated[float, Field(ge=0, le=600)] = 0
+    spoken_notice_books: Literal["all", "unless-declined", "asked"] = "all"
+
+    @field_validator("spoken_notice")
+    @classmethod
+    def _spoken_notice(cls, value: str) -> str:
+        notice = value.strip()
+        if notice and not re.search(r"[^\W_]", notice):
+            raise ValueError("must hold letters or digits that can be read")
+        return notice
+
+    @field_validator("spoken_notice_at", mode="before")
+    @classmethod
+    def _spoken_notice_at(cls, value: object) -> object:
+        # In the environment: "start,end".
+        return list(filter(None, value.split(","))) if isinstance(value, str) else value
 
     @field_validator("sign_command", mode="before")
     @classmethod

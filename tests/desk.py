@@ -84,7 +84,7 @@ class Desk:
             self.reported.append,
             self.stopping,
             announced,
-            Register(project, self.settings, "voice"),
+            Register(project, self.settings, "voice", "key"),
             random_unit=lambda: 1.0,
             sleep=lambda _seconds: None,
             clock=lambda: self.now,

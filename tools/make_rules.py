@@ -29,6 +29,7 @@ _REQUESTED_AT = "narrativeAudioRequestedAt"
 _REQUESTED_BY = "narrativeAudioRequestedBy"
 #: Who asks for a failed book again by a command.
 _OPERATOR = "narrator-daemon retry"
+_NOTICE = "narrativeAudioNotice"
 _CLAIM = "narrativeAudioClaim"
 _ERROR = "narrativeAudioError"
 _FILES = "narrativeAudioFiles"
@@ -274,6 +275,7 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
                 f"({_DAEMON} && newData.val() === '{_OPERATOR}')",
             )
         },
+        _NOTICE: {".validate": _any(_same(), f"(!{_DAEMON} && newData.isBoolean())")},
         **leaves,
         _CLAIM: _record(_CLAIM_FIELDS, _CLAIM_NEEDS),
         _ERROR: _record(_ERROR_FIELDS, _ERROR_FIELDS),

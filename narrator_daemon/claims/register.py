@@ -26,9 +26,12 @@ class Register:
         project: the database.
         settings: engine, model and voice.
         fingerprint: all that shapes the audio besides the text (``narrate.fingerprint``).
+        key_name: what the watermark key may be called before anybody (``marks.keys.fingerprint``).
     """
 
-    def __init__(self, project: Project, settings: Settings, fingerprint: str) -> None:
+    def __init__(
+        self, project: Project, settings: Settings, fingerprint: str, key_name: str
+    ) -> None:
         self._project = project
         speech, voice = settings.speech, settings.voice
         self._made_by: Record = {
@@ -38,6 +41,7 @@ class Register:
             "revision": speech.revision if speech.engine == "csm" else None,
             "voice": voice.prompt or (voice.reference.name if voice.reference else None),
             "settings": fingerprint,
+            "watermarkKey": key_name,
         }
 
     def enter(self, work: Work, path: str, file: Finished, seconds: float, index: int) -> None:

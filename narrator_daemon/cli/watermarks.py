@@ -278,3 +278,16 @@ def new(
 
     keys.write_new(file)
     print(f"Wrote {os.fspath(file)}. Keep a copy: marks made with it can be found with it only.")
+
+
+@keys_app.command()
+def fingerprint(config_file: ConfigOption = None) -> None:
+    """Say by what each configured watermark key is known in evidence and in the register.
+
+    It may be shown to anybody: nothing of the key follows from it.
+    """
+    from narrator_daemon.marks import keys
+
+    settings = load_settings(config_file)
+    for each in keys_or_public(settings):
+        print(plain(f"{keys.fingerprint(each.key)}  {each.name}"))

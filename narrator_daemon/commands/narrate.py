@@ -31,6 +31,7 @@ from narrator_daemon.narration.narrate import (
 )
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.notice import fingerprint_of, notice_for
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine
 
@@ -161,7 +162,10 @@ def _narrate(
     display: _Display,
 ) -> Narration:
     kept = KeptSegments(settings.kept)
-    seed = seed_of(book.input_hash(text, fingerprint(engine, settings)), 1)
+    # A file is no book that could ask for it or out of it.
+    notice = notice_for(settings.credentials, {})
+    shaped_by = fingerprint(engine, settings) + fingerprint_of(settings.credentials, {})
+    seed = seed_of(book.input_hash(text, shaped_by), 1)
     narration = narrate(
         text,
         wav,
@@ -174,6 +178,7 @@ def _narrate(
         pauses=settings.pauses,
         companions=companions,
         about=about,
+        notice=notice,
         on_progress=display.show,
     )
     kept.remove(kept_name(engine, seed))

@@ -12,6 +12,7 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from narrator_daemon.credentials.errors import CannotSign
@@ -35,7 +36,7 @@ def add_credentials_to_compressed(
     form: str,
     made: Made,
     signer: Signer | None,
-    scratch: Callable[[], BinaryIO] = tempfile.TemporaryFile,
+    scratch: Callable[[], AbstractContextManager[BinaryIO]] = tempfile.TemporaryFile,
 ) -> int:
     """Put the label into a finished file and, where there is a signer, its credentials.
 
@@ -46,7 +47,7 @@ def add_credentials_to_compressed(
         form: one of ``FORMATS``.
         made: what they say.
         signer: who signs.
-        scratch: opens an empty file for reading and writing.
+        scratch: opens an empty file for reading and writing, closed at the end of its ``with``.
 
     Returns:
         its size now, in bytes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import BinaryIO
 
@@ -100,7 +101,11 @@ class FileCredentials:
         return add_credentials(wav, made, self._signer)
 
     def add_to_compressed(
-        self, file: BinaryIO, form: str, made: Made, scratch: Callable[[], BinaryIO]
+        self,
+        file: BinaryIO,
+        form: str,
+        made: Made,
+        scratch: Callable[[], AbstractContextManager[BinaryIO]],
     ) -> int:
         """Put them into a finished M4A or MP3 file; as ``add_credentials_to_compressed``."""
         return add_credentials_to_compressed(file, form, made, self._signer, scratch)

@@ -182,7 +182,7 @@ def parts(
         dependencies.report,
         stopping,
         endings,
-        Register(project, settings, fingerprint(engine, settings)),
+        Register(project, settings, fingerprint(engine, settings), keys.fingerprint(key)),
         lambda named: covers.bring(project, named),
         lambda: reloading.limits,
         trial.own_fault,

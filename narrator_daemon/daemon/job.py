@@ -54,6 +54,7 @@ from narrator_daemon.narration.narrate import (
 )
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.notice import notice_for
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 
@@ -353,6 +354,7 @@ class Job:
             words=settings.files.captions,
             companions=companions,
             about=self._about() if companions else About(),
+            notice=notice_for(settings.credentials, self.work.book),
             on_progress=self._show_progress,
             on_step=self._trace.add,
             stopped=lambda: self.work.stopped is not None,

@@ -282,6 +282,7 @@ _FIELDS = {
     "fileSha256": "SHA-256 of the file",
     "samplesSha256": "SHA-256 of its samples",
     "watermarkIndex": "Number in the mark",
+    "watermarkKey": "Fingerprint of the mark's key",
     "version": "Made by narrator-daemon",
     "engine": "Engine",
     "model": "Model",

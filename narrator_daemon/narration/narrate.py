@@ -31,6 +31,7 @@ from narrator_daemon.narration.companions import (
     Encoder,
     chapters_of,
 )
+from narrator_daemon.narration.notices import Placed, notice_segments, placed
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.timing import (
@@ -42,6 +43,7 @@ from narrator_daemon.narration.timing import (
     word_times,
 )
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
+from narrator_daemon.notice import Notice
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
 from narrator_daemon.speech import Amended, SpeechEngine, SpeechError
@@ -110,6 +112,8 @@ class NarratedPart:
         words: where in the file each of its words begins and ends, words being what spaces part in
             its text; empty where that was not asked for.
         timed_by: how the words' places are known.
+        is_notice: whether it is the spoken notice and none of the book's; its places are those in
+            the notice's own text.
     """
 
     text: str
@@ -120,6 +124,7 @@ class NarratedPart:
     sentence_seconds: tuple[float, ...]
     words: tuple[tuple[float, float], ...] = ()
     timed_by: TimedBy = TimedBy.LENGTH
+    is_notice: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,8 @@ class Narration:
         size: bytes of the WAV.
         duration_seconds: from its samples.
         parts: what was spoken, in order.
-        facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
+        facts: what it took, as JSON values: characters, words, segments, notices (how often the
+            spoken notice is heard; left out where it is not), segmentsKept (how many of
             them an earlier attempt had spoken), takes (``csm.takes.notes.report``),
             secondsByStep, latinShare (0..1 of the letters; the voices know no other script),
             watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
@@ -143,6 +149,11 @@ class Narration:
     parts: tuple[NarratedPart, ...]
     facts: dict[str, Any]
     chapters: tuple[Chapter, ...] = ()
+
+    @property
+    def book_parts(self) -> tuple[NarratedPart, ...]:
+        """The parts that are the book's, without the spoken notice."""
+        return tuple(part for part in self.parts if not part.is_notice)
 
 
 def check_text(text: object, limits: Limits) -> str:
@@ -217,6 +228,7 @@ def narrate(
     words: bool = True,
     companions: Sequence[Companion] = (),
     about: About = _UNKNOWN,
+    notice: Notice | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -240,6 +252,7 @@ def narrate(
         words: whether each word's place is to be found.
         companions: files that are written beside it, of the same samples.
         about: what these say of the book.
+        notice: what is said of the reader, and where.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, mastering, watermark, write,
             companions, self_check, words) when it began and ended, monotonic seconds, and whether
@@ -268,12 +281,15 @@ def narrate(
             raise _fault(
                 ErrorCode.NOTHING_SPEAKABLE, "The text holds no letters or digits that can be read."
             ) from None
-    texts = [part.text for part in segments]
+    told = notice_segments(notice)
+    texts = [part.text for part in (*segments, *told)]
     with kept.open(kept_name(engine, seed), texts) as spoken:
         before = len(spoken.indices)
         with clock.step("speech"):
             _speak(texts, spoken, engine, seed, tell, words)
-        parts = _Parts(segments, spoken, Pauses(**pauses.model_dump()), tell)
+        seconds = [spoken.seconds(index) for index in range(len(segments))]
+        order = placed(segments, told, seconds, notice)
+        parts = _Parts(order, spoken, Pauses(**pauses.model_dump()), tell)
         with clock.step("mastering"):
             mastering = Mastering(
                 parts,
@@ -281,29 +297,41 @@ def narrate(
                 ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.strength_db,
             )
         _check_length(mastering.length)
-        chapters = chapters_of(segments, mastering.sentences)
+        chapters = chapters_of(
+            [part.segment for part in order if not part.is_notice],
+            [
+                sentences
+                for part, sentences in zip(order, mastering.sentences, strict=True)
+                if not part.is_notice
+            ],
+        )
         with _encoding(companions, about, chapters, mastering.length, clock) as encoder:
             score = _write(mastering, mark, out, encoder, clock, tell)
-        notes = [spoken.note(index) for index in range(len(texts))]
-        timed: list[WordTimes] = [((), TimedBy.LENGTH)] * len(texts)
+        notes = [spoken.note(part.index) for part in order]
+        timed: list[WordTimes] = [((), TimedBy.LENGTH)] * len(order)
         if words:
             with clock.step("words"):
-                timed = [word_times(n, text, spoken, mastering) for n, text in enumerate(texts)]
+                timed = [
+                    word_times(number, part.index, part.segment.text, spoken, mastering)
+                    for number, part in enumerate(order)
+                ]
+    notices = sum(part.is_notice for part in order) // max(len(told), 1)
     return Narration(
         size=HEADER_BYTES + 2 * mastering.length,
         duration_seconds=round(mastering.length / SAMPLE_RATE, 3),
         parts=tuple(
             NarratedPart(
-                part.text,
+                part.segment.text,
                 start / SAMPLE_RATE,
                 end / SAMPLE_RATE,
                 takes.told(without_words(note)),
-                part,
+                part.segment,
                 tuple(place / SAMPLE_RATE for place in places),
                 *word_places,
+                is_notice=part.is_notice,
             )
             for part, (start, end), note, places, word_places in zip(
-                segments, mastering.spans, notes, mastering.sentences, timed, strict=True
+                order, mastering.spans, notes, mastering.sentences, timed, strict=True
             )
         ),
         chapters=chapters,
@@ -311,6 +339,7 @@ def narrate(
             "characters": len(readable),
             "words": len(readable.split()),
             "segments": len(segments),
+            **({"notices": notices} if notices else {}),
             "segmentsKept": before,
             "latinShare": round(latin_share(readable), 2),
             "takes": takes.report(notes),
@@ -362,31 +391,31 @@ class _Parts:
 
     def __init__(
         self,
-        segments: list[Segment],
+        order: list[Placed],
         spoken: SegmentFile,
         pauses: Pauses,
         tell: Callable[[Progress], None],
     ) -> None:
-        self._segments = segments
+        self._order = order
         self._pauses = pauses
         self._spoken = spoken
         self._tell = tell
         self._share = _SPEECH_SHARE
 
     def __len__(self) -> int:
-        return len(self._segments)
+        return len(self._order)
 
     def __getitem__(self, number: int, /) -> Part:
         # How many readings there will be is not known: this one counts for a half.
         self._share += 0.5 * (_MEASURED_SHARE - _SPEECH_SHARE) / len(self)
         self._tell(Progress("finishing", min(self._share, _MEASURED_SHARE)))
-        segment = self._segments[number]
+        segment = self._order[number].segment
         *inner, last = (
             InnerPause(share, self._pauses.before(sentence.follows))
             for share, sentence in zip(segment.shares, segment.sentences, strict=True)
         )
         return Part(
-            self._spoken.samples(number),
+            self._spoken.samples(self._order[number].index),
             last.seconds,
             tuple(inner),
             _ALLOWED_LU[segment.delivery],

@@ -615,7 +615,12 @@ def test_a_failed_book_asked_for_again_starts_anew() -> None:
 
 def renew(book: Any, *, expires_at: int = NOW + 2 * HOUR) -> Transition:
     return books.renew(
-        book, path="narrations/b/mine.wav", url="https://new.example/a.wav", expires_at=expires_at
+        book,
+        path="narrations/b/mine.wav",
+        url="https://new.example/a.wav",
+        expires_at=expires_at,
+        files={},
+        now_ms=NOW,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,11 @@ def test_ones_own_certificate_and_a_trusted_one(tmp_path: Path) -> None:
     other = signers.throwaway()
     (tmp_path / "more").mkdir()
     assert seen(write_pair(tmp_path / "more", other)) == (True, False, False)
+    # Another certificate of the same authority is not one's own.
+    mine = trust_of(settings)
+    another = read_credentials(path, replace(mine, own_serial=mine.own_serial + 1))
+    assert another is not None
+    assert (another.valid, another.trusted, another.own) == (True, False, False)
     for wrong in (tmp_path / "none.pem", tmp_path / "key.pem"):
         with pytest.raises(ConfigError, match="trust_anchors"):
             trust_of(Credentials(trust_anchors=wrong))

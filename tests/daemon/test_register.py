@@ -39,6 +39,7 @@ def test_what_is_published_is_entered(desk: Desk) -> None:
     assert entry["textHash"] == hashlib.sha256(TEXT.encode()).hexdigest()
     assert entry["publishedAt"] == entry["enteredAt"] == SERVER_NOW
     assert "state" not in entry
+    assert (entry["watermarkKey"], entry["settings"]) == ("key", "voice")
     assert TEXT not in repr(entry)
 
 

@@ -230,6 +230,10 @@ def _admin_may() -> list[Request]:
                 "books/plain/narrativeAudioLexicon": "Bingley\tBing lee",
             },
         ),
+        *(
+            _write(True, f"a notice: {choice}", ADMIN, {"books/plain/narrativeAudioNotice": choice})
+            for choice in (True, False, None)
+        ),
         _write(True, "status alone", ADMIN, {"books/plain/narrativeAudioStatus": "requested"}),
     ]
 
@@ -319,6 +323,8 @@ def _client_must_not() -> list[Request]:
         "delete error": {"books/failed/narrativeAudioError": None},
         "own error": {"books/plain/narrativeAudioError": ERROR},
         "add to error": {"books/failed/narrativeAudioError/extra": 1},
+        "a notice of one's own words": {"books/plain/narrativeAudioNotice": "I am no machine"},
+        "a notice that is a number": {"books/plain/narrativeAudioNotice": 1},
         "unknown daemon's field": {"books/plain/narrativeAudioFree": 1},
         "publish": {"books/asked": READY},
         "one forged of many": {"books/plain/title": "T", "books/ready/narrativeAudioUrl": "x"},

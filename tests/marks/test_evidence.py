@@ -161,6 +161,19 @@ def test_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("noise.wav", "--evidence") == 1
 
 
+def test_keys_are_known_by_fingerprints_that_are_no_keys(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "old.key").write_text("0a0b" * 8)
+    monkeypatch.setenv("NARRATOR_WATERMARK_KEY", KEY.key.hex())
+    monkeypatch.setenv("NARRATOR_WATERMARK__RETIRED_KEY_FILES", "old.key")
+    told = CliRunner().invoke(app, ["keys", "fingerprint"]).stdout
+    first, second = told.splitlines()
+    assert first == f"{keys.fingerprint(KEY.key)}  NARRATOR_WATERMARK_KEY"
+    assert second == f"{keys.fingerprint(bytes([10, 11] * 8))}  old.key"
+    assert KEY.key.hex() not in told
+
+
 @given(st.floats(0, 60), st.floats(1, 1e15))
 def test_the_figures_never_promise_more_than_the_bound(score: float, tests: float) -> None:
     exponent = decimal_exponent(score, tests)

@@ -337,7 +337,7 @@ def test_the_end_of_a_frame(model: Model, fused: Fused) -> None:
 
 
 def test_every_operation_agrees_at_a_models_sizes(model: Model, fused: Fused) -> None:
-    assert agreement.disagreements(fused, model, (2,)) == []
+    assert agreement.disagreements(fused, model, (3,)) == []
 
 
 def test_what_disagrees_is_found(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,8 +356,8 @@ def test_what_disagrees_is_found(model: Model, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         agreement, "TRIALS", {name: agreement.TRIALS[name] for name in ("products", "draws")}
     )
-    found = agreement.disagreements(Wrong(SMALL, CPU), model, (1,))
-    assert found == ["products of 1 slots", "draws of 1 slots"]
+    found = agreement.disagreements(Wrong(SMALL, CPU), model, (3,))
+    assert found == ["products of 3 slots", "draws of 3 slots"]
 
 
 def small_config() -> Any:
@@ -380,12 +380,12 @@ def test_frames_of_kernels_are_those_of_plain_torch(fused: Fused, int8: bool) ->
         for weight in checkpoint.tensors.values():
             weight.mul_(6 if weight.ndim > 1 else 1)
         model = Model(checkpoint, kernels=kernels, int8_depth=int8)
-        slots, sampler = Slots(model, 2), model.sampler(Sampling(first_end=1))
-        for slot in range(2):
-            rows = random(3 + 200 * slot, model.backbone.hidden, seed=slot)
+        slots, sampler = Slots(model, 3), model.sampler(Sampling(first_end=1))
+        for slot in range(3):
+            rows = random(3 + 100 * slot, model.backbone.hidden, seed=slot)
             prefill(model, rows[:-1].clone(), slots.cache[:, slot], 0)
             slots.begin(slot, rows[-1], len(rows) - 1, 9, slot)
-        for _ in range(3):
+        for _ in range(2):
             decode_one_frame(model, slots, sampler)
         made.append((slots.history[:, :3], slots.report, slots.inputs))
     (codes, report, inputs), (expected, same_report, same_inputs) = made

@@ -29,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
         build_page.build()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """More than cores: many tests wait for another process or for time to pass."""
     return (os.cpu_count() or 1) + 2

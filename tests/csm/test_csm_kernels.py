@@ -84,8 +84,9 @@ def narrow_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_products(fused: Fused, count: int, int8: bool, dtype: torch.dtype) -> None:
-    # Of a row or two, more than a step; of more, split in two.
-    columns, outputs = 600 if count < 3 else 144, 80
+    # One or two rows in three steps of the columns; others split in four, in two steps each.
+    split = 2048 // dtype.itemsize
+    columns, outputs = {1: 1040, 2: 1040, 15: split, 16: split}.get(count, 144), 80
     rows = random(count, columns, dtype=dtype)
     norm = Norm(torch.rand(columns).to(dtype) + 0.5, 1e-5)
     weight = linear(random(2 * outputs, columns, dtype=dtype) / columns**0.5, int8=int8)
@@ -107,9 +108,9 @@ def test_products(fused: Fused, count: int, int8: bool, dtype: torch.dtype) -> N
 def test_a_split_product_is_the_same_each_time_and_leaves_its_counters_as_they_were(
     fused: Fused,
 ) -> None:
-    cut = plan(3, 80, 256, SMALL, gated=False, split=True, size=4)
-    assert cut.splits == 4 and 256 // cut.splits == cut.columns
-    rows, weight = random(3, 256), linear(random(80, 256))
+    cut = plan(3, 80, 512, SMALL, gated=False, split=True, size=4)
+    assert cut.splits == 4 and 512 // cut.splits == 2 * cut.columns
+    rows, weight = random(3, 512), linear(random(80, 512))
     made = []
     for _ in range(2):
         total = torch.zeros(3, 80)
@@ -336,7 +337,7 @@ def test_the_end_of_a_frame(model: Model, fused: Fused) -> None:
 
 
 def test_every_operation_agrees_at_a_models_sizes(model: Model, fused: Fused) -> None:
-    assert agreement.disagreements(fused, model, (2,)) == []
+    assert agreement.disagreements(fused, model, (3,)) == []
 
 
 def test_what_disagrees_is_found(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,8 +356,8 @@ def test_what_disagrees_is_found(model: Model, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         agreement, "TRIALS", {name: agreement.TRIALS[name] for name in ("products", "draws")}
     )
-    found = agreement.disagreements(Wrong(SMALL, CPU), model, (1,))
-    assert found == ["products of 1 slots", "draws of 1 slots"]
+    found = agreement.disagreements(Wrong(SMALL, CPU), model, (3,))
+    assert found == ["products of 3 slots", "draws of 3 slots"]
 
 
 def small_config() -> Any:
@@ -379,12 +380,12 @@ def test_frames_of_kernels_are_those_of_plain_torch(fused: Fused, int8: bool) ->
         for weight in checkpoint.tensors.values():
             weight.mul_(6 if weight.ndim > 1 else 1)
         model = Model(checkpoint, kernels=kernels, int8_depth=int8)
-        slots, sampler = Slots(model, 2), model.sampler(Sampling(first_end=1))
-        for slot in range(2):
-            rows = random(3 + 200 * slot, model.backbone.hidden, seed=slot)
+        slots, sampler = Slots(model, 3), model.sampler(Sampling(first_end=1))
+        for slot in range(3):
+            rows = random(3 + 100 * slot, model.backbone.hidden, seed=slot)
             prefill(model, rows[:-1].clone(), slots.cache[:, slot], 0)
             slots.begin(slot, rows[-1], len(rows) - 1, 9, slot)
-        for _ in range(3):
+        for _ in range(2):
             decode_one_frame(model, slots, sampler)
         made.append((slots.history[:, :3], slots.report, slots.inputs))
     (codes, report, inputs), (expected, same_report, same_inputs) = made

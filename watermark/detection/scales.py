@@ -51,7 +51,7 @@ _EXACT_CELLS = (48, 96, 192)
 #: What chance made of a guess does not reach when it is made exact.
 _HOLDS_UP = 6.0
 #: Pace and pitch this close are one number; pitch this close to 1 is 1.
-_ALIKE = 0.004
+_ALIKE = 0.007
 
 
 @dataclass(frozen=True)

@@ -127,16 +127,13 @@ def _near(
     numbers, at = numbers[inside], at[inside]
     places = (line.place + numbers) % CYCLE_CELLS
     signs = pattern.signs[places][:, PILOT_BANDS].astype(np.float32)
-    best: tuple[float, NDArray[np.float64], NDArray[np.float32]] | None = None
     home = (numbers >= 0) & (numbers < _WINDOW)
+    ways = []
     for shift in (-1, 0, 1):
-        shifted = at * rate + shift
-        cells = between_frames(readings[0], shifted)
-        score = float(np.einsum("nb,nb->", cells[home], signs[home]))
-        if best is None or score > best[0]:
-            best = score, shifted, cells
-    assert best is not None
-    _, at, cells = best
+        shifted = np.asarray(at * rate + shift, np.float64)
+        read = between_frames(readings[0], shifted)
+        ways.append((float(np.einsum("nb,nb->", read[home], signs[home])), shifted, read))
+    _, at, cells = max(ways, key=lambda way: way[0])
     return Trail(
         line,
         at / rate,

@@ -167,7 +167,7 @@ class PublicDetector:
         for score, pace, pitch in compare(features, seconds):
             changed = (pace, pitch) != (1.0, 1.0)
             self._best[changed] = max(self._best[changed], (score, pace, pitch))
-            if self._chance(changed) <= self._limit:
+            if not changed and self._chance(changed) <= self._limit:
                 return
 
 

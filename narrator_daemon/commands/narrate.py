@@ -111,6 +111,7 @@ def read_file(
                 ledger.local_index(out.parent, book_id),
                 settings.watermark.strength_db,
                 settings.watermark.self_check,
+                settings.watermark.public,
             )
             with ExitStack() as written:
                 wav = written.enter_context(_written_whole(out))

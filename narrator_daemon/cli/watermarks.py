@@ -154,14 +154,11 @@ def report(
             help=".svg or .html; default: FILE.svg here, or FILE.evidence.html.",
         ),
     ] = None,
-<<<<<<< HEAD
     evidence: Annotated[
         bool,
         typer.Option("--evidence", help="One page for a lawyer; signed, with a certificate."),
     ] = False,
-=======
     original: OriginalOption = None,
->>>>>>> pmark
     config_file: ConfigOption = None,
 ) -> None:
     """Draw where along a file which book's mark is.
@@ -170,31 +167,26 @@ def report(
     """
     from narrator_daemon.marks import ledger
     from narrator_daemon.marks.recording import Original
-    from narrator_daemon.marks.report import verdict, write_picture
+    from narrator_daemon.marks.report import explained, verdict, write_picture
 
     settings = load_settings(config_file)
-<<<<<<< HEAD
     out = out or Path(f"{file.name}.evidence.html" if evidence else f"{file.name}.svg")
     if out.suffix.lower() not in ({".html"} if evidence else {".svg", ".html"}):
         raise WrongUse(f"must end in {'' if evidence else '.svg or '}.html", where=str(out))
+    if evidence and original is not None:
+        raise WrongUse("not with --evidence: see verify --original", where="--original")
     keys = keys_or_public(settings)
     if evidence:
         from narrator_daemon.commands.evidence import write_evidence
 
         finding, signature = write_evidence(settings, keys, file, out)
+        lines = list(explained(finding))
         beside = f", signed in {signature}" if signature else ", not signed"
         print(plain(f"{out} written{beside}"))
     else:
-        finding = write_picture(file, keys, ledger.known_marks(settings, file.parent), out)
-=======
-    out = out or Path(f"{file.name}.svg")
-    if out.suffix.lower() not in {".svg", ".html"}:
-        raise WrongUse("must end in .svg or .html", where=str(out))
-    keys = _keys_or_public(settings)
-    narration = Original.read(original) if original else None
-    tables = ledger.known_marks(settings, file.parent)
-    finding, lines = write_picture(file, keys, tables, out, narration)
->>>>>>> pmark
+        narration = Original.read(original) if original else None
+        tables = ledger.known_marks(settings, file.parent)
+        finding, lines = write_picture(file, keys, tables, out, narration)
     print(plain(f"{file}: {verdict(finding)}"))
     for line in lines:
         print(plain(f"  {line}"))

@@ -257,7 +257,7 @@ def test_a_stopped_loop_is_not_healthy(start_daemon: Start) -> None:
 def test_two_daemons_cannot_share_a_state_folder(start_daemon: Start, tmp_path: Path) -> None:
     first = start_daemon(DAEMON__STATE_DIR=tmp_path / "shared").wait_until_locked()
     second = start_daemon(DAEMON__STATE_DIR=tmp_path / "shared")
-    assert second.process.wait(20) == 2
+    assert second.process.wait(90) == 2
     assert "another daemon runs in" in second.log
     assert first.process.poll() is None
 

@@ -92,7 +92,7 @@ class Steps:
         return result() if callable(result) else result
 
     def wait_for(self, rounds: int) -> None:
-        wait_until(lambda: self.rounds >= rounds, f"round {rounds}", 10)
+        wait_until(lambda: self.rounds >= rounds, f"round {rounds}")
 
 
 def test_a_wake_cuts_the_pause_short(start: Start) -> None:
@@ -119,7 +119,7 @@ def test_a_wake_in_a_round_brings_another(start: Start) -> None:
     assert entered.wait(10)
     loop.wake()
     leave.set()
-    wait_until(lambda: len(rounds) == 2, "another round", 10)
+    wait_until(lambda: len(rounds) == 2, "another round")
 
 
 def test_an_error_ends_a_round_and_not_the_loop(start: Start, reported: list[Any]) -> None:
@@ -165,7 +165,7 @@ def test_a_round_that_goes_on_is_late(start: Start) -> None:
     time.sleep(0.1)
     assert loop.overdue_seconds >= 0.1
     leave.set()
-    wait_until(lambda: loop.overdue_seconds == 0, "the round to end", 10)
+    wait_until(lambda: loop.overdue_seconds == 0, "the round to end")
 
 
 def test_it_ends_after_its_round(start: Start) -> None:
@@ -241,7 +241,7 @@ class TestLoading:
         loading = Loading(ToneSpeech())
         assert not loading.over and not loading.failed
         loading.start(lambda: seen.append(loading.loaded))
-        wait_until(lambda: loading.over, "it to load", 10)
+        wait_until(lambda: loading.over, "it to load")
         assert seen == [True]
         assert loading.loaded and not loading.failed
 
@@ -282,7 +282,7 @@ class TestLoading:
         loading = Loading(Broken())
         with structlog.testing.capture_logs() as logged:
             loading.start(lambda: seen.append(True))
-            wait_until(lambda: loading.over, "it to fail", 10)
+            wait_until(lambda: loading.over, "it to fail")
         assert loading.failed and not loading.loaded
         assert seen == []
         assert [event["why"] for event in logged] == ["no weights"]

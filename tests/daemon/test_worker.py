@@ -186,7 +186,7 @@ class House:
         return thread
 
     def wait_open(self) -> None:
-        wait_until(lambda: "start heart" in self.did, "the loops to start", 10)
+        wait_until(lambda: "start heart" in self.did, "the loops to start")
 
 
 @pytest.fixture(autouse=True)
@@ -209,9 +209,9 @@ def ended(thread: threading.Thread) -> None:
 def test_a_life_from_start_to_stop(house: House, tmp_path: Path) -> None:
     thread = house.live()
     house.wait_open()
-    wait_until(lambda: house.told[-1].phase == "running", "the state of one that runs", 5)
+    wait_until(lambda: house.told[-1].phase == "running", "the state of one that runs")
     assert ask(tmp_path / "state").report["status"] == "healthy"
-    wait_until(lambda: len(house.let_go_at) > 1, "looks at the leases", 5)
+    wait_until(lambda: len(house.let_go_at) > 1, "looks at the leases")
     house.worker.stop()
     ended(thread)
     assert house.status == 0
@@ -281,7 +281,7 @@ def test_an_engine_that_hangs_on_all_books_ends_it_with_no_grace(house: House) -
     first.stuck = True
     thread = house.live()
     house.wait_open()
-    wait_until(lambda: house.told[-1].stuck == 1, "the state with one that hangs", 5)
+    wait_until(lambda: house.told[-1].stuck == 1, "the state with one that hangs")
     assert thread.is_alive()
     second.stuck = True
     ended(thread)
@@ -296,8 +296,8 @@ class TestStopping:
         house.wait_open()
         before = len(house.let_go_at)
         house.worker.stop()
-        wait_until(lambda: house.told[-1].phase == "stopping", "it to stop", 5)
-        wait_until(lambda: len(house.let_go_at) > before + 1, "looks at the leases", 5)
+        wait_until(lambda: house.told[-1].phase == "stopping", "it to stop")
+        wait_until(lambda: len(house.let_go_at) > before + 1, "looks at the leases")
         assert "boundary" not in house.did
         house.at_work.clear()
         ended(thread)
@@ -330,7 +330,7 @@ class TestStopping:
         thread = house.live()
         house.wait_open()
         house.worker.stop()
-        wait_until(lambda: house.told[-1].phase == "stopping", "it to stop", 5)
+        wait_until(lambda: house.told[-1].phase == "stopping", "it to stop")
         assert thread.is_alive()
         house.worker.stop()
         ended(thread)

@@ -112,8 +112,8 @@ class TestMetrics:
         duration = scene.frontend.book("told")["narrativeAudioDuration"]
         assert seen["narrator_audio_seconds_total{}"] == pytest.approx(duration)
         sound = 44 + 48_000 * duration
-        # What the file says of itself stands behind the samples.
-        assert sound < seen["narrator_upload_bytes_total{}"] < sound + 5_000
+        # What the file says of itself stands behind the samples; files beside it are smaller.
+        assert sound < seen["narrator_upload_bytes_total{}"] < 1.5 * sound
         assert seen["narrator_claim_latency_seconds_count{}"] == 3
         assert seen["narrator_request_to_ready_seconds_count{}"] == 1
         assert 0 < seen["narrator_request_to_ready_seconds_sum{}"] < 20

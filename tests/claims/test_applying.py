@@ -175,6 +175,8 @@ def test_the_text_is_that_of_the_settings_field() -> None:
     assert worker.claims.text({}) is None
     assert worker.claims.digest({"narrative": "A", "x": 1}) == worker.claims.digest(REQUESTED)
     assert worker.claims.digest({"narrative": "B"}) != worker.claims.digest(REQUESTED)
+    hashes = [worker.claims.text_digest({"narrative": text}) for text in ("A", "A", "B")]
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_a_busy_book_is_contended_and_no_outage() -> None:

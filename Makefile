@@ -50,7 +50,7 @@ e2e: page $(FRONTEND_READY)
 	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
 
 # The Firebase JavaScript SDK against the local Firebase. Needs Node.js 20 or newer and npm.
-frontend: $(READY) $(SDK_TESTS_READY)
+frontend: page $(SDK_TESTS_READY)
 	cd $(SDK_TESTS) && npm test --silent
 
 # The released SDKs against the local Firebase: JavaScript, and the Admin SDKs of Node.js and Python;

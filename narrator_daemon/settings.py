@@ -166,6 +166,7 @@ class Watermark(Section):
     retired_key_files: tuple[Path, ...] = ()
     strength_db: Annotated[float, Field(ge=0.5, le=3)] = 1.5
     self_check: bool = True
+    public: bool = True
 
     @field_validator("retired_key_files", mode="before")
     @classmethod

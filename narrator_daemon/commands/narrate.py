@@ -98,6 +98,7 @@ def read_file(
                 ledger.local_index(out.parent, book_id),
                 settings.watermark.strength_db,
                 settings.watermark.self_check,
+                settings.watermark.public,
             )
             with _written_whole(out) as wav:
                 narration = _narrate(settings, engine, text, mark, wav, display)

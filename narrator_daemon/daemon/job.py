@@ -328,6 +328,7 @@ class Job:
             index,
             settings.watermark.strength_db,
             settings.watermark.self_check,
+            settings.watermark.public,
         )
         seed = seed_of(self.work.claim.input_hash, self.work.claim.take)
         self._kept_name = kept_name(context.engine, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -74,12 +75,24 @@ class Mark:
         index: the book's index, 32 bits.
         strength_db: gain change a cell, in dB.
         self_check: whether the finished audio is searched for its own mark.
+        public: whether the public mark, which everybody can find, goes beside it.
     """
 
     key: bytes = field(repr=False)
     index: int
     strength_db: float
     self_check: bool
+    public: bool = False
+
+    @property
+    def public_db(self) -> float:
+        """Gain change a cell of the public mark, in dB."""
+        return watermark.DEFAULT_PUBLIC_DB if self.public else 0.0
+
+    @property
+    def together_db(self) -> float:
+        """Gain change a cell of both, whose signs are independent, in dB."""
+        return math.hypot(self.strength_db, self.public_db)
 
 
 @dataclass(frozen=True)
@@ -258,8 +271,8 @@ def narrate(
         with clock.step("mastering"):
             mastering = Mastering(
                 parts,
-                target_lufs=loudness_lufs - _MARK_LOUDNESS * mark.strength_db**2,
-                ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.strength_db,
+                target_lufs=loudness_lufs - _MARK_LOUDNESS * mark.together_db**2,
+                ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.together_db,
             )
         _check_length(mastering.length)
         score = _write(mastering, mark, out, clock, tell)
@@ -385,7 +398,13 @@ def _write(
     tell: Callable[[Progress], None],
 ) -> float | None:
     """Mark what was mastered and write it; the score of the mark, where it is checked."""
-    embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
+    embedder = watermark.Embedder(
+        SAMPLE_RATE,
+        mark.key,
+        mark.index,
+        strength_db=mark.strength_db,
+        public_db=mark.public_db,
+    )
     check = watermark.SelfCheck(SAMPLE_RATE, mark.key, mark.index) if mark.self_check else None
     pace = Pace(mastering.length)
     blocks = mastering.blocks()

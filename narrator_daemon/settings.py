@@ -60,6 +60,9 @@ class Books(Section):
 
     path: str = "books"
     text_field: str = "narrative"
+    title_field: str = "title"
+    author_field: str = "author"
+    cover_field: str = "cover"
 
     @field_validator("path")
     @classmethod
@@ -74,9 +77,9 @@ class Books(Section):
             raise ValueError("must not lie where the daemon keeps what is its own (/narration…)")
         return path
 
-    @field_validator("text_field")
+    @field_validator("text_field", "title_field", "author_field", "cover_field")
     @classmethod
-    def _text_field(cls, value: str) -> str:
+    def _field(cls, value: str) -> str:
         if not value or re.search(r"[.#$\[\]/\x00-\x1f\x7f]", value):
             raise ValueError("must be one database key, without . # $ [ ] / or control characters")
         if value.startswith("narrativeAudio"):
@@ -96,7 +99,7 @@ class Limits(Section):
 class Speech(Section):
     """Who reads."""
 
-    engine: Literal["csm", "piper", "tone"] = "csm"
+    engine: Literal["csm", "kokoro", "piper", "tone"] = "csm"
     model: Annotated[str, Field(min_length=1)] = "sesame/csm-1b"
     revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")] | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -136,6 +139,15 @@ class Voice(Section):
         if self.prompt is not None and self.reference is not None:
             raise ValueError("prompt is instead of reference and transcript: set one voice only")
         return self
+
+
+class Kokoro(Section):
+    """The model, voice and speed of the engine ``kokoro``."""
+
+    model: Annotated[str, Field(min_length=1)] = "onnx-community/Kokoro-82M-v1.0-ONNX"
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")] | None = None
+    voice: Annotated[str, Field(pattern=r"^[ab][fm]_[a-z]{1,40}$")] = "af_heart"
+    speed: Annotated[float, Field(ge=0.5, le=2)] = 1.0
 
 
 class Takes(Section):
@@ -251,8 +263,32 @@ def _default_cache_dir() -> Path:
         return Path(os.environ.get("TMPDIR", "/tmp")) / f"narrator-daemon-{os.getuid()}"  # noqa: S108
 
 
+_Kbits = Annotated[int, Field(ge=16, le=128)]
+
+
+class Files(Section):
+    """The smaller files beside each WAV."""
+
+    formats: tuple[Literal["m4a", "opus", "mp3"], ...] = ("m4a",)
+    captions: bool = True
+    m4a_kbits: _Kbits = 48
+    opus_kbits: _Kbits = 32
+    mp3_kbits: _Kbits = 48
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _formats(cls, value: object) -> object:
+        # In the environment a list is written with commas or spaces.
+        return re.findall(r"[^\s,]+", value) if isinstance(value, str) else value
+
+    @field_validator("formats")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
+
+
 class Kept(Section):
-    """Finished segments of narrations that are not published yet."""
+    """Finished segments of narrations."""
 
     folder: Path = Field(default_factory=_default_cache_dir)
     max_gigabytes: Annotated[float, Field(ge=0, le=10_000)] = 8.0
@@ -352,6 +388,7 @@ class Settings(Section):
     limits: Limits = Limits()
     speech: Speech = Speech()
     voice: Voice = Voice()
+    kokoro: Kokoro = Kokoro()
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
     credentials: Credentials = Credentials()
@@ -359,6 +396,7 @@ class Settings(Section):
 
     pauses: Pauses = Pauses()
     mastering: Mastering = Mastering()
+    files: Files = Files()
     kept: Kept = Field(default_factory=Kept)
     storage: Storage = Storage()
     claims: Claims = Claims()

@@ -270,6 +270,7 @@ class MemoryStore:
         self.objects_by_path: dict[str, bytes] = {}
         self.owners: dict[str, str] = {}
         self.created_at: dict[str, float] = {}
+        self.content_types: dict[str, str] = {}
         self.fault: Exception | None = None
         self.uploaded_bytes = self.upload_retries = 0
         self.on_upload: Callable[[], object] = lambda: None
@@ -286,21 +287,23 @@ class MemoryStore:
     def upload(
         self,
         path: str,
-        wav: io.BytesIO,
+        file: io.BytesIO,
         size: int,
         *,
         book_id: str,
+        content_type: str = "audio/wav",
         on_read: Callable[[], None] = lambda: None,
     ) -> StoredAudio:
         self._answer()
         on_read()
-        contents = wav.read()
+        contents = file.read()
         assert len(contents) == size
         self.objects_by_path[path] = contents
         self.owners[path] = book_id
         self.created_at[path] = self._now()
+        self.content_types[path] = content_type
         self.on_upload()
-        return StoredAudio(path, f"https://storage.example/{path}", 123)
+        return StoredAudio(path, f"https://storage.example/{path}", 123, size)
 
     def delete(self, path: str, generation: int | None = None) -> None:
         self._answer()
@@ -320,7 +323,9 @@ class MemoryStore:
         return stored.metadata.get("watermarked") == "true"
 
     def token(self, path: str, book_id: str) -> str | None:
-        match = re.fullmatch(rf"narrations/{re.escape(slug(book_id))}/([0-9a-f]{{32}})\.wav", path)
+        match = re.fullmatch(
+            rf"narrations/{re.escape(slug(book_id))}/([0-9a-f]{{32}})(?:\.[a-z0-9]+){{1,2}}", path
+        )
         return match[1] if match else None
 
     def sign(self, path: str) -> tuple[str, int]:

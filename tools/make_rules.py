@@ -32,6 +32,13 @@ _OPERATOR = "narrator-daemon retry"
 _NOTICE = "narrativeAudioNotice"
 _CLAIM = "narrativeAudioClaim"
 _ERROR = "narrativeAudioError"
+_FILES = "narrativeAudioFiles"
+_CAPTIONS = "narrativeAudioCaptions"
+_PREVIEW = "narrativeAudioPreview"
+_VOICE = "narrativeAudioVoice"
+_CAST = "narrativeAudioCast"
+_LEXICON = "narrativeAudioLexicon"
+_RETAKE = "narrativeAudioRetake"
 _TEXT = "narrative"
 
 #: The daemon's own fields and what each may hold.
@@ -52,6 +59,11 @@ _CLAIM_FIELDS = [
     *("token", "textHash", "requestedAt", "notBefore", "lastError/code", "lastError/message"),
 ]
 _ERROR_FIELDS = ["code", "message", "attempts", "at"]
+_FILE_NEEDS = ["url", "bytes", "path"]
+_FILE_FIELDS = [*_FILE_NEEDS, "urlExpiresAt"]
+#: What may lie beside a WAV.
+_FORMATS = ["m4a", "opus", "mp3"]
+_CAPTION_NAMES = ["json", "vtt", "chapters"]
 #: What a book has when it is "ready". A URL for ever has no expiry.
 _PUBLISHED = [
     name for name in _LEAVES if name not in ("narrativeAudioUrlExpiresAt", "narrativeAudioProgress")
@@ -78,6 +90,10 @@ def _same(child: str | None = None) -> str:
     return f"({new}.val() === {old}.val() || ({new}.hasChildren() && {old}.hasChildren()))"
 
 
+def _short(value: str, most: int) -> str:
+    return f"{value}.val().length <= {most}"
+
+
 def _kept(child: str) -> str:
     """Not deleted: .validate is not asked of what is deleted, so its parent must say this."""
     return f"(newData.hasChild('{child}') || !data.hasChild('{child}'))"
@@ -97,7 +113,8 @@ def _book_by_daemon() -> str:
     outcome = _any(
         *(f"{new} === '{status}'" for status in ("requested", "processing", "failed", "ready"))
     )
-    again = f"({old} === 'failed' && {new} === 'requested')"
+    ended = _any(*(f"{old} === '{status}'" for status in ("failed", "ready")))
+    again = f"({ended} && {new} === 'requested')"
     names = json.dumps(_PUBLISHED).replace('"', "'")
     published = _all(
         f"newData.hasChildren({names})", *(f"!newData.hasChild('{n}')" for n in (_CLAIM, _ERROR))
@@ -112,12 +129,12 @@ def _book_by_daemon() -> str:
 
 
 def _book_by_client() -> str:
-    return _all(*(_kept(name) for name in [*_LEAVES, _CLAIM, _ERROR]))
+    return _all(*(_kept(name) for name in [*_LEAVES, _CLAIM, _ERROR, _FILES, _CAPTIONS, _PREVIEW]))
 
 
 def _record(fields: list[str], required: list[str]) -> dict[str, object]:
     """An object of the daemon's: for others neither it nor what is in it changes."""
-    names = json.dumps(required).replace('"', "'")
+    names = json.dumps(required).replace('"', "'") if required else ""
     complete, odd = f"newData.hasChildren({names})", f"!data.hasChildren({names})"
     # What others left there in another shape is in nobody's way.
     by_daemon = f"({complete} || (data.exists() && {odd}))"
@@ -128,6 +145,16 @@ def _record(fields: list[str], required: list[str]) -> dict[str, object]:
         ".validate": f"{_DAEMON} ? {by_daemon} : (newData.val() === data.val() || ({unchanged}))",
         "$part": {**known, **({"$detail": known} if nested else {})},
     }
+
+
+def _files(called: list[str]) -> dict[str, object]:
+    """What lies beside the WAV, by name: for others neither it nor what is in it changes."""
+    record = _record([f"{name}/{field}" for name in called for field in _FILE_FIELDS], [])
+    names = json.dumps(_FILE_NEEDS).replace('"', "'")
+    complete = f"(newData.hasChildren({names}) || !data.hasChildren({names}) && data.exists())"
+    known = {".validate": _any(_DAEMON, "data.exists()")}
+    form = {".validate": f"{_DAEMON} ? {complete} : data.exists()", "$detail": known}
+    return {".validate": record[".validate"], "$part": form}
 
 
 def _other_field() -> dict[str, object]:
@@ -252,6 +279,25 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
         **leaves,
         _CLAIM: _record(_CLAIM_FIELDS, _CLAIM_NEEDS),
         _ERROR: _record(_ERROR_FIELDS, _ERROR_FIELDS),
+        _FILES: _files(_FORMATS),
+        _CAPTIONS: _files(_CAPTION_NAMES),
+        _VOICE: {".validate": _any(_same(), _all("newData.isString()", _short("newData", 100)))},
+        _LEXICON: {
+            ".validate": _any(_same(), _all("newData.isString()", _short("newData", 100_000)))
+        },
+        _CAST: {
+            ".validate": _any(_same(), "newData.hasChildren()"),
+            "$speaker": {
+                ".validate": _any(_same(), _all("newData.isString()", _short("newData", 100)))
+            },
+        },
+        _PREVIEW: _record([*_FILE_FIELDS, "duration"], _FILE_NEEDS),
+        _RETAKE: {
+            ".validate": _any(_same(), "newData.hasChildren()"),
+            "$place": {
+                ".validate": _any(_same(), "(newData.isNumber() && newData.val() >= 1)"),
+            },
+        },
         "$field": _other_field(),
     }
     return {

@@ -43,7 +43,7 @@ from narrator_daemon.daemon.trial import Trial
 from narrator_daemon.daemon.waits import SAY_SECONDS, WhyWaiting
 from narrator_daemon.daemon.worker import Parts, Worker
 from narrator_daemon.errors import Unavailable
-from narrator_daemon.firebase import books
+from narrator_daemon.firebase import books, covers
 from narrator_daemon.firebase.project import Project, proxies
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import Hint, Subscription
@@ -183,6 +183,7 @@ def parts(
         stopping,
         endings,
         Register(project, settings, fingerprint(engine, settings), keys.fingerprint(key)),
+        lambda named: covers.bring(project, named),
         lambda: reloading.limits,
         trial.own_fault,
         traces=traces,

@@ -11,17 +11,31 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from math import inf
 from typing import Any, TypeVar
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import PATH, RENEWAL, URL, URL_EXPIRES_AT, Record, children, moment
+from narrator_daemon.catalogue import (
+    BESIDE,
+    FILE_EXPIRES_AT,
+    FILE_PATH,
+    FILE_URL,
+    PATH,
+    RENEWAL,
+    URL,
+    URL_EXPIRES_AT,
+    Record,
+    children,
+    files_of,
+    moment,
+)
 from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.claims.signed_url import TOLERANCE_MS, is_by_a_wrong_clock
-from narrator_daemon.errors import Contended, NodeUnavailable
+from narrator_daemon.errors import Contended, NodeUnavailable, Unavailable
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
-from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.firebase.storage import AudioStore, beside
 from narrator_daemon.firebase.transact import transact
 from narrator_daemon.housekeeping import turns
 from narrator_daemon.housekeeping.turns import Turn
@@ -107,16 +121,16 @@ class Renewer:
         if not turn.mine:
             self.safe_until = turn.through or self.safe_until
             return min(pause, turn.wait_ms / 1000) if turn.wait_ms else pause
-        before = self.failures
-        through = None
         try:
             self.round(seconds=_LONGEST_SECONDS)
-            if not self.behind and self.failures == before:
-                through = self._until
-        finally:
-            if not self.behind or through is None:
-                self._end_turn(through)
-        return 0.0 if self.behind else pause
+        except Exception:
+            with suppress(Unavailable):
+                self._end_turn(None)
+            raise
+        if self.behind:
+            return 0.0  # and still this replica's turn
+        self._end_turn(None if self._failed else self._until)
+        return pause
 
     def _take_turn(self) -> Turn:
         now = self._clock()
@@ -230,7 +244,7 @@ class Renewer:
 
     def _leaves(self, book_id: str) -> Record:
         """As much of a book as renewal needs, without its text."""
-        names = (PATH, URL, URL_EXPIRES_AT)
+        names = (PATH, URL, URL_EXPIRES_AT, *BESIDE)
         return {name: books.read(self._project, book_id, name) for name in names}
 
     def _renew_one(self, book_id: str, record: object) -> bool:
@@ -241,12 +255,16 @@ class Renewer:
         if not isinstance(path, str) or not self._store.belongs_to(path, book_id):
             return False
         try:
+            # First: the query finds books by it, and so must not pass over what expires earlier.
             url, expires_at = self._store.sign(path)
+            files = self._signed_beside(path, record)
             now = self._clock()
             seen = books.change(
                 self._project,
                 book_id,
-                lambda book: renew(book, path=path, url=url, expires_at=expires_at, now_ms=now),
+                lambda book: renew(
+                    book, path=path, url=url, expires_at=expires_at, files=files, now_ms=now
+                ),
             )
         except Exception as error:
             self.failures += 1
@@ -259,6 +277,22 @@ class Renewer:
         self.renewed += 1
         _log.info("url_renewed", book=book_id)
         return True
+
+    def _signed_beside(self, path: str, record: Record) -> dict[str, dict[str, Record]]:
+        """New URLs of what lies beside a narration, by field and name."""
+        signed: dict[str, dict[str, Record]] = {field: {} for field in BESIDE}
+        for field in BESIDE:
+            for name, file in files_of(record, field).items():
+                # As clients may name anything where no rule keeps them from it: what is not called
+                # as the WAV is, but for its ending, was not made with it.
+                if file[FILE_PATH] == beside(path, name):
+                    url, expires_at = self._store.sign(file[FILE_PATH])
+                    signed[field][name] = {
+                        FILE_URL: url,
+                        FILE_EXPIRES_AT: expires_at,
+                        FILE_PATH: file[FILE_PATH],
+                    }
+        return signed
 
 
 class _Looks:

@@ -13,7 +13,17 @@ from typing import Any
 from urllib.parse import unquote
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import CLAIM, LIMITS, PATH, WORKERS, children, is_count
+from narrator_daemon.catalogue import (
+    BESIDE,
+    CLAIM,
+    FILE_PATH,
+    LIMITS,
+    PATH,
+    WORKERS,
+    children,
+    files_of,
+    is_count,
+)
 from narrator_daemon.claims.claim import Claim
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
@@ -110,13 +120,25 @@ class Sweeper:
         token = self._store.token(stored.path, book_id)
         if token is None:
             return False
-        if books.read(self._project, book_id, PATH) == stored.path:
+        if self._named(book_id, stored.path):
             return False
         claim = Claim.from_record(books.read(self._project, book_id, CLAIM))
         if claim is not None and claim.token == token:
             return False
         # Published between the two reads: the claim went because the path came.
-        return bool(books.read(self._project, book_id, PATH) != stored.path)
+        return not self._named(book_id, stored.path)
+
+    def _named(self, book_id: str, path: str) -> bool:
+        """Whether a book names an object: as its audio, or beside it."""
+        if books.read(self._project, book_id, PATH) == path:
+            return True
+        if path.endswith(".wav"):
+            return False
+        for field in BESIDE:
+            files = files_of({field: books.read(self._project, book_id, field)}, field)
+            if any(file[FILE_PATH] == path for file in files.values()):
+                return True
+        return False
 
     def _forget(
         self, node: str, times: Callable[[dict[str, Any]], list[Any]], ends_at: float

@@ -16,6 +16,7 @@ from narrator_daemon.marks.audio_files import open_audio
 from narrator_daemon.marks.detect import Finding, Search, Source, at_most_two
 from narrator_daemon.marks.keys import NamedKey
 from narrator_daemon.marks.ledger import Tables
+from narrator_daemon.marks.recording import CHANCE_ALONE, Original
 from narrator_daemon.terminal import visible
 from watermark import Span, Trace
 
@@ -27,14 +28,21 @@ _CUT_SECONDS = 0.5
 MOST_BOOKS = 8
 
 
-def write_picture(path: Path, keys: Sequence[NamedKey], tables: Tables, out: Path) -> Finding:
-    """Search a file, and draw what was found along it.
+def write_picture(
+    path: Path,
+    keys: Sequence[NamedKey],
+    tables: Tables,
+    out: Path,
+    original: Original | None = None,
+) -> tuple[Finding, list[str]]:
+    """Search a file, draw what was found along it, and say it in lines.
 
     Args:
         path: the file.
         keys: to try.
         tables: index → books.
         out: written over; an HTML page if it ends in ``.html``, else an SVG picture.
+        original: a narration that the file is held against.
 
     Raises:
         Unreadable: the file cannot be read.
@@ -43,7 +51,7 @@ def write_picture(path: Path, keys: Sequence[NamedKey], tables: Tables, out: Pat
     finding = Search(keys, tables).examine(path)
     traces = traces_of(path, keys, finding.sources[:MOST_BOOKS])
     title = f"{path.name}: {verdict(finding)}"
-    lines = list(explained(finding))
+    lines = [*explained(finding), *_recordings(finding, original)]
     if out.suffix.lower() == ".html":
         document = "".join(
             pages.render(
@@ -56,7 +64,18 @@ def write_picture(path: Path, keys: Sequence[NamedKey], tables: Tables, out: Pat
     else:
         document = _harmless(watermark.picture(traces, title, lines))
     out.write_text(document, encoding="utf-8")
-    return finding
+    return finding, lines
+
+
+def _recordings(finding: Finding, original: Original | None) -> Iterator[str]:
+    """Whether the recording is the marks' too, so far as can be told."""
+    if not finding.sources:
+        return
+    if original is None:
+        yield CHANCE_ALONE
+        return
+    for source in finding.sources:
+        yield f"{source.name}: {original.told(original.like(finding.path, source))}"
 
 
 def _harmless(picture: str) -> str:

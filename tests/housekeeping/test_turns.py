@@ -191,6 +191,20 @@ def test_what_could_not_be_renewed_counts_until_it_is() -> None:
     assert replica.safe_until == fleet.project.now_ms() + LONGEST_LIFE_MS // 3
 
 
+def test_one_that_is_out_of_time_goes_on_and_keeps_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(renewal, "_LONGEST_SECONDS", 0.0)
+    fleet = Fleet(2, due=3)
+    first, second = fleet.replicas
+    assert first.step() == 0.0 and first.renewed == 1
+    assert 0 < second.step() <= HOLD_MS / 1000
+    while first.step() == 0.0:
+        assert second.step() > 0
+    assert (first.renewed, second.renewed) == (3, 0)
+    assert second.step() == 3600 and second.safe_until == first.safe_until
+
+
 def test_an_outage_gives_the_turn_back() -> None:
     fleet = Fleet(2)
     fleet.store.fault = Unavailable("storage", "503")

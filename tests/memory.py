@@ -15,6 +15,7 @@ from typing import Any
 
 from firebase_admin import db, exceptions
 
+from narrator_daemon.emulator.database.values import key_order
 from narrator_daemon.firebase.storage import StoredAudio, StoredObject, slug
 
 #: What the database's clock says, epoch milliseconds.
@@ -234,11 +235,16 @@ class KeyQuery:
         self._found = found
 
     def start_at(self, key: str) -> KeyQuery:
-        self._found = {name: child for name, child in self._found.items() if name >= key}
+        first = key_order(key)
+        self._found = {
+            name: child for name, child in self._found.items() if key_order(name) >= first
+        }
         return self
 
     def limit_to_first(self, most: int) -> KeyQuery:
-        self._found = dict(sorted(self._found.items())[:most])
+        names = sorted(self._found, key=key_order)[:most]
+        # As JSON has no order, none is to be relied on.
+        self._found = {name: self._found[name] for name in reversed(names)}
         return self
 
     def get(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def inspect(
     thorough: ThoroughOption = False,
     config_file: ConfigOption = None,
 ) -> None:
-    """Say what files say of themselves: content credentials, label, watermark, and all together.
+    """Say what files say of themselves: credentials, label, both marks, and all together.
 
     Exit 0: they agree; 1: one says nothing; 2: one is unreadable; 3: one contradicts itself or was
     changed after it was signed; 4: one was stripped of its credentials. Of several the first of
@@ -79,6 +79,9 @@ def _print(inspection: Inspection) -> None:
         lines += [("credentials say", told or "nothing of a narration"), ("made", when)]
     if layers.label is not None:
         lines.append(("label AIGC", json.dumps(layers.label, ensure_ascii=False)))
+    if layers.public.found:
+        sure = f"chance of error at most {layers.public.false_positive_probability:.0e}"
+        lines.append(("public mark", f"a machine spoke it, {sure}"))
     for source in layers.mark.sources:
         by = f", by {source.table}" if source.table else ""
         sure = f"chance of error {source.chance_of_error}, key {source.key_name}"

@@ -10,7 +10,7 @@ from narrator_daemon.credentials.reading import FoundCredentials, Trust, read_cr
 from narrator_daemon.errors import Unavailable, Unreadable
 from narrator_daemon.marks import keys as key_files
 from narrator_daemon.marks import ledger
-from narrator_daemon.marks.detect import Finding, Search
+from narrator_daemon.marks.detect import Finding, Search, public_mark_in
 from narrator_daemon.marks.keys import NamedKey
 from narrator_daemon.marks.provenance import Inspection, Layers, judge
 from narrator_daemon.settings import Settings
@@ -57,7 +57,7 @@ class Inspector:
             raise Unreadable(f"cannot be read: {error.strerror}", where=str(path)) from None
         mark = self._look_for_mark(path, credentials)
         public = list(self._keys) == [key_files.PUBLIC]
-        return judge(Layers(path, credentials, label, mark, public))
+        return judge(Layers(path, credentials, label, public_mark_in(path), mark, public))
 
     def _look_for_mark(self, path: Path, credentials: FoundCredentials | None) -> Finding:
         tables = self._tables_beside(path.parent)

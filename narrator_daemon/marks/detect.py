@@ -198,6 +198,19 @@ class Search:
         return self._detector.renewed(rate)
 
 
+def public_mark_in(path: Path) -> watermark.PublicDetection:
+    """Search a file for the public mark, in bounded memory.
+
+    Raises:
+        Unreadable: the file cannot be read.
+    """
+    with open_audio(path) as audio:
+        detector = watermark.PublicDetector(audio.rate)
+        for block in audio.blocks():
+            detector.feed(at_most_two(block))
+    return detector.finish()
+
+
 def at_most_two(block: NDArray[np.float32]) -> NDArray[np.float32]:
     """A block of many channels as their mean, so that they need no more memory than two."""
     return block if block.shape[1] <= 2 else block.mean(axis=1, keepdims=True)

@@ -25,7 +25,7 @@ from narrator_daemon.credentials.reading import Trust, read_credentials
 from narrator_daemon.errors import Unreadable
 from narrator_daemon.marks import keys as key_files
 from narrator_daemon.marks.audio_files import open_audio
-from narrator_daemon.marks.detect import Finding, Search, Source
+from narrator_daemon.marks.detect import Finding, Search, Source, public_mark_in
 from narrator_daemon.marks.keys import NamedKey
 from narrator_daemon.marks.ledger import Tables
 from narrator_daemon.marks.provenance import Inspection, Layers, judge
@@ -103,7 +103,8 @@ def examine(path: Path, keys: Sequence[NamedKey], tables: Tables, trust: Trust) 
     credentials = read_credentials(path, trust)
     finding = Search(keys, tables).examine(path)
     public = list(keys) == [key_files.PUBLIC]
-    layers = Layers(path, credentials, read_label(path), finding, public)
+    heard = public_mark_in(path)
+    layers = Layers(path, credentials, read_label(path), heard, finding, public)
     return Examined(judge(layers), size, digest, rate, channels, keys, tables)
 
 

@@ -1,4 +1,4 @@
-"""What all layers of a file say together: credentials, label, marks.
+"""What all layers of a file say together: credentials, label, public mark, secret mark.
 
 Pure functions from what was found in each layer to one verdict and the reasons for it.
 """
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from narrator_daemon.credentials.reading import FoundCredentials
 from narrator_daemon.marks.detect import Finding
+from watermark import PublicDetection
 
 
 class Verdict(Enum):
@@ -38,6 +39,7 @@ class Layers:
         path: the file.
         credentials: None where there are none.
         label: the field AIGC; None where there is none.
+        public: what the search for the public mark found.
         mark: what the search for the secret mark found.
         public_key: whether marks were looked for with the key that everybody knows.
     """
@@ -45,6 +47,7 @@ class Layers:
     path: Path
     credentials: FoundCredentials | None
     label: dict[str, Any] | None
+    public: PublicDetection
     mark: Finding
     public_key: bool
 
@@ -72,6 +75,11 @@ class Inspection:
             "reasons": list(self.reasons),
             "credentials": layers.credentials.as_record() if layers.credentials else None,
             "label": layers.label,
+            "publicMark": {
+                "found": layers.public.found,
+                "score": round(float(layers.public.score), 2),
+                "falsePositiveProbability": float(layers.public.false_positive_probability),
+            },
             "mark": layers.mark.as_record(),
             "publicKey": layers.public_key,
         }
@@ -104,17 +112,28 @@ def _said(layers: Layers) -> Iterator[_Said]:
         yield from _binding(credentials, mark)
         if _label_differs(credentials, layers.label):
             yield Verdict.CONTRADICT, "its label says something else than its credentials"
-    elif mark.sources:
+        if layers.public.found and not _says_machine(credentials):
+            why = f"its credentials call it {credentials.digital_source or 'nothing that is known'}"
+            yield Verdict.CONTRADICT, f"{why}, and its sound says that a machine spoke it"
+    elif mark.sources or layers.public.found:
         yield Verdict.STRIPPED, _STRIPPED
     elif layers.label is not None:
         why = "its label says that a machine made it, and nobody has signed for that"
         yield Verdict.STRIPPED, why
+    if layers.public.found:
+        yield None, "its sound bears the public mark: a machine spoke it"
     if mark.ambiguous:
         yield Verdict.CONTRADICT, "two tables know its mark's index for two books"
     elif mark.sources:
         yield None, f"its sound bears the mark of {mark.sources[0].name}"
     if mark.sources and layers.public_key:
         yield None, "everybody has the key of this mark: it proves nothing"
+
+
+def _says_machine(credentials: FoundCredentials) -> bool:
+    """Whether the source that credentials name is a machine's, by IPTC's vocabulary."""
+    kind = credentials.digital_source.rpartition("/")[2]
+    return "lgorithmic" in kind or not credentials.valid
 
 
 def _bound(credentials: FoundCredentials, mark: Finding) -> bool:

@@ -66,6 +66,7 @@ def test_a_narration_agrees_with_itself(folder: Path) -> None:
     assert one["credentials"]["watermarkIndex"] == one["mark"]["index"]
     assert one["label"]["ProduceID"] == "book-a"
     assert one["publicKey"]
+    assert one["publicMark"]["found"]
 
 
 def flipped(wav: bytes) -> bytes:
@@ -117,6 +118,7 @@ def test_a_copy_in_another_format_is_stripped_and_still_names_its_book(
     status, (told,) = inspected(tmp_path / "copy.mp3")
     assert (status, told["verdict"]) == (4, "stripped")
     assert told["credentials"] is None
+    assert told["publicMark"]["found"]
     assert told["mark"]["book"] == "book-a"
 
 

@@ -11,7 +11,7 @@ import structlog
 
 from narrator_daemon.housekeeping.forgetting import Forgetter
 from narrator_daemon.settings import Registry
-from tests.daemon.test_job import TEXT, Desk
+from tests.desk import TEXT, Desk
 from tests.memory import SERVER_NOW, refusal
 
 

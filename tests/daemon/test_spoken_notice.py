@@ -10,7 +10,7 @@ import pytest
 
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.settings import Credentials
-from tests.daemon.test_job import Desk
+from tests.desk import Desk
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from narrator_daemon.credentials.reading import FoundCredentials
 from narrator_daemon.marks.provenance import Layers, Verdict, judge
+from watermark import PublicDetection
 
 LABEL = {"Label": "1", "ProduceID": "t7"}
 
@@ -45,6 +46,33 @@ def mark(*indices: int, book: str | None = "emma", ambiguous: bool = False) -> A
         for index in indices
     ]
     return SimpleNamespace(sources=sources, ambiguous=ambiguous, note="")
+
+
+def heard_public(*, found: bool = False) -> PublicDetection:
+    return PublicDetection(found, 9.0, 1e-12, 1.0, 1.0, 30.0)
+
+
+MACHINE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+CAPTURE = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "says"),
+    [
+        (None, Verdict.STRIPPED, "a machine spoke it"),
+        (credentials(digital_source=MACHINE), Verdict.AGREE, "a machine spoke it"),
+        (credentials(digital_source=CAPTURE), Verdict.CONTRADICT, "digitalCapture"),
+        (credentials(ours=False, index=None, facts={}), Verdict.CONTRADICT, "nothing that"),
+    ],
+)
+def test_the_public_mark_and_credentials(
+    found: FoundCredentials | None, verdict: Verdict, says: str
+) -> None:
+    public = heard_public(found=True)
+    told = judge(Layers(Path("a.wav"), found, None, public, mark(), public_key=False))
+    assert told.verdict is verdict
+    assert any(says in reason for reason in told.reasons), told.reasons
+    assert told.layers.public.found
 
 
 BROKEN = {"valid": False, "problems": ("the file is not the one that was signed",)}
@@ -86,11 +114,13 @@ def test_each_case_has_its_verdict_and_a_reason(
     verdict: Verdict,
     says: str,
 ) -> None:
-    told = judge(Layers(Path("a.wav"), found, label, heard, public_key=False))
+    told = judge(Layers(Path("a.wav"), found, label, heard_public(), heard, public_key=False))
     assert told.verdict is verdict
     assert any(says in reason for reason in told.reasons), told.reasons
 
 
 def test_a_mark_of_the_public_key_is_said_to_prove_nothing() -> None:
-    told = judge(Layers(Path("a.wav"), credentials(), LABEL, mark(7), public_key=True))
+    told = judge(
+        Layers(Path("a.wav"), credentials(), LABEL, heard_public(), mark(7), public_key=True)
+    )
     assert any("proves nothing" in reason for reason in told.reasons)

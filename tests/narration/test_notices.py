@@ -146,6 +146,11 @@ def test_it_is_heard_where_it_is_wanted(tmp_path: Path) -> None:
     assert first.text == last.text == WORDS
     assert [part.text for part in book] == [part.text for part in plain.parts]
     assert not any(part.is_notice for part in book)
+    lengths = [
+        [part.end_seconds - part.start_seconds for part in parts] for parts in (plain.parts, book)
+    ]
+    assert len(book) > 1
+    assert lengths[0] == pytest.approx(lengths[1], abs=0.01)
     assert told.facts["notices"] == 2
     assert "notices" not in plain.facts
     assert told.facts["segments"] == plain.facts["segments"]

@@ -12,7 +12,7 @@ import re
 import shlex
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -109,8 +109,14 @@ class Speech(Section):
     most_held: Annotated[int, Field(ge=0, le=2000)] = 15
 
 
-class Voice(Section):
-    """The voice that ``csm`` reads in."""
+class Text(Section):
+    """How the text is read."""
+
+    lexicon: Path | None = None
+
+
+class OneVoice(Section):
+    """What a voice is made from."""
 
     reference: Path | None = None
     transcript: str | None = None
@@ -127,12 +133,57 @@ class Voice(Section):
     ) = None
 
     @model_validator(mode="after")
-    def _both(self) -> Voice:
+    def _both(self) -> Self:
         if (self.reference is None) != (self.transcript is None):
             raise ValueError("reference and transcript must be set together, or neither")
         if self.prompt is not None and self.reference is not None:
             raise ValueError("prompt is instead of reference and transcript: set one voice only")
         return self
+
+
+#: What a voice can be called.
+VOICE_NAME = r"[a-z0-9][a-z0-9_-]{0,39}"
+
+
+class Voice(OneVoice):
+    """The voice that ``csm`` reads in."""
+
+    default: Annotated[str, Field(pattern=f"^{VOICE_NAME}$")] | None = None
+    dialogue: Annotated[str, Field(pattern=f"^{VOICE_NAME}$")] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.default is not None and (self.prompt is not None or self.reference is not None):
+            raise ValueError("default names a voice of [voices]: set no other voice beside it")
+        return self
+
+
+class NamedVoice(OneVoice):
+    """A voice that books can ask for by its name."""
+
+    piper: Path | None = None
+
+
+class Voices(Section):
+    """Voices by name, each a section of its own: ``[voices.anna]``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    __pydantic_extra__: dict[str, NamedVoice] = Field(init=False)
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        for name in self.by_name:
+            if not re.fullmatch(VOICE_NAME, name):
+                raise ValueError(
+                    f"{name!r} is no name of a voice: small letters, digits, - and _, at most 40"
+                )
+        return self
+
+    @property
+    def by_name(self) -> dict[str, NamedVoice]:
+        """All of them."""
+        return dict(self.__pydantic_extra__ or {})
 
 
 class Takes(Section):
@@ -345,7 +396,9 @@ class Settings(Section):
     books: Books = Books()
     limits: Limits = Limits()
     speech: Speech = Speech()
+    text: Text = Text()
     voice: Voice = Voice()
+    voices: Voices = Voices()
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
     credentials: Credentials = Credentials()
@@ -361,6 +414,16 @@ class Settings(Section):
     metrics: Metrics = Metrics()
     tracing: Tracing = Tracing()
     storage_emulator: str | None = None
+
+    @model_validator(mode="after")
+    def _known_voices(self) -> Self:
+        known = self.voices.by_name
+        for key in ("default", "dialogue"):
+            name = getattr(self.voice, key)
+            if name is not None and name not in known:
+                there = ", ".join(sorted(known)) or "none"
+                raise ValueError(f"[voice] {key}: there is no [voices.{name}]; there are: {there}")
+        return self
 
     @property
     def emulated(self) -> bool:

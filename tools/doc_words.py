@@ -18,6 +18,18 @@ CODES = {
     ),
     "too_many_words": ("over `limits.max_words`", "shorten it, or raise the limit"),
     "nothing_speakable": ("no letter or digit in it", "write a text, ask again"),
+    "unknown_voice": (
+        "the book asks for a voice that is not configured; the message says which are",
+        "ask for one of them, or add it to `[voices]`",
+    ),
+    "bad_cast": (
+        "`narrativeAudioCast` is not a list of speakers, each with the name of a voice",
+        "correct it, ask again",
+    ),
+    "bad_lexicon": (
+        "lines of `narrativeAudioLexicon` cannot be used; the message names them",
+        "correct them, ask again",
+    ),
     "engine_error": (
         "the speech engine failed in every attempt",
         "the log says how (`speech_failed`)",

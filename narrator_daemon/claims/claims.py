@@ -41,6 +41,7 @@ class Claims:
         lease_dead: whether the lease of a book and a foreign token was seen to be dead.
         leases: where each claim's lease is written, just before the claim itself.
         now_ms: the wall clock, epoch milliseconds.
+        manner: what else of a book shapes its audio, as one string.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Claims:
         lease_dead: Callable[[str, str], bool],
         leases: Leases,
         now_ms: Callable[[], int] = now_ms,
+        manner: Callable[[Record], str] = lambda _record: "",
     ) -> None:
         self._project = project
         self._leases = leases
@@ -58,6 +60,7 @@ class Claims:
         self._max_attempts = settings.claims.max_attempts
         self._text_field = settings.books.text_field
         self._fingerprint = fingerprint
+        self._manner = manner
         self._lease_dead = lease_dead
         self._now_ms = now_ms
 
@@ -67,7 +70,7 @@ class Claims:
 
     def digest(self, record: Record) -> str:
         """The input hash of a book as this worker would narrate it."""
-        return books.input_hash(self.text(record), self._fingerprint)
+        return books.input_hash(self.text(record), self._fingerprint + self._manner(record))
 
     def text_digest(self, record: Record) -> str:
         """The hash of a book's text alone, which all replicas find alike."""

@@ -53,6 +53,7 @@ from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
 from narrator_daemon.housekeeping.sweep import Sweeper
 from narrator_daemon.marks import allotment, keys
+from narrator_daemon.narration.manner import Manners
 from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.queue.picking import Picker
@@ -141,12 +142,14 @@ def parts(
     beat, ttl = claim_settings.beat_seconds, claim_settings.lease_ttl_seconds
     watch = LeaseWatch(ttl, longest_gap=3 * beat)
     leases = Leases(project, daemon.worker_id, ttl)
+    manners = Manners(settings, engine)
     claims = Claims(
         project,
         settings,
         fingerprint(engine, settings),
         lambda book_id, token: watch.dead((book_id, token)),
         leases,
+        manner=manners.fingerprint,
     )
     waiting = Waiting()
     refusals = Refusals()
@@ -182,6 +185,7 @@ def parts(
         trial.own_fault,
         traces=traces,
         refusals=refusals,
+        manners=manners,
     )
 
     def end(job: Job) -> None:

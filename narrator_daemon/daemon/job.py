@@ -40,6 +40,7 @@ from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.marks.companions import score
 from narrator_daemon.narration.captions import captions_of
 from narrator_daemon.narration.companions import About, Companion, asked_for, line
+from narrator_daemon.narration.manner import Manner, Manners
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
@@ -129,6 +130,7 @@ class JobContext:
         clock: monotonic seconds.
         traces: where claims are traced.
         refusals: told of the books whose outcome the database does not take.
+        manners: how books are read; None where every book is read alike.
     """
 
     settings: Settings
@@ -151,6 +153,7 @@ class JobContext:
     clock: Callable[[], float] = time.monotonic
     traces: Traces = field(default_factory=Off)
     refusals: Refusals = field(default_factory=Refusals)
+    manners: Manners | None = None
 
 
 class Job:
@@ -323,10 +326,15 @@ class Job:
         )
         seed = seed_of(self.work.claim.input_hash, self.work.claim.take)
         self._kept_name = kept_name(context.engine, seed)
+        manners = context.manners
+        manner = manners.of(self.work.book) if manners else Manner()
         narration = narrate(
             context.claims.text(self.work.book),
             wav,
-            engine=context.engine,
+            engine=manners.reader(manner.voice) if manners else context.engine,
+            lexicon=manner.lexicon.with_phonemes(taken=False),
+            cast=manner.asked_cast,
+            reader=manners.reader if manners else None,
             limits=context.limits(),
             seed=seed,
             mark=mark,

@@ -21,7 +21,17 @@ from csm.mastering.mastering import (
     pcm16,
 )
 from csm.takes import notes as takes
-from csm.text import Delivery, NothingToSpeak, Pauses, Segment, latin_share, segment
+from csm.text import (
+    Cast,
+    Delivery,
+    Lexicon,
+    NothingToSpeak,
+    Pauses,
+    Segment,
+    latin_share,
+    segment,
+)
+from csm.text.lexicon import EMPTY
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.errors import NarratorError
 from narrator_daemon.narration.companions import (
@@ -156,23 +166,23 @@ def check_text(text: object, limits: Limits) -> str:
         Unnarratable: it is not text, holds nothing, or too much; the message is for an admin.
     """
     if text is None:
-        raise _fault(ErrorCode.NO_TEXT, "The book has no text to read.")
+        raise fault(ErrorCode.NO_TEXT, "The book has no text to read.")
     if not isinstance(text, str):
         kind = {bool: "a yes/no value", int: "a number", float: "a number", list: "a list"}.get(
             type(text), "a group of fields"
         )
-        raise _fault(ErrorCode.TEXT_NOT_STRING, f"The book's text is {kind}, not text.")
+        raise fault(ErrorCode.TEXT_NOT_STRING, f"The book's text is {kind}, not text.")
     if not text.strip():
-        raise _fault(ErrorCode.NO_TEXT, "The book's text is empty.")
+        raise fault(ErrorCode.NO_TEXT, "The book's text is empty.")
     if len(text) > limits.max_characters:
-        raise _fault(
+        raise fault(
             ErrorCode.TEXT_TOO_LONG,
             f"The text has {len(text):,} characters; at most {limits.max_characters:,} can be "
             "read. Shorten it and ask again.",
         )
     words = len(text.split())
     if words > limits.max_words:
-        raise _fault(
+        raise fault(
             ErrorCode.TOO_MANY_WORDS,
             f"The text has {words:,} words; at most {limits.max_words:,} can be read. "
             "Shorten it and ask again.",
@@ -180,7 +190,8 @@ def check_text(text: object, limits: Limits) -> str:
     return text
 
 
-def _fault(code: ErrorCode, message: str) -> Unnarratable:
+def fault(code: ErrorCode, message: str) -> Unnarratable:
+    """What is raised of a book that cannot be narrated as it is."""
     return Unnarratable(Failure(code, message))
 
 
@@ -214,6 +225,9 @@ def narrate(
     kept: KeptSegments,
     loudness_lufs: float = TARGET_LUFS,
     pauses: PauseSettings = _DEFAULT_PAUSES,
+    lexicon: Lexicon = EMPTY,
+    cast: Cast | None = None,
+    reader: Callable[[str], SpeechEngine] | None = None,
     words: bool = True,
     companions: Sequence[Companion] = (),
     about: About = _UNKNOWN,
@@ -237,6 +251,9 @@ def narrate(
         kept: where finished segments are.
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
+        lexicon: how names and rare words are said.
+        cast: who reads what is said; None where one voice reads everything.
+        reader: gives what reads in a voice of the cast; None where there is no cast.
         words: whether each word's place is to be found.
         companions: files that are written beside it, of the same samples.
         about: what these say of the book.
@@ -263,16 +280,17 @@ def narrate(
     with clock.step("text"):
         readable = check_text(text, limits)
         try:
-            segments = segment(readable)
+            segments = segment(readable, lexicon=lexicon, cast=cast)
         except NothingToSpeak:
-            raise _fault(
+            raise fault(
                 ErrorCode.NOTHING_SPEAKABLE, "The text holds no letters or digits that can be read."
             ) from None
     texts = [part.text for part in segments]
     with kept.open(kept_name(engine, seed), texts) as spoken:
         before = len(spoken.indices)
         with clock.step("speech"):
-            _speak(texts, spoken, engine, seed, tell, words)
+            readers = _readers(segments, engine, reader)
+            _speak(texts, spoken, readers, seed, tell, words)
         parts = _Parts(segments, spoken, Pauses(**pauses.model_dump()), tell)
         with clock.step("mastering"):
             mastering = Mastering(
@@ -321,10 +339,22 @@ def narrate(
     )
 
 
+def _readers(
+    segments: list[Segment], engine: SpeechEngine, reader: Callable[[str], SpeechEngine] | None
+) -> list[tuple[SpeechEngine, frozenset[int]]]:
+    """Who reads which segments, the narrator first."""
+    voices = [one.voice for one in segments]
+    found = [(engine, frozenset(n for n, voice in enumerate(voices) if not voice))]
+    for name in dict.fromkeys(filter(None, voices)):
+        own = frozenset(n for n, voice in enumerate(voices) if voice == name)
+        found.append((engine if reader is None else reader(name), own))
+    return [(one, own) for one, own in found if own]
+
+
 def _speak(
     texts: list[str],
     spoken: SegmentFile,
-    engine: SpeechEngine,
+    readers: list[tuple[SpeechEngine, frozenset[int]]],
     seed: int,
     tell: Callable[[Progress], None],
     words: bool,
@@ -334,26 +364,32 @@ def _speak(
     pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
     seconds = sum(spoken.seconds(index) for index in there)
     tell(Progress("speech", _SPEECH_SHARE * pace.share))
-    # Asked for even where all is there: what was spoken may not have been compared yet.
-    notes = {index: spoken.note(index) for index in there}
-    with closing(engine.speak(texts, seed=seed, skip=notes)) as speech:
-        for one in speech:
-            if isinstance(one, Amended):
-                spoken.amend(one.index, with_words_of(spoken.note(one.index), one.note))
-                continue
-            again = one.index in spoken.indices
-            before = spoken.seconds(one.index) if again else 0.0
-            note = noted(one, texts[one.index], engine) if words else one.note
-            spoken.add(one.index, one.samples, note)
-            seconds += spoken.seconds(one.index) - before
-            _check_length(round(seconds * SAMPLE_RATE))
-            if not again:
-                pace.advance(len(texts[one.index]))
-            tell(Progress("speech", _SPEECH_SHARE * pace.share, pace.seconds_left))
+    for engine, own in readers:
+        # Asked for even where all is there: what was spoken may not have been compared yet. What
+        # another voice reads is nothing to compare with.
+        notes = {
+            index: spoken.note(index) if index in own else {}
+            for index in range(len(texts))
+            if index in there or index not in own
+        }
+        with closing(engine.speak(texts, seed=seed, skip=notes)) as speech:
+            for one in speech:
+                if isinstance(one, Amended):
+                    spoken.amend(one.index, with_words_of(spoken.note(one.index), one.note))
+                    continue
+                again = one.index in spoken.indices
+                before = spoken.seconds(one.index) if again else 0.0
+                note = noted(one, texts[one.index], engine) if words else one.note
+                spoken.add(one.index, one.samples, note)
+                seconds += spoken.seconds(one.index) - before
+                _check_length(round(seconds * SAMPLE_RATE))
+                if not again:
+                    pace.advance(len(texts[one.index]))
+                tell(Progress("speech", _SPEECH_SHARE * pace.share, pace.seconds_left))
     if len(spoken.indices) < len(texts):
         raise SpeechError(
             "engine_error",
-            f"the engine {engine.name} spoke {len(spoken.indices)} of {len(texts)} segments",
+            f"the engine {readers[0][0].name} spoke {len(spoken.indices)} of {len(texts)} segments",
         )
 
 
@@ -395,7 +431,7 @@ class _Parts:
 
 def _check_length(samples: int) -> None:
     if samples > MOST_SAMPLES:
-        raise _fault(
+        raise fault(
             ErrorCode.TEXT_TOO_LONG,
             "Read aloud, the text is longer than the "
             f"{MOST_SAMPLES / SAMPLE_RATE / 3600:.1f} hours that a WAV file can hold. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import re
@@ -11,17 +12,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import lru_cache
 from hashlib import blake2b
 from importlib import metadata
 from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from csm.audio import SAMPLE_RATE
 from csm.takes.drawing import Example
 from narrator_daemon.speech import SpeechError, Spoken
 
@@ -37,9 +42,8 @@ MOST_PROCESSES = 2
 START_LIMIT = 60.0
 SEGMENT_LIMIT = 120.0
 
-#: The voice's own rate, and the ratio that brings it to ``csm.SAMPLE_RATE``.
-_VOICE_RATE = 22_050
-_UP, _DOWN = 160, 147
+#: Samples a second that a voice may have.
+_RATES = range(8_000, 48_001)
 #: The voice peaks at full scale; resampling needs room above that.
 _GAIN = 0.8
 
@@ -54,16 +58,27 @@ class PiperSpeech:
 
     Args:
         processes: how many segments are spoken at once; by default one for each core, two at most.
+        model: another Piper voice, an ``.onnx`` file with its ``.onnx.json`` beside it.
+        voices: other voices by name, each as ``model``.
     """
 
     name = "piper"
     device = "cpu"
     pace = PACE
 
-    def __init__(self, *, processes: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        processes: int | None = None,
+        model: Path | None = None,
+        voices: Mapping[str, Path | None] = MappingProxyType({}),
+    ) -> None:
+        self._model = model
+        self._files = dict(voices)
+        self._named: dict[str, PiperSpeech] = {}
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self._size = processes or min(MOST_PROCESSES, cores or 1)
-        self._children = [_Child() for _ in range(self._size)]
+        self._children = [_Child(model) for _ in range(self._size)]
         self._idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         for child in self._children:
             self._idle.put(child)
@@ -78,7 +93,20 @@ class PiperSpeech:
             SpeechError: the preview voice is not installed.
         """
         engine, voice = _versions()
+        if self._model is not None:
+            return f"piper-tts {engine} {_digest(self._model)} {PACE:g} s/character"
         return f"piper-tts {engine} {VOICE} {voice} {PACE:g} s/character"
+
+    def in_voice(self, name: str) -> PiperSpeech:
+        """The same in another voice (``HasVoices``), in processes of its own once it is used.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        with self._lock:
+            if name not in self._named:
+                self._named[name] = PiperSpeech(processes=self._size, model=self._files[name])
+            return self._named[name]
 
     def load(self) -> None:
         """Start the processes and speak a word, so that the first segment is as fast as the next.
@@ -87,6 +115,8 @@ class PiperSpeech:
             SpeechError: the preview voice is not installed or does not start.
         """
         _versions()
+        for model in filter(None, (self._model, *self._files.values())):
+            _digest(model)
         for _ in self.speak(["Ready."] * self._size, seed=0):
             pass
 
@@ -118,6 +148,9 @@ class PiperSpeech:
         """Stop the processes. A segment in work fails; speaking again starts them again."""
         with self._lock:
             threads, self._threads = self._threads, None
+            named = list(self._named.values())
+        for one in named:
+            one.close()
         for child in self._children:
             child.kill()
         if threads is not None:
@@ -132,11 +165,13 @@ class PiperSpeech:
     def _speak_one(self, index: int, text: str, seed: int) -> Spoken:
         child = self._idle.get()
         try:
-            samples, words = child.speak(text, _segment_seed(text, seed))
+            samples, rate, words = child.speak(text, _segment_seed(text, seed))
         finally:
             self._idle.put(child)
-        resampled = resample_poly(samples * np.float32(_GAIN), _UP, _DOWN)
-        seconds = None if words is None else tuple(start / _VOICE_RATE for start in words)
+        common = math.gcd(SAMPLE_RATE, rate)
+        up, down = SAMPLE_RATE // common, rate // common
+        resampled = resample_poly(samples * np.float32(_GAIN), up, down)
+        seconds = None if words is None else tuple(start / rate for start in words)
         sound = np.clip(resampled, -1.0, 1.0).astype(np.float32)
         return Spoken(index, sound, word_seconds=seconds)
 
@@ -148,6 +183,26 @@ def _versions() -> tuple[str, str]:
         raise SpeechError("engine_error", _MISSING) from None
 
 
+@lru_cache
+def _digest(model: Path) -> str:
+    """Of a voice's two files.
+
+    Raises:
+        SpeechError: one cannot be read.
+    """
+    digest = blake2b(digest_size=8)
+    for file in (model, model.with_name(model.name + ".json")):
+        try:
+            digest.update(file.read_bytes())
+        except OSError as error:
+            raise SpeechError(
+                "engine_error",
+                f"the voice {file} cannot be read: {error.strerror}; a Piper voice is an .onnx "
+                "file with its .onnx.json beside it",
+            ) from error
+    return digest.hexdigest()
+
+
 def _segment_seed(text: str, seed: int) -> int:
     """A seed of 31 bits, which is what the runtime takes."""
     key = f"{seed}\n{text}".encode("utf-8", "surrogatepass")
@@ -157,11 +212,12 @@ def _segment_seed(text: str, seed: int) -> int:
 class _Child:
     """One Piper process, started when it is needed. Spoken to by one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Path | None) -> None:
+        self._model = model
         self._process: subprocess.Popen[bytes] | None = None
 
-    def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], list[int] | None]:
-        """The samples of ``text`` at the voice's own rate, and where each of its words begins.
+    def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], int, list[int] | None]:
+        """The samples of ``text``, their rate, and where each word begins among them.
 
         Raises:
             SpeechError: the process could not start, died, hung, or could not speak this text.
@@ -179,7 +235,7 @@ class _Child:
                 raise SpeechError(
                     "engine_error", f"Piper could not speak a segment: {head['error']}"
                 )
-            if head["rate"] != _VOICE_RATE or not head["samples"]:
+            if head["rate"] not in _RATES or not head["samples"]:
                 raise SpeechError("engine_error", "Piper made no sound of a segment")
             body = _read(process, 4 * int(head["samples"]), time.monotonic() + SEGMENT_LIMIT)
         except OSError as error:
@@ -187,7 +243,7 @@ class _Child:
             raise SpeechError(
                 "engine_error", f"the Piper process failed ({error}); it will be started again"
             ) from error
-        return np.frombuffer(body, dtype="<f4").astype(np.float32), head["words"]
+        return np.frombuffer(body, dtype="<f4").astype(np.float32), head["rate"], head["words"]
 
     def kill(self) -> None:
         """End the process, if there is one, and wait for its end."""
@@ -199,8 +255,11 @@ class _Child:
 
     def _start(self) -> subprocess.Popen[bytes]:
         _versions()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "narrator_daemon.speech.piper_worker"],
+        process = subprocess.Popen(  # noqa: S603 - no shell; the file is of the settings
+            [
+                *(sys.executable, "-m", "narrator_daemon.speech.piper_worker"),
+                *([] if self._model is None else [str(self._model)]),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

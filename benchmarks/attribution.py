@@ -24,6 +24,9 @@ ALSO = {
     "missus bennet": {"his lady", "his wife"},
     "silver": {"long john", "landlord"},
     "holmes": {"sherlock holmes"},
+    "rat": {"water rat"},
+    "anne": {"child"},
+    "wendy": {"wendy moira angela", "wendy moira"},
     "wilson": {"mister jabez wilson", "mister wilson"},
 }
 
@@ -63,16 +66,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wrong", action="store_true")
     told = parser.parse_args().wrong
-    total = {"right": 0, "wrong": 0, "unsure": 0}
-    for path in sorted(PAGES.glob("*.txt")):
-        found = counts(path, told=told)
-        print(path.stem, found)
-        total = {name: total[name] + found[name] for name in total}
-    attributed = total["right"] + total["wrong"]
-    print(
-        f"all: {sum(total.values())} quotes, {total['unsure'] / sum(total.values()):.0%} unsure, "
-        f"of the others {total['right'] / max(1, attributed):.1%} right"
-    )
+    for folder in (PAGES, PAGES / "held_out"):
+        total = {"right": 0, "wrong": 0, "unsure": 0}
+        for path in sorted(folder.glob("*.txt")):
+            found = counts(path, told=told)
+            print(path.stem, found)
+            total = {name: total[name] + found[name] for name in total}
+        attributed = total["right"] + total["wrong"]
+        print(
+            f"{folder.name}: {sum(total.values())} quotes, "
+            f"{total['unsure'] / sum(total.values()):.0%} unsure, "
+            f"of the others {total['right'] / max(1, attributed):.1%} right\n"
+        )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ _BEAT = re.compile(
     rf"(?P<name>{_PLAIN_NAME}|{_ROLE}|He|She) (?:[a-z]+ly |then |just |immediately )?{_DOES}\b"
 )
 _QUOTE = re.compile(r'"[^"]*(?:"|\Z)')
-_ADDRESSED = re.compile(rf"(?:^\"|, )(?P<name>{_PLAIN_NAME})[,!?.]")
+_ADDRESSED = re.compile(rf"(?:^\"|, )(?P<name>{_PLAIN_NAME})(?=[,!?.])")
 
 #: Capitals that name nobody: how sentences begin.
 _NO_NAME = words(
@@ -273,9 +273,11 @@ class _Attribution:
         one, two = self._turns[-2:]
         if not one or not two or one == two:
             return ""
-        if _is_called(one, called) != _is_called(two, called):
-            return two if _is_called(one, called) else one
-        return "" if self._subject else one
+        if self._subject:
+            # Something was done between: only whom it is said to tells who goes on.
+            other = [name for name in (one, two) if not _is_called(name, called)]
+            return other[0] if len(other) == 1 else ""
+        return "" if _is_called(one, called) else one
 
 
 def _parts(name: str) -> frozenset[str]:

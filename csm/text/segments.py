@@ -206,6 +206,7 @@ def _sentences(block: Block, voiced: Sequence[tuple[int, int, str]] = ()) -> lis
     heading = Heading(block.title, block.level) if block.kind is Kind.HEADING else None
     found: list[Sentence] = []
     for start, end, voice, last in _voiced(_spans(text), voiced):
+        start += len(text[start:end]) - len(text[start:end].lstrip(" "))
         words = _finished(text[start:end], "." if last else ",")
         if words and not found:
             # Voices know by it that a new sentence begins, if another goes before it.

@@ -96,6 +96,13 @@ def test_the_voice_for_dialogue_reads_what_nobody_of_the_cast_says() -> None:
     assert [voice for voice, _ in voices(text)] == [""]
 
 
+def test_words_keep_their_places_where_voices_change() -> None:
+    text = '"Why is a raven like a desk?" said the Hatter. "I do not know it," Alice replied.'
+    parts = segment(text, cast=CAST)
+    words = [text[word.start : word.end] for part in parts for word in part.words]
+    assert words == text.split()
+
+
 def test_a_cast_that_names_nobody_changes_nothing() -> None:
     text = '"Why?" said Alice. "It was never like that before," and she went away at once.'
     assert segment(text, cast=Cast({"nobody": "x"})) == segment(text)

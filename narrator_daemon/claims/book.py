@@ -17,6 +17,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from types import MappingProxyType
 
 from narrator_daemon.catalogue import (
     CLAIM,
@@ -232,7 +233,12 @@ def reap(book: object, *, token: str | None, record: object = None) -> Transitio
 
 
 def renew(
-    book: object, *, path: str, url: str, expires_at: int, files: Mapping[str, Record]
+    book: object,
+    *,
+    path: str,
+    url: str,
+    expires_at: int,
+    files: Mapping[str, Record] = MappingProxyType({}),
 ) -> Transition:
     """Give a narration new URLs, if it is still the one that is shown.
 

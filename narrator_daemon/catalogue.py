@@ -34,11 +34,12 @@ PREVIEW = "narrativeAudioPreview"
 RETAKE = "narrativeAudioRetake"
 CLAIM = "narrativeAudioClaim"
 
-# Of an object beside the WAV: ``{url, urlExpiresAt, bytes, path}``.
+# Of an object beside the WAV: ``{url, urlExpiresAt, bytes, path}``; of a beginning its length too.
 FILE_URL = "url"
 FILE_EXPIRES_AT = "urlExpiresAt"
 FILE_BYTES = "bytes"
 FILE_PATH = "path"
+FILE_DURATION = "duration"
 
 # Statuses. A book without one was never asked for, or its request was cancelled.
 REQUESTED = "requested"

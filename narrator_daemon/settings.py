@@ -231,6 +231,8 @@ class Files(Section):
     m4a_kbits: _Kbits = 48
     opus_kbits: _Kbits = 32
     mp3_kbits: _Kbits = 48
+    preview_from_characters: Annotated[int, Field(ge=0)] = 20_000
+    preview_seconds: Annotated[float, Field(ge=10, le=600)] = 60
 
     @field_validator("formats", mode="before")
     @classmethod

@@ -168,6 +168,18 @@ class Claims:
         with shelf.one_node(self._project, f"{place}/{PROGRESS}"):
             transact(self._project.book(work.book_id, PROGRESS), decide)
 
+    def show_preview(self, work: Work, preview: Record) -> Transition:
+        """Write ``narrativeAudioPreview`` of a book that is still in work here.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        return shelf.change(
+            self._project,
+            work.book_id,
+            lambda record: outcomes.show_preview(record, claim=work.claim, preview=preview),
+        )
+
     def look_after(self, work: Work) -> None:
         """Stop ``work`` if its book no longer wants it.
 

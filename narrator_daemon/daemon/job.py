@@ -38,8 +38,9 @@ from narrator_daemon.daemon.traces import Off, Traces
 from narrator_daemon.errors import Contended, NodeRefused, Refused, Unavailable
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.marks.companions import score
-from narrator_daemon.narration.companions import About, Companion, asked_for, line
+from narrator_daemon.narration.companions import FORMS, About, Companion, asked_for, line
 from narrator_daemon.narration.narrate import (
+    Beginning,
     Mark,
     Narration,
     Stopped,
@@ -258,7 +259,8 @@ class Job:
                     return files.enter_context(context.kept.scratch())
 
                 wav, companions = scratch(), asked_for(context.settings.files, scratch)
-                narration = self._narrate(wav, companions)
+                beginning = self._beginning(scratch)
+                narration = self._narrate(wav, companions, beginning)
                 return self._upload(wav, narration, companions)
         except Stopped:
             return self._interrupted()
@@ -311,7 +313,31 @@ class Job:
         wait = backoff_ms(self.work.claim.attempt, self._context.random_unit())
         return Retry(failure, now_ms() + wait, self._context.settings.claims.max_attempts)
 
-    def _narrate(self, wav: BinaryIO, companions: Sequence[Companion]) -> Narration:
+    def _beginning(self, scratch: Callable[[], BinaryIO]) -> Beginning | None:
+        """The beginning, where the book is so long that it is worth hearing before the rest."""
+        files, text = self._context.settings.files, self._context.claims.text(self.work.book)
+        least = files.preview_from_characters
+        if not least or not isinstance(text, str) or len(text) < least:
+            return None
+        companion = Companion(FORMS["m4a"], files.m4a_kbits, scratch())
+
+        def show(seconds: float) -> None:
+            self._attempt(lambda: self._show_beginning(companion, seconds))
+
+        return Beginning(files.preview_seconds, companion, show)
+
+    def _show_beginning(self, companion: Companion, seconds: float) -> None:
+        preview = self._delivery.upload_preview(companion, seconds)
+        seen = self._context.claims.show_preview(self.work, preview)
+        since_claim = round(time.monotonic() - self.work.claimed_at, 3)
+        self._facts["previewAfterSeconds"] = since_claim
+        self._log.info(
+            "beginning_shown", verdict=seen.verdict.value, seconds=seconds, after=since_claim
+        )
+
+    def _narrate(
+        self, wav: BinaryIO, companions: Sequence[Companion], beginning: Beginning | None
+    ) -> Narration:
         context, settings = self._context, self._context.settings
         index = context.allot(self.work.book_id)
         mark = Mark(
@@ -334,6 +360,7 @@ class Job:
             pauses=settings.pauses,
             companions=companions,
             about=self._about() if companions else About(),
+            beginning=beginning,
             on_progress=self._show_progress,
             on_step=self._trace.add,
             stopped=lambda: self.work.stopped is not None,

@@ -89,6 +89,21 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Beginning:
+    """The beginning of a narration, wanted while the rest is in work.
+
+    Attributes:
+        seconds: as long as that, or a little longer: it ends with a segment.
+        companion: where it goes.
+        show: told once it is there, with its length in seconds.
+    """
+
+    seconds: float
+    companion: Companion
+    show: Callable[[float], None]
+
+
+@dataclass(frozen=True)
 class NarratedPart:
     """A segment in a finished narration.
 
@@ -203,6 +218,7 @@ def narrate(
     pauses: PauseSettings = _DEFAULT_PAUSES,
     companions: Sequence[Companion] = (),
     about: About = _UNKNOWN,
+    beginning: Beginning | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -225,10 +241,11 @@ def narrate(
         pauses: how long they are.
         companions: files that are written beside it, of the same samples.
         about: what these say of the book.
+        beginning: of it, where that is wanted as soon as it is spoken.
         on_progress: told at every segment, and while the file is written.
-        on_step: told of every turn of a step (text, speech, mastering, watermark, write,
-            companions, self_check) when it began and ended, monotonic seconds, and whether by an
-            exception; the last five take turns.
+        on_step: told of every turn of a step (text, speech, beginning, mastering, watermark,
+            write, companions, self_check) when it began and ended, monotonic seconds, and whether
+            by an exception; the last five take turns, and the beginning is a part of speech.
         stopped: asked as often.
 
     Raises:
@@ -244,6 +261,10 @@ def narrate(
             raise Stopped
         on_progress(progress)
 
+    def quiet(_progress: Progress) -> None:
+        if stopped():
+            raise Stopped
+
     clock = _Clock(on_step)
     with clock.step("text"):
         readable = check_text(text, limits)
@@ -256,15 +277,23 @@ def narrate(
     texts = [part.text for part in segments]
     with kept.open(kept_name(engine, seed), texts) as spoken:
         before = len(spoken.indices)
-        with clock.step("speech"):
-            _speak(texts, spoken, engine, seed, tell)
-        parts = _Parts(segments, spoken, Pauses(**pauses.model_dump()), tell)
-        with clock.step("mastering"):
-            mastering = Mastering(
-                parts,
+        lengths = Pauses(**pauses.model_dump())
+
+        def mastered(count: int, tell: Callable[[Progress], None]) -> Mastering:
+            return Mastering(
+                _Parts(segments[:count], spoken, lengths, tell),
                 target_lufs=loudness_lufs - _MARK_LOUDNESS * mark.strength_db**2,
                 ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.strength_db,
             )
+
+        def show_beginning(wanted: Beginning, count: int) -> None:
+            with clock.step("beginning"):
+                wanted.show(_write_beginning(wanted, mastered(count, quiet), mark, about))
+
+        with clock.step("speech"):
+            _speak(texts, spoken, engine, seed, tell, _Opening(beginning, spoken, show_beginning))
+        with clock.step("mastering"):
+            mastering = mastered(len(segments), tell)
         _check_length(mastering.length)
         chapters = chapters_of(segments, mastering.sentences)
         with _encoding(companions, about, chapters, mastering.length, clock) as encoder:
@@ -307,12 +336,14 @@ def _speak(
     engine: SpeechEngine,
     seed: int,
     tell: Callable[[Progress], None],
+    opening: _Opening,
 ) -> None:
     """Speak what is not there yet."""
     there = spoken.indices
     pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
     seconds = sum(spoken.seconds(index) for index in there)
     tell(Progress("speech", _SPEECH_SHARE * pace.share))
+    opening.look()
     # Asked for even where all is there: what was spoken may not have been compared yet.
     notes = {index: spoken.note(index) for index in there}
     with closing(engine.speak(texts, seed=seed, skip=notes)) as speech:
@@ -328,11 +359,57 @@ def _speak(
             if not again:
                 pace.advance(len(texts[one.index]))
             tell(Progress("speech", _SPEECH_SHARE * pace.share, pace.seconds_left))
+            opening.look()
     if len(spoken.indices) < len(texts):
         raise SpeechError(
             "engine_error",
             f"the engine {engine.name} spoke {len(spoken.indices)} of {len(texts)} segments",
         )
+
+
+class _Opening:
+    """Sees when the beginning of a narration is spoken, whatever is spoken first.
+
+    Args:
+        wanted: the beginning, if one is.
+        spoken: what is spoken.
+        ready: told once, how many segments it has.
+    """
+
+    def __init__(
+        self,
+        wanted: Beginning | None,
+        spoken: SegmentFile,
+        ready: Callable[[Beginning, int], None],
+    ) -> None:
+        self._wanted = wanted
+        self._spoken = spoken
+        self._ready = ready
+        self._count = 0
+        self._seconds = 0.0
+
+    def look(self) -> None:
+        """Take in what is spoken by now."""
+        if self._wanted is None:
+            return
+        while self._count in self._spoken and self._seconds < self._wanted.seconds:
+            self._seconds += self._spoken.seconds(self._count)
+            self._count += 1
+        if self._seconds >= self._wanted.seconds:
+            wanted, self._wanted = self._wanted, None
+            self._ready(wanted, self._count)
+
+
+def _write_beginning(wanted: Beginning, mastering: Mastering, mark: Mark, about: About) -> float:
+    """Mark and write it; its length in seconds."""
+    embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
+    with Encoder([wanted.companion], about, (), mastering.length) as encoder:
+        for block in mastering.blocks():
+            if len(marked := embedder.feed(block)):
+                encoder.feed(pcm16(marked))
+        encoder.feed(pcm16(embedder.finish()))
+        encoder.finish()
+    return mastering.length / SAMPLE_RATE
 
 
 class _Parts:

@@ -165,6 +165,9 @@ class SegmentFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __contains__(self, index: object) -> bool:
+        return index in self._places
+
     @property
     def indices(self) -> frozenset[int]:
         """Places of the segments that are there."""

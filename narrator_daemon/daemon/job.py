@@ -21,7 +21,6 @@ from tenacity import (
 from narrator_daemon import logs
 from narrator_daemon.catalogue import FAILED, FILE_BYTES, STATUS
 from narrator_daemon.claims.book import Transition, Verdict, text_hash
-from narrator_daemon.claims.claim import MAX_BACKOFF_MS
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.failure import ErrorCode, Failure
@@ -35,12 +34,13 @@ from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.delivery import Delivery
 from narrator_daemon.daemon.traces import Off, Traces
-from narrator_daemon.errors import Contended, NodeRefused, Refused, Unavailable
+from narrator_daemon.daemon.tries import Finality, backoff_ms
+from narrator_daemon.errors import NodeRefused, Refused, Unavailable
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.marks.companions import score
+from narrator_daemon.narration.beginning import Beginning
 from narrator_daemon.narration.companions import FORMS, About, Companion, asked_for, line
 from narrator_daemon.narration.narrate import (
-    Beginning,
     Mark,
     Narration,
     Stopped,
@@ -57,31 +57,10 @@ from narrator_daemon.speech import SpeechEngine, SpeechError
 #: Seconds a book is left alone after a dependency failed it.
 _GIVE_BACK_PAUSE_SECONDS = 3.0
 
-#: Seconds in which an outcome that the database refuses is tried again, as an operator may be
-#: changing rules just then. After that the book fails, or is left to be reaped.
-_REFUSED_SECONDS = 10.0
-
-#: Tries of an outcome that find the database answering to everything else, after which it is the
-#: book that cannot be written.
-_TRIES_ALONE = 3
-
 #: Seconds between lines in the log that say how far a long narration is.
 _LOG_PROGRESS_SECONDS = 60.0
 
 _log = logs.get(__name__)
-
-
-def backoff_ms(attempt: int, random_unit: float) -> int:
-    """Milliseconds before the next attempt: doubling from 2 s to 60 s, full jitter.
-
-    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-
-    Args:
-        attempt: the one that failed, from 1.
-        random_unit: a number in 0..1.
-    """
-    ceiling = min(MAX_BACKOFF_MS, 2_000 * 2 ** min(attempt - 1, 10))
-    return int(ceiling * random_unit)
 
 
 def failure_of(error: Exception) -> Failure:
@@ -454,7 +433,9 @@ class Job:
         Raises:
             Unavailable: the database did not answer, or does not take it. The claim is reaped.
         """
-        final = _Finality(self._context)
+        final = Finality(
+            self._context.clock, self._context.claims, self._context.settings.daemon.stuck_seconds
+        )
         trying = Retrying(
             retry=retry_if_exception(lambda error: not final.reached(error)),
             wait=wait_random_exponential(multiplier=0.5, max=10.0),
@@ -548,37 +529,6 @@ class Job:
             call()
         except Unavailable as error:
             self._context.report(error)
-
-
-class _Finality:
-    """Whether to go on trying to write one outcome.
-
-    Args:
-        context: of the job.
-    """
-
-    def __init__(self, context: JobContext) -> None:
-        self._context = context
-        self._since = context.clock()
-        self._refused_since: float | None = None
-        self._alone = 0
-
-    def reached(self, error: BaseException) -> bool:
-        """Whether this error is the last: the fault is the book's, and will not pass by itself."""
-        if not isinstance(error, Unavailable):
-            return True
-        now = self._context.clock()
-        if isinstance(error, NodeRefused):
-            if self._refused_since is None:
-                self._refused_since = now
-            return now - self._refused_since >= _REFUSED_SECONDS
-        self._refused_since = None
-        if now - self._since < self._context.settings.daemon.stuck_seconds:
-            return False
-        # For so long an outage is waited out, but not a book that alone cannot be written.
-        alone = isinstance(error, Contended) or self._context.claims.answers()
-        self._alone = self._alone + 1 if alone else 0
-        return self._alone >= _TRIES_ALONE
 
 
 _NAMES: dict[type[Outcome], str] = {

@@ -24,6 +24,7 @@ from csm.takes import notes as takes
 from csm.text import Delivery, NothingToSpeak, Pauses, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.errors import NarratorError
+from narrator_daemon.narration.beginning import Beginning, Opening
 from narrator_daemon.narration.companions import (
     About,
     Chapter,
@@ -86,21 +87,6 @@ class Mark:
     index: int
     strength_db: float
     self_check: bool
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """The beginning of a narration, wanted while the rest is in work.
-
-    Attributes:
-        seconds: as long as that, or a little longer: it ends with a segment.
-        companion: where it goes.
-        show: told once it is there, with its length in seconds.
-    """
-
-    seconds: float
-    companion: Companion
-    show: Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -291,7 +277,7 @@ def narrate(
                 wanted.show(_write_beginning(wanted, mastered(count, quiet), mark, about))
 
         with clock.step("speech"):
-            _speak(texts, spoken, engine, seed, tell, _Opening(beginning, spoken, show_beginning))
+            _speak(texts, spoken, engine, seed, tell, Opening(beginning, spoken, show_beginning))
         with clock.step("mastering"):
             mastering = mastered(len(segments), tell)
         _check_length(mastering.length)
@@ -336,7 +322,7 @@ def _speak(
     engine: SpeechEngine,
     seed: int,
     tell: Callable[[Progress], None],
-    opening: _Opening,
+    opening: Opening,
 ) -> None:
     """Speak what is not there yet."""
     there = spoken.indices
@@ -365,39 +351,6 @@ def _speak(
             "engine_error",
             f"the engine {engine.name} spoke {len(spoken.indices)} of {len(texts)} segments",
         )
-
-
-class _Opening:
-    """Sees when the beginning of a narration is spoken, whatever is spoken first.
-
-    Args:
-        wanted: the beginning, if one is.
-        spoken: what is spoken.
-        ready: told once, how many segments it has.
-    """
-
-    def __init__(
-        self,
-        wanted: Beginning | None,
-        spoken: SegmentFile,
-        ready: Callable[[Beginning, int], None],
-    ) -> None:
-        self._wanted = wanted
-        self._spoken = spoken
-        self._ready = ready
-        self._count = 0
-        self._seconds = 0.0
-
-    def look(self) -> None:
-        """Take in what is spoken by now."""
-        if self._wanted is None:
-            return
-        while self._count in self._spoken and self._seconds < self._wanted.seconds:
-            self._seconds += self._spoken.seconds(self._count)
-            self._count += 1
-        if self._seconds >= self._wanted.seconds:
-            wanted, self._wanted = self._wanted, None
-            self._ready(wanted, self._count)
 
 
 def _write_beginning(wanted: Beginning, mastering: Mastering, mark: Mark, about: About) -> float:

@@ -98,6 +98,19 @@ def files_of(book: Record) -> dict[str, Record]:
     }
 
 
+def retake_of(book: Record) -> frozenset[int] | None:
+    """The segments that are to be read anew, numbered from 1; None where the whole book is.
+
+    Empty where what stands there names none.
+    """
+    if RETAKE not in book:
+        return None
+    named = list(children(book[RETAKE]).values())
+    if not all(is_count(number, 1) for number in named):
+        return frozenset()
+    return frozenset(named)
+
+
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value is a number that can be reckoned with: finite, and exact if it is whole."""
     return (

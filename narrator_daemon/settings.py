@@ -251,6 +251,7 @@ class Kept(Section):
 
     folder: Path = Field(default_factory=_default_cache_dir)
     max_gigabytes: Annotated[float, Field(ge=0, le=10_000)] = 8.0
+    days: Annotated[float, Field(ge=0, le=365)] = 7.0
 
 
 class Storage(Section):

@@ -28,6 +28,8 @@ export type ErrorCode =
   | "text_too_long"
   | "too_many_words"
   | "nothing_speakable"
+  | "no_such_segment"
+  | "segments_not_kept"
   | "engine_error"
   | "out_of_memory"
   | "stuck"

@@ -7,11 +7,12 @@ path.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable
 
-from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, STATUS, Record
+from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, RETAKE, STATUS, Record
 from narrator_daemon.claims import book as books
 from narrator_daemon.claims import outcome as outcomes
 from narrator_daemon.claims.book import Transition, Verdict
@@ -67,7 +68,11 @@ class Claims:
 
     def digest(self, record: Record) -> str:
         """The input hash of a book as this worker would narrate it."""
-        return books.input_hash(self.text(record), self._fingerprint)
+        shaped_by = self._fingerprint
+        if RETAKE in record:
+            # Another wish for the same text is another input.
+            shaped_by += f" again {json.dumps(record[RETAKE], sort_keys=True)}"
+        return books.input_hash(self.text(record), shaped_by)
 
     def text_digest(self, record: Record) -> str:
         """The hash of a book's text alone, which all replicas find alike."""

@@ -16,6 +16,8 @@ class ErrorCode(StrEnum):
     TEXT_TOO_LONG = "text_too_long"
     TOO_MANY_WORDS = "too_many_words"
     NOTHING_SPEAKABLE = "nothing_speakable"
+    NO_SUCH_SEGMENT = "no_such_segment"
+    SEGMENTS_NOT_KEPT = "segments_not_kept"
     ENGINE_ERROR = "engine_error"
     OUT_OF_MEMORY = "out_of_memory"
     STUCK = "stuck"

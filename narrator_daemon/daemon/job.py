@@ -19,7 +19,16 @@ from tenacity import (
 )
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import FAILED, FILE_BYTES, STATUS
+from narrator_daemon.catalogue import (
+    FAILED,
+    FILE_BYTES,
+    INPUT_HASH,
+    STATUS,
+    TAKE,
+    TEXT_HASH,
+    is_count,
+    retake_of,
+)
 from narrator_daemon.claims.book import Transition, Verdict, text_hash
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Ending
@@ -50,6 +59,7 @@ from narrator_daemon.narration.narrate import (
     seed_of,
 )
 from narrator_daemon.narration.progress import Progress
+from narrator_daemon.narration.retake import Retake
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
@@ -335,6 +345,7 @@ class Job:
             seed=seed,
             mark=mark,
             kept=context.kept,
+            retake=self._retake(),
             loudness_lufs=settings.mastering.loudness_lufs,
             pauses=settings.pauses,
             companions=companions,
@@ -360,6 +371,24 @@ class Job:
             self._facts["companionScores"] = self._scores(companions, mark)
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])
         return replace(narration, size=size)
+
+    def _retake(self) -> Retake | None:
+        """Which segments are to be read anew, and beside those of which take."""
+        book, numbers = self.work.book, retake_of(self.work.book)
+        if numbers is None:
+            return None
+        published = self._published_seed()
+        same_text = book.get(TEXT_HASH) == self._context.claims.text_digest(book)
+        if published is None or not same_text:
+            return Retake(numbers, None, 0)
+        return Retake(numbers, kept_name(self._context.engine, published), published)
+
+    def _published_seed(self) -> int | None:
+        """The seed of the take that is published; None where none is, or it cannot be told."""
+        made_from, take = self.work.book.get(INPUT_HASH), self.work.book.get(TAKE)
+        if not isinstance(made_from, str) or not made_from.isascii() or not is_count(take, 1):
+            return None
+        return seed_of(made_from, take)
 
     def _about(self) -> About:
         """What the book says of itself; a cover that cannot be used is told and left out."""
@@ -517,10 +546,16 @@ class Job:
         )
 
     def _forget_segments(self, outcome: Outcome, verdict: Verdict) -> None:
-        """Remove the kept segments once nobody will go on from them."""
+        """Remove the kept segments once nobody will go on from them; published ones stay."""
         settled = verdict in (Verdict.APPLIED, Verdict.DONE)
-        over = settled and isinstance(outcome, Publication | Rejection)
-        if self._kept_name and (over or verdict in (Verdict.GONE, Verdict.SUPERSEDED)):
+        over = settled and isinstance(outcome, Rejection)
+        if not self._kept_name:
+            return
+        if settled and isinstance(outcome, Publication):
+            self._context.kept.publish(self._kept_name)
+            if (replaced := self._published_seed()) is not None:
+                self._context.kept.remove(kept_name(self._context.engine, replaced))
+        elif over or verdict in (Verdict.GONE, Verdict.SUPERSEDED):
             self._context.kept.remove(self._kept_name)
 
     def _attempt(self, call: Callable[[], object]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -24,6 +24,7 @@ from csm.takes import notes as takes
 from csm.text import Delivery, NothingToSpeak, Pauses, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.errors import NarratorError
+from narrator_daemon.narration import retake as retakes
 from narrator_daemon.narration.beginning import Beginning, Opening
 from narrator_daemon.narration.companions import (
     About,
@@ -33,15 +34,17 @@ from narrator_daemon.narration.companions import (
     chapters_of,
 )
 from narrator_daemon.narration.progress import Pace, Progress
+from narrator_daemon.narration.retake import CannotRetake, Retake
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
+from narrator_daemon.narration.speaking import SPEECH_SHARE, Speaking
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
-from narrator_daemon.speech import Amended, SpeechEngine, SpeechError
+from narrator_daemon.speech import SpeechEngine
 
-#: Of the whole narration, what is done once all is spoken, once it is measured, and once the file
-#: is written; the rest is for whoever takes it to its place.
-_SPEECH_SHARE, _MEASURED_SHARE, _WRITTEN_SHARE = 0.9, 0.94, 0.98
+#: Of the whole narration, what is done once it is measured, and once the file is written; the rest
+#: is for whoever takes it to its place.
+_MEASURED_SHARE, _WRITTEN_SHARE = 0.94, 0.98
 
 #: What the watermark adds, at 1 dB of strength: to the loudness in LU (it grows with the square),
 #: and to the highest peaks in dB. Measured on the preview voice and on noise, limited and not, at
@@ -200,6 +203,7 @@ def narrate(
     seed: int,
     mark: Mark,
     kept: KeptSegments,
+    retake: Retake | None = None,
     loudness_lufs: float = TARGET_LUFS,
     pauses: PauseSettings = _DEFAULT_PAUSES,
     companions: Sequence[Companion] = (),
@@ -223,6 +227,7 @@ def narrate(
         seed: decides the take (``seed_of``).
         mark: the watermark.
         kept: where finished segments are.
+        retake: which segments are to be read anew beside those of an earlier take; None for all.
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
         companions: files that are written beside it, of the same samples.
@@ -262,7 +267,6 @@ def narrate(
             ) from None
     texts = [part.text for part in segments]
     with kept.open(kept_name(engine, seed), texts) as spoken:
-        before = len(spoken.indices)
         lengths = Pauses(**pauses.model_dump())
 
         def mastered(count: int, tell: Callable[[Progress], None]) -> Mastering:
@@ -277,10 +281,19 @@ def narrate(
                 wanted.show(_write_beginning(wanted, mastered(count, quiet), mark, about))
 
         with clock.step("speech"):
-            _speak(texts, spoken, engine, seed, tell, Opening(beginning, spoken, show_beginning))
+            if retake is not None:
+                try:
+                    retake.check(len(texts))
+                    retake.take_over(kept, spoken, texts)
+                except CannotRetake as error:
+                    raise Unnarratable(error.failure) from error
+            before = len(spoken.indices)
+            opening = Opening(beginning, spoken, show_beginning)
+            speaking = Speaking(texts, spoken, engine, seed, opening, tell, check_length)
+            speaking.speak(retake)
         with clock.step("mastering"):
             mastering = mastered(len(segments), tell)
-        _check_length(mastering.length)
+        check_length(mastering.length)
         chapters = chapters_of(segments, mastering.sentences)
         with _encoding(companions, about, chapters, mastering.length, clock) as encoder:
             score = _write(mastering, mark, out, encoder, clock, tell)
@@ -293,7 +306,7 @@ def narrate(
                 part.text,
                 start / SAMPLE_RATE,
                 end / SAMPLE_RATE,
-                takes.told(note),
+                retakes.told(takes.told(note)),
                 part,
                 tuple(place / SAMPLE_RATE for place in places),
             )
@@ -316,43 +329,6 @@ def narrate(
     )
 
 
-def _speak(
-    texts: list[str],
-    spoken: SegmentFile,
-    engine: SpeechEngine,
-    seed: int,
-    tell: Callable[[Progress], None],
-    opening: Opening,
-) -> None:
-    """Speak what is not there yet."""
-    there = spoken.indices
-    pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
-    seconds = sum(spoken.seconds(index) for index in there)
-    tell(Progress("speech", _SPEECH_SHARE * pace.share))
-    opening.look()
-    # Asked for even where all is there: what was spoken may not have been compared yet.
-    notes = {index: spoken.note(index) for index in there}
-    with closing(engine.speak(texts, seed=seed, skip=notes)) as speech:
-        for one in speech:
-            if isinstance(one, Amended):
-                spoken.amend(one.index, one.note)
-                continue
-            again = one.index in spoken.indices
-            before = spoken.seconds(one.index) if again else 0.0
-            spoken.add(one.index, one.samples, one.note)
-            seconds += spoken.seconds(one.index) - before
-            _check_length(round(seconds * SAMPLE_RATE))
-            if not again:
-                pace.advance(len(texts[one.index]))
-            tell(Progress("speech", _SPEECH_SHARE * pace.share, pace.seconds_left))
-            opening.look()
-    if len(spoken.indices) < len(texts):
-        raise SpeechError(
-            "engine_error",
-            f"the engine {engine.name} spoke {len(spoken.indices)} of {len(texts)} segments",
-        )
-
-
 def _write_beginning(wanted: Beginning, mastering: Mastering, mark: Mark, about: About) -> float:
     """Mark and write it; its length in seconds."""
     embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
@@ -363,6 +339,21 @@ def _write_beginning(wanted: Beginning, mastering: Mastering, mark: Mark, about:
         encoder.feed(pcm16(embedder.finish()))
         encoder.finish()
     return mastering.length / SAMPLE_RATE
+
+
+def check_length(samples: int) -> None:
+    """See that a WAV can hold so many samples.
+
+    Raises:
+        Unnarratable: it cannot.
+    """
+    if samples > MOST_SAMPLES:
+        raise _fault(
+            ErrorCode.TEXT_TOO_LONG,
+            "Read aloud, the text is longer than the "
+            f"{MOST_SAMPLES / SAMPLE_RATE / 3600:.1f} hours that a WAV file can hold. "
+            "Divide it and ask again.",
+        )
 
 
 class _Parts:
@@ -379,14 +370,14 @@ class _Parts:
         self._pauses = pauses
         self._spoken = spoken
         self._tell = tell
-        self._share = _SPEECH_SHARE
+        self._share = SPEECH_SHARE
 
     def __len__(self) -> int:
         return len(self._segments)
 
     def __getitem__(self, number: int, /) -> Part:
         # How many readings there will be is not known: this one counts for a half.
-        self._share += 0.5 * (_MEASURED_SHARE - _SPEECH_SHARE) / len(self)
+        self._share += 0.5 * (_MEASURED_SHARE - SPEECH_SHARE) / len(self)
         self._tell(Progress("finishing", min(self._share, _MEASURED_SHARE)))
         segment = self._segments[number]
         *inner, last = (
@@ -398,16 +389,6 @@ class _Parts:
             last.seconds,
             tuple(inner),
             _ALLOWED_LU[segment.delivery],
-        )
-
-
-def _check_length(samples: int) -> None:
-    if samples > MOST_SAMPLES:
-        raise _fault(
-            ErrorCode.TEXT_TOO_LONG,
-            "Read aloud, the text is longer than the "
-            f"{MOST_SAMPLES / SAMPLE_RATE / 3600:.1f} hours that a WAV file can hold. "
-            "Divide it and ask again.",
         )
 
 

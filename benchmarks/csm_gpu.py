@@ -1,7 +1,8 @@
 """What csm gives on a GPU: whether it is right there, and how fast, in eight minutes at most.
 
     python -m benchmarks.csm_gpu [--minutes 8] [--batches 1 8 32 64 128] [--device cuda:0]
-                                 [--only checks kernels frames engine peers] [--growth 10]
+                                 [--only checks kernels frames profile engine peers]
+                                 [--growth 10]
 
 Needs a GPU and torch, and of this project `csm` and `benchmarks` as they lie in the repository;
 nothing is installed. Random weights of the released size in bfloat16, made there; none of the
@@ -13,6 +14,8 @@ decodes, the engine speaks books, and transformers' own CSM is timed on the same
 `frames`: milliseconds a frame by the GPU's clock, of captured graphs of kernels and of plain torch;
 milliseconds to begin a segment; the share of what the memory's speed, measured there, would allow;
 memory.
+`profile`: where the time of a frame goes, kernel by kernel inside the replayed graph, by torch's
+profiler, and how much of it no kernel ran.
 `engine`: books of mixed segments through the engine as the daemon has it, prompts, codec and
 refilled slots included: seconds of audio a second, and how many of the slots are occupied.
 `peers`: transformers as it is, and with static caches and compiled, which takes minutes and is left
@@ -53,7 +56,7 @@ from csm.engine.sizing import bytes_a_frame
 
 FRAME_SECONDS = 0.08
 GIB = 2**30
-SECTIONS = ("checks", "kernels", "frames", "engine", "peers")
+SECTIONS = ("checks", "kernels", "frames", "profile", "engine", "peers")
 #: Tokens of a segment's text, frames that it takes, and frames of its voice, in usual numbers.
 TOKENS, SEGMENT_FRAMES, VOICE_FRAMES = 60, 100, 190
 #: Characters of the segments of a book: the last of a paragraph is shorter than the others.
@@ -180,6 +183,37 @@ def _beginning(box: Box, model: Model, made: Frames) -> float:
     return min(taken)
 
 
+def profile(box: Box, model: Model) -> Rows:
+    """Microseconds of a frame that each kernel takes inside the graph, and those that none does."""
+    activity = torch.profiler.ProfilerActivity
+    seen = activity.CPU if box.tiny else activity.CUDA
+    few = 2 if box.tiny else 5
+    rows: Rows = []
+    for batch in (1,) if box.tiny else (1, 64):
+        made = Frames(model, batch)
+        made.begin()
+        made.seconds(2)
+        whole = 1e6 * made.seconds(few)
+        with torch.profiler.profile(activities=[seen]) as profiled:
+            made.seconds(few)
+        for event in profiled.key_averages():
+            taken = event.self_cpu_time_total if box.tiny else event.self_device_time_total
+            if taken:
+                rows.append(
+                    {
+                        "slots": batch,
+                        "kernel": event.key[:60],
+                        "launches": event.count / few,
+                        "us_a_frame": taken / few,
+                    }
+                )
+        busy = sum(row["us_a_frame"] for row in rows if row["slots"] == batch)
+        rows.append({"slots": batch, "kernel": "none", "launches": 0, "us_a_frame": whole - busy})
+        del made
+        free(box.device)
+    return sorted(rows, key=lambda row: (row["slots"], -row["us_a_frame"]))
+
+
 def mimi(box: Box) -> float:
     """Seconds in which the codec decodes a frame of one slot, eight segments at a time."""
     from transformers import MimiConfig, MimiModel
@@ -226,35 +260,52 @@ class Books:
         checkpoint = random_checkpoint(config, device=box.device, dtype=box.dtype)
         # So that each segment runs to its cap, which is the time that its text takes.
         sampling = Sampling(first_end=10_000, cap_factor=1.0, most_held=0)
-        self.engine = Engine(checkpoint, sampling, slots)
+        self.engine, self.slots = Engine(checkpoint, sampling, slots), slots
         self.engine.warm_up()
 
-    def speak(self, at_once: int, lasts: float) -> float:
-        """Books one after the other in each of some threads, for some seconds; those of audio."""
+    def speak(self, at_once: int, lasts: float) -> dict[str, float]:
+        """Books one after the other in each of some threads, and what comes in so many seconds.
+
+        The clock starts when as many have gone by: the first takes come late. It ends before the
+        books do, so that no slot is empty for want of them.
+        """
         lock, samples, failures = threading.Lock(), [0], []
-        until = time.monotonic() + lasts
+        stop = threading.Event()
 
         def work(number: int) -> None:
             try:
-                while time.monotonic() < until:
+                while not stop.is_set():
                     texts = book(number, self._segments)
                     for take in self.engine.speak(texts, seed=number, max_seconds=self._longest):
                         with lock:
                             samples[0] += len(take.samples)
-                        if time.monotonic() > until:
+                        if stop.is_set():
                             break
                     number += at_once
             except Exception as error:
                 failures.append(error)
+                stop.set()
 
         threads = [threading.Thread(target=work, args=(first,)) for first in range(at_once)]
         for thread in threads:
             thread.start()
+        stop.wait(lasts)
+        before, heard, began = self.engine.occupancy, samples[0], time.monotonic()
+        stop.wait(lasts)
+        after, heard, spent = (
+            self.engine.occupancy, samples[0] - heard, time.monotonic() - began
+        )  # fmt: skip
+        stop.set()
         for thread in threads:
             thread.join()
         if failures:
             raise failures[0]
-        return samples[0] / 24_000
+        made = max(1, after.frames - before.frames)
+        return {
+            "engine_audio_s_a_s": heard / 24_000 / spent,
+            "occupancy": (after.slot_frames - before.slot_frames) / (made * self.slots),
+            "engine_ms_a_frame": 1e3 * spent / made,
+        }
 
 
 def engine(box: Box) -> Rows:
@@ -268,19 +319,12 @@ def engine(box: Box) -> Rows:
         books = Books(box, slots)
         lasts = 0.3 if box.tiny else 10.0
         at_once = max(1, slots // 8)
-        # The first takes come late and the last leave slots empty: neither is counted.
-        books.speak(at_once, lasts / 2)
-        before, started = books.engine.occupancy, time.monotonic()
-        seconds = books.speak(at_once, lasts)
-        spent, after = time.monotonic() - started, books.engine.occupancy
-        made = max(1, after.frames - before.frames)
+        measured = books.speak(at_once, lasts)
         rows.append(
             {
                 "slots": slots,
                 "books_at_once": at_once,
-                "engine_audio_s_a_s": seconds / spent,
-                "occupancy": (after.slot_frames - before.slot_frames) / (made * slots),
-                "engine_ms_a_frame": 1e3 * spent / made,
+                **measured,
                 "engine_peak_gib": box.peak(),
             }
         )
@@ -404,6 +448,8 @@ def _bare_sections(box: Box, only: list[str], found: dict[str, Any], file: Path)
         )
     if "frames" in only:
         _section(found, "frames", lambda: frames(box, model, decoding), file)
+    if "profile" in only:
+        _section(found, "profile", lambda: profile(box, model), file)
 
 
 def _section(found: dict[str, Any], name: str, work: Callable[[], Rows], file: Path) -> None:

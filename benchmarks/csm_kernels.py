@@ -28,9 +28,11 @@ from benchmarks.reporting import report
 from csm.engine.kernels.language import Target
 
 #: Streaming multiprocessors of A100, L4 and H100, and whether kernels may begin before the last.
-TARGETS = {80: Target(108, False), 89: Target(58, False), 90: Target(132, True)}
-#: Bytes of shared memory that one program may have.
-MOST_SHARED = {80: 163 * 1024, 89: 99 * 1024, 90: 227 * 1024}
+TARGETS = {
+    80: Target(108, False, 163 * 1024),
+    89: Target(58, False, 99 * 1024),
+    90: Target(132, True, 227 * 1024),
+}
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
 TYPES = {
     torch.bfloat16: "bf16",
@@ -88,7 +90,7 @@ def compiled(launch: Launch, target: int) -> dict[str, Any]:
         "matrix": code.count("HMMA") + code.count("HGMMA"),
         "dependent": "griddepcontrol.wait" in made.asm["ptx"]
         and "griddepcontrol.launch_dependents" in made.asm["ptx"],
-        "most_shared_bytes": MOST_SHARED[target],
+        "most_shared_bytes": TARGETS[target].shared_bytes,
     }
 
 
@@ -122,10 +124,12 @@ def _about(launch: Launch) -> str:
     constants = launch.constants or {}
     if launch.name == "product_kernel":
         parts = [f"{constants['N']}×{constants['K']}", f"{constants['BM']} rows"]
-        parts += [name.lower() for name in ("NORM", "GATED", "ADD", "SCALED") if constants[name]]
+        parts += [name.lower() for name in ("GATED", "ADD", "SCALED") if constants[name]]
         if constants["SPLITS"] > 1:
             parts.append(f"{constants['SPLITS']} splits")
         return " ".join(parts)
+    if launch.name in ("row_product_kernel", "norm_kernel"):
+        return "×".join(str(constants[name]) for name in ("N", "K") if name in constants)
     if launch.name == "draw_kernel":
         return "first" if constants["FIRST"] else "with look-up" if constants["LOOK_UP"] else "last"
     if launch.name == "depth_attention_kernel":

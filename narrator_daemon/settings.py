@@ -283,6 +283,8 @@ class Files(Section):
     m4a_kbits: _Kbits = 48
     opus_kbits: _Kbits = 32
     mp3_kbits: _Kbits = 48
+    preview_from_characters: Annotated[int, Field(ge=0)] = 20_000
+    preview_seconds: Annotated[float, Field(ge=10, le=600)] = 60
 
     @field_validator("formats", mode="before")
     @classmethod
@@ -301,6 +303,7 @@ class Kept(Section):
 
     folder: Path = Field(default_factory=_default_cache_dir)
     max_gigabytes: Annotated[float, Field(ge=0, le=10_000)] = 8.0
+    days: Annotated[float, Field(ge=0, le=365)] = 7.0
 
 
 class Storage(Section):

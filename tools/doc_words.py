@@ -30,6 +30,15 @@ CODES = {
         "lines of `narrativeAudioLexicon` cannot be used; the message names them",
         "correct them, ask again",
     ),
+    "no_such_segment": (
+        "`narrativeAudioRetake` names a segment that the text has not, or none",
+        "name segments from 1 to the number that the message gives, or ask for all",
+    ),
+    "segments_not_kept": (
+        "the segments that `narrativeAudioRetake` leaves as they are can be had no more: "
+        "`kept.days` are over, the text or the voice has changed, or another machine has them",
+        "ask for the whole narration; let replicas share `kept.folder`",
+    ),
     "engine_error": (
         "the speech engine failed in every attempt",
         "the log says how (`speech_failed`)",

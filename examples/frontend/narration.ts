@@ -31,6 +31,8 @@ export type ErrorCode =
   | "unknown_voice"
   | "bad_cast"
   | "bad_lexicon"
+  | "no_such_segment"
+  | "segments_not_kept"
   | "engine_error"
   | "out_of_memory"
   | "stuck"

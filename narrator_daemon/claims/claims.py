@@ -7,11 +7,12 @@ path.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable
 
-from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, STATUS, Record
+from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, RETAKE, STATUS, Record
 from narrator_daemon.claims import book as books
 from narrator_daemon.claims import outcome as outcomes
 from narrator_daemon.claims.book import Transition, Verdict
@@ -70,7 +71,11 @@ class Claims:
 
     def digest(self, record: Record) -> str:
         """The input hash of a book as this worker would narrate it."""
-        return books.input_hash(self.text(record), self._fingerprint + self._manner(record))
+        shaped_by = self._fingerprint + self._manner(record)
+        if RETAKE in record:
+            # Another wish for the same text is another input.
+            shaped_by += f" again {json.dumps(record[RETAKE], sort_keys=True)}"
+        return books.input_hash(self.text(record), shaped_by)
 
     def text_digest(self, record: Record) -> str:
         """The hash of a book's text alone, which all replicas find alike."""
@@ -170,6 +175,18 @@ class Claims:
         place = shelf.place_of(self._project, work.book_id)
         with shelf.one_node(self._project, f"{place}/{PROGRESS}"):
             transact(self._project.book(work.book_id, PROGRESS), decide)
+
+    def show_preview(self, work: Work, preview: Record) -> Transition:
+        """Write ``narrativeAudioPreview`` of a book that is still in work here.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        return shelf.change(
+            self._project,
+            work.book_id,
+            lambda record: outcomes.show_preview(record, claim=work.claim, preview=preview),
+        )
 
     def look_after(self, work: Work) -> None:
         """Stop ``work`` if its book no longer wants it.

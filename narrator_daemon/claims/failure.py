@@ -19,6 +19,8 @@ class ErrorCode(StrEnum):
     UNKNOWN_VOICE = "unknown_voice"
     BAD_CAST = "bad_cast"
     BAD_LEXICON = "bad_lexicon"
+    NO_SUCH_SEGMENT = "no_such_segment"
+    SEGMENTS_NOT_KEPT = "segments_not_kept"
     ENGINE_ERROR = "engine_error"
     OUT_OF_MEMORY = "out_of_memory"
     STUCK = "stuck"

@@ -29,7 +29,7 @@ def run(
     """Measure with the configured checkpoint, or with random weights of the released size.
 
     Args:
-        settings: ``speech.model`` and ``speech.device`` are what counts.
+        settings: of ``speech``, model, revision, device, kernels and int8_depth are what counts.
         counts: numbers of slots to try; none: a usual few.
         seconds: how long each is timed.
         random: make weights, so that none need be there.
@@ -56,6 +56,8 @@ def run(
             loaded,
             counts or (ON_GPU if device.type == "cuda" else ON_CPU),
             seconds=seconds,
+            kernels=settings.speech.kernels,
+            int8_depth=settings.speech.int8_depth,
             on_row=lambda row: tell(f"{row.slots} slots: {row.ms_a_frame:.3g} ms a frame …"),
         )
 
@@ -64,7 +66,7 @@ def table(found: Found) -> Table:
     """What was found, for a terminal."""
     title = (
         f"{found.checkpoint}, {found.dtype}, on {found.device}, "
-        f"memory {found.bandwidth_gb_s:.3g} GB/s"
+        f"{found.kernels}, memory {found.bandwidth_gb_s:.3g} GB/s"
     )
     result = Table(title=plain(title))
     for heading in (

@@ -43,7 +43,9 @@ def bring(project: Project, named: object) -> Cover | None:
             blob = project.bucket.get_blob(name, timeout=_CONNECT_AND_READ_SECONDS)
             if blob is None:
                 raise BadCover("the bucket has no such object")
-            if (blob.size or 0) > MOST_BYTES:
+            if not blob.size:
+                raise BadCover("it is empty")
+            if blob.size > MOST_BYTES:
                 raise BadCover(
                     f"it has {blob.size / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:.1f} will do"
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -34,6 +34,8 @@ from csm.text import (
 from csm.text.lexicon import EMPTY
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.errors import NarratorError
+from narrator_daemon.narration import retake as retakes
+from narrator_daemon.narration.beginning import Beginning, Opening
 from narrator_daemon.narration.companions import (
     About,
     Chapter,
@@ -42,23 +44,18 @@ from narrator_daemon.narration.companions import (
     chapters_of,
 )
 from narrator_daemon.narration.progress import Pace, Progress
+from narrator_daemon.narration.retake import CannotRetake, Retake
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
-from narrator_daemon.narration.timing import (
-    TimedBy,
-    WordTimes,
-    noted,
-    with_words_of,
-    without_words,
-    word_times,
-)
+from narrator_daemon.narration.speaking import SPEECH_SHARE, Speaking, readers_of
+from narrator_daemon.narration.timing import TimedBy, WordTimes, without_words, word_times
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
-from narrator_daemon.speech import Amended, SpeechEngine, SpeechError
+from narrator_daemon.speech import SpeechEngine
 
-#: Of the whole narration, what is done once all is spoken, once it is measured, and once the file
-#: is written; the rest is for whoever takes it to its place.
-_SPEECH_SHARE, _MEASURED_SHARE, _WRITTEN_SHARE = 0.9, 0.94, 0.98
+#: Of the whole narration, what is done once it is measured, and once the file is written; the rest
+#: is for whoever takes it to its place.
+_MEASURED_SHARE, _WRITTEN_SHARE = 0.94, 0.98
 
 #: What the watermark adds, at 1 dB of strength: to the loudness in LU (it grows with the square),
 #: and to the highest peaks in dB. Measured on the preview voice and on noise, limited and not, at
@@ -223,6 +220,7 @@ def narrate(
     seed: int,
     mark: Mark,
     kept: KeptSegments,
+    retake: Retake | None = None,
     loudness_lufs: float = TARGET_LUFS,
     pauses: PauseSettings = _DEFAULT_PAUSES,
     lexicon: Lexicon = EMPTY,
@@ -231,6 +229,7 @@ def narrate(
     words: bool = True,
     companions: Sequence[Companion] = (),
     about: About = _UNKNOWN,
+    beginning: Beginning | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -249,6 +248,7 @@ def narrate(
         seed: decides the take (``seed_of``).
         mark: the watermark.
         kept: where finished segments are.
+        retake: which segments are to be read anew beside those of an earlier take; None for all.
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
         lexicon: how names and rare words are said.
@@ -257,10 +257,12 @@ def narrate(
         words: whether each word's place is to be found.
         companions: files that are written beside it, of the same samples.
         about: what these say of the book.
+        beginning: of it, where that is wanted as soon as it is spoken.
         on_progress: told at every segment, and while the file is written.
-        on_step: told of every turn of a step (text, speech, mastering, watermark, write,
-            companions, self_check, words) when it began and ended, monotonic seconds, and whether
-            by an exception; those from mastering to self_check take turns.
+        on_step: told of every turn of a step (text, speech, beginning, mastering, watermark,
+            write, companions, self_check, words) when it began and ended, monotonic seconds, and
+            whether by an exception; those from mastering to self_check take turns, and the
+            beginning is a part of speech.
         stopped: asked as often.
 
     Raises:
@@ -276,6 +278,10 @@ def narrate(
             raise Stopped
         on_progress(progress)
 
+    def quiet(_progress: Progress) -> None:
+        if stopped():
+            raise Stopped
+
     clock = _Clock(on_step)
     with clock.step("text"):
         readable = check_text(text, limits)
@@ -287,18 +293,34 @@ def narrate(
             ) from None
     texts = [part.text for part in segments]
     with kept.open(kept_name(engine, seed), texts) as spoken:
-        before = len(spoken.indices)
-        with clock.step("speech"):
-            readers = _readers(segments, engine, reader)
-            _speak(texts, spoken, readers, seed, tell, words)
-        parts = _Parts(segments, spoken, Pauses(**pauses.model_dump()), tell)
-        with clock.step("mastering"):
-            mastering = Mastering(
-                parts,
+        lengths = Pauses(**pauses.model_dump())
+
+        def mastered(count: int, tell: Callable[[Progress], None]) -> Mastering:
+            return Mastering(
+                _Parts(segments[:count], spoken, lengths, tell),
                 target_lufs=loudness_lufs - _MARK_LOUDNESS * mark.strength_db**2,
                 ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.strength_db,
             )
-        _check_length(mastering.length)
+
+        def show_beginning(wanted: Beginning, count: int) -> None:
+            with clock.step("beginning"):
+                wanted.show(_write_beginning(wanted, mastered(count, quiet), mark, about))
+
+        with clock.step("speech"):
+            if retake is not None:
+                try:
+                    retake.check(len(texts))
+                    retake.take_over(kept, spoken, texts)
+                except CannotRetake as error:
+                    raise Unnarratable(error.failure) from error
+            before = len(spoken.indices)
+            opening = Opening(beginning, spoken, show_beginning)
+            readers = readers_of(segments, engine, reader)
+            speaking = Speaking(texts, spoken, readers, seed, opening, tell, check_length, words)
+            speaking.speak(retake)
+        with clock.step("mastering"):
+            mastering = mastered(len(segments), tell)
+        check_length(mastering.length)
         chapters = chapters_of(segments, mastering.sentences)
         with _encoding(companions, about, chapters, mastering.length, clock) as encoder:
             score = _write(mastering, mark, out, encoder, clock, tell)
@@ -315,7 +337,7 @@ def narrate(
                 part.text,
                 start / SAMPLE_RATE,
                 end / SAMPLE_RATE,
-                takes.told(without_words(note)),
+                retakes.told(takes.told(without_words(note))),
                 part,
                 tuple(place / SAMPLE_RATE for place in places),
                 *word_places,
@@ -339,57 +361,30 @@ def narrate(
     )
 
 
-def _readers(
-    segments: list[Segment], engine: SpeechEngine, reader: Callable[[str], SpeechEngine] | None
-) -> list[tuple[SpeechEngine, frozenset[int]]]:
-    """Who reads which segments, the narrator first."""
-    voices = [one.voice for one in segments]
-    found = [(engine, frozenset(n for n, voice in enumerate(voices) if not voice))]
-    for name in dict.fromkeys(filter(None, voices)):
-        own = frozenset(n for n, voice in enumerate(voices) if voice == name)
-        found.append((engine if reader is None else reader(name), own))
-    return [(one, own) for one, own in found if own]
+def _write_beginning(wanted: Beginning, mastering: Mastering, mark: Mark, about: About) -> float:
+    """Mark and write it; its length in seconds."""
+    embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
+    with Encoder([wanted.companion], about, (), mastering.length) as encoder:
+        for block in mastering.blocks():
+            if len(marked := embedder.feed(block)):
+                encoder.feed(pcm16(marked))
+        encoder.feed(pcm16(embedder.finish()))
+        encoder.finish()
+    return mastering.length / SAMPLE_RATE
 
 
-def _speak(
-    texts: list[str],
-    spoken: SegmentFile,
-    readers: list[tuple[SpeechEngine, frozenset[int]]],
-    seed: int,
-    tell: Callable[[Progress], None],
-    words: bool,
-) -> None:
-    """Speak what is not there yet, and find the words in it."""
-    there = spoken.indices
-    pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
-    seconds = sum(spoken.seconds(index) for index in there)
-    tell(Progress("speech", _SPEECH_SHARE * pace.share))
-    for engine, own in readers:
-        # Asked for even where all is there: what was spoken may not have been compared yet. What
-        # another voice reads is nothing to compare with.
-        notes = {
-            index: spoken.note(index) if index in own else {}
-            for index in range(len(texts))
-            if index in there or index not in own
-        }
-        with closing(engine.speak(texts, seed=seed, skip=notes)) as speech:
-            for one in speech:
-                if isinstance(one, Amended):
-                    spoken.amend(one.index, with_words_of(spoken.note(one.index), one.note))
-                    continue
-                again = one.index in spoken.indices
-                before = spoken.seconds(one.index) if again else 0.0
-                note = noted(one, texts[one.index], engine) if words else one.note
-                spoken.add(one.index, one.samples, note)
-                seconds += spoken.seconds(one.index) - before
-                _check_length(round(seconds * SAMPLE_RATE))
-                if not again:
-                    pace.advance(len(texts[one.index]))
-                tell(Progress("speech", _SPEECH_SHARE * pace.share, pace.seconds_left))
-    if len(spoken.indices) < len(texts):
-        raise SpeechError(
-            "engine_error",
-            f"the engine {readers[0][0].name} spoke {len(spoken.indices)} of {len(texts)} segments",
+def check_length(samples: int) -> None:
+    """See that a WAV can hold so many samples.
+
+    Raises:
+        Unnarratable: it cannot.
+    """
+    if samples > MOST_SAMPLES:
+        raise fault(
+            ErrorCode.TEXT_TOO_LONG,
+            "Read aloud, the text is longer than the "
+            f"{MOST_SAMPLES / SAMPLE_RATE / 3600:.1f} hours that a WAV file can hold. "
+            "Divide it and ask again.",
         )
 
 
@@ -407,14 +402,14 @@ class _Parts:
         self._pauses = pauses
         self._spoken = spoken
         self._tell = tell
-        self._share = _SPEECH_SHARE
+        self._share = SPEECH_SHARE
 
     def __len__(self) -> int:
         return len(self._segments)
 
     def __getitem__(self, number: int, /) -> Part:
         # How many readings there will be is not known: this one counts for a half.
-        self._share += 0.5 * (_MEASURED_SHARE - _SPEECH_SHARE) / len(self)
+        self._share += 0.5 * (_MEASURED_SHARE - SPEECH_SHARE) / len(self)
         self._tell(Progress("finishing", min(self._share, _MEASURED_SHARE)))
         segment = self._segments[number]
         *inner, last = (
@@ -426,16 +421,6 @@ class _Parts:
             last.seconds,
             tuple(inner),
             _ALLOWED_LU[segment.delivery],
-        )
-
-
-def _check_length(samples: int) -> None:
-    if samples > MOST_SAMPLES:
-        raise fault(
-            ErrorCode.TEXT_TOO_LONG,
-            "Read aloud, the text is longer than the "
-            f"{MOST_SAMPLES / SAMPLE_RATE / 3600:.1f} hours that a WAV file can hold. "
-            "Divide it and ask again.",
         )
 
 

@@ -34,6 +34,7 @@ BOOKS_INDEX = {".indexOn": ["narrativeAudioStatus", "narrativeAudioUrlExpiresAt"
 MACHINE = {
     *("configuration", "watermark key", "content credentials", "state folder", "disk"),
     "kept segments",
+    "files beside the WAV",
 }
 FIREBASE = {
     "credentials",

@@ -90,9 +90,9 @@ def test_products(fused: Fused, count: int, int8: bool, dtype: torch.dtype) -> N
 def test_a_split_product_is_the_same_each_time_and_leaves_its_counters_as_they_were(
     fused: Fused,
 ) -> None:
-    cut = plan(3, 80, 2048, SMALL.processors, gated=False, split=True, size=4)
+    cut = plan(3, 80, 4096, SMALL, gated=False, split=True, size=4)
     assert cut.splits == 4
-    rows, weight = random(3, 2048), linear(random(80, 2048))
+    rows, weight = random(3, 4096), linear(random(80, 4096))
     made = []
     for _ in range(2):
         total = torch.zeros(3, 80)
@@ -111,11 +111,15 @@ def test_a_product_is_cut_so_that_each_part_is_computed_once(count: int, process
         (2048, 2048, False, True),
         (48, 96, False, True),
     ):
-        cut = plan(count, outputs, columns, processors, gated=gated, split=split, size=2)
-        assert columns % cut.splits == 0 and (split or cut.splits == 1)
-        assert cut.rows >= 16 and cut.outputs >= 16 and 2 <= cut.stages <= 6
-        blocks = -(-outputs // cut.outputs)
-        assert split is False or cut.splits == 1 or blocks * cut.splits <= processors
+        for size, shared in ((2, 227 * 1024), (4, 99 * 1024)):
+            target = Target(processors, dependent=False, shared_bytes=shared)
+            cut = plan(count, outputs, columns, target, gated=gated, split=split, size=size)
+            assert columns % cut.splits == 0 and (split or cut.splits == 1)
+            assert cut.rows >= 16 and cut.outputs >= 16 and 2 <= cut.stages <= 8
+            blocks = -(-outputs // cut.outputs) * -(-count // cut.rows)
+            assert cut.splits == 1 or blocks * cut.splits <= 1.2 * processors
+            stage = (cut.rows + cut.outputs * (1 + gated)) * cut.columns * size
+            assert cut.stages * stage < shared
 
 
 # Attention.

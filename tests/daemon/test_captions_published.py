@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.test_job import TEXT, Desk
+from tests.desk import TEXT, Desk
 
 
 @pytest.fixture

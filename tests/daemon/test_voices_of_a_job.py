@@ -13,7 +13,7 @@ from narrator_daemon.claims.claims import Claims
 from narrator_daemon.narration.manner import Manners
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.tone import ToneSpeech
-from tests.daemon.test_job import Desk
+from tests.desk import Desk
 
 TEXT = (
     '"Why is a raven like a writing-desk?" said the Hatter to all of them.\n\n'

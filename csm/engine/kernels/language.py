@@ -38,8 +38,9 @@ __all__ = [
 AVAILABLE = triton is not None
 #: Whether kernels run in Triton's interpreter, which needs no GPU: ``TRITON_INTERPRET=1``.
 INTERPRETED = triton is not None and bool(triton.knobs.runtime.interpret)
-#: Streaming multiprocessors of an H100, for what is planned without a device.
-H100_PROCESSORS = 132
+#: Streaming multiprocessors of an H100 and bytes of shared memory that a program may have there,
+#: for what is planned without a device.
+H100_PROCESSORS, H100_SHARED = 132, 227 * 1024
 
 
 def jit(function: Callable[..., None], *, unspecialised: tuple[str, ...] = ()) -> Any:
@@ -62,19 +63,25 @@ class Target:
     Attributes:
         processors: streaming multiprocessors.
         dependent: whether a kernel may begin before the one before it ends (programmatic dependent
-            launch, sm_90 and later): it then reads ahead what no kernel writes, and waits.
+            launch, sm_90 and later): it then waits where it reads what that one writes.
+        shared_bytes: of shared memory that a program may have.
     """
 
     processors: int
     dependent: bool
+    shared_bytes: int = H100_SHARED
 
 
 def target(device: torch.device) -> Target:
     """What the device is; on anything but a GPU, what an H100 would be without dependent launch."""
     if device.type != "cuda":
         return Target(H100_PROCESSORS, dependent=False)
-    properties = torch.cuda.get_device_properties(device)
-    return Target(properties.multi_processor_count, dependent=properties.major >= 9)
+    properties: Any = torch.cuda.get_device_properties(device)
+    return Target(
+        properties.multi_processor_count,
+        dependent=properties.major >= 9,
+        shared_bytes=properties.shared_memory_per_block_optin,
+    )
 
 
 def block(size: int, least: int = 1) -> int:

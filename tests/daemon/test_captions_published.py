@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,7 @@ from tests.desk import TEXT, Desk
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path)
-    files = desk.settings.files.model_copy(update={"captions": True})
-    settings = desk.settings.model_copy(update={"files": files})
-    desk.context = replace(desk.context, settings=settings)
-    return desk
+    return Desk(tmp_path, files={"formats": [], "captions": True})
 
 
 def test_captions_are_published_with_the_audio(desk: Desk) -> None:

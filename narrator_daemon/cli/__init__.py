@@ -13,7 +13,7 @@ import typer
 from dotenv import load_dotenv
 
 from narrator_daemon import __version__
-from narrator_daemon.cli import bench, books, local, model, queue, service, watermarks
+from narrator_daemon.cli import bench, books, lexicon, local, model, queue, service, watermarks
 from narrator_daemon.cli.common import CANNOT, ToldErrors, tell
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 for commands in (service.app, local.app, books.app, queue.app, bench.app):
     app.add_typer(commands)
+app.add_typer(lexicon.app, name="lexicon")
 app.add_typer(model.app, name="model")
 app.add_typer(watermarks.app, name="watermark")
 app.add_typer(watermarks.keys_app, name="keys")

@@ -70,7 +70,7 @@ class Manners:
         self._names = sorted(settings.voices.by_name)
         self._dialogue = settings.voice.dialogue or ""
         self._engine = engine
-        self.lexicon = _of_file(settings.text.lexicon)
+        self.lexicon = catalogue_lexicon(settings.text.lexicon)
 
     def fingerprint(self, book: Record) -> str:
         """What of a book and of the catalogue shapes its narration beside text and settings.
@@ -146,7 +146,12 @@ def _strings(value: Any) -> list[str]:
     return [one for one in values if isinstance(one, str)]
 
 
-def _of_file(path: Path | None) -> Lexicon:
+def catalogue_lexicon(path: Path | None) -> Lexicon:
+    """The lexicon in a file.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
     if path is None:
         return lexicons.EMPTY
     where = f"[text] lexicon: {path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -14,8 +15,9 @@ from tests.e2e.catalogue import Card, Catalogue
 pytestmark = pytest.mark.e2e
 
 TEXT = (
-    "<h1>Chapter I</h1>\n\nMr. Darcy came on deck in 1815 &amp; looked at the water 😀 for a while. "
-    "Nobody spoke to him, until the wind had turned and all the boats were counted, once more."
+    "<h1>Chapter I</h1>\n\nMr. Darcy came on deck in 1815 &amp; looked at the water 😀 for a "
+    "while. Nobody spoke to him, until the wind had turned and all the boats were counted, once "
+    "more."
 )
 
 #: Notes for some seconds of playing which word is marked at which time of the player.
@@ -44,7 +46,8 @@ _TRACK = """async (url) => {
   document.body.append(audio);
   track.track.mode = "hidden";
   await new Promise((resolve, reject) => { track.onload = resolve; track.onerror = reject; });
-  const cues = [...track.track.cues].map((cue) => [cue.startTime, cue.endTime, cue.getCueAsHTML().textContent]);
+  const text = (cue) => cue.getCueAsHTML().textContent;
+  const cues = [...track.track.cues].map((cue) => [cue.startTime, cue.endTime, text(cue)]);
   audio.remove();
   return cues;
 }"""
@@ -73,7 +76,7 @@ def test_the_word_that_is_heard_is_marked(card: Card, frontend: Frontend) -> Non
     seen = card.item.evaluate(_WATCH)
     assert max(word for _, word in seen) >= 4
     late = []
-    for (_, before), (at, word) in zip(seen, seen[1:], strict=False):
+    for (_, before), (at, word) in itertools.pairwise(seen):
         if word > before:
             late.append(at - words[word][0])
     assert late

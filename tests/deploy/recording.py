@@ -38,6 +38,9 @@ _SETTINGS = {
     "CLAIMS__BEAT_SECONDS": 0.4,
     "CLAIMS__RECONCILE_SECONDS": 0.5,
     "WATERMARK__SELF_CHECK": "false",
+    "FILES__FORMATS": "m4a opus mp3",
+    "FILES__PREVIEW_FROM_CHARACTERS": 1,
+    "FILES__PREVIEW_SECONDS": 10,
 }
 _CATALOGUE = {
     "authors": {"first": {"name": "Jane", "dates": {"born": 1775}}, "second": True},

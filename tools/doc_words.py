@@ -23,8 +23,8 @@ CODES = {
         "name segments from 1 to the number that the message gives, or ask for all",
     ),
     "segments_not_kept": (
-        "the segments that `narrativeAudioRetake` leaves as they are can be had no more: `kept.days` "
-        "are over, the text or the voice has changed, or another machine has them",
+        "the segments that `narrativeAudioRetake` leaves as they are can be had no more: "
+        "`kept.days` are over, the text or the voice has changed, or another machine has them",
         "ask for the whole narration; let replicas share `kept.folder`",
     ),
     "engine_error": (

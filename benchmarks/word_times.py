@@ -1,6 +1,6 @@
 """How far words' times are from the truth, where the truth is known.
 
-    python -m benchmarks.word_times
+    python -m benchmarks.word_times [PAGE …]    # of tests/data/dialogue/held_out
 
 Two truths: what the preview voice says of its own phonemes, and joins: phrases of three words that
 were spoken alone, cut where their sound begins and ends, and put together with known pauses.
@@ -9,6 +9,7 @@ were spoken alone, cut where their sound begins and ends, and put together with 
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -25,8 +26,9 @@ PAGES = Path(__file__).parent.parent / "tests" / "data" / "dialogue" / "held_out
 _PHRASE, _PAUSE_SECONDS = 3, 0.15
 
 
-def _pages() -> list[str]:
-    texts = [re.sub(r"\{[^}]*\}", "", path.read_text("utf-8")) for path in PAGES.glob("*.txt")]
+def _pages(names: list[str]) -> list[str]:
+    paths = [path for path in sorted(PAGES.glob("*.txt")) if not names or path.stem in names]
+    texts = [re.sub(r"\{[^}]*\}", "", path.read_text("utf-8")) for path in paths]
     return [part.text for text in texts for part in segment(text)]
 
 
@@ -40,7 +42,7 @@ def main() -> None:
     """Print the table."""
     engine, recogniser = PiperSpeech(), Recogniser()
     recogniser.load()
-    texts = _pages()
+    texts = _pages(sys.argv[1:])
     found: dict[str, list[float]] = {}
     seconds = taken = 0.0
 

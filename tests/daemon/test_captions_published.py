@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from narrator_daemon.claims.book import renew
 from tests.desk import TEXT, Desk
 
 
@@ -55,3 +56,21 @@ def test_a_narration_without_captions_takes_the_earlier_ones_away(tmp_path: Path
     desk.edit(narrativeAudioCaptions={"vtt": {"path": "x"}})
     assert desk.run().outcome == "published"
     assert "narrativeAudioCaptions" not in desk.book
+
+
+def test_urls_of_captions_are_renewed_with_the_audios() -> None:
+    old = {"url": "old", "urlExpiresAt": 1, "bytes": 5, "path": "n/t.vtt"}
+    book = {
+        "narrativeAudioPath": "n/t.wav",
+        "narrativeAudioUrl": "old",
+        "narrativeAudioUrlExpiresAt": 1,
+        "narrativeAudioCaptions": {"vtt": old, "json": {**old, "path": "n/other.json"}},
+    }
+    new = {"url": "new", "urlExpiresAt": 9, "path": "n/t.vtt"}
+    files = {"narrativeAudioCaptions": {"vtt": new, "json": {**new, "path": "n/t.json"}}}
+    seen = renew(book, path="n/t.wav", url="new", expires_at=9, files=files)
+    assert seen.book is not None
+    assert seen.book["narrativeAudioCaptions"] == {
+        "vtt": {**new, "bytes": 5},
+        "json": {**old, "path": "n/other.json"},
+    }

@@ -142,3 +142,30 @@ def test_what_is_seen_of_a_catalogue(catalogue: Catalogue, frontend: Frontend) -
     wait_until(lambda: catalogue.titles == ["Emma"], "the books that are looked for")
     catalogue.page.get_by_label("Show").select_option(label="Ready")
     expect(catalogue.page.get_by_text("No book is like that.")).to_be_visible()
+
+
+#: What the module for frontends makes of documents of any shape, and of times.
+_MODULE = """async () => {
+  const { wordsOf, wordAt } = await import(new URL("narration.js", document.baseURI));
+  const document_ = (words) => ({ textHash: "h", segments: [{ words }], timedBy: "magic" });
+  const read = wordsOf(document_([[1, 2, 0, 3], [0, 1, 4, 5], [2, 3, 2, 6], "x", [2, 3, 4, 9]]));
+  return {
+    junk: [null, 1, "x", [], {}, { textHash: "h" }, { segments: [] }].map(wordsOf),
+    read: read.words.map((word) => [word.start, word.from, word.to]),
+    timedBy: read.timedBy,
+    headings: read.headings,
+    at: [0, 1, 1.5, 2, 99].map((seconds) => wordAt(read.words, seconds)),
+    none: wordAt([], 5),
+  };
+}"""
+
+
+def test_the_module_takes_any_document(catalogue: Catalogue) -> None:
+    assert catalogue.page.evaluate(_MODULE) == {
+        "junk": [None] * 7,
+        "read": [[1, 0, 3], [2, 4, 9]],
+        "timedBy": "length",
+        "headings": [],
+        "at": [-1, 0, 0, 1, 1],
+        "none": -1,
+    }

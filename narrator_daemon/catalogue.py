@@ -19,6 +19,7 @@ Record: TypeAlias = dict[str, Any]
 STATUS = "narrativeAudioStatus"
 REQUESTED_AT = "narrativeAudioRequestedAt"
 REQUESTED_BY = "narrativeAudioRequestedBy"
+NOTICE = "narrativeAudioNotice"
 URL = "narrativeAudioUrl"
 URL_EXPIRES_AT = "narrativeAudioUrlExpiresAt"
 DURATION = "narrativeAudioDuration"
@@ -61,6 +62,19 @@ JOBS = "narrationJobs"
 MARKS = "narrationMarks"
 NEXT_MARK = "narrationMarksNext"
 LIMITS = "narrationLimits"
+RENEWAL = "narrationRenewal"
+REGISTER = "narrationRegister"
+
+#: Beside the books of a catalogue that is not at ``/books``, the nodes above lie below this one, in
+#: one named by the path of its books (``Project.node``). The next index of a mark is of the whole
+#: database, as one key reads the marks of all its catalogues.
+CATALOGUES = "narrationCatalogues"
+DEFAULT_PATH = "books"
+
+#: No books lie there.
+OWN_NODES = frozenset(
+    {LEASES, WORKERS, JOBS, MARKS, NEXT_MARK, LIMITS, RENEWAL, REGISTER, CATALOGUES}
+)
 
 #: The database replaces this by its own clock, epoch milliseconds, when it is written.
 SERVER_TIMESTAMP: Mapping[str, str] = {".sv": "timestamp"}

@@ -10,6 +10,7 @@ from typing import Any
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.register import Register
 from narrator_daemon.claims.work import Work
 from narrator_daemon.credentials import signer as signers
 from narrator_daemon.credentials.files import FileCredentials
@@ -83,6 +84,7 @@ class Desk:
             self.reported.append,
             self.stopping,
             announced,
+            Register(project, self.settings, "voice", "key"),
             random_unit=lambda: 1.0,
             sleep=lambda _seconds: None,
             clock=lambda: self.now,

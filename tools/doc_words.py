@@ -79,6 +79,11 @@ FIELDS = {
         "frontend",
         "the uid of who asked; optional: the limit counts by it",
     ),
+    "narrativeAudioNotice": (
+        "frontend",
+        "`true` or `false`: whether a spoken notice is wanted; optional, and only heeded where "
+        "`credentials.spoken_notice_books` lets a book choose",
+    ),
     "narrativeAudioProgress": ("daemon", "0 to 1 while processing"),
     "narrativeAudioUrl": (
         "daemon",

@@ -29,6 +29,7 @@ _REQUESTED_AT = "narrativeAudioRequestedAt"
 _REQUESTED_BY = "narrativeAudioRequestedBy"
 #: Who asks for a failed book again by a command.
 _OPERATOR = "narrator-daemon retry"
+_NOTICE = "narrativeAudioNotice"
 _CLAIM = "narrativeAudioClaim"
 _ERROR = "narrativeAudioError"
 _FILES = "narrativeAudioFiles"
@@ -71,6 +72,8 @@ _PUBLISHED = [
 #: How deep a daemon with least privilege is held to leave the catalogue's own fields as they are.
 _DEPTH = 6
 
+_SHA256 = "/^[0-9a-f]{64}$/"
+_ENTRY = "['book', 'take', 'path', 'bytes', 'seconds', 'fileSha256', 'samplesSha256', 'enteredAt']"
 _TOKEN = "/^[A-Za-z0-9_-]{1,100}$/"  # noqa: S105 - what a claim's token looks like
 
 
@@ -164,6 +167,89 @@ def _other_field() -> dict[str, object]:
     return {".validate": _any(f"(!{_DAEMON} && {invented})", _same()), **below}
 
 
+def _beside_books() -> dict[str, object]:
+    """What a catalogue has beside its books: closed to all but the daemon."""
+    owner_and_beat = "newData.hasChildren(['owner', 'beat'])"
+    return {
+        "narrationLeases": {
+            ".read": _DAEMON,
+            "$bookId": {
+                "$token": {
+                    ".write": _DAEMON,
+                    ".validate": f"$token.matches({_TOKEN}) && {owner_and_beat}",
+                    "owner": {".validate": "newData.isString()"},
+                    "beat": {".validate": "newData.isNumber()"},
+                    # Optional: versions before it was there still beat.
+                    "ttl": {".validate": "newData.isNumber() && newData.val() > 0"},
+                    "$other": {".validate": False},
+                }
+            },
+        },
+        "narrationWorkers": {
+            ".read": _DAEMON,
+            "$worker": {".write": _DAEMON, ".validate": "newData.hasChildren(['at'])"},
+        },
+        "narrationJobs": {
+            ".read": _DAEMON,
+            "$bookId": {
+                ".write": _DAEMON,
+                "$token": {".validate": f"$token.matches({_TOKEN}) && newData.hasChildren()"},
+            },
+        },
+        # An index is given to a book once and for ever: marks in files that are out must lead
+        # to the same book.
+        "narrationMarks": {
+            ".read": _DAEMON,
+            "$bookId": {
+                ".write": f"{_DAEMON} && !data.isNumber() && newData.exists()",
+                ".validate": "newData.isNumber() && newData.val() >= 1",
+            },
+        },
+        # What was published is not rewritten: an entry is confirmed once, and removed in the end.
+        "narrationRegister": {
+            ".read": _DAEMON,
+            ".indexOn": ["state", "book", "publishedAt"],
+            "$token": {
+                ".write": f"{_DAEMON} && (!data.exists() || !newData.exists() || "
+                "data.child('state').val() === 'pending')",
+                ".validate": f"$token.matches({_TOKEN}) && "
+                f"newData.hasChildren({_ENTRY}) && "
+                "(newData.child('state').val() === 'pending' || "
+                "(!newData.hasChild('state') && newData.child('publishedAt').isNumber()))",
+                "book": {".validate": "newData.isString()"},
+                "fileSha256": {
+                    ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
+                },
+                "samplesSha256": {
+                    ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
+                },
+            },
+        },
+        "narrationLimits": {
+            ".read": _DAEMON,
+            "$user": {".write": _DAEMON, "$grant": {".validate": "newData.isNumber()"}},
+        },
+        "narrationRenewal": {
+            ".read": _DAEMON,
+            ".write": _DAEMON,
+            ".validate": "newData.hasChildren(['owner'])",
+            "owner": {".validate": "newData.isString()"},
+            "until": {".validate": "newData.isNumber()"},
+            "through": {".validate": "newData.isNumber()"},
+            "$other": {".validate": False},
+        },
+    }
+
+
+def _unread(nodes: dict[str, object]) -> dict[str, object]:
+    """Nodes without their own ``.read``: whoever may read what is above may read them."""
+    return {
+        name: {key: said for key, said in node.items() if key != ".read"}
+        for name, node in nodes.items()
+        if isinstance(node, dict)
+    }
+
+
 def rules(readers: str | bool, admin: str) -> dict[str, object]:
     """The rules as a tree.
 
@@ -176,7 +262,6 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
         for name, kind in _LEAVES.items()
     }
     by_daemon_kept = f"({_DAEMON} && data.exists() && newData.exists())"
-    owner_and_beat = "newData.hasChildren(['owner', 'beat'])"
     book = {
         ".write": _any(by_daemon_kept, f"(!{_DAEMON} && {admin})"),
         ".validate": f"{_DAEMON} ? ({_book_by_daemon()}) : ({_book_by_client()})",
@@ -190,6 +275,7 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
                 f"({_DAEMON} && newData.val() === '{_OPERATOR}')",
             )
         },
+        _NOTICE: {".validate": _any(_same(), f"(!{_DAEMON} && newData.isBoolean())")},
         **leaves,
         _CLAIM: _record(_CLAIM_FIELDS, _CLAIM_NEEDS),
         _ERROR: _record(_ERROR_FIELDS, _ERROR_FIELDS),
@@ -221,50 +307,15 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
                 ".indexOn": [_STATUS, "narrativeAudioUrlExpiresAt"],
                 "$bookId": book,
             },
-            "narrationLeases": {
-                ".read": _DAEMON,
-                "$bookId": {
-                    "$token": {
-                        ".write": _DAEMON,
-                        ".validate": f"$token.matches({_TOKEN}) && {owner_and_beat}",
-                        "owner": {".validate": "newData.isString()"},
-                        "beat": {".validate": "newData.isNumber()"},
-                        # Optional: versions before it was there still beat.
-                        "ttl": {".validate": "newData.isNumber() && newData.val() > 0"},
-                        "$other": {".validate": False},
-                    }
-                },
-            },
-            "narrationWorkers": {
-                ".read": _DAEMON,
-                "$worker": {".write": _DAEMON, ".validate": "newData.hasChildren(['at'])"},
-            },
-            "narrationJobs": {
-                ".read": _DAEMON,
-                "$bookId": {
-                    ".write": _DAEMON,
-                    "$token": {".validate": f"$token.matches({_TOKEN}) && newData.hasChildren()"},
-                },
-            },
-            # An index is given to a book once and for ever: marks in files that are out must lead
-            # to the same book.
-            "narrationMarks": {
-                ".read": _DAEMON,
-                "$bookId": {
-                    ".write": f"{_DAEMON} && !data.isNumber() && newData.exists()",
-                    ".validate": "newData.isNumber() && newData.val() >= 1",
-                },
-            },
+            **_beside_books(),
             "narrationMarksNext": {
                 ".read": _DAEMON,
                 ".write": f"{_DAEMON} && newData.exists()",
                 ".validate": "newData.isNumber() && "
                 "(!data.isNumber() || newData.val() > data.val())",
             },
-            "narrationLimits": {
-                ".read": _DAEMON,
-                "$user": {".write": _DAEMON, "$grant": {".validate": "newData.isNumber()"}},
-            },
+            # Catalogues that do not lie at /books, by the paths of their books.
+            "narrationCatalogues": {".read": _DAEMON, "$catalogue": _unread(_beside_books())},
         }
     }
 

@@ -47,6 +47,7 @@ from narrator_daemon.catalogue import (
 )
 from narrator_daemon.claims.claim import Claim, is_retry, same, waits_until
 from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.claims.signed_url import is_by_a_wrong_clock
 
 
 def input_hash(text: object, settings_fingerprint: str) -> str:
@@ -239,6 +240,7 @@ def renew(
     url: str,
     expires_at: int,
     files: Mapping[str, Mapping[str, Record]] = MappingProxyType({}),
+    now_ms: int,
 ) -> Transition:
     """Give a narration new URLs, if it is still the one that is shown.
 
@@ -248,12 +250,15 @@ def renew(
         url: freshly signed.
         expires_at: epoch milliseconds.
         files: of what lies beside it, by field and name: ``url``, ``urlExpiresAt``, ``path``.
+        now_ms: by the clock that signed, epoch milliseconds.
     """
     if not isinstance(book, dict):
         return Transition(Verdict.GONE)
     shown = book.get(URL_EXPIRES_AT)
-    if book.get(PATH) != path or not is_count(shown, 1) or shown >= expires_at:
-        return Transition(Verdict.UNCHANGED)  # another narration, or renewed by another replica
+    if book.get(PATH) != path or not is_count(shown, 1):
+        return Transition(Verdict.UNCHANGED)  # another narration, or one that does not expire
+    if shown >= expires_at and not is_by_a_wrong_clock(book.get(URL), shown, now_ms):
+        return Transition(Verdict.UNCHANGED)  # renewed by another replica
     changed = {**book, URL: url, URL_EXPIRES_AT: expires_at}
     for field in BESIDE:
         now = files_of(book, field)

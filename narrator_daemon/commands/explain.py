@@ -20,7 +20,7 @@ from narrator_daemon.catalogue import (
     moment,
 )
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.clock import in_utc, now_ms
+from narrator_daemon.clock import in_utc
 from narrator_daemon.commands.status import reasons_among, workers_seen
 from narrator_daemon.errors import NoSuchBook
 from narrator_daemon.firebase import books
@@ -95,8 +95,8 @@ def explain(settings: Settings, book_id: str) -> Story:
         if not isinstance(record, dict):
             raise NoSuchBook(f"There is no book {book_id!r}.")
         with database_errors():
-            history = children(project.reference(JOBS, book_id).get())
-            leases = children(project.reference(LEASES, book_id).get())
+            history = children(project.node(JOBS, book_id).get())
+            leases = children(project.node(LEASES, book_id).get())
         return Story(
             book_id,
             _fields(record),
@@ -110,9 +110,9 @@ def _wait(settings: Settings, project: Project, book_id: str, record: Record) ->
     """Why a requested book is not in work; None for any other."""
     if record.get(fields.STATUS) != REQUESTED:
         return None
-    at_ms = now_ms()
     # Those of the same requester that stand before it count towards the limit.
     others = books.with_status(project, REQUESTED, books.WINDOW)
+    at_ms = project.database_clock.now_ms()
     uid = record.get(fields.REQUESTED_BY)
     same = {
         other: found for other, found in others.items() if children(found).get(REQUESTED_BY) == uid

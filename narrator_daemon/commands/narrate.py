@@ -34,6 +34,7 @@ from narrator_daemon.narration.narrate import (
 )
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.notice import fingerprint_of, notice_for
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine
 
@@ -126,6 +127,7 @@ def read_file(
                 ledger.local_index(out.parent, book_id),
                 settings.watermark.strength_db,
                 settings.watermark.self_check,
+                settings.watermark.public,
             )
             with ExitStack() as written:
                 wav = written.enter_context(_written_whole(out))
@@ -139,7 +141,8 @@ def read_file(
                 )
                 # What is written to a pipe is gone.
                 if wav.seekable():
-                    FileCredentials(signer, settings).add(wav, book_id=book_id, index=mark.index)
+                    credentials = FileCredentials(signer, settings)
+                    credentials.add(wav, credentials.made(book_id=book_id, index=mark.index))
             if captions:
                 for name, data in captions_of(narration, text).files.items():
                     with _written_whole(out.with_suffix(_CAPTIONS[name])) as file:
@@ -184,9 +187,11 @@ def _narrate(
     display: _Display,
 ) -> Narration:
     kept = KeptSegments(settings.kept)
+    # A file is no book that could ask for it or out of it.
+    notice = notice_for(settings.credentials, {})
     manner = manners.of(asked)
-    made_from = fingerprint(engine, settings) + manners.fingerprint(asked)
-    seed = seed_of(book.input_hash(text, made_from), 1)
+    shaped_by = fingerprint(engine, settings) + fingerprint_of(settings.credentials, {})
+    seed = seed_of(book.input_hash(text, shaped_by + manners.fingerprint(asked)), 1)
     narration = narrate(
         text,
         wav,
@@ -203,6 +208,7 @@ def _narrate(
         pauses=settings.pauses,
         companions=companions,
         about=about,
+        notice=notice,
         on_progress=display.show,
     )
     kept.remove(kept_name(engine, seed))

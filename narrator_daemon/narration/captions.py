@@ -79,10 +79,10 @@ def captions_of(narration: Narration, text: str) -> Captions:
 
 def _timed(narration: Narration, text: str) -> list[list[_Timed]]:
     """Of each segment the words of the page that begin in it."""
-    spoken = [word for part in narration.parts for word in part.segment.words]
-    times = [place for part in narration.parts for place in part.words]
-    of_segment = [number for number, part in enumerate(narration.parts) for _ in part.words]
-    found: list[list[_Timed]] = [[] for _ in narration.parts]
+    spoken = [word for part in narration.book_parts for word in part.segment.words]
+    times = [place for part in narration.book_parts for place in part.words]
+    of_segment = [number for number, part in enumerate(narration.book_parts) for _ in part.words]
+    found: list[list[_Timed]] = [[] for _ in narration.book_parts]
     if len(times) != len(spoken):
         return found
     for word in page_words(spoken, text):
@@ -93,7 +93,7 @@ def _timed(narration: Narration, text: str) -> list[list[_Timed]]:
 
 def _document(narration: Narration, text: str, timed: Sequence[Sequence[_Timed]]) -> dict[str, Any]:
     units = _Units(text)
-    by = {part.timed_by for part in narration.parts}
+    by = {part.timed_by for part in narration.book_parts}
     return {
         "version": 1,
         "textHash": text_hash(text),
@@ -117,14 +117,14 @@ def _document(narration: Narration, text: str, timed: Sequence[Sequence[_Timed]]
                     for one in words
                 ],
             }
-            for part, words in zip(narration.parts, timed, strict=True)
+            for part, words in zip(narration.book_parts, timed, strict=True)
         ],
     }
 
 
 def _headings(narration: Narration, units: _Units) -> Iterator[dict[str, Any]]:
     last = None
-    for number, part in enumerate(narration.parts):
+    for number, part in enumerate(narration.book_parts):
         for sentence, seconds in zip(part.segment.sentences, part.sentence_seconds, strict=True):
             heading = sentence.heading
             if heading is not None and heading is not last:
@@ -173,7 +173,7 @@ def _last_words(narration: Narration) -> set[int]:
     """The numbers of the words, as they are said, that end a sentence."""
     count = 0
     lasts: set[int] = set()
-    for part in narration.parts:
+    for part in narration.book_parts:
         for sentence in part.segment.sentences:
             count += len(sentence.words)
             if sentence.follows is not Break.CLAUSE:

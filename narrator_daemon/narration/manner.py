@@ -104,15 +104,23 @@ class Manners:
         """What reads in a voice; the engine itself for ""."""
         if not voice:
             return self._engine
-        if not isinstance(self._engine, HasVoices):
+        found = self._in_voice(voice)
+        if found is None:
             raise fault(
                 ErrorCode.UNKNOWN_VOICE, f"The engine {self._engine.name} reads in one voice only."
             )
-        return self._engine.in_voice(voice)
+        return found
 
     def _voice_print(self, name: str) -> str:
-        engine = self._engine
-        return engine.in_voice(name).settings_fingerprint if isinstance(engine, HasVoices) else ""
+        found = self._in_voice(name)
+        return "" if found is None else found.settings_fingerprint
+
+    def _in_voice(self, name: str) -> SpeechEngine | None:
+        """What reads in a voice; None for an engine that has one voice only."""
+        try:
+            return self._engine.in_voice(name) if isinstance(self._engine, HasVoices) else None
+        except KeyError:
+            return None
 
     def _known(self, voice: object, who: str) -> str:
         if isinstance(voice, str) and voice in self._names:

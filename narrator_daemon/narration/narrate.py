@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,12 +44,14 @@ from narrator_daemon.narration.companions import (
     Encoder,
     chapters_of,
 )
+from narrator_daemon.narration.notices import Placed, notice_segments, placed
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.retake import CannotRetake, Retake
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.speaking import SPEECH_SHARE, Speaking, readers_of
 from narrator_daemon.narration.timing import TimedBy, WordTimes, without_words, word_times
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
+from narrator_daemon.notice import Notice
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
 from narrator_daemon.speech import SpeechEngine
@@ -95,12 +98,24 @@ class Mark:
         index: the book's index, 32 bits.
         strength_db: gain change a cell, in dB.
         self_check: whether the finished audio is searched for its own mark.
+        public: whether the public mark, which everybody can find, goes beside it.
     """
 
     key: bytes = field(repr=False)
     index: int
     strength_db: float
     self_check: bool
+    public: bool = False
+
+    @property
+    def public_db(self) -> float:
+        """Gain change a cell of the public mark, in dB."""
+        return watermark.DEFAULT_PUBLIC_DB if self.public else 0.0
+
+    @property
+    def together_db(self) -> float:
+        """Gain change a cell of both, whose signs are independent, in dB."""
+        return math.hypot(self.strength_db, self.public_db)
 
 
 @dataclass(frozen=True)
@@ -117,6 +132,8 @@ class NarratedPart:
         words: where in the file each of its words begins and ends, words being what spaces part in
             its text; empty where that was not asked for.
         timed_by: how the words' places are known.
+        is_notice: whether it is the spoken notice and none of the book's; its places are those in
+            the notice's own text.
     """
 
     text: str
@@ -127,6 +144,7 @@ class NarratedPart:
     sentence_seconds: tuple[float, ...]
     words: tuple[tuple[float, float], ...] = ()
     timed_by: TimedBy = TimedBy.LENGTH
+    is_notice: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,7 +155,8 @@ class Narration:
         size: bytes of the WAV.
         duration_seconds: from its samples.
         parts: what was spoken, in order.
-        facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
+        facts: what it took, as JSON values: characters, words, segments, notices (how often the
+            spoken notice is heard; left out where it is not), segmentsKept (how many of
             them an earlier attempt had spoken), takes (``csm.takes.notes.report``),
             secondsByStep, latinShare (0..1 of the letters; the voices know no other script),
             watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
@@ -150,6 +169,11 @@ class Narration:
     parts: tuple[NarratedPart, ...]
     facts: dict[str, Any]
     chapters: tuple[Chapter, ...] = ()
+
+    @property
+    def book_parts(self) -> tuple[NarratedPart, ...]:
+        """The parts that are the book's, without the spoken notice."""
+        return tuple(part for part in self.parts if not part.is_notice)
 
 
 def check_text(text: object, limits: Limits) -> str:
@@ -230,6 +254,7 @@ def narrate(
     companions: Sequence[Companion] = (),
     about: About = _UNKNOWN,
     beginning: Beginning | None = None,
+    notice: Notice | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -258,6 +283,7 @@ def narrate(
         companions: files that are written beside it, of the same samples.
         about: what these say of the book.
         beginning: of it, where that is wanted as soon as it is spoken.
+        notice: what is said of the reader, and where.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, beginning, mastering, watermark,
             write, companions, self_check, words) when it began and ended, monotonic seconds, and
@@ -291,59 +317,75 @@ def narrate(
             raise fault(
                 ErrorCode.NOTHING_SPEAKABLE, "The text holds no letters or digits that can be read."
             ) from None
-    texts = [part.text for part in segments]
+    told = notice_segments(notice)
+    texts = [part.text for part in (*segments, *told)]
     with kept.open(kept_name(engine, seed), texts) as spoken:
         lengths = Pauses(**pauses.model_dump())
 
-        def mastered(count: int, tell: Callable[[Progress], None]) -> Mastering:
+        def mastered(order: Sequence[Placed], tell: Callable[[Progress], None]) -> Mastering:
             return Mastering(
-                _Parts(segments[:count], spoken, lengths, tell),
-                target_lufs=loudness_lufs - _MARK_LOUDNESS * mark.strength_db**2,
-                ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.strength_db,
+                _Parts(order, spoken, lengths, tell),
+                target_lufs=loudness_lufs - _MARK_LOUDNESS * mark.together_db**2,
+                ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.together_db,
             )
 
         def show_beginning(wanted: Beginning, count: int) -> None:
+            begun = [Placed(each, index) for index, each in enumerate(segments[:count])]
             with clock.step("beginning"):
-                wanted.show(_write_beginning(wanted, mastered(count, quiet), mark, about))
+                wanted.show(_write_beginning(wanted, mastered(begun, quiet), mark, about))
 
         with clock.step("speech"):
             if retake is not None:
                 try:
-                    retake.check(len(texts))
+                    retake.check(len(segments))
                     retake.take_over(kept, spoken, texts)
                 except CannotRetake as error:
                     raise Unnarratable(error.failure) from error
             before = len(spoken.indices)
             opening = Opening(beginning, spoken, show_beginning)
-            readers = readers_of(segments, engine, reader)
+            readers = readers_of([*segments, *told], engine, reader)
             speaking = Speaking(texts, spoken, readers, seed, opening, tell, check_length, words)
             speaking.speak(retake)
+        seconds = [spoken.seconds(index) for index in range(len(segments))]
+        order = placed(segments, told, seconds, notice)
         with clock.step("mastering"):
-            mastering = mastered(len(segments), tell)
+            mastering = mastered(order, tell)
         check_length(mastering.length)
-        chapters = chapters_of(segments, mastering.sentences)
+        chapters = chapters_of(
+            [part.segment for part in order if not part.is_notice],
+            [
+                sentences
+                for part, sentences in zip(order, mastering.sentences, strict=True)
+                if not part.is_notice
+            ],
+        )
         with _encoding(companions, about, chapters, mastering.length, clock) as encoder:
             score = _write(mastering, mark, out, encoder, clock, tell)
-        notes = [spoken.note(index) for index in range(len(texts))]
-        timed: list[WordTimes] = [((), TimedBy.LENGTH)] * len(texts)
+        notes = [spoken.note(part.index) for part in order]
+        timed: list[WordTimes] = [((), TimedBy.LENGTH)] * len(order)
         if words:
             with clock.step("words"):
-                timed = [word_times(n, text, spoken, mastering) for n, text in enumerate(texts)]
+                timed = [
+                    word_times(number, part.index, part.segment.text, spoken, mastering)
+                    for number, part in enumerate(order)
+                ]
+    notices = sum(part.is_notice for part in order) // max(len(told), 1)
     return Narration(
         size=HEADER_BYTES + 2 * mastering.length,
         duration_seconds=round(mastering.length / SAMPLE_RATE, 3),
         parts=tuple(
             NarratedPart(
-                part.text,
+                part.segment.text,
                 start / SAMPLE_RATE,
                 end / SAMPLE_RATE,
                 retakes.told(takes.told(without_words(note))),
-                part,
+                part.segment,
                 tuple(place / SAMPLE_RATE for place in places),
                 *word_places,
+                is_notice=part.is_notice,
             )
             for part, (start, end), note, places, word_places in zip(
-                segments, mastering.spans, notes, mastering.sentences, timed, strict=True
+                order, mastering.spans, notes, mastering.sentences, timed, strict=True
             )
         ),
         chapters=chapters,
@@ -351,6 +393,7 @@ def narrate(
             "characters": len(readable),
             "words": len(readable.split()),
             "segments": len(segments),
+            **({"notices": notices} if notices else {}),
             "segmentsKept": before,
             "latinShare": round(latin_share(readable), 2),
             "takes": takes.report(notes),
@@ -393,31 +436,31 @@ class _Parts:
 
     def __init__(
         self,
-        segments: list[Segment],
+        order: Sequence[Placed],
         spoken: SegmentFile,
         pauses: Pauses,
         tell: Callable[[Progress], None],
     ) -> None:
-        self._segments = segments
+        self._order = order
         self._pauses = pauses
         self._spoken = spoken
         self._tell = tell
         self._share = SPEECH_SHARE
 
     def __len__(self) -> int:
-        return len(self._segments)
+        return len(self._order)
 
     def __getitem__(self, number: int, /) -> Part:
         # How many readings there will be is not known: this one counts for a half.
         self._share += 0.5 * (_MEASURED_SHARE - SPEECH_SHARE) / len(self)
         self._tell(Progress("finishing", min(self._share, _MEASURED_SHARE)))
-        segment = self._segments[number]
+        segment = self._order[number].segment
         *inner, last = (
             InnerPause(share, self._pauses.before(sentence.follows))
             for share, sentence in zip(segment.shares, segment.sentences, strict=True)
         )
         return Part(
-            self._spoken.samples(number),
+            self._spoken.samples(self._order[number].index),
             last.seconds,
             tuple(inner),
             _ALLOWED_LU[segment.delivery],
@@ -433,7 +476,13 @@ def _write(
     tell: Callable[[Progress], None],
 ) -> float | None:
     """Mark what was mastered and write it; the score of the mark, where it is checked."""
-    embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
+    embedder = watermark.Embedder(
+        SAMPLE_RATE,
+        mark.key,
+        mark.index,
+        strength_db=mark.strength_db,
+        public_db=mark.public_db,
+    )
     check = watermark.SelfCheck(SAMPLE_RATE, mark.key, mark.index) if mark.self_check else None
     pace = Pace(mastering.length)
     blocks = mastering.blocks()

@@ -59,11 +59,14 @@ def without_words(note: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in note.items() if name != _WORDS}
 
 
-def word_times(index: int, text: str, spoken: SegmentFile, mastering: Mastering) -> WordTimes:
+def word_times(
+    number: int, index: int, text: str, spoken: SegmentFile, mastering: Mastering
+) -> WordTimes:
     """Where each word of a segment is in the narration.
 
     Args:
-        index: the segment's place.
+        number: the segment's place in the narration.
+        index: of its sound among the spoken segments.
         text: what was said.
         spoken: its sound and its note.
         mastering: where the sound was put.
@@ -73,7 +76,7 @@ def word_times(index: int, text: str, spoken: SegmentFile, mastering: Mastering)
     starts = estimated(samples, words) if kept is None else kept
 
     def place(seconds: float) -> float:
-        return mastering.place(index, round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+        return mastering.place(number, round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
 
     return tuple((place(start), place(end)) for start, end in with_ends(samples, starts)), by
 

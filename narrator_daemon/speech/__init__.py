@@ -1,7 +1,8 @@
 """The speech engines behind one protocol: segments in, audio out as it is finished.
 
-``csm`` is the product, ``piper`` the preview voice, ``tone`` an instant signal for drills and load
-tests. Which one runs is said in config and in the log, never guessed.
+``csm`` is the product, ``kokoro`` the voice for machines without a GPU, ``piper`` the preview
+voice, ``tone`` an instant signal for drills and load tests. Which one runs is said in config and in
+the log, never guessed.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class SpeechEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """The engine's name in config: ``csm``, ``piper`` or ``tone``."""
+        """The engine's name in config: ``csm``, ``kokoro``, ``piper`` or ``tone``."""
 
     @property
     def device(self) -> str:
@@ -200,14 +201,23 @@ def create(settings: Settings) -> SpeechEngine:
     with importing("speech.engine"):
         from narrator_daemon.speech.judged import judged
 
-        return judged(_engine(settings), settings.takes)
+        return judged(unjudged(settings), settings.takes)
 
 
-def _engine(settings: Settings) -> SpeechEngine:
+def unjudged(settings: Settings) -> SpeechEngine:
+    """The same, whose takes are kept as they come.
+
+    Raises:
+        ImportError: a library of it is not installed.
+    """
     if settings.speech.engine == "tone":
         from narrator_daemon.speech.tone import ToneSpeech
 
         return ToneSpeech(voices=settings.voices.by_name)
+    if settings.speech.engine == "kokoro":
+        from narrator_daemon.speech.kokoro.engine import KokoroSpeech
+
+        return KokoroSpeech(**settings.kokoro.model_dump())
     if settings.speech.engine == "piper":
         from narrator_daemon.speech.piper import PiperSpeech
 

@@ -68,7 +68,7 @@ def test_urls_of_captions_are_renewed_with_the_audios() -> None:
     }
     new = {"url": "new", "urlExpiresAt": 9, "path": "n/t.vtt"}
     files = {"narrativeAudioCaptions": {"vtt": new, "json": {**new, "path": "n/t.json"}}}
-    seen = renew(book, path="n/t.wav", url="new", expires_at=9, files=files)
+    seen = renew(book, path="n/t.wav", url="new", expires_at=9, files=files, now_ms=0)
     assert seen.book is not None
     assert seen.book["narrativeAudioCaptions"] == {
         "vtt": {**new, "bytes": 5},

@@ -7,7 +7,7 @@ Evaluated by the local Firebase's engine in ``test_deploy_rules.py``, and by tar
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from narrator_daemon.emulator.database.caller import Caller
@@ -126,6 +126,16 @@ READY = {
 ERROR = {"code": "engine_error", "message": "m", "attempts": 5, "at": 8}
 FAILED = {**PLAIN, "narrativeAudioStatus": "failed", "narrativeAudioError": ERROR}
 BOOKS = {"plain": PLAIN, "asked": REQUESTED, "work": PROCESSING, "ready": READY, "failed": FAILED}
+ENTRY = {
+    "book": "ready",
+    "take": 1,
+    "path": "narrations/ready/t8.wav",
+    "bytes": 48044,
+    "seconds": 1.0,
+    "fileSha256": HASH,
+    "samplesSha256": HASH,
+    "enteredAt": 7,
+}
 CLOSED = {
     "narrationLeases": {"work": {"t1": {"owner": "w1", "beat": 3}}},
     "narrationWorkers": {"w1": {"at": 4}},
@@ -133,8 +143,21 @@ CLOSED = {
     "narrationMarks": {"ready": 7},
     "narrationMarksNext": 8,
     "narrationLimits": {"0f": {"1e": 9}},
+    "narrationRenewal": {"owner": "w1", "until": 9, "through": 9},
+    "narrationRegister": {
+        "t7": {**ENTRY, "state": "pending"},
+        "t8": {**ENTRY, "publishedAt": 8},
+    },
 }
-DATABASE = {"books": BOOKS, **CLOSED, "elsewhere": {"x": 1}}
+#: Beside the books of a catalogue that is not at ``/books``.
+OTHER = "narrationCatalogues/library%2Ftitles"
+_BESIDE = {name: node for name, node in CLOSED.items() if name != "narrationMarksNext"}
+DATABASE = {
+    "books": BOOKS,
+    **CLOSED,
+    "narrationCatalogues": {OTHER.partition("/")[2]: _BESIDE},
+    "elsewhere": {"x": 1},
+}
 
 
 def _write(
@@ -206,6 +229,10 @@ def _admin_may() -> list[Request]:
                 "books/plain/narrativeAudioCast": {"Mr Bennet": "john"},
                 "books/plain/narrativeAudioLexicon": "Bingley\tBing lee",
             },
+        ),
+        *(
+            _write(True, f"a notice: {choice}", ADMIN, {"books/plain/narrativeAudioNotice": choice})
+            for choice in (True, False, None)
         ),
         _write(True, "status alone", ADMIN, {"books/plain/narrativeAudioStatus": "requested"}),
     ]
@@ -296,6 +323,8 @@ def _client_must_not() -> list[Request]:
         "delete error": {"books/failed/narrativeAudioError": None},
         "own error": {"books/plain/narrativeAudioError": ERROR},
         "add to error": {"books/failed/narrativeAudioError/extra": 1},
+        "a notice of one's own words": {"books/plain/narrativeAudioNotice": "I am no machine"},
+        "a notice that is a number": {"books/plain/narrativeAudioNotice": 1},
         "unknown daemon's field": {"books/plain/narrativeAudioFree": 1},
         "publish": {"books/asked": READY},
         "one forged of many": {"books/plain/title": "T", "books/ready/narrativeAudioUrl": "x"},
@@ -316,6 +345,12 @@ def _client_must_not() -> list[Request]:
         "narrationMarksNext": 9,
         "narrationLimits/0f": None,
         "narrationLimits/0f/1e": 1,
+        "narrationRenewal": {"owner": "w2", "until": 9},
+        "narrationRenewal/until": 1,
+        "narrationRegister/t9": {**ENTRY, "state": "pending"},
+        "narrationRegister/t7": {**ENTRY, "publishedAt": 8},
+        "narrationRegister/t8": None,
+        "narrationRegister/t8/take": 2,
     }
     for who in (ADMIN, READER, NOBODY):
         name = "nobody" if who is None else who["uid"]
@@ -410,6 +445,25 @@ def _daemon_must_not() -> list[Request]:
         "a lease of a bad token": {"narrationLeases/work/t 1": {"owner": "w1", "beat": 1}},
         "a worker without a time": {"narrationWorkers/w2": {"x": 1}},
         "a limit of text": {"narrationLimits/0f/1e": "x"},
+        "an entry that says too little": {"narrationRegister/t9": {"state": "pending"}},
+        "an entry of a bad token": {"narrationRegister/t 9": {**ENTRY, "state": "pending"}},
+        "an entry without a digest": {
+            "narrationRegister/t9": {**ENTRY, "fileSha256": "0", "state": "pending"}
+        },
+        "an entry of no book": {"narrationRegister/t9": {**ENTRY, "book": 5, "state": "pending"}},
+        "an entry without a digest of samples": {
+            "narrationRegister/t9": {**ENTRY, "samplesSha256": "0", "state": "pending"}
+        },
+        "an entry of no state": {"narrationRegister/t9": ENTRY},
+        "another entry in place of a confirmed one": {
+            "narrationRegister/t8": {**ENTRY, "take": 2, "publishedAt": 9}
+        },
+        "a part of a confirmed entry": {"narrationRegister/t8/take": 2},
+        "a turn of nobody": {"narrationRenewal": {"until": 9}},
+        "a turn of a number": {"narrationRenewal/owner": 9},
+        "a turn until a text": {"narrationRenewal/until": "x"},
+        "a turn through a text": {"narrationRenewal/through": "x"},
+        "a turn with more": {"narrationRenewal/more": 1},
         "elsewhere": {"elsewhere/x": 2},
         "all there is": {"/": None},
     }
@@ -473,9 +527,31 @@ def _reads() -> list[Request]:
     ]
 
 
+def _of_another_catalogue(requests: list[Request]) -> list[Request]:
+    """The same of what lies beside the books of a catalogue that is not at ``/books``."""
+
+    def beside(path: str | None) -> bool:
+        return path is not None and path.partition("/")[0] in _BESIDE
+
+    twins = []
+    for one in requests:
+        paths = [*(one.writes or {}), one.read]
+        if any(map(beside, paths)):
+            twins.append(
+                replace(
+                    one,
+                    name=f"another catalogue: {one.name}",
+                    writes=one.writes and {f"{OTHER}/{p}": new for p, new in one.writes.items()},
+                    read=one.read and f"{OTHER}/{one.read}",
+                )
+            )
+    return twins
+
+
 def table() -> list[Request]:
     """All that is written by hand."""
     everything = [*_admin_may(), *_client_must_not(), *_daemon_must_not(), *_odd_books(), *_reads()]
+    everything += _of_another_catalogue(everything)
     # As JSON has it: nulls written out do not exist.
     return json_round(everything)
 

@@ -39,11 +39,12 @@ PREVIEW = "narrativeAudioPreview"
 RETAKE = "narrativeAudioRetake"
 CLAIM = "narrativeAudioClaim"
 
-# Of an object beside the WAV: ``{url, urlExpiresAt, bytes, path}``.
+# Of an object beside the WAV: ``{url, urlExpiresAt, bytes, path}``; of a beginning its length too.
 FILE_URL = "url"
 FILE_EXPIRES_AT = "urlExpiresAt"
 FILE_BYTES = "bytes"
 FILE_PATH = "path"
+FILE_DURATION = "duration"
 
 # Statuses. A book without one was never asked for, or its request was cancelled.
 REQUESTED = "requested"
@@ -122,6 +123,19 @@ def files_of(book: Record, field: str = FILES) -> dict[str, Record]:
         for name, record in children(book.get(field)).items()
         if isinstance(record, dict) and isinstance(record.get(FILE_PATH), str)
     }
+
+
+def retake_of(book: Record) -> frozenset[int] | None:
+    """The segments that are to be read anew, numbered from 1; None where the whole book is.
+
+    Empty where what stands there names none.
+    """
+    if RETAKE not in book:
+        return None
+    named = list(children(book[RETAKE]).values())
+    if not all(is_count(number, 1) for number in named):
+        return frozenset()
+    return frozenset(named)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

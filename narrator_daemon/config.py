@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from narrator_daemon.errors import ConfigError
-from narrator_daemon.settings import Section, Settings
+from narrator_daemon.settings import NamedVoice, Section, Settings
 
 #: Prefix of the environment variables that set a key: ``NARRATOR_SPEECH__ENGINE=tone``.
 ENV_PREFIX = "NARRATOR_"
@@ -75,6 +75,14 @@ def load(
         values[section][key] = value
         sources[section, key] = source
     for source, (section, key), value in _settings_in_environment(variables, problems):
+        if section == "voices":
+            # One level more: NARRATOR_VOICES__ANNA__PROMPT.
+            name, _, key = key.partition("__")
+            voice = values[section].setdefault(name, {})
+            if isinstance(voice, dict):
+                voice[key] = value
+            sources[section, name] = source
+            continue
         values[section][key] = value
         sources[section, key] = source
     if emulated:
@@ -241,8 +249,13 @@ def _explain(error: Any, sources: Mapping[tuple[str, str], str]) -> str:
         # Of a section as a whole: where its values come from.
         places = {where for (name, _), where in sources.items() if name == section}
         place = f"{', '.join(sorted(places))}: {place}" if places else place
+    if not error["loc"]:
+        return str(error["msg"].removeprefix("Value error, "))
     if error["type"] == "extra_forbidden":
         known = _SECTIONS[section].model_fields if section in _SECTIONS else {}
+        if section == "voices":
+            known = NamedVoice.model_fields
+            place = f"{place}: {error['loc'][-1]}"
         return f"{place}: no such key; {_one_of(known)}"
     message = error["msg"].removeprefix("Value error, ")
     return f"{place}: found {error['input']!r}; {message}" if key else f"{place}: {message}"

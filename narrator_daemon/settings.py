@@ -12,7 +12,7 @@ import re
 import shlex
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -115,8 +115,14 @@ class Speech(Section):
     most_held: Annotated[int, Field(ge=0, le=2000)] = 15
 
 
-class Voice(Section):
-    """The voice that ``csm`` reads in."""
+class Text(Section):
+    """How the text is read."""
+
+    lexicon: Path | None = None
+
+
+class OneVoice(Section):
+    """What a voice is made from."""
 
     reference: Path | None = None
     transcript: str | None = None
@@ -133,12 +139,57 @@ class Voice(Section):
     ) = None
 
     @model_validator(mode="after")
-    def _both(self) -> Voice:
+    def _both(self) -> Self:
         if (self.reference is None) != (self.transcript is None):
             raise ValueError("reference and transcript must be set together, or neither")
         if self.prompt is not None and self.reference is not None:
             raise ValueError("prompt is instead of reference and transcript: set one voice only")
         return self
+
+
+#: What a voice can be called.
+VOICE_NAME = r"[a-z0-9][a-z0-9_-]{0,39}"
+
+
+class Voice(OneVoice):
+    """The voice that ``csm`` reads in."""
+
+    default: Annotated[str, Field(pattern=f"^{VOICE_NAME}$")] | None = None
+    dialogue: Annotated[str, Field(pattern=f"^{VOICE_NAME}$")] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.default is not None and (self.prompt is not None or self.reference is not None):
+            raise ValueError("default names a voice of [voices]: set no other voice beside it")
+        return self
+
+
+class NamedVoice(OneVoice):
+    """A voice that books can ask for by its name."""
+
+    piper: Path | None = None
+
+
+class Voices(Section):
+    """Voices by name, each a section of its own: ``[voices.anna]``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    __pydantic_extra__: dict[str, NamedVoice] = Field(init=False)
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        for name in self.by_name:
+            if not re.fullmatch(VOICE_NAME, name):
+                raise ValueError(
+                    f"{name!r} is no name of a voice: small letters, digits, - and _, at most 40"
+                )
+        return self
+
+    @property
+    def by_name(self) -> dict[str, NamedVoice]:
+        """All of them."""
+        return dict(self.__pydantic_extra__ or {})
 
 
 class Kokoro(Section):
@@ -274,6 +325,8 @@ class Files(Section):
     m4a_kbits: _Kbits = 48
     opus_kbits: _Kbits = 32
     mp3_kbits: _Kbits = 48
+    preview_from_characters: Annotated[int, Field(ge=0)] = 20_000
+    preview_seconds: Annotated[float, Field(ge=10, le=600)] = 60
 
     @field_validator("formats", mode="before")
     @classmethod
@@ -292,6 +345,7 @@ class Kept(Section):
 
     folder: Path = Field(default_factory=_default_cache_dir)
     max_gigabytes: Annotated[float, Field(ge=0, le=10_000)] = 8.0
+    days: Annotated[float, Field(ge=0, le=365)] = 7.0
 
 
 class Storage(Section):
@@ -387,7 +441,9 @@ class Settings(Section):
     books: Books = Books()
     limits: Limits = Limits()
     speech: Speech = Speech()
+    text: Text = Text()
     voice: Voice = Voice()
+    voices: Voices = Voices()
     kokoro: Kokoro = Kokoro()
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
@@ -405,6 +461,16 @@ class Settings(Section):
     metrics: Metrics = Metrics()
     tracing: Tracing = Tracing()
     storage_emulator: str | None = None
+
+    @model_validator(mode="after")
+    def _known_voices(self) -> Self:
+        known = self.voices.by_name
+        for key in ("default", "dialogue"):
+            name = getattr(self.voice, key)
+            if name is not None and name not in known:
+                there = ", ".join(sorted(known)) or "none"
+                raise ValueError(f"[voice] {key}: there is no [voices.{name}]; there are: {there}")
+        return self
 
     @property
     def emulated(self) -> bool:

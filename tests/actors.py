@@ -144,6 +144,7 @@ class Inside:
             "DAEMON__STATE_DIR": folder / "state",
             "KEPT__FOLDER": folder / "kept",
             "DAEMON__GRACE_SECONDS": 5,
+            "FILES__FORMATS": "",
             **settings,
         }
         named = {f"NARRATOR_{name.upper()}": str(value) for name, value in chosen.items()}
@@ -231,6 +232,8 @@ class Daemon:
             "KEPT__FOLDER": folder / "kept",
             "DAEMON__GRACE_SECONDS": 5,
             "LOGGING__FORMAT": "json",
+            # Half a second of CPU for each file, which is for tests of files to spend.
+            "FILES__FORMATS": "",
             **settings,
         }
         self.environment = {

@@ -48,7 +48,7 @@ class Desk:
         self.settings = Settings.model_validate(
             {
                 "daemon": {"worker_id": "w", "stuck_seconds": 100},
-                "kept": {"folder": folder},
+                "kept": {"folder": folder, "days": 0},
                 "watermark": {"self_check": False},
                 "files": {"formats": [], "captions": False},
                 **settings,

@@ -42,9 +42,25 @@ def test_the_shipped_file_shows_every_key_with_its_default(tmp_path: Path) -> No
         assert set(shown[section]) == set(type(table).model_fields), section
         for key, value in tomllib.loads(shipped).get(section, {}).items():
             default = getattr(table, key)
-            # TOML has lists alone.
-            told = list(default) if isinstance(default, tuple) else default
-            assert value == told, (section, key)
+            # TOML has no tuples.
+            default = list(default) if isinstance(default, tuple) else default
+            assert value == default, (section, key)
+
+
+@pytest.mark.parametrize(
+    ("written", "formats"),
+    [("m4a", ["m4a"]), ("mp3, opus,mp3", ["mp3", "opus"]), ("opus m4a", ["opus", "m4a"]), ("", [])],
+)
+def test_formats_in_the_environment_are_a_list(
+    tmp_path: Path, written: str, formats: list[str]
+) -> None:
+    settings = load(tmp_path, "", {"NARRATOR_FILES__FORMATS": written})
+    assert list(settings.files.formats) == formats
+
+
+def test_a_format_that_is_not_built_in_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\[files\] formats: found 'flac'"):
+        load(tmp_path, '[files]\nformats = ["m4a", "flac"]\n', {})
 
 
 def test_environment_wins_over_the_file(tmp_path: Path) -> None:

@@ -18,6 +18,27 @@ CODES = {
     ),
     "too_many_words": ("over `limits.max_words`", "shorten it, or raise the limit"),
     "nothing_speakable": ("no letter or digit in it", "write a text, ask again"),
+    "unknown_voice": (
+        "the book asks for a voice that is not configured; the message says which are",
+        "ask for one of them, or add it to `[voices]`",
+    ),
+    "bad_cast": (
+        "`narrativeAudioCast` is not a list of speakers, each with the name of a voice",
+        "correct it, ask again",
+    ),
+    "bad_lexicon": (
+        "lines of `narrativeAudioLexicon` cannot be used; the message names them",
+        "correct them, ask again",
+    ),
+    "no_such_segment": (
+        "`narrativeAudioRetake` names a segment that the text has not, or none",
+        "name segments from 1 to the number that the message gives, or ask for all",
+    ),
+    "segments_not_kept": (
+        "the segments that `narrativeAudioRetake` leaves as they are can be had no more: "
+        "`kept.days` are over, the text or the voice has changed, or another machine has them",
+        "ask for the whole narration; let replicas share `kept.folder`",
+    ),
     "engine_error": (
         "the speech engine failed in every attempt",
         "the log says how (`speech_failed`)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 from functools import cached_property
@@ -12,11 +12,14 @@ from functools import cached_property
 import nupunkt
 
 from csm.text.cutting import cuts
+from csm.text.dialogue import Cast, roles
 from csm.text.layout import Block, Kind
 from csm.text.words import Word, word_starts, words_of, words_of_part
 
 #: Sentences are gathered until a segment has this many characters.
 _ENOUGH = 120
+#: Of what another voice reads, nothing shorter than this is spoken alone.
+_TOO_SHORT_FOR_A_VOICE = 10
 #: Nothing shorter than this is spoken alone: voices make gibberish of it.
 TOO_SHORT = 20
 
@@ -82,6 +85,7 @@ class Sentence:
         follows: what comes after it.
         heading: the heading it belongs to, if it does.
         words: its words, with their places in the original.
+        voice: who reads it, as the cast has it; empty for the narrator.
     """
 
     text: str
@@ -90,6 +94,7 @@ class Sentence:
     follows: Break = Break.SENTENCE
     heading: Heading | None = None
     words: tuple[Word, ...] = field(default=(), compare=False, repr=False)
+    voice: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,11 @@ class Segment:
     def text(self) -> str:
         """What the engine is given."""
         return " ".join(sentence.text for sentence in self.sentences)
+
+    @property
+    def voice(self) -> str:
+        """Who reads it: whoever reads most of it."""
+        return max(self.sentences, key=lambda sentence: len(sentence.text)).voice
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -141,14 +151,15 @@ class Segment:
         return Delivery.QUIET if _WHISPERED.search(self.text) else Delivery.PLAIN
 
 
-def pack(blocks: list[Block], max_characters: int) -> list[Segment]:
+def pack(blocks: list[Block], max_characters: int, cast: Cast | None = None) -> list[Segment]:
     """The segments of spoken blocks, each at most ``max_characters`` long.
 
     Words keep their order and none is lost. Sentences of a block share a segment until it is long
-    enough; blocks share one only where one of them is too short to be read alone.
+    enough; blocks share one only where one of them is too short to be read alone. With a cast, what
+    different voices read is in different segments, but for what is too short to be read alone.
     """
     parts: list[Segment] = []
-    for sentences in _blocks_of_sentences(blocks):
+    for sentences in _blocks_of_sentences(blocks, cast):
         parts += _packed(sentences, max_characters)
     parts = _without_short(parts, max_characters)
     if parts:
@@ -156,16 +167,18 @@ def pack(blocks: list[Block], max_characters: int) -> list[Segment]:
     return parts
 
 
-def _blocks_of_sentences(blocks: list[Block]) -> Iterator[list[Sentence]]:
+def _blocks_of_sentences(blocks: list[Block], cast: Cast | None) -> Iterator[list[Sentence]]:
     """The sentences of each block that has some, the last with the break after the block."""
     before: Block | None = None
     sentences: list[Sentence] = []
     scene = False
-    for block in blocks:
+    none: list[tuple[int, int, str]] = []
+    stretches = roles(blocks, cast) if cast else [none] * len(blocks)
+    for block, voiced in zip(blocks, stretches, strict=True):
         if block.kind is Kind.SCENE:
             scene = True
             continue
-        found = _sentences(block)
+        found = _sentences(block, voiced)
         if not found:
             continue
         if sentences and before is not None:
@@ -188,12 +201,13 @@ def _break(one: Block, two: Block, scene: bool) -> Break:
     return Break.TURN if one.kind is two.kind is Kind.TURN else Break.PARAGRAPH
 
 
-def _sentences(block: Block) -> list[Sentence]:
+def _sentences(block: Block, voiced: Sequence[tuple[int, int, str]] = ()) -> list[Sentence]:
     text = block.text.text
     heading = Heading(block.title, block.level) if block.kind is Kind.HEADING else None
     found: list[Sentence] = []
-    for start, end in _spans(text):
-        words = _finished(text[start:end], ".")
+    for start, end, voice, last in _voiced(_spans(text), voiced):
+        start += len(text[start:end]) - len(text[start:end].lstrip(" "))
+        words = _finished(text[start:end], "." if last else ",")
         if words and not found:
             # Voices know by it that a new sentence begins, if another goes before it.
             words = words[0].upper() + words[1:]
@@ -205,9 +219,29 @@ def _sentences(block: Block) -> list[Sentence]:
                     block.text.end(end),
                     heading=heading,
                     words=words_of(words, block.text, start, end),
+                    voice=voice,
+                    follows=Break.SENTENCE if last else Break.CLAUSE,
                 )
             )
     return found
+
+
+def _voiced(
+    spans: Iterable[tuple[int, int]], voiced: Sequence[tuple[int, int, str]]
+) -> Iterator[tuple[int, int, str, bool]]:
+    """Sentences cut where another voice goes on: start, end, voice, whether its sentence ends."""
+    for start, end in spans:
+        place = start
+        for first, last, voice in voiced:
+            first, last = max(first, place), min(last, end)
+            if first >= last:
+                continue
+            if place < first:
+                yield place, first, "", False
+            yield first, last, voice, last == end
+            place = last
+        if place < end:
+            yield place, end, "", True
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
@@ -229,7 +263,8 @@ def _packed(sentences: list[Sentence], limit: int) -> list[Segment]:
     length = 0
     for sentence in sentences:
         joined = length + 1 + len(sentence.text) if current else len(sentence.text)
-        if current and (joined > limit or length >= min(_ENOUGH, limit // 2)):
+        another = bool(current) and current[-1].voice != sentence.voice
+        if current and (another or joined > limit or length >= min(_ENOUGH, limit // 2)):
             packed.append(Segment(tuple(current)))
             current, joined = [], len(sentence.text)
         *cut, last = divided(sentence, limit)
@@ -278,13 +313,22 @@ def _without_short(parts: list[Segment], limit: int) -> list[Segment]:
     waiting = list(reversed(parts))
     while waiting:
         part = waiting.pop()
-        if len(part.text) >= TOO_SHORT or not (kept or waiting):
+        if not (kept or waiting) or _stands_alone(part, kept, waiting):
             kept.append(part)
         elif waiting and (not kept or part.follows <= kept[-1].follows):
             waiting += reversed(_joined(part, waiting.pop(), limit))
         else:
             kept += _joined(kept.pop(), part, limit)
     return kept
+
+
+def _stands_alone(part: Segment, kept: list[Segment], waiting: list[Segment]) -> bool:
+    """Whether a part is long enough; between those of other voices it need not be as long."""
+    if len(part.text) >= TOO_SHORT:
+        return True
+    beside = (*kept[-1:], *waiting[-1:])
+    others = all(other.voice != part.voice for other in beside)
+    return others and len(part.text) >= _TOO_SHORT_FOR_A_VOICE
 
 
 def _joined(one: Segment, two: Segment, limit: int) -> list[Segment]:

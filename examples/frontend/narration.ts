@@ -28,6 +28,11 @@ export type ErrorCode =
   | "text_too_long"
   | "too_many_words"
   | "nothing_speakable"
+  | "unknown_voice"
+  | "bad_cast"
+  | "bad_lexicon"
+  | "no_such_segment"
+  | "segments_not_kept"
   | "engine_error"
   | "out_of_memory"
   | "stuck"
@@ -59,11 +64,53 @@ export interface NarrationAudio {
   /** Names the audio itself: changes with each take, and not when the URL is renewed. */
   readonly id: string;
   readonly seconds: number;
+  /** What says when its words are heard; see `loadWords`. */
+  readonly captions: Captions;
   /** The same as smaller files, the smallest first; see `lightest`. */
   readonly files: readonly AudioFile[];
   readonly madeAt: Date | null;
   /** SHA-256, in hex, of the text that is read in it; see `isOutdated`. */
   readonly textHash: string | null;
+}
+
+/** Where the files are that say when the words of a narration are heard; null where there is none. */
+export interface Captions {
+  /** JSON, for `loadWords`. */
+  readonly words: string | null;
+  /** WebVTT, for `<track kind="captions">`. */
+  readonly subtitles: string | null;
+  /** WebVTT, for `<track kind="chapters">`. */
+  readonly chapters: string | null;
+}
+
+/** A word of the text, and when it is heard. */
+export interface TimedWord {
+  /** Seconds. */
+  readonly start: number;
+  readonly end: number;
+  /** `text.slice(from, to)` is the word, in the text as the book holds it. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A heading of the text, and when it is read. */
+export interface TimedHeading {
+  readonly title: string;
+  /** 1 or 2 opens a chapter; up to 6. */
+  readonly level: number;
+  readonly start: number;
+  readonly from: number;
+}
+
+/** When what is heard. */
+export interface Words {
+  /** SHA-256, in hex, of the text that the places are in. */
+  readonly textHash: string;
+  /** How the times are known, the most exact first. */
+  readonly timedBy: "engine" | "recogniser" | "length";
+  /** In the order of the text, and of time. */
+  readonly words: readonly TimedWord[];
+  readonly headings: readonly TimedHeading[];
 }
 
 export type NarrationState = "none" | "requested" | "processing" | "ready" | "failed";
@@ -156,6 +203,61 @@ export function lightest(
 }
 
 /**
+ * Fetches when the words of a narration are heard; null where that is not said.
+ *
+ * The bucket must let pages of your origin read it: see "Reading along" in the documentation.
+ */
+export async function loadWords(audio: NarrationAudio): Promise<Words | null> {
+  if (audio.captions.words === null) return null;
+  const answer = await fetch(audio.captions.words);
+  if (!answer.ok) throw new Error(`the words cannot be had: ${answer.status}`);
+  return wordsOf(await answer.json());
+}
+
+/** Reads what `loadWords` fetches. Takes any value; null where it says nothing. */
+export function wordsOf(document: unknown): Words | null {
+  const segments = child(document, "segments");
+  const textHash = child(document, "textHash");
+  if (!Array.isArray(segments) || typeof textHash !== "string") return null;
+  const words: TimedWord[] = [];
+  for (const segment of segments as unknown[]) {
+    const listed = child(segment, "words");
+    if (!Array.isArray(listed)) continue;
+    for (const word of listed as unknown[]) {
+      const [start, end, from, to] = Array.isArray(word) ? word.map(number) : [];
+      if (start === undefined || end === undefined || from === undefined || to === undefined) continue;
+      const last = words[words.length - 1];
+      if (from < to && from >= (last?.to ?? 0) && start >= (last?.start ?? 0)) {
+        words.push({ start, end, from, to });
+      }
+    }
+  }
+  const by = child(document, "timedBy");
+  return {
+    textHash,
+    timedBy: by === "engine" || by === "recogniser" ? by : "length",
+    words,
+    headings: headingsOf(child(document, "headings")),
+  };
+}
+
+/**
+ * The number of the word that is heard at a time, or was heard last; -1 before the first.
+ *
+ * @param seconds `currentTime` of the player.
+ */
+export function wordAt(words: readonly TimedWord[], seconds: number): number {
+  let low = 0;
+  let high = words.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((words[middle]?.start ?? Infinity) <= seconds) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/**
  * Whether the book's next narration says in words that a machine reads it; null leaves that to the
  * operator, who also decides whether a book may choose. Asks for nothing by itself.
  */
@@ -201,6 +303,7 @@ function audioOf(book: unknown): NarrationAudio | null {
     url,
     id: typeof path === "string" ? path : url,
     seconds: number(child(book, "narrativeAudioDuration")),
+    captions: captionsOf(child(book, "narrativeAudioCaptions")),
     files: filesOf(child(book, "narrativeAudioFiles")),
     madeAt: madeAt > 0 ? new Date(madeAt) : null,
     textHash: typeof textHash === "string" ? textHash : null,
@@ -212,6 +315,24 @@ const TYPES: Readonly<Record<string, string>> = {
   m4a: 'audio/mp4; codecs="mp4a.40.2"',
   mp3: "audio/mpeg",
 };
+
+function captionsOf(captions: unknown): Captions {
+  const url = (name: string) => fileOf(child(captions, name), name)?.url ?? null;
+  return { words: url("json"), subtitles: url("vtt"), chapters: url("chapters") };
+}
+
+function headingsOf(listed: unknown): TimedHeading[] {
+  const headings: unknown[] = Array.isArray(listed) ? listed : [];
+  return headings.map((heading) => {
+    const title = child(heading, "title");
+    return {
+      title: typeof title === "string" ? title : "",
+      level: number(child(heading, "level")),
+      start: number(child(heading, "start")),
+      from: number(child(heading, "from")),
+    };
+  });
+}
 
 function filesOf(files: unknown): AudioFile[] {
   const known = Object.keys(TYPES).map((format) => fileOf(child(files, format), format));

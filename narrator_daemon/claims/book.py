@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from types import MappingProxyType
 
 from narrator_daemon.catalogue import (
     BESIDE,
@@ -238,7 +239,7 @@ def renew(
     path: str,
     url: str,
     expires_at: int,
-    files: Mapping[str, Mapping[str, Record]],
+    files: Mapping[str, Mapping[str, Record]] = MappingProxyType({}),
     now_ms: int,
 ) -> Transition:
     """Give a narration new URLs, if it is still the one that is shown.
@@ -282,6 +283,27 @@ def request_again(book: object, *, now_ms: int) -> Transition:
     if book.get(STATUS) != FAILED:
         return Transition(Verdict.UNCHANGED)
     asked = {STATUS: REQUESTED, REQUESTED_AT: now_ms, REQUESTED_BY: OPERATOR}
+    return Transition(Verdict.APPLIED, {**book, **asked})
+
+
+def request_retake(book: object, segments: Sequence[int], *, now_ms: int) -> Transition:
+    """Ask for some segments of a finished narration to be read anew, as an operator.
+
+    Args:
+        book: as read.
+        segments: their numbers, from 1.
+        now_ms: epoch milliseconds.
+    """
+    if not isinstance(book, dict):
+        return Transition(Verdict.GONE)
+    if book.get(STATUS) in (REQUESTED, PROCESSING) or not isinstance(book.get(PATH), str):
+        return Transition(Verdict.UNCHANGED)
+    asked = {
+        STATUS: REQUESTED,
+        REQUESTED_AT: now_ms,
+        REQUESTED_BY: OPERATOR,
+        RETAKE: list(segments),
+    }
     return Transition(Verdict.APPLIED, {**book, **asked})
 
 

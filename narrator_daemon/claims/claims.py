@@ -7,12 +7,13 @@ path.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable
 
 from narrator_daemon import notice
-from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, STATUS, Record
+from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, RETAKE, STATUS, Record
 from narrator_daemon.claims import book as books
 from narrator_daemon.claims import outcome as outcomes
 from narrator_daemon.claims.book import Transition, Verdict
@@ -41,6 +42,7 @@ class Claims:
         lease_dead: whether the lease of a book and a foreign token was seen to be dead.
         leases: where each claim's lease is written, just before the claim itself.
         now_ms: epoch milliseconds; the database's own clock unless another is given.
+        manner: what else of a book shapes its audio, as one string.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Claims:
         lease_dead: Callable[[str, str], bool],
         leases: Leases,
         now_ms: Callable[[], int] | None = None,
+        manner: Callable[[Record], str] = lambda _record: "",
     ) -> None:
         self._project = project
         self._leases = leases
@@ -58,6 +61,7 @@ class Claims:
         self._max_attempts = settings.claims.max_attempts
         self._text_field = settings.books.text_field
         self._fingerprint = fingerprint
+        self._manner = manner
         self._credentials = settings.credentials
         self._lease_dead = lease_dead
         self._now_ms = now_ms or project.database_clock.now_ms
@@ -69,6 +73,10 @@ class Claims:
     def digest(self, record: Record) -> str:
         """The input hash of a book as this worker would narrate it."""
         shaped_by = self._fingerprint + notice.fingerprint_of(self._credentials, record)
+        shaped_by += self._manner(record)
+        if RETAKE in record:
+            # Another wish for the same text is another input.
+            shaped_by += f" again {json.dumps(record[RETAKE], sort_keys=True)}"
         return books.input_hash(self.text(record), shaped_by)
 
     def text_digest(self, record: Record) -> str:
@@ -169,6 +177,18 @@ class Claims:
         place = shelf.place_of(self._project, work.book_id)
         with shelf.one_node(self._project, f"{place}/{PROGRESS}"):
             transact(self._project.book(work.book_id, PROGRESS), decide)
+
+    def show_preview(self, work: Work, preview: Record) -> Transition:
+        """Write ``narrativeAudioPreview`` of a book that is still in work here.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        return shelf.change(
+            self._project,
+            work.book_id,
+            lambda record: outcomes.show_preview(record, claim=work.claim, preview=preview),
+        )
 
     def look_after(self, work: Work) -> None:
         """Stop ``work`` if its book no longer wants it.

@@ -17,6 +17,7 @@ from narrator_daemon.cli import (
     bench,
     books,
     inspect,
+    lexicon,
     local,
     model,
     queue,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for commands in (service.app, local.app, books.app, queue.app, bench.app, inspect.app):
     app.add_typer(commands)
+app.add_typer(lexicon.app, name="lexicon")
 app.add_typer(model.app, name="model")
 app.add_typer(register.app, name="register")
 app.add_typer(watermarks.app, name="watermark")

@@ -77,6 +77,23 @@ def retry(
 
 
 @app.command()
+def retake(
+    book_id: str,
+    segment: Annotated[
+        list[int],
+        typer.Option(min=1, help="A segment's number, from 1. Can be given several times."),
+    ],
+    config_file: ConfigOption = None,
+) -> None:
+    """Have some segments of a finished narration read anew; all others stay as they are."""
+    from narrator_daemon.commands.retake import request
+
+    request(load_settings(config_file), book_id, segment)
+    told = ", ".join(map(str, sorted(set(segment))))
+    print(plain(f"{book_id}: requested, segment {told} anew"))
+
+
+@app.command()
 def refresh_urls(config_file: ConfigOption = None) -> None:
     """Sign the URLs of all narrations anew, such as after the signing key was changed."""
     from narrator_daemon.firebase.project import Project

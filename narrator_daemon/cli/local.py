@@ -140,13 +140,30 @@ def narrate(
             show_default=False,
         ),
     ] = None,
+    voice: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A voice of [voices] to read in.", show_default=False),
+    ] = None,
+    captions: Annotated[
+        bool,
+        typer.Option("--captions", help="Say beside it when its words are heard: VTT and JSON."),
+    ] = False,
     config_file: ConfigOption = None,
 ) -> None:
     """Read a text file aloud into a watermarked WAV, with no Firebase."""
     from narrator_daemon.commands.narrate import read_file
 
     book_id = book_id or text_file.stem
-    read_file(load_settings(config_file), text_file, out, book_id, report, also or ())
+    read_file(
+        load_settings(config_file),
+        text_file,
+        out,
+        book_id,
+        report,
+        also or (),
+        voice=voice,
+        captions=captions,
+    )
 
 
 @contextmanager

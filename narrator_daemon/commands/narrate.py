@@ -15,11 +15,14 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from narrator_daemon import speech
+from narrator_daemon.catalogue import VOICE, Record
 from narrator_daemon.claims import book
 from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.errors import CannotRead
 from narrator_daemon.marks import keys, ledger
+from narrator_daemon.narration.captions import captions_of
 from narrator_daemon.narration.companions import About, Companion, asked_for, line
+from narrator_daemon.narration.manner import Manners
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
@@ -38,6 +41,9 @@ from narrator_daemon.speech import SpeechEngine
 #: Seconds between lines about the progress where there is no terminal.
 _LINE_SECONDS = 30.0
 
+#: What is beside the WAV when its words are heard, by what ``captions_of`` calls it.
+_CAPTIONS = {"json": ".json", "vtt": ".vtt", "chapters": ".chapters.vtt"}
+
 _STEPS = {"speech": "Reading aloud", "finishing": "Mastering and writing"}
 
 
@@ -48,6 +54,9 @@ def read_file(
     book_id: str,
     report: Path | None = None,
     formats: Sequence[str] = (),
+    *,
+    voice: str | None = None,
+    captions: bool = False,
 ) -> None:
     """Narrate a text file.
 
@@ -60,6 +69,8 @@ def read_file(
         book_id: whose watermark it gets.
         report: a page about it to write, too.
         formats: other files to write beside it, by the names of ``companions.FORMS``.
+        voice: one of the settings' voices; None for the default.
+        captions: whether to write beside it when its words are heard.
 
     Raises:
         CannotRead: a file cannot be read or written, or its text not be narrated.
@@ -76,14 +87,17 @@ def read_file(
     except UnicodeDecodeError as error:
         raise CannotRead(f"is not UTF-8 text (byte {error.start})", where=str(text_file)) from None
     wanted = tuple(dict.fromkeys(formats))
-    files_beside = settings.files.model_copy(update={"formats": wanted})
+    files_beside = settings.files.model_copy(update={"formats": wanted, "captions": captions})
     settings = settings.model_copy(update={"files": files_beside})
     others = [out.with_suffix(f".{name}") for name in wanted]
-    for target in (out, report, *others):
+    said_when = [out.with_suffix(ending) for ending in (_CAPTIONS.values() if captions else ())]
+    for target in (out, report, *others, *said_when):
         if target is not None and (target.is_dir() or not target.parent.is_dir()):
             why = "it is a folder" if target.is_dir() else f"there is no folder {target.parent}"
             raise CannotRead(f"cannot be written: {why}", where=str(target))
-    files = [file.resolve() for file in (text_file, out, report, *others) if file is not None]
+    files = [
+        file.resolve() for file in (text_file, out, report, *others, *said_when) if file is not None
+    ]
     if len(set(files)) < len(files):
         raise CannotRead("text, audio and report must be files of their own", advice="name another")
     if others and out.exists() and not out.is_file():
@@ -101,6 +115,8 @@ def read_file(
             style="yellow",
         )
     engine = speech.create(settings)
+    manners = Manners(settings, engine)
+    asked: Record = {} if voice is None else {VOICE: voice}
     started = time.monotonic()
     try:
         with _Display(console) as display:
@@ -120,11 +136,17 @@ def read_file(
                     settings.files, lambda: written.enter_context(_written_whole(next(beside)))
                 )
                 about = About(title=line(book_id))
-                narration = _narrate(settings, engine, text, mark, wav, companions, about, display)
+                narration = _narrate(
+                    settings, engine, manners, asked, text, mark, wav, companions, about, display
+                )
                 # What is written to a pipe is gone.
                 if wav.seekable():
                     credentials = FileCredentials(signer, settings)
                     credentials.add(wav, credentials.made(book_id=book_id, index=mark.index))
+            if captions:
+                for name, data in captions_of(narration, text).files.items():
+                    with _written_whole(out.with_suffix(_CAPTIONS[name])) as file:
+                        file.write(data)
             if report is not None:
                 display.say("Writing the report")
                 made_from = {
@@ -155,6 +177,8 @@ def read_file(
 def _narrate(
     settings: Settings,
     engine: SpeechEngine,
+    manners: Manners,
+    asked: Record,
     text: str,
     mark: Mark,
     wav: BinaryIO,
@@ -165,12 +189,17 @@ def _narrate(
     kept = KeptSegments(settings.kept)
     # A file is no book that could ask for it or out of it.
     notice = notice_for(settings.credentials, {})
+    manner = manners.of(asked)
     shaped_by = fingerprint(engine, settings) + fingerprint_of(settings.credentials, {})
-    seed = seed_of(book.input_hash(text, shaped_by), 1)
+    seed = seed_of(book.input_hash(text, shaped_by + manners.fingerprint(asked)), 1)
     narration = narrate(
         text,
         wav,
-        engine=engine,
+        engine=manners.reader(manner.voice),
+        lexicon=manner.lexicon.with_phonemes(taken=False),
+        cast=manner.asked_cast,
+        reader=manners.reader,
+        words=settings.files.captions,
         limits=settings.limits,
         seed=seed,
         mark=mark,

@@ -55,6 +55,7 @@ from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
 from narrator_daemon.housekeeping.sweep import Sweeper
 from narrator_daemon.marks import allotment, keys
+from narrator_daemon.narration.manner import Manners
 from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.queue.picking import Picker
@@ -146,12 +147,14 @@ def parts(
     beat, ttl = claim_settings.beat_seconds, claim_settings.lease_ttl_seconds
     watch = LeaseWatch(ttl, longest_gap=3 * beat)
     leases = Leases(project, daemon.worker_id, ttl)
+    manners = Manners(settings, engine)
     claims = Claims(
         project,
         settings,
         fingerprint(engine, settings),
         lambda book_id, token: watch.dead((book_id, token)),
         leases,
+        manner=manners.fingerprint,
     )
     waiting = Waiting()
     refusals = Refusals()
@@ -188,6 +191,7 @@ def parts(
         trial.own_fault,
         traces=traces,
         refusals=refusals,
+        manners=manners,
         now_ms=now_ms,
     )
 

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
-from narrator_daemon.catalogue import Record
+from narrator_daemon.catalogue import FILE_DURATION, Record
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio, beside
 from narrator_daemon.narration.captions import CAPTION_FORMS, Captions
 from narrator_daemon.narration.companions import Companion
@@ -69,15 +69,20 @@ class Delivery:
             for name, data in captions.files.items()
         }
 
-    def upload_preview(self, companion: Companion) -> Record:
+    def upload_preview(self, companion: Companion, seconds: float) -> Record:
         """Upload the beginning of a narration that is being made; as a book names it.
+
+        Args:
+            companion: the file.
+            seconds: its length.
 
         Raises:
             Unavailable: storage does not take it.
         """
         path = beside(self.path, f"preview.{companion.form.name}")
         form = companion.form.content_type
-        return self._send(path, companion.file, companion.size, form).as_record()
+        stored = self._send(path, companion.file, companion.size, form)
+        return {**stored.as_record(), FILE_DURATION: round(seconds, 3)}
 
     def _send(self, path: str, file: BinaryIO, size: int, content_type: str) -> StoredAudio:
         file.seek(0)

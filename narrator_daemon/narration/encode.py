@@ -9,8 +9,8 @@ Standard input is one line, JSON, and behind it the samples, 16 bits, mono, in t
 of bytes, to its end. The job: ``rate``; ``samples``, how many will come; ``tags``, by FFmpeg's
 names; ``chapters``, ``[[title, start in ms], …]``; ``cover``, ``{kind: jpeg | png, width, height,
 data: base64}`` or null; ``files``, each with ``descriptor`` (an open, empty file that was
-inherited), ``container``, ``codec``, ``bits`` a second, ``options`` of the container and whether it
-can hold a ``cover``.
+inherited), ``container``, ``codec``, ``bits`` a second, ``options`` of the container and of the
+``coder``, and whether it can hold a ``cover``.
 
 What goes wrong is one line of JSON on standard error: ``{errno, what}``.
 """
@@ -46,7 +46,11 @@ class _File:
         self._out.set_chapters(_chapters(job))  # type: ignore[arg-type]
         self._rate = job["rate"]
         self._stream = self._out.add_stream(
-            asked["codec"], rate=self._rate, layout="mono", bit_rate=asked["bits"]
+            asked["codec"],
+            rate=self._rate,
+            layout="mono",
+            bit_rate=asked["bits"],
+            options=asked["coder"],
         )
         if job["cover"] and asked["cover"]:
             self._add_cover(job["cover"])

@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -22,9 +22,21 @@ from csm.mastering.mastering import (
     pcm16,
 )
 from csm.takes import notes as takes
-from csm.text import Delivery, NothingToSpeak, Pauses, Segment, latin_share, segment
+from csm.text import (
+    Cast,
+    Delivery,
+    Lexicon,
+    NothingToSpeak,
+    Pauses,
+    Segment,
+    latin_share,
+    segment,
+)
+from csm.text.lexicon import EMPTY
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.errors import NarratorError
+from narrator_daemon.narration import retake as retakes
+from narrator_daemon.narration.beginning import Beginning, Opening
 from narrator_daemon.narration.companions import (
     About,
     Chapter,
@@ -34,24 +46,19 @@ from narrator_daemon.narration.companions import (
 )
 from narrator_daemon.narration.notices import Placed, notice_segments, placed
 from narrator_daemon.narration.progress import Pace, Progress
+from narrator_daemon.narration.retake import CannotRetake, Retake
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
-from narrator_daemon.narration.timing import (
-    TimedBy,
-    WordTimes,
-    noted,
-    with_words_of,
-    without_words,
-    word_times,
-)
+from narrator_daemon.narration.speaking import SPEECH_SHARE, Speaking, readers_of
+from narrator_daemon.narration.timing import TimedBy, WordTimes, without_words, word_times
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
 from narrator_daemon.notice import Notice
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
-from narrator_daemon.speech import Amended, SpeechEngine, SpeechError
+from narrator_daemon.speech import SpeechEngine
 
-#: Of the whole narration, what is done once all is spoken, once it is measured, and once the file
-#: is written; the rest is for whoever takes it to its place.
-_SPEECH_SHARE, _MEASURED_SHARE, _WRITTEN_SHARE = 0.9, 0.94, 0.98
+#: Of the whole narration, what is done once it is measured, and once the file is written; the rest
+#: is for whoever takes it to its place.
+_MEASURED_SHARE, _WRITTEN_SHARE = 0.94, 0.98
 
 #: What the watermark adds, at 1 dB of strength: to the loudness in LU (it grows with the square),
 #: and to the highest peaks in dB. Measured on the preview voice and on noise, limited and not, at
@@ -180,23 +187,23 @@ def check_text(text: object, limits: Limits) -> str:
         Unnarratable: it is not text, holds nothing, or too much; the message is for an admin.
     """
     if text is None:
-        raise _fault(ErrorCode.NO_TEXT, "The book has no text to read.")
+        raise fault(ErrorCode.NO_TEXT, "The book has no text to read.")
     if not isinstance(text, str):
         kind = {bool: "a yes/no value", int: "a number", float: "a number", list: "a list"}.get(
             type(text), "a group of fields"
         )
-        raise _fault(ErrorCode.TEXT_NOT_STRING, f"The book's text is {kind}, not text.")
+        raise fault(ErrorCode.TEXT_NOT_STRING, f"The book's text is {kind}, not text.")
     if not text.strip():
-        raise _fault(ErrorCode.NO_TEXT, "The book's text is empty.")
+        raise fault(ErrorCode.NO_TEXT, "The book's text is empty.")
     if len(text) > limits.max_characters:
-        raise _fault(
+        raise fault(
             ErrorCode.TEXT_TOO_LONG,
             f"The text has {len(text):,} characters; at most {limits.max_characters:,} can be "
             "read. Shorten it and ask again.",
         )
     words = len(text.split())
     if words > limits.max_words:
-        raise _fault(
+        raise fault(
             ErrorCode.TOO_MANY_WORDS,
             f"The text has {words:,} words; at most {limits.max_words:,} can be read. "
             "Shorten it and ask again.",
@@ -204,7 +211,8 @@ def check_text(text: object, limits: Limits) -> str:
     return text
 
 
-def _fault(code: ErrorCode, message: str) -> Unnarratable:
+def fault(code: ErrorCode, message: str) -> Unnarratable:
+    """What is raised of a book that cannot be narrated as it is."""
     return Unnarratable(Failure(code, message))
 
 
@@ -236,11 +244,16 @@ def narrate(
     seed: int,
     mark: Mark,
     kept: KeptSegments,
+    retake: Retake | None = None,
     loudness_lufs: float = TARGET_LUFS,
     pauses: PauseSettings = _DEFAULT_PAUSES,
+    lexicon: Lexicon = EMPTY,
+    cast: Cast | None = None,
+    reader: Callable[[str], SpeechEngine] | None = None,
     words: bool = True,
     companions: Sequence[Companion] = (),
     about: About = _UNKNOWN,
+    beginning: Beginning | None = None,
     notice: Notice | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
@@ -260,16 +273,22 @@ def narrate(
         seed: decides the take (``seed_of``).
         mark: the watermark.
         kept: where finished segments are.
+        retake: which segments are to be read anew beside those of an earlier take; None for all.
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
+        lexicon: how names and rare words are said.
+        cast: who reads what is said; None where one voice reads everything.
+        reader: gives what reads in a voice of the cast; None where there is no cast.
         words: whether each word's place is to be found.
         companions: files that are written beside it, of the same samples.
         about: what these say of the book.
+        beginning: of it, where that is wanted as soon as it is spoken.
         notice: what is said of the reader, and where.
         on_progress: told at every segment, and while the file is written.
-        on_step: told of every turn of a step (text, speech, mastering, watermark, write,
-            companions, self_check, words) when it began and ended, monotonic seconds, and whether
-            by an exception; those from mastering to self_check take turns.
+        on_step: told of every turn of a step (text, speech, beginning, mastering, watermark,
+            write, companions, self_check, words) when it began and ended, monotonic seconds, and
+            whether by an exception; those from mastering to self_check take turns, and the
+            beginning is a part of speech.
         stopped: asked as often.
 
     Raises:
@@ -285,31 +304,53 @@ def narrate(
             raise Stopped
         on_progress(progress)
 
+    def quiet(_progress: Progress) -> None:
+        if stopped():
+            raise Stopped
+
     clock = _Clock(on_step)
     with clock.step("text"):
         readable = check_text(text, limits)
         try:
-            segments = segment(readable)
+            segments = segment(readable, lexicon=lexicon, cast=cast)
         except NothingToSpeak:
-            raise _fault(
+            raise fault(
                 ErrorCode.NOTHING_SPEAKABLE, "The text holds no letters or digits that can be read."
             ) from None
     told = notice_segments(notice)
     texts = [part.text for part in (*segments, *told)]
     with kept.open(kept_name(engine, seed), texts) as spoken:
-        before = len(spoken.indices)
-        with clock.step("speech"):
-            _speak(texts, spoken, engine, seed, tell, words)
-        seconds = [spoken.seconds(index) for index in range(len(segments))]
-        order = placed(segments, told, seconds, notice)
-        parts = _Parts(order, spoken, Pauses(**pauses.model_dump()), tell)
-        with clock.step("mastering"):
-            mastering = Mastering(
-                parts,
+        lengths = Pauses(**pauses.model_dump())
+
+        def mastered(order: Sequence[Placed], tell: Callable[[Progress], None]) -> Mastering:
+            return Mastering(
+                _Parts(order, spoken, lengths, tell),
                 target_lufs=loudness_lufs - _MARK_LOUDNESS * mark.together_db**2,
                 ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.together_db,
             )
-        _check_length(mastering.length)
+
+        def show_beginning(wanted: Beginning, count: int) -> None:
+            begun = [Placed(each, index) for index, each in enumerate(segments[:count])]
+            with clock.step("beginning"):
+                wanted.show(_write_beginning(wanted, mastered(begun, quiet), mark, about))
+
+        with clock.step("speech"):
+            if retake is not None:
+                try:
+                    retake.check(len(segments))
+                    retake.take_over(kept, spoken, texts)
+                except CannotRetake as error:
+                    raise Unnarratable(error.failure) from error
+            before = len(spoken.indices)
+            opening = Opening(beginning, spoken, show_beginning)
+            readers = readers_of([*segments, *told], engine, reader)
+            speaking = Speaking(texts, spoken, readers, seed, opening, tell, check_length, words)
+            speaking.speak(retake)
+        seconds = [spoken.seconds(index) for index in range(len(segments))]
+        order = placed(segments, told, seconds, notice)
+        with clock.step("mastering"):
+            mastering = mastered(order, tell)
+        check_length(mastering.length)
         chapters = chapters_of(
             [part.segment for part in order if not part.is_notice],
             [
@@ -337,7 +378,7 @@ def narrate(
                 part.segment.text,
                 start / SAMPLE_RATE,
                 end / SAMPLE_RATE,
-                takes.told(without_words(note)),
+                retakes.told(takes.told(without_words(note))),
                 part.segment,
                 tuple(place / SAMPLE_RATE for place in places),
                 *word_places,
@@ -363,39 +404,30 @@ def narrate(
     )
 
 
-def _speak(
-    texts: list[str],
-    spoken: SegmentFile,
-    engine: SpeechEngine,
-    seed: int,
-    tell: Callable[[Progress], None],
-    words: bool,
-) -> None:
-    """Speak what is not there yet, and find the words in it."""
-    there = spoken.indices
-    pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
-    seconds = sum(spoken.seconds(index) for index in there)
-    tell(Progress("speech", _SPEECH_SHARE * pace.share))
-    # Asked for even where all is there: what was spoken may not have been compared yet.
-    notes = {index: spoken.note(index) for index in there}
-    with closing(engine.speak(texts, seed=seed, skip=notes)) as speech:
-        for one in speech:
-            if isinstance(one, Amended):
-                spoken.amend(one.index, with_words_of(spoken.note(one.index), one.note))
-                continue
-            again = one.index in spoken.indices
-            before = spoken.seconds(one.index) if again else 0.0
-            note = noted(one, texts[one.index], engine) if words else one.note
-            spoken.add(one.index, one.samples, note)
-            seconds += spoken.seconds(one.index) - before
-            _check_length(round(seconds * SAMPLE_RATE))
-            if not again:
-                pace.advance(len(texts[one.index]))
-            tell(Progress("speech", _SPEECH_SHARE * pace.share, pace.seconds_left))
-    if len(spoken.indices) < len(texts):
-        raise SpeechError(
-            "engine_error",
-            f"the engine {engine.name} spoke {len(spoken.indices)} of {len(texts)} segments",
+def _write_beginning(wanted: Beginning, mastering: Mastering, mark: Mark, about: About) -> float:
+    """Mark and write it; its length in seconds."""
+    embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
+    with Encoder([wanted.companion], about, (), mastering.length) as encoder:
+        for block in mastering.blocks():
+            if len(marked := embedder.feed(block)):
+                encoder.feed(pcm16(marked))
+        encoder.feed(pcm16(embedder.finish()))
+        encoder.finish()
+    return mastering.length / SAMPLE_RATE
+
+
+def check_length(samples: int) -> None:
+    """See that a WAV can hold so many samples.
+
+    Raises:
+        Unnarratable: it cannot.
+    """
+    if samples > MOST_SAMPLES:
+        raise fault(
+            ErrorCode.TEXT_TOO_LONG,
+            "Read aloud, the text is longer than the "
+            f"{MOST_SAMPLES / SAMPLE_RATE / 3600:.1f} hours that a WAV file can hold. "
+            "Divide it and ask again.",
         )
 
 
@@ -404,7 +436,7 @@ class _Parts:
 
     def __init__(
         self,
-        order: list[Placed],
+        order: Sequence[Placed],
         spoken: SegmentFile,
         pauses: Pauses,
         tell: Callable[[Progress], None],
@@ -413,14 +445,14 @@ class _Parts:
         self._pauses = pauses
         self._spoken = spoken
         self._tell = tell
-        self._share = _SPEECH_SHARE
+        self._share = SPEECH_SHARE
 
     def __len__(self) -> int:
         return len(self._order)
 
     def __getitem__(self, number: int, /) -> Part:
         # How many readings there will be is not known: this one counts for a half.
-        self._share += 0.5 * (_MEASURED_SHARE - _SPEECH_SHARE) / len(self)
+        self._share += 0.5 * (_MEASURED_SHARE - SPEECH_SHARE) / len(self)
         self._tell(Progress("finishing", min(self._share, _MEASURED_SHARE)))
         segment = self._order[number].segment
         *inner, last = (
@@ -432,16 +464,6 @@ class _Parts:
             last.seconds,
             tuple(inner),
             _ALLOWED_LU[segment.delivery],
-        )
-
-
-def _check_length(samples: int) -> None:
-    if samples > MOST_SAMPLES:
-        raise _fault(
-            ErrorCode.TEXT_TOO_LONG,
-            "Read aloud, the text is longer than the "
-            f"{MOST_SAMPLES / SAMPLE_RATE / 3600:.1f} hours that a WAV file can hold. "
-            "Divide it and ask again.",
         )
 
 

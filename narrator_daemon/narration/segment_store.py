@@ -2,8 +2,10 @@
 
 Each narration has one file, to which a record is added for every segment that is spoken. A process
 that is killed leaves at most one record cut short, and a record whose checksum is wrong counts as
-not there, with all after it. The file is removed once the narration is published. While it is in
-use it is locked; a second user of the same narration gets a file of its own that nobody finds.
+not there, with all after it. Once the narration is published the file has another name and stays
+for some days, so that a next take can have some segments of its own and all others of this one.
+While it is in use it is locked; a second user of the same narration gets a file of its own that
+nobody finds.
 
 Names of files and records are digests: no text of a book is in them. Of a record's audio nothing is
 in memory but what was asked for.
@@ -39,7 +41,7 @@ FORGOTTEN_SECONDS = 7 * 86_400.0
 #: Seconds between looks at what may be removed.
 _LOOK_SECONDS = 60.0
 
-_SUFFIX = ".segments"
+_SUFFIX, _PUBLISHED = ".segments", ".published"
 #: Which segment, key, bytes of the note, samples, checksum of all that follows the checksum.
 _HEADER = struct.Struct("<4sI16sIII")
 _MAGIC = b"seg1"
@@ -60,6 +62,7 @@ class KeptSegments:
 
     def __init__(self, settings: Kept) -> None:
         self._most = round(settings.max_gigabytes * 1e9)
+        self._days = settings.days
         #: Where they are; None where nothing is kept.
         self.folder: Path | None = None
         self._looked_at = -math.inf
@@ -97,11 +100,46 @@ class KeptSegments:
         with self.scratch() as file:
             return SegmentFile(os.dup(file.fileno()), texts)
 
+    def reading(self, name: str, texts: Sequence[str]) -> SegmentFile | None:
+        """What is kept of a narration, to be read; None where nothing is, or another uses it.
+
+        Args:
+            name: as it was opened by.
+            texts: as for ``open``.
+        """
+        for suffix in (_PUBLISHED, _SUFFIX) if self.folder is not None else ():
+            try:
+                descriptor = os.open(
+                    self._place(name, suffix), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+                )
+            except OSError:
+                continue
+            if _lock(descriptor):
+                return SegmentFile(descriptor, texts)
+            os.close(descriptor)
+        return None
+
+    def _place(self, name: str, suffix: str = _SUFFIX) -> Path:
+        assert self.folder is not None  # noqa: S101 — asked by the callers
+        return self.folder / (name + suffix)
+
+    def publish(self, name: str) -> None:
+        """Take in that a narration is published: its segments stay for as long as is set."""
+        if self.folder is None:
+            return
+        if not self._days:
+            self.remove(name)
+            return
+        with suppress(OSError):
+            self._place(name).replace(self._place(name, _PUBLISHED))
+            os.utime(self._place(name, _PUBLISHED))
+
     def remove(self, name: str) -> None:
-        """Forget a narration: it is published, or nobody wants it any more."""
+        """Forget a narration: nobody wants it any more."""
         if self.folder is not None:
-            with suppress(OSError):
-                (self.folder / (name + _SUFFIX)).unlink(missing_ok=True)
+            for suffix in (_SUFFIX, _PUBLISHED):
+                with suppress(OSError):
+                    self._place(name, suffix).unlink(missing_ok=True)
 
     def scratch(self) -> BinaryIO:
         """An empty file without a name, which is gone when it is closed."""
@@ -115,7 +153,7 @@ class KeptSegments:
 
         Who is interrupted starts anew then, which is better than that nobody can start.
         """
-        for _, size, path in sorted(self._idle()):
+        for _, _, size, path in sorted(self._idle()):
             if count <= 0:
                 return
             _evict(path, size)
@@ -127,20 +165,22 @@ class KeptSegments:
             return
         self._looked_at = time.monotonic()
         idle = sorted(self._idle())
-        total = sum(size for _, size, _ in idle)
-        for touched, size, path in idle:
-            if total <= self._most and time.time() - touched < FORGOTTEN_SECONDS:
-                break
-            _evict(path, size)
-            total -= size
+        total = sum(size for _, _, size, _ in idle)
+        for unfinished, touched, size, path in idle:
+            longest = FORGOTTEN_SECONDS if unfinished else 86_400 * self._days
+            if total > self._most or time.time() - touched >= longest:
+                _evict(path, size)
+                total -= size
 
-    def _idle(self) -> Iterator[tuple[float, int, Path]]:
-        """What nobody uses: when it was touched, its bytes, its place."""
-        for path in () if self.folder is None else self.folder.glob("*" + _SUFFIX):
+    def _idle(self) -> Iterator[tuple[bool, float, int, Path]]:
+        """What nobody uses: whether it is unfinished, when it was touched, its bytes, its place."""
+        for path in () if self.folder is None else self.folder.iterdir():
+            if path.suffix not in (_SUFFIX, _PUBLISHED):
+                continue
             with suppress(OSError), _unused(path) as unused:
                 if unused:
                     found = path.stat()
-                    yield found.st_mtime, found.st_size, path
+                    yield path.suffix == _SUFFIX, found.st_mtime, found.st_size, path
 
 
 class SegmentFile:
@@ -164,6 +204,9 @@ class SegmentFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __contains__(self, index: object) -> bool:
+        return index in self._places
 
     @property
     def indices(self) -> frozenset[int]:

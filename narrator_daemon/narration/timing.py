@@ -32,7 +32,7 @@ class TimedBy(Enum):
 WordTimes: TypeAlias = tuple[tuple[tuple[float, float], ...], TimedBy]
 
 
-def noted(spoken: Spoken, text: str, engine: SpeechEngine) -> dict[str, Any]:
+def with_words(spoken: Spoken, text: str, engine: SpeechEngine) -> dict[str, Any]:
     """A segment's note with where its words begin, where the engine or a recogniser knows.
 
     Args:

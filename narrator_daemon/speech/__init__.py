@@ -170,6 +170,18 @@ class HearsWords(Protocol):
 
 
 @runtime_checkable
+class HasVoices(Protocol):
+    """An engine that reads in several voices."""
+
+    def in_voice(self, name: str) -> SpeechEngine:
+        """This engine reading in a voice of the settings; loaded and closed with it.
+
+        Raises:
+            KeyError: the settings have no such voice.
+        """
+
+
+@runtime_checkable
 class HasSlots(Protocol):
     """An engine that speaks several segments at once and says how many."""
 
@@ -201,7 +213,7 @@ def unjudged(settings: Settings) -> SpeechEngine:
     if settings.speech.engine == "tone":
         from narrator_daemon.speech.tone import ToneSpeech
 
-        return ToneSpeech()
+        return ToneSpeech(voices=settings.voices.by_name)
     if settings.speech.engine == "kokoro":
         from narrator_daemon.speech.kokoro.engine import KokoroSpeech
 
@@ -209,11 +221,15 @@ def unjudged(settings: Settings) -> SpeechEngine:
     if settings.speech.engine == "piper":
         from narrator_daemon.speech.piper import PiperSpeech
 
-        return PiperSpeech()
+        files = {name: one.piper for name, one in settings.voices.by_name.items()}
+        first = settings.voice.default
+        return PiperSpeech(model=files[first] if first else None, voices=files)
     from csm.engine.sampling import Sampling
-    from narrator_daemon.speech.csm import CsmSpeech
+    from narrator_daemon.speech.csm import CsmSpeech, VoiceSource
 
     speech = settings.speech
+    named = settings.voices.by_name
+    default = named[settings.voice.default] if settings.voice.default else settings.voice
     return CsmSpeech(
         model=speech.model,
         revision=speech.revision,
@@ -230,8 +246,12 @@ def unjudged(settings: Settings) -> SpeechEngine:
             cap_seconds=speech.cap_seconds,
             most_held=speech.most_held,
         ),
-        voice_reference=settings.voice.reference,
-        voice_transcript=settings.voice.transcript,
-        voice_prompt=settings.voice.prompt,
+        voice_reference=default.reference,
+        voice_transcript=default.transcript,
+        voice_prompt=default.prompt,
+        voices={
+            name: VoiceSource(one.reference, one.transcript or "", one.prompt)
+            for name, one in named.items()
+        },
         max_segment_seconds=settings.limits.max_segment_seconds,
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -22,9 +24,42 @@ from csm.engine.voice import Voice, fingerprint
 from csm.errors import ran_out_of_memory
 from csm.takes.drawing import Example
 from narrator_daemon import logs
-from narrator_daemon.speech import Slots, SpeechError, Spoken, SpokenStream
+from narrator_daemon.speech import Slots, SpeechEngine, SpeechError, Spoken, SpokenStream
 
 _log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class VoiceSource:
+    """What a voice is made from; with neither recording nor prompt each narration gets its own.
+
+    Attributes:
+        reference: recording of the voice, 1 to 31 s.
+        transcript: the words said in the recording.
+        prompt: one of the model's own voices instead.
+    """
+
+    reference: Path | None = None
+    transcript: str = ""
+    prompt: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one for another voice.
+
+        Raises:
+            SpeechError: the recording cannot be read.
+        """
+        if self.reference is None:
+            return self.prompt or "own"
+        with as_speech_errors():
+            return fingerprint(self.reference, self.transcript)
+
+    @property
+    def name(self) -> str:
+        """For the log."""
+        own = "one of its own for each narration"
+        return self.prompt or ("reference" if self.reference else own)
 
 
 class CsmSpeech:
@@ -37,6 +72,7 @@ class CsmSpeech:
         voice_transcript: the words said in the recording.
         voice_prompt: one of the model's own voices instead; with neither, each narration gets a
             voice of its own.
+        voices: other voices, by name.
         max_segment_seconds: no segment's audio is longer.
         slots: segments that are spoken at once; 0 chooses by the memory that is free.
         kernels: see ``csm.Engine``.
@@ -56,6 +92,7 @@ class CsmSpeech:
         voice_reference: Path | None = None,
         voice_transcript: str | None = None,
         voice_prompt: str | None = None,
+        voices: Mapping[str, VoiceSource] = MappingProxyType({}),
         max_segment_seconds: float = 60.0,
         slots: int = 0,
         kernels: Literal["auto", "off"] = "auto",
@@ -67,9 +104,8 @@ class CsmSpeech:
         self._model = model
         self._revision = revision
         self._asked_device = device
-        self._reference = voice_reference
-        self._transcript = voice_transcript or ""
-        self._prompt = voice_prompt
+        self._source = VoiceSource(voice_reference, voice_transcript or "", voice_prompt)
+        self._named = dict(voices)
         self._max_seconds = max_segment_seconds
         self._token = token
         self._asked_slots = slots
@@ -78,6 +114,7 @@ class CsmSpeech:
         self._sampling = sampling or Sampling()
         self._engine: Engine | None = None
         self._voice: Voice | None = None
+        self._voices: dict[str, Voice | None] = {}
 
     @property
     def device(self) -> str:
@@ -102,13 +139,12 @@ class CsmSpeech:
     @property
     def settings_fingerprint(self) -> str:
         """Model, voice, sampling and cap. Replicas may differ in device, kernels and slots."""
-        voice = self._prompt or "own"
-        if self._reference is not None:
-            with as_speech_errors():
-                voice = fingerprint(self._reference, self._transcript)
+        return self._fingerprint(self._source)
+
+    def _fingerprint(self, source: VoiceSource) -> str:
         weights = ":int8" if self._int8_depth else ""
         model = f"{self._model}@{self._revision}" if self._revision else self._model
-        return f"csm:{model}:{voice}:{self._sampling}:{self._max_seconds:g}s{weights}"
+        return f"csm:{model}:{source.fingerprint}:{self._sampling}:{self._max_seconds:g}s{weights}"
 
     def load(self) -> None:
         """Load weights, make the voice and speak a few frames. Does nothing if it is loaded.
@@ -143,7 +179,10 @@ class CsmSpeech:
             try:
                 _log.info("speech_warming_up", engine=self.name, dtype=dtype, slots=slots)
                 engine.warm_up(_log_warm_up)
-                self._voice = self._make_voice(engine)
+                self._voice = self._make_voice(engine, self._source)
+                self._voices = {
+                    name: self._make_voice(engine, source) for name, source in self._named.items()
+                }
             except BaseException:
                 engine.close()
                 raise
@@ -155,20 +194,28 @@ class CsmSpeech:
             device=self.device,
             slots=engine.occupancy.slots,
             kernels=engine.kernels,
-            voice=self._prompt
-            or ("reference" if self._voice else "one of its own for each narration"),
+            voice=self._source.name,
+            voices=sorted(self._voices),
             seconds=round(time.monotonic() - started, 1),
         )
 
-    def _make_voice(self, engine: Engine) -> Voice | None:
-        if self._prompt is not None:
+    def _make_voice(self, engine: Engine, source: VoiceSource) -> Voice | None:
+        if source.prompt is not None:
             recording = hub_voices.recording(
-                self._prompt, self._model, token=self._token, revision=self._revision
+                source.prompt, self._model, token=self._token, revision=self._revision
             )
-            return engine.make_voice(recording, hub_voices.TRANSCRIPTS[self._prompt])
-        if self._reference is not None:
-            return engine.make_voice(self._reference, self._transcript)
+            return engine.make_voice(recording, hub_voices.TRANSCRIPTS[source.prompt])
+        if source.reference is not None:
+            return engine.make_voice(source.reference, source.transcript)
         return None
+
+    def in_voice(self, name: str) -> SpeechEngine:
+        """The same in another voice (``HasVoices``).
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        return _InVoice(self, name, self._named[name])
 
     def speak(
         self,
@@ -183,6 +230,16 @@ class CsmSpeech:
         Raises:
             SpeechError: a segment could not be spoken, or ``load`` was not called.
         """
+        return self._speak(self._voice, segments, seed, skip, example)
+
+    def _speak(
+        self,
+        voice: Voice | None,
+        segments: Sequence[str],
+        seed: int,
+        skip: Collection[int],
+        example: Example | None,
+    ) -> SpokenStream:
         if self._engine is None:
             raise SpeechError("engine_error", "the speech engine csm is not loaded")
         with as_speech_errors():
@@ -190,7 +247,7 @@ class CsmSpeech:
                 self._engine.speak(
                     segments,
                     seed=seed,
-                    voice=self._voice or _voice_of(example),
+                    voice=voice or _voice_of(example),
                     max_seconds=self._max_seconds,
                     skip=skip,
                 )
@@ -201,6 +258,48 @@ class CsmSpeech:
         if self._engine is not None:
             self._engine.close()
             self._engine = self._voice = None
+            self._voices = {}
+
+
+class _InVoice:
+    """The engine in another of its voices."""
+
+    name = "csm"
+
+    def __init__(self, speech: CsmSpeech, voice: str, source: VoiceSource) -> None:
+        self._speech = speech
+        self._voice = voice
+        self._source = source
+
+    @property
+    def device(self) -> str:
+        return self._speech.device
+
+    @property
+    def pace(self) -> float:
+        voice = self._speech._voices.get(self._voice)
+        return voice.pace if voice else PACE
+
+    @property
+    def settings_fingerprint(self) -> str:
+        return self._speech._fingerprint(self._source)
+
+    def load(self) -> None:
+        self._speech.load()
+
+    def speak(
+        self,
+        segments: Sequence[str],
+        *,
+        seed: int,
+        skip: Collection[int] = (),
+        example: Example | None = None,
+    ) -> SpokenStream:
+        voice = self._speech._voices.get(self._voice)
+        return self._speech._speak(voice, segments, seed, skip, example)
+
+    def close(self) -> None:
+        """The engine is closed, and with it this."""
 
 
 class _Spoken(SpokenStream):

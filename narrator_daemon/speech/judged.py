@@ -21,6 +21,7 @@ from narrator_daemon.settings import Takes
 from narrator_daemon.speech import (
     Amended,
     HasSlots,
+    HasVoices,
     Slots,
     SpeechEngine,
     SpeechError,
@@ -36,11 +37,15 @@ class JudgedSpeech:
     Args:
         engine: what speaks; its ``pace`` is not None.
         settings: thresholds, draws, and whether a recogniser listens.
+        like: one whose recogniser listens to this one too.
     """
 
-    def __init__(self, engine: SpeechEngine, settings: Takes) -> None:
+    def __init__(
+        self, engine: SpeechEngine, settings: Takes, like: JudgedSpeech | None = None
+    ) -> None:
         self._engine = engine
         self._settings = settings
+        self._like = like
         self._recogniser: Recogniser | None = None
         self._looked = False
 
@@ -127,6 +132,16 @@ class JudgedSpeech:
                     kept.index, take.samples, known.note, take.codes, take.ended, word_seconds=words
                 )
 
+    def in_voice(self, name: str) -> SpeechEngine:
+        """The same in another voice (``HasVoices``).
+
+        Raises:
+            KeyError: the engine has no such voice.
+        """
+        if not isinstance(self._engine, HasVoices):
+            raise KeyError(name)
+        return judged(self._engine.in_voice(name), self._settings, self)
+
     def words_in(self, samples: NDArray[np.float32], text: str) -> tuple[float, ...] | None:
         """Where the recogniser finds the words; None where none listens (``HearsWords``)."""
         listener = self._listener()
@@ -143,6 +158,8 @@ class JudgedSpeech:
         Raises:
             SpeechError: it is asked for and cannot listen.
         """
+        if self._like is not None:
+            return self._like._listener()
         asked = self._settings.recognise
         if self._looked or asked is False:
             return self._recogniser
@@ -166,7 +183,7 @@ class JudgedSpeech:
 
     def _hear(self, samples: NDArray[np.float32]) -> str:
         try:
-            return cast(Recogniser, self._recogniser).hear(samples)
+            return cast(Recogniser, self._listener()).hear(samples)
         except Exception as error:
             # Only the kind: what a recogniser says of its failure could hold what it heard.
             raise SpeechError(
@@ -192,13 +209,13 @@ class JudgedSlots(JudgedSpeech):
         return cast(HasSlots, self._engine).slots
 
 
-def judged(engine: SpeechEngine, settings: Takes) -> SpeechEngine:
+def judged(engine: SpeechEngine, settings: Takes, like: JudgedSpeech | None = None) -> SpeechEngine:
     """The engine with its takes judged; itself where it says no words that could be judged."""
     if engine.pace is None:
         return engine
     # Of the class, as an engine that is not loaded need not know its slots yet.
     wrapper = JudgedSlots if hasattr(type(engine), "slots") else JudgedSpeech
-    return wrapper(engine, settings)
+    return wrapper(engine, settings, like)
 
 
 def _loaded(settings: Takes, device: str) -> Recogniser:

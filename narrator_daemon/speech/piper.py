@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import queue
-from collections.abc import Collection, Generator, Sequence
+import threading
+from collections.abc import Collection, Generator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from csm.audio import SAMPLE_RATE
 from csm.takes.drawing import Example
 from narrator_daemon.speech import SpeechError, Spoken, parallel
 from narrator_daemon.speech.child import Child
@@ -25,9 +31,8 @@ MOST_PROCESSES = 2
 #: Seconds a process may take to speak one segment.
 SEGMENT_LIMIT = 120.0
 
-#: The voice's own rate, and the ratio that brings it to ``csm.SAMPLE_RATE``.
-_VOICE_RATE = 22_050
-_UP, _DOWN = 160, 147
+#: Samples a second that a voice may have.
+_RATES = range(8_000, 48_001)
 #: The voice peaks at full scale; resampling needs room above that.
 _GAIN = 0.8
 
@@ -42,15 +47,28 @@ class PiperSpeech:
 
     Args:
         processes: how many segments are spoken at once; by default one for each core, two at most.
+        model: another Piper voice, an ``.onnx`` file with its ``.onnx.json`` beside it.
+        voices: other voices by name, each as ``model``.
     """
 
     name = "piper"
     device = "cpu"
     pace = PACE
 
-    def __init__(self, *, processes: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        processes: int | None = None,
+        model: Path | None = None,
+        voices: Mapping[str, Path | None] = MappingProxyType({}),
+    ) -> None:
+        self._model = model
+        self._files = dict(voices)
+        self._named: dict[str, PiperSpeech] = {}
+        self._lock = threading.Lock()
         size = processes or min(MOST_PROCESSES, parallel.cores())
-        self._children = [_Child(WORKER, "Piper") for _ in range(size)]
+        command = WORKER if model is None else (*WORKER, str(model))
+        self._children = [_Child(command, "Piper") for _ in range(size)]
         self._idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         for child in self._children:
             self._idle.put(child)
@@ -64,7 +82,21 @@ class PiperSpeech:
             SpeechError: the preview voice is not installed.
         """
         engine, voice = _versions()
+        if self._model is not None:
+            return f"piper-tts {engine} {_digest(self._model)} {PACE:g} s/character"
         return f"piper-tts {engine} {VOICE} {voice} {PACE:g} s/character"
+
+    def in_voice(self, name: str) -> PiperSpeech:
+        """The same in another voice (``HasVoices``), in processes of its own once it is used.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        with self._lock:
+            if name not in self._named:
+                size = self._parallel.size
+                self._named[name] = PiperSpeech(processes=size, model=self._files[name])
+            return self._named[name]
 
     def load(self) -> None:
         """Start the processes and speak a word, so that the first segment is as fast as the next.
@@ -73,6 +105,8 @@ class PiperSpeech:
             SpeechError: the preview voice is not installed or does not start.
         """
         _versions()
+        for model in filter(None, (self._model, *self._files.values())):
+            _digest(model)
         for _ in self.speak(["Ready."] * self._parallel.size, seed=0):
             pass
 
@@ -92,6 +126,10 @@ class PiperSpeech:
 
     def close(self) -> None:
         """Stop the processes. A segment in work fails; speaking again starts them again."""
+        with self._lock:
+            named = list(self._named.values())
+        for one in named:
+            one.close()
         threads = self._parallel.forget()
         for child in self._children:
             child.kill()
@@ -100,11 +138,13 @@ class PiperSpeech:
     def _speak_one(self, index: int, text: str, seed: int) -> Spoken:
         child = self._idle.get()
         try:
-            samples, words = child.speak(text, _segment_seed(text, seed))
+            samples, rate, words = child.speak(text, _segment_seed(text, seed))
         finally:
             self._idle.put(child)
-        resampled = resample_poly(samples * np.float32(_GAIN), _UP, _DOWN)
-        seconds = None if words is None else tuple(start / _VOICE_RATE for start in words)
+        common = math.gcd(SAMPLE_RATE, rate)
+        up, down = SAMPLE_RATE // common, rate // common
+        resampled = resample_poly(samples * np.float32(_GAIN), up, down)
+        seconds = None if words is None else tuple(start / rate for start in words)
         sound = np.clip(resampled, -1.0, 1.0).astype(np.float32)
         return Spoken(index, sound, word_seconds=seconds)
 
@@ -116,6 +156,26 @@ def _versions() -> tuple[str, str]:
         raise SpeechError("engine_error", _MISSING) from None
 
 
+@lru_cache
+def _digest(model: Path) -> str:
+    """Of a voice's two files.
+
+    Raises:
+        SpeechError: one cannot be read.
+    """
+    digest = blake2b(digest_size=8)
+    for file in (model, model.with_name(model.name + ".json")):
+        try:
+            digest.update(file.read_bytes())
+        except OSError as error:
+            raise SpeechError(
+                "engine_error",
+                f"the voice {file} cannot be read: {error.strerror}; a Piper voice is an .onnx "
+                "file with its .onnx.json beside it",
+            ) from error
+    return digest.hexdigest()
+
+
 def _segment_seed(text: str, seed: int) -> int:
     """A seed of 31 bits, which is what the runtime takes."""
     key = f"{seed}\n{text}".encode("utf-8", "surrogatepass")
@@ -125,15 +185,15 @@ def _segment_seed(text: str, seed: int) -> int:
 class _Child(Child):
     """One Piper process."""
 
-    def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], list[int] | None]:
-        """The samples of ``text`` at the voice's own rate, and where each of its words begins.
+    def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], int, list[int] | None]:
+        """The samples of ``text``, their rate, and where each word begins among them.
 
         Raises:
             SpeechError: the process could not start, died, hung, or could not speak this text.
         """
         plain = text.encode("utf-8", "ignore").decode()
         head = self.ask({"text": plain, "seed": seed}, SEGMENT_LIMIT)
-        if head["rate"] != _VOICE_RATE or not head["samples"]:
+        if head["rate"] not in _RATES or not head["samples"]:
             raise SpeechError("engine_error", "Piper made no sound of a segment")
         body = self.read(4 * int(head["samples"]), SEGMENT_LIMIT)
-        return np.frombuffer(body, dtype="<f4").astype(np.float32), head["words"]
+        return np.frombuffer(body, dtype="<f4").astype(np.float32), head["rate"], head["words"]

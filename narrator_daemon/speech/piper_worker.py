@@ -1,7 +1,8 @@
 """The process that speaks with Piper, started by ``narrator_daemon.speech.piper``.
 
 piper-tts is under the GPL; it is imported here and nowhere else, in a program of its own that is
-driven over pipes. Standard input carries one JSON object a line, ``{"text": …, "seed": …}``.
+driven over pipes. Its argument, if there is one, is the ``.onnx`` file of another voice. Standard
+input carries one JSON object a line, ``{"text": …, "seed": …}``.
 Standard output answers each with one JSON line: ``{"samples": n, "rate": hertz, "words": […]}``,
 followed by ``n`` float32 little-endian samples, or ``{"error": "…"}``. ``words`` has the sample at
 which each word of the text begins, or is null where the voice does not tell. The first line out is
@@ -17,6 +18,7 @@ import queue
 import sys
 import threading
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -36,14 +38,17 @@ _LENGTHS = b"/Ceil_output_0"
 
 
 class _Voice:
-    """The packaged voice, with its noise drawn from a seed."""
+    """The voice, with its noise drawn from a seed."""
 
     def __init__(self) -> None:
         # Messages of protocol buffers are joined by joining their bytes: this adds an output to
         # the model's graph (7), an entry (12) with a name (1), and changes nothing else.
         output = _field(7, _field(12, _field(1, _LENGTHS)))
-        self._model = model_path().read_bytes() + output
-        self._voice = PiperVoice.load(model_path(), config_path())
+        model, config = _files()
+        self._model = model.read_bytes()
+        if _LENGTHS in self._model:
+            self._model += output
+        self._voice = PiperVoice.load(model, config)
         self._pace = SynthesisConfig(length_scale=_LENGTH)
 
     def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], int, list[int] | None]:
@@ -91,6 +96,13 @@ class _Voice:
         return onnxruntime.InferenceSession(
             self._model, sess_options=options, providers=["CPUExecutionProvider"]
         )
+
+
+def _files() -> tuple[Path, Path]:
+    """The voice's model and configuration: those of the argument, or the packaged ones."""
+    if len(sys.argv) > 1:
+        return Path(sys.argv[1]), Path(sys.argv[1] + ".json")
+    return model_path(), config_path()
 
 
 def _field(number: int, content: bytes) -> bytes:

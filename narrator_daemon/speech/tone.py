@@ -35,16 +35,33 @@ _LEVEL = 0.1
 
 
 class ToneSpeech:
-    """The ``tone`` engine: instant, and the same samples for the same text and seed."""
+    """The ``tone`` engine: instant, and the same samples for the same text, seed and voice.
+
+    Args:
+        voice: another name gives other samples; empty for the default.
+        voices: names of voices that can be asked for.
+    """
 
     name = "tone"
     device = "cpu"
     pace = None
-    settings_fingerprint = "tone 1"
 
-    def __init__(self) -> None:
+    def __init__(self, voice: str = "", voices: Collection[str] = ()) -> None:
+        self._voice = voice
+        self._voices = voices
         self._bank: NDArray[np.float32] | None = None
         self._lock = threading.Lock()
+
+    @property
+    def settings_fingerprint(self) -> str:
+        """Its version, and the voice where it is not the default."""
+        return f"tone 1 {self._voice}".rstrip()
+
+    def in_voice(self, name: str) -> ToneSpeech:
+        """The same in another voice (``HasVoices``)."""
+        if name not in self._voices:
+            raise KeyError(name)
+        return ToneSpeech(name)
 
     def load(self) -> None:
         """Compute the noise that all segments are cut from (some 50 ms)."""
@@ -62,7 +79,7 @@ class ToneSpeech:
         noise = self._noise()
         for index, text in enumerate(segments):
             if index not in skip:
-                yield Spoken(index, _cut(noise, text, seed))
+                yield Spoken(index, _cut(noise, text, seed, self._voice))
 
     def close(self) -> None:
         """Nothing to free but the noise."""
@@ -75,9 +92,10 @@ class ToneSpeech:
             return self._bank
 
 
-def _cut(noise: NDArray[np.float32], text: str, seed: int) -> NDArray[np.float32]:
+def _cut(noise: NDArray[np.float32], text: str, seed: int, voice: str = "") -> NDArray[np.float32]:
     length = round(max(LEAST_SECONDS, SECONDS_PER_CHARACTER * len(text)) * SAMPLE_RATE)
-    key = f"{seed}\n{text}".encode("utf-8", "surrogatepass")
+    spoken = f"{seed}\n{text}\n{voice}" if voice else f"{seed}\n{text}"
+    key = spoken.encode("utf-8", "surrogatepass")
     start = int.from_bytes(blake2b(key, digest_size=8).digest(), "big") % _BANK
     first = noise[start : start + length]
     if len(first) == length:

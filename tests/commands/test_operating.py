@@ -263,12 +263,14 @@ def test_narrate_and_detect_without_a_firebase(tmp_path: Path) -> None:
         )
 
     for book_id in ("first", "second"):
-        done = run("narrate", "tale.txt", "--out", f"{book_id}.wav", "--book-id", book_id)
+        also = ["--also", "m4a"] if book_id == "second" else []
+        done = run("narrate", "tale.txt", "--out", f"{book_id}.wav", "--book-id", book_id, *also)
         assert done.returncode == 0, done.stderr
-    found = run("watermark", "detect", "--json", "first.wav", "second.wav")
+    assert not (tmp_path / "first.m4a").exists()
+    found = run("watermark", "detect", "--json", "first.wav", "second.wav", "second.m4a")
     assert found.returncode == 0, found.stderr
     findings = json.loads(found.stdout)
-    assert [finding["book"] for finding in findings] == ["first", "second"]
+    assert [finding["book"] for finding in findings] == ["first", "second", "second"]
     assert all(finding["falsePositiveProbability"] < 1e-6 for finding in findings)
 
     (tmp_path / "noise.wav").write_bytes(b"not audio")

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from narrator_daemon.claims.book import renew
 from tests.desk import TEXT, Desk
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path)
-    files = desk.settings.files.model_copy(update={"captions": True})
-    settings = desk.settings.model_copy(update={"files": files})
-    desk.context = replace(desk.context, settings=settings)
-    return desk
+    return Desk(tmp_path, files={"formats": [], "captions": True})
 
 
 def test_captions_are_published_with_the_audio(desk: Desk) -> None:
@@ -60,3 +56,21 @@ def test_a_narration_without_captions_takes_the_earlier_ones_away(tmp_path: Path
     desk.edit(narrativeAudioCaptions={"vtt": {"path": "x"}})
     assert desk.run().outcome == "published"
     assert "narrativeAudioCaptions" not in desk.book
+
+
+def test_urls_of_captions_are_renewed_with_the_audios() -> None:
+    old = {"url": "old", "urlExpiresAt": 1, "bytes": 5, "path": "n/t.vtt"}
+    book = {
+        "narrativeAudioPath": "n/t.wav",
+        "narrativeAudioUrl": "old",
+        "narrativeAudioUrlExpiresAt": 1,
+        "narrativeAudioCaptions": {"vtt": old, "json": {**old, "path": "n/other.json"}},
+    }
+    new = {"url": "new", "urlExpiresAt": 9, "path": "n/t.vtt"}
+    files = {"narrativeAudioCaptions": {"vtt": new, "json": {**new, "path": "n/t.json"}}}
+    seen = renew(book, path="n/t.wav", url="new", expires_at=9, files=files, now_ms=0)
+    assert seen.book is not None
+    assert seen.book["narrativeAudioCaptions"] == {
+        "vtt": {**new, "bytes": 5},
+        "json": {**old, "path": "n/other.json"},
+    }

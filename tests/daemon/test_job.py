@@ -19,8 +19,8 @@ from narrator_daemon.credentials import signer as signers
 from narrator_daemon.credentials.errors import CannotSign
 from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.daemon import job as jobs
-from narrator_daemon.daemon.job import backoff_ms
 from narrator_daemon.daemon.traces import Trace
+from narrator_daemon.daemon.tries import backoff_ms
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
 from narrator_daemon.narration import narrate
 from narrator_daemon.speech import SpeechError

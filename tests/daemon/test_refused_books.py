@@ -92,7 +92,7 @@ def test_an_outcome_that_is_refused_leaves_its_slot(
     start_inside: Callable[..., Inside],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("narrator_daemon.daemon.job._REFUSED_SECONDS", 0.5)
+    monkeypatch.setattr("narrator_daemon.daemon.tries._REFUSED_SECONDS", 0.5)
     inside = start_inside(WATERMARK__SELF_CHECK="false", DAEMON__BOOKS_AT_ONCE=2).wait_ready()
     in_work = set()
     for name in ("bad-1", "bad-2"):

@@ -16,7 +16,7 @@ from unittest import mock
 
 from narrator_daemon import config
 from narrator_daemon.clock import now_ms
-from narrator_daemon.commands import retry
+from narrator_daemon.commands import retake, retry
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.database.caller import Caller
 from narrator_daemon.emulator.database.query import Query
@@ -41,6 +41,9 @@ _SETTINGS = {
     "CLAIMS__BEAT_SECONDS": 0.4,
     "CLAIMS__RECONCILE_SECONDS": 0.5,
     "WATERMARK__SELF_CHECK": "false",
+    "FILES__FORMATS": "m4a opus mp3",
+    "FILES__PREVIEW_FROM_CHARACTERS": 1,
+    "FILES__PREVIEW_SECONDS": 10,
 }
 _CATALOGUE = {
     "authors": {"first": {"name": "Jane", "dates": {"born": 1775}}, "second": True},
@@ -103,6 +106,7 @@ def record(folder: Path) -> list[Request]:
 def _narrations(frontend: Frontend) -> None:
     frontend.add("emma", "Emma Woodhouse, handsome, clever, and rich.", **_CATALOGUE)
     frontend.request("emma", "ada")
+    frontend.add_requested("long", "She was in a good humour, and sat down to read. " * 20)
     frontend.add_requested("number", 5)
     frontend.add("list", ["a", "b"], narrativeAudioRequestedBy={"who": "me"})
     frontend.request("list")
@@ -115,7 +119,7 @@ def _narrations(frontend: Frontend) -> None:
             narrativeAudioProgress=0.5,
             narrativeAudioClaim=claim,
         )
-    for book_id in ("emma", "left", "odd"):
+    for book_id in ("emma", "left", "odd", "long"):
         frontend.wait_for(book_id, "ready")
     for book_id in ("number", "list"):
         frontend.wait_for(book_id, "failed")
@@ -134,6 +138,8 @@ def _operators(environment: dict[str, str], frontend: Frontend) -> None:
         project = Project(settings)
         try:
             store = AudioStore(project, settings.storage)
+            retake.request(settings, "emma", [1])
+            wait_until(lambda: frontend.book("emma").get("narrativeAudioTake") == 3, "the third")
             frontend.node("books", "emma", "narrativeAudioUrlExpiresAt").set(1)
             renewer = Renewer(project, store)
             assert renewer.round() == 1

@@ -127,6 +127,14 @@ def test_a_daemon_with_least_privilege_does_all_its_work(recorded: list[Request]
         "narrationRenewal",
         "narrationRegister",
     }
+    books = [
+        value
+        for request in recorded
+        for path, value in (request.writes or {}).items()
+        if path.startswith("books/") and isinstance(value, dict)
+    ]
+    for field in ("narrativeAudioFiles", "narrativeAudioPreview", "narrativeAudioRetake"):
+        assert [book for book in books if field in book], field
     entries = [
         (path, value)
         for request in recorded

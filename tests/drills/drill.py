@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 from narrator_daemon import config
+from narrator_daemon.catalogue import files_of
 from narrator_daemon.claims.signed_url import is_by_a_wrong_clock
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
@@ -34,6 +35,7 @@ _SETTINGS = {
     "CLAIMS__MAX_ATTEMPTS": MAX_ATTEMPTS,
     "DAEMON__GRACE_SECONDS": 1.5,
     "WATERMARK__SELF_CHECK": "false",
+    "FILES__FORMATS": "m4a",
     # All that can be logged is searched for secrets.
     "LOGGING__LEVEL": "debug",
     # The limiter takes part, but holds nobody up for a minute.
@@ -263,6 +265,7 @@ def _judge_urls(books: dict[str, dict[str, Any]]) -> list[str]:
 def _judge_objects(store: AudioStore, books: dict[str, dict[str, Any]]) -> list[str]:
     there = {stored.path for stored in store.objects(most=100_000)}
     named = {book["narrativeAudioPath"] for book in books.values() if "narrativeAudioPath" in book}
+    named |= {file["path"] for book in books.values() for file in files_of(book).values()}
     return [
         *(f"object of no book: {path}" for path in sorted(there - named)),
         *(f"object missing: {path}" for path in sorted(named - there)),

@@ -216,6 +216,9 @@ class Observer:
         wanted = {text_hash(text) for text in shelf.texts if isinstance(text, str)}
         if after.get("narrativeAudioTextHash") not in wanted:
             self._violated("stale", book_id, before, after)
+        beside = [file.get("path") for file in after.get("narrativeAudioFiles", {}).values()]
+        if beside != [f"{path.removesuffix('.wav')}.m4a"]:
+            self._violated("other files than of its take", book_id, before, after)
         for gone in ("narrativeAudioClaim", "narrativeAudioProgress", "narrativeAudioError"):
             if gone in after:
                 self._violated(f"left {gone}", book_id, before, after)

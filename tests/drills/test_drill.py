@@ -77,6 +77,7 @@ class TestObserver:
             "narrative": "new",
             "narrativeAudioStatus": "ready",
             "narrativeAudioPath": "narrations/b/t1.wav",
+            "narrativeAudioFiles": {"m4a": {"path": "narrations/b/t1.m4a"}},
             "narrativeAudioTextHash": text_hash(text),
             "narrativeAudioTake": take,
             "narrativeUpdatedAt": {".sv": "timestamp"},
@@ -89,6 +90,15 @@ class TestObserver:
         wait_until(lambda: not observer.owed(), "the outcome to be seen")
         assert observer.violations == []
         assert [(claim.token, claim.how) for claim in observer.claims] == [("t1", "published")]
+
+    def test_a_publication_with_another_takes_file(
+        self, stage: tuple[Observer, Frontend, Any]
+    ) -> None:
+        observer, _, node = stage
+        node("/books/b").set(IN_WORK)
+        files = {"m4a": {"path": "narrations/b/t0.m4a"}}
+        node("/books/b").set({**self.published(), "narrativeAudioFiles": files})
+        self.expect(observer, "other files than of its take")
 
     def test_a_publication_of_an_older_text(self, stage: tuple[Observer, Frontend, Any]) -> None:
         observer, _, node = stage

@@ -149,6 +149,67 @@ def test_the_oldest_goes_when_there_is_too_much_and_never_what_is_in_use(tmp_pat
     assert names == {"new", "middle", "other"}
 
 
+def publish(folder: Path, name: str, age: float = 0.0, days: float = 7.0) -> None:
+    store = KeptSegments(Kept(folder=folder, days=days))
+    with store.open(name, TEXTS) as narration:
+        narration.add(0, sound(0, 10_000), {"a": 1})
+    store.publish(name)
+    for path in (folder / "segments").glob(f"{name}.published"):
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "segments").iterdir()}
+
+
+def test_what_is_published_can_be_read_and_not_gone_on_with(tmp_path: Path) -> None:
+    publish(tmp_path, "tale")
+    store = kept(tmp_path)
+    file = store.reading("tale", TEXTS)
+    assert file is not None
+    with file:
+        assert np.array_equal(file.samples(0), sound(0, 10_000)) and file.note(0) == {"a": 1}
+        # Nobody removes or takes what is read.
+        assert kept(tmp_path).reading("tale", TEXTS) is None
+    with store.open("tale", TEXTS) as anew:
+        assert not anew.indices
+    store.remove("tale")
+    assert names(tmp_path) == set()
+    assert store.reading("tale", TEXTS) is None
+    store.publish("tale")
+    assert kept(tmp_path, 0).reading("tale", TEXTS) is None
+
+
+def test_what_an_outcome_published_and_nobody_renamed_is_read_too(tmp_path: Path) -> None:
+    with kept(tmp_path).open("tale", TEXTS) as narration:
+        narration.add(0, sound(0), {})
+    file = kept(tmp_path).reading("tale", TEXTS)
+    assert file is not None and 0 in file and 1 not in file
+    file.close()
+
+
+def test_published_ones_go_after_their_days(tmp_path: Path) -> None:
+    publish(tmp_path, "young", age=86_400)
+    publish(tmp_path, "old", age=3 * 86_400)
+    with KeptSegments(Kept(folder=tmp_path, days=2)).open("other", TEXTS):
+        assert names(tmp_path) == {"young.published", "other.segments"}
+    publish(tmp_path, "none", days=0)
+    assert "none.published" not in names(tmp_path)
+
+
+def test_published_ones_go_before_what_is_unfinished(tmp_path: Path) -> None:
+    with kept(tmp_path).open("unfinished", TEXTS) as narration:
+        narration.add(0, sound(0, 10_000), {})
+    (path,) = files(tmp_path)
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3600))
+    publish(tmp_path, "first", age=60)
+    publish(tmp_path, "second")
+    with kept(tmp_path, 90e-6).open("other", TEXTS):
+        assert names(tmp_path) == {"unfinished.segments", "second.published", "other.segments"}
+    kept(tmp_path).make_room(1)
+    assert names(tmp_path) == {"unfinished.segments", "other.segments"}
+
+
 def test_what_is_forgotten_goes(spoken: Path) -> None:
     (path,) = files(spoken)
     past = path.stat().st_mtime - FORGOTTEN_SECONDS - 1

@@ -1,7 +1,15 @@
 /** One book on the page. */
 
-import { type Narration, type NarrationAudio, isOutdated, lightest, narrationOf } from "../narration.js";
+import {
+  type Narration,
+  type NarrationAudio,
+  isOutdated,
+  lightest,
+  loadWords,
+  narrationOf,
+} from "../narration.js";
 import type { Book } from "./catalogue.js";
+import { Reader } from "./reader.js";
 
 const STATES: Record<Narration["state"], string> = {
   none: "No narrative",
@@ -11,26 +19,47 @@ const STATES: Record<Narration["state"], string> = {
   failed: "Failed",
 };
 
+/** What the filter calls the states. */
+const STATE_GROUPS: Record<string, readonly Narration["state"][]> = {
+  none: ["none"],
+  work: ["requested", "processing"],
+  ready: ["ready"],
+  failed: ["failed"],
+};
+
 export type Action = "request" | "cancel" | "edit" | "delete";
+
+/** Seconds as players show them: 2:48. */
+function clock(seconds: number): string {
+  const whole = Math.floor(seconds);
+  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const shown = parts[0] ? parts : parts.slice(1);
+  return shown.map((part, place) => (place ? String(part).padStart(2, "0") : part)).join(":");
+}
 
 /** A list item that shows a book. Parts that did not change are left alone, and so is what plays. */
 export class Card {
   readonly element: HTMLLIElement;
   readonly #audio: HTMLAudioElement;
+  readonly #reader: Reader;
   #shown: NarrationAudio | null = null;
   #book: Book | undefined;
+  /** The audio whose text is open to be read along. */
+  #open: string | null = null;
 
   constructor(template: HTMLTemplateElement, act: (action: Action, book: Book) => void) {
     const copy = template.content.firstElementChild?.cloneNode(true);
     if (!(copy instanceof HTMLLIElement)) throw new Error("the template holds no list item");
     this.element = copy;
     this.#audio = this.#find("audio");
+    this.#reader = new Reader(this.#part("words"), this.#part("word"), this.#audio);
     this.#audio.addEventListener("error", () => this.#swap(true));
     this.#audio.addEventListener("play", () => this.#onlyThis());
     this.element.addEventListener("click", (event) => {
       const button = event.target instanceof Element ? event.target.closest("[data-do]") : null;
       const action = button?.getAttribute("data-do");
-      if (action && this.#book) act(action as Action, this.#book);
+      if (action === "read") void this.#readAlong();
+      else if (action && this.#book) act(action as Action, this.#book);
     });
   }
 
@@ -50,7 +79,6 @@ export class Card {
     this.element.dataset["state"] = narration.state;
     this.#write("title", book.title);
     this.#write("author", book.author);
-    this.#write("state", STATES[narration.state]);
     this.#write("text", book.text || "This book has no text.");
     this.#write("error", narration.error?.message ?? "");
     this.#part("error").hidden = narration.error === null;
@@ -59,6 +87,7 @@ export class Card {
     const again = narration.audio || narration.error ? "Generate again" : "Generate narrative";
     this.#button("request", again, book).hidden = busy;
     this.#button("cancel", "Cancel", book).hidden = !busy;
+    this.#button("read", this.#open === null ? "Read along" : "Close the text", book);
     this.#button("edit", "Edit", book);
     this.#button("delete", "Delete", book);
   }
@@ -79,15 +108,56 @@ export class Card {
     this.#shown = audio;
     if (other || this.#audio.paused) this.#swap(false);
     if (audio === null) return;
-    const facts = [`${Math.round(audio.seconds)} s`];
+    const facts = [clock(audio.seconds)];
     if (audio.madeAt) facts.push(audio.madeAt.toLocaleString());
     const note = facts.join(" · ");
     this.#write("facts", note);
     void isOutdated(audio, book.text).then((outdated) => {
-      if (this.#shown === audio && outdated) {
-        this.#write("facts", `${note} · the text has changed since`);
-      }
+      if (this.#shown !== audio) return;
+      if (outdated) this.#write("facts", `${note} · the text has changed since`);
+      // Places are those of the text that was read.
+      const readable = !outdated && audio.captions.words !== null;
+      this.#find("[data-do=read]").hidden = !readable;
+      if (this.#open !== null && (!readable || this.#open !== audio.id)) this.#closeText();
     });
+  }
+
+  /** Opens the text to be read along, or closes it. */
+  async #readAlong(): Promise<void> {
+    const [audio, book] = [this.#shown, this.#book];
+    if (!audio || !book) return;
+    if (this.#open !== null) return this.#closeText();
+    this.#open = audio.id;
+    this.#button("read", "Close the text", book);
+    const words = await loadWords(audio).catch(() => null);
+    if (this.#open !== audio.id) return;
+    this.#part("reading").hidden = false;
+    const box = this.#part("words");
+    box.setAttribute("aria-label", `Text of ${book.title}`);
+    this.#reader.show(book.text, words);
+    if (words) box.focus({ preventScroll: true });
+    else box.textContent = "It is not known when the words are heard.";
+  }
+
+  #closeText(): void {
+    this.#open = null;
+    this.#part("reading").hidden = true;
+    this.#reader.show("", null);
+    if (this.#book) this.#button("read", "Read along", this.#book);
+  }
+
+  /** Says how many are asked for before this book; null where it does not wait. */
+  waits(place: number | null, count: number): void {
+    const text = place === null ? STATES[this.narration.state] : `Waiting, ${place} of ${count}`;
+    this.#write("state", text);
+  }
+
+  /** Whether it is one of those that are looked for. */
+  matches(wanted: string, state: string): boolean {
+    const book = this.#book;
+    const named = `${book?.title ?? ""} ${book?.author ?? ""}`.toLowerCase();
+    const stands = state === "" || STATE_GROUPS[state]?.includes(this.narration.state) === true;
+    return stands && wanted.toLowerCase().split(/\s+/).every((word) => named.includes(word));
   }
 
   /**
@@ -118,7 +188,7 @@ export class Card {
     }
   }
 
-  #button(action: Action, name: string, book: Book): HTMLButtonElement {
+  #button(action: Action | "read", name: string, book: Book): HTMLButtonElement {
     const button = this.#find<HTMLButtonElement>(`[data-do="${action}"]`);
     if (button.textContent !== name) button.textContent = name;
     button.setAttribute("aria-label", `${name}: ${book.title}`);

@@ -53,6 +53,11 @@ watchCatalogue(db, {
   refused: complain,
 });
 
+const search = byId<HTMLInputElement>("search");
+const filter = byId<HTMLSelectElement>("filter");
+search.addEventListener("input", () => summarise());
+filter.addEventListener("change", () => summarise());
+
 byId("add").addEventListener("click", () => void edit(null));
 byId("all").addEventListener("click", () => {
   for (const card of cards.values()) {
@@ -127,12 +132,41 @@ function complain(error: Error): void {
   refusal.hidden = false;
 }
 
+/** Where each waiting book stands: those asked for first are read first. */
+function queue(): void {
+  const waiting = [...cards.values()].filter((card) => card.narration.state === "requested");
+  waiting.sort((one, other) => askedAt(one) - askedAt(other));
+  for (const card of cards.values()) {
+    const place = waiting.indexOf(card);
+    card.waits(place < 0 ? null : place + 1, waiting.length);
+  }
+}
+
+function askedAt(card: Card): number {
+  const record = card.book?.record as Record<string, unknown> | undefined;
+  const at = record?.["narrativeAudioRequestedAt"];
+  return typeof at === "number" ? at : 0;
+}
+
+/** Shows the books that are looked for. */
+function sift(): void {
+  let shown = 0;
+  for (const card of cards.values()) {
+    const matches = card.matches(search.value.trim(), filter.value);
+    card.element.hidden = !matches;
+    if (matches) shown += 1;
+  }
+  byId("nothing").hidden = shown > 0 || cards.size === 0;
+}
+
 function summarise(): void {
+  queue();
+  sift();
   const states = [...cards.values()].map((card) => card.narration.state);
   const count = (...which: string[]) => states.filter((state) => which.includes(state)).length;
-  const busy = count("requested", "processing");
   const parts = [states.length === 1 ? "1 book" : `${states.length} books`, `${count("ready")} ready`];
-  if (busy) parts.push(`${busy} in work`);
+  if (count("processing")) parts.push(`${count("processing")} in work`);
+  if (count("requested")) parts.push(`${count("requested")} waiting`);
   if (count("failed")) parts.push(`${count("failed")} failed`);
   const text = parts.join(", ");
   const summary = byId("summary");

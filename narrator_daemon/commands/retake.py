@@ -1,0 +1,64 @@
+"""Some segments of a finished narration read anew: ``narrator-daemon retake``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from csm.text import NothingToSpeak, segment
+from narrator_daemon.catalogue import TEXT_HASH, is_key
+from narrator_daemon.claims.book import Verdict, claimed_text_hash, request_retake
+from narrator_daemon.clock import now_ms
+from narrator_daemon.errors import NoSuchBook, WrongUse
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.settings import Settings
+
+
+def request(settings: Settings, book_id: str, numbers: Sequence[int]) -> None:
+    """Ask for segments of a book to be read anew.
+
+    Args:
+        settings: the project.
+        book_id: which.
+        numbers: of the segments, from 1, as reports and histories give them.
+
+    Raises:
+        ConfigError: the settings name no project.
+        NoSuchBook: the catalogue has none of this id.
+        WrongUse: it has no narration, is in work, its text has changed, or has no such segment.
+        Unavailable: the database did not answer.
+    """
+    with Project(settings) as project:
+        record = books.read(project, book_id) if is_key(book_id) else None
+        if not isinstance(record, dict):
+            raise NoSuchBook(f"there is no book {book_id!r}", where=project.books_path)
+        text = record.get(settings.books.text_field)
+        if record.get(TEXT_HASH) != claimed_text_hash(text):
+            raise WrongUse(
+                "its text is not the one that was read aloud", where=book_id, advice=_ASK_FOR_ALL
+            )
+        _check(book_id, text, numbers)
+        wanted = sorted(set(numbers))
+        seen = books.change(
+            project, book_id, lambda book: request_retake(book, wanted, now_ms=now_ms())
+        )
+        if seen.verdict is not Verdict.APPLIED:
+            raise WrongUse(
+                "it has no finished narration, or is in work", where=book_id, advice=_ASK_FOR_ALL
+            )
+
+
+_ASK_FOR_ALL = "ask for the whole narration, as its page does"
+
+
+def _check(book_id: str, text: object, numbers: Sequence[int]) -> None:
+    try:
+        count = len(segment(str(text)))
+    except NothingToSpeak:
+        count = 0
+    for number in numbers:
+        if not 1 <= number <= count:
+            raise WrongUse(
+                f"there is no segment {number}: its text has {count:,}, numbered from 1",
+                where=book_id,
+            )

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 
+from narrator_daemon import notice
 from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, STATUS, Record
 from narrator_daemon.claims import book as books
 from narrator_daemon.claims import outcome as outcomes
@@ -57,6 +58,7 @@ class Claims:
         self._max_attempts = settings.claims.max_attempts
         self._text_field = settings.books.text_field
         self._fingerprint = fingerprint
+        self._credentials = settings.credentials
         self._lease_dead = lease_dead
         self._now_ms = now_ms or project.database_clock.now_ms
 
@@ -66,7 +68,8 @@ class Claims:
 
     def digest(self, record: Record) -> str:
         """The input hash of a book as this worker would narrate it."""
-        return books.input_hash(self.text(record), self._fingerprint)
+        shaped_by = self._fingerprint + notice.fingerprint_of(self._credentials, record)
+        return books.input_hash(self.text(record), shaped_by)
 
     def text_digest(self, record: Record) -> str:
         """The hash of a book's text alone, which all replicas find alike."""

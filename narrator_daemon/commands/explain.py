@@ -227,6 +227,16 @@ def find_problems(record: Record, leases: set[str], store: AudioStore) -> list[s
             f"it is ready, but the bucket has no object {path}: its player finds nothing. "
             "Ask for it again to have it narrated anew"
         )
+    if status == READY:
+        beside = [
+            named for field in fields.BESIDE for named in fields.files_of(record, field).items()
+        ]
+        for name, file in beside:
+            if not store.exists(file[fields.FILE_PATH]):
+                problems.append(
+                    f"its {name} is named, but the bucket has no object {file[fields.FILE_PATH]}: "
+                    "players that prefer it find nothing. Ask for it again to have it made anew"
+                )
     if status == PROCESSING and (claim is None or claim.token is None):
         problems.append(
             "it is processing, but nobody holds a claim on it: it will be put back to requested "
@@ -253,6 +263,10 @@ def _fields(record: Record) -> dict[str, str]:
         "take": record.get(fields.TAKE),
         "audio": record.get(fields.PATH),
         "seconds": record.get(fields.DURATION),
+        "beside it": ", ".join(
+            sorted(name for field in fields.BESIDE for name in fields.files_of(record, field))
+        )
+        or None,
         "URL expires": _when(record.get(fields.URL_EXPIRES_AT)),
         "updated": _when(record.get(fields.UPDATED_AT)),
         "claimed by": claim.owner if claim and claim.token else None,

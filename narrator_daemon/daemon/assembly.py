@@ -20,6 +20,7 @@ from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
+from narrator_daemon.claims.register import Register
 from narrator_daemon.claims.work import Work
 from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.announcements import Announcements
@@ -42,12 +43,13 @@ from narrator_daemon.daemon.trial import Trial
 from narrator_daemon.daemon.waits import SAY_SECONDS, WhyWaiting
 from narrator_daemon.daemon.worker import Parts, Worker
 from narrator_daemon.errors import Unavailable
-from narrator_daemon.firebase import books
+from narrator_daemon.firebase import books, covers
 from narrator_daemon.firebase.project import Project, proxies
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import Hint, Subscription
 from narrator_daemon.health.ask import ask
 from narrator_daemon.health.notify import ServiceManager
+from narrator_daemon.housekeeping.forgetting import Forgetter
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
@@ -180,6 +182,8 @@ def parts(
         dependencies.report,
         stopping,
         endings,
+        Register(project, settings, fingerprint(engine, settings), keys.fingerprint(key)),
+        lambda named: covers.bring(project, named),
         lambda: reloading.limits,
         trial.own_fault,
         traces=traces,
@@ -231,6 +235,7 @@ def parts(
         project, waiting, reaper, claim_settings.reconcile_seconds, lambda: claimer.wake()
     )
     renewer = Renewer(project, store, owner=daemon.worker_id)
+    forgetter = Forgetter(project, settings.registry)
     claiming = Claimer(
         picker, waiting, in_work, dependencies, stopping, start, claimed, endings, now_ms
     )
@@ -248,7 +253,14 @@ def parts(
         Loop("prober", dependencies.probe, report),
         Loop(
             "sweeper",
-            every(_SWEEP_SECONDS, Sweeper(project, store).round),
+            every(_SWEEP_SECONDS, Sweeper(project, store, on_gone=forgetter.forget).round),
+            report,
+            first_after=random.uniform(0.1, 1.0) * _SWEEP_SECONDS,  # noqa: S311
+            after_failure=_SWEEP_AGAIN_SECONDS,
+        ),
+        Loop(
+            "forgetter",
+            every(_SWEEP_SECONDS, forgetter.round),
             report,
             first_after=random.uniform(0.1, 1.0) * _SWEEP_SECONDS,  # noqa: S311
             after_failure=_SWEEP_AGAIN_SECONDS,

@@ -22,6 +22,13 @@ from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2 import service_account
 
+from narrator_daemon.catalogue import (
+    FILE_BYTES,
+    FILE_EXPIRES_AT,
+    FILE_PATH,
+    FILE_URL,
+    Record,
+)
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
 from narrator_daemon.firebase.answers import storage_errors
 from narrator_daemon.firebase.project import Project
@@ -43,6 +50,7 @@ _CONNECT_AND_READ_SECONDS = (5.0, 30.0)
 
 #: URLs are dated so much back, in seconds: the bucket's clock is known to about one.
 _SIGNED_BEFORE_SECONDS = 2.0
+_WAV = ".wav"
 _TOKEN_METADATA = "firebaseStorageDownloadTokens"  # noqa: S105 - the name, not a token
 
 
@@ -54,11 +62,20 @@ class StoredAudio:
         path: its name in the bucket.
         url: where it plays from.
         url_expires_at: epoch milliseconds, or None for a URL that does not expire.
+        size: bytes.
     """
 
     path: str
     url: str
     url_expires_at: int | None
+    size: int
+
+    def as_record(self) -> Record:
+        """As a book names it beside its WAV: ``{url, urlExpiresAt, bytes, path}``."""
+        record = {FILE_URL: self.url, FILE_BYTES: self.size, FILE_PATH: self.path}
+        if self.url_expires_at is not None:
+            record[FILE_EXPIRES_AT] = self.url_expires_at
+        return record
 
 
 @dataclass(frozen=True)
@@ -90,6 +107,16 @@ def slug(book_id: str) -> str:
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", book_id)[:40].strip("-")
     digest = hashlib.sha256(book_id.encode("utf-8", errors="surrogatepass")).hexdigest()[:32]
     return f"{readable}-{digest}" if readable else digest
+
+
+def beside(path: str, ending: str) -> str:
+    """The name of an object beside a WAV, made under the same claim.
+
+    Args:
+        path: the WAV's.
+        ending: of letters, digits and dots, such as ``m4a``.
+    """
+    return f"{path.removesuffix(_WAV)}.{ending}"
 
 
 class AudioStore:
@@ -128,10 +155,11 @@ class AudioStore:
     def upload(
         self,
         path: str,
-        wav: BinaryIO,
+        file: BinaryIO,
         size: int,
         *,
         book_id: str,
+        content_type: str = "audio/wav",
         on_read: Callable[[], None] = lambda: None,
     ) -> StoredAudio:
         """Upload a narration under a name that must be new, and give its URL.
@@ -142,9 +170,10 @@ class AudioStore:
 
         Args:
             path: the object's name.
-            wav: a file, read from its start.
+            file: read from its start.
             size: its length in bytes.
             book_id: the book.
+            content_type: as browsers are told.
             on_read: called before each part that is read; what it raises ends the upload.
 
         Raises:
@@ -156,7 +185,7 @@ class AudioStore:
         blob.metadata = {
             "bookId": _metadata_text(book_id),
             "generatedAt": _utc(self._clock()).isoformat(timespec="seconds"),
-            "watermarked": "true",
+            "watermarked": "true" if content_type.startswith("audio/") else "false",
             "catalogue": self._project.catalogue,
         }
         token = str(uuid4())
@@ -166,10 +195,10 @@ class AudioStore:
             # First, so that what cannot be signed leaves no object behind.
             url, expires_at = self._url(blob, token)
             try:
-                self._send(blob, wav, size, on_read)
+                self._send(blob, file, size, content_type, on_read)
             except exceptions.PreconditionFailed:
                 blob.reload(timeout=_CONNECT_AND_READ_SECONDS)
-                if blob.crc32c != _crc32c(wav, on_read):
+                if blob.crc32c != _crc32c(file, on_read):
                     raise Refused(
                         "storage", f"{path} exists with other contents; object names must be new"
                     ) from None
@@ -177,15 +206,22 @@ class AudioStore:
                 url, expires_at = self._url(blob, token)
         with self._lock:
             self.uploaded_bytes += size
-        return StoredAudio(path, url, expires_at)
+        return StoredAudio(path, url, expires_at, size)
 
-    def _send(self, blob: Any, wav: BinaryIO, size: int, on_read: Callable[[], None]) -> None:
+    def _send(
+        self,
+        blob: Any,
+        file: BinaryIO,
+        size: int,
+        content_type: str,
+        on_read: Callable[[], None],
+    ) -> None:
         for last in (False, True):
             try:
                 blob.upload_from_file(
-                    _Watched(wav, on_read),
+                    _Watched(file, on_read),
                     size=size,
-                    content_type="audio/wav",
+                    content_type=content_type,
                     if_generation_match=0,
                     checksum="crc32c",
                     timeout=_CONNECT_AND_READ_SECONDS,
@@ -199,7 +235,7 @@ class AudioStore:
                     raise Unavailable(
                         "storage", "storage twice kept other bytes than were sent"
                     ) from error
-                wav.seek(0)
+                file.seek(0)
             else:
                 return
 
@@ -274,11 +310,15 @@ class AudioStore:
         return url, int((signed_at + lifetime).timestamp() * 1000)
 
     def token(self, path: str, book_id: str) -> str | None:
-        """The claim's token in an object name of this book; None for any other name."""
-        parts = re.split(r"(\{book\}|\{token\})", self._settings.object_name)
+        """The claim's token in an object name of this book; None for any other name.
+
+        Files beside the WAV have another ending.
+        """
+        parts = re.split(r"(\{book\}|\{token\})", self._settings.object_name.removesuffix(_WAV))
         known = {"{book}": re.escape(slug(book_id)), "{token}": "([0-9a-f]{32})"}
         pattern = "".join(known.get(part, re.escape(part)) for part in parts)
-        match = re.fullmatch(pattern, path)
+        least = 1 if self._settings.object_name.endswith(_WAV) else 0
+        match = re.fullmatch(rf"{pattern}(?:\.[a-z0-9]{{2,8}}){{{least},2}}", path)
         return None if match is None else match[1]
 
     def objects(self, *, after: str = "", most: int) -> Iterator[StoredObject]:
@@ -410,9 +450,9 @@ class AudioStore:
             raise NodeRefused("storage", f"{path} cannot be reached: {error}") from error
 
     def is_ours(self, stored: StoredObject) -> bool:
-        """Whether an object is audio of this catalogue, by its metadata."""
+        """Whether an object is audio of this catalogue, or was made with it, by its metadata."""
         return (
-            stored.metadata.get("watermarked") == "true"
+            stored.metadata.get("watermarked") in ("true", "false")
             and self._project.is_own(stored.metadata.get("catalogue"))
             and "bookId" in stored.metadata
         )

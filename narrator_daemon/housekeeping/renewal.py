@@ -16,13 +16,26 @@ from math import inf
 from typing import Any, TypeVar
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import PATH, RENEWAL, URL, URL_EXPIRES_AT, Record, children, moment
+from narrator_daemon.catalogue import (
+    BESIDE,
+    FILE_EXPIRES_AT,
+    FILE_PATH,
+    FILE_URL,
+    PATH,
+    RENEWAL,
+    URL,
+    URL_EXPIRES_AT,
+    Record,
+    children,
+    files_of,
+    moment,
+)
 from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.claims.signed_url import TOLERANCE_MS, is_by_a_wrong_clock
 from narrator_daemon.errors import Contended, NodeUnavailable, Unavailable
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
-from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.firebase.storage import AudioStore, beside
 from narrator_daemon.firebase.transact import transact
 from narrator_daemon.housekeeping import turns
 from narrator_daemon.housekeeping.turns import Turn
@@ -231,7 +244,7 @@ class Renewer:
 
     def _leaves(self, book_id: str) -> Record:
         """As much of a book as renewal needs, without its text."""
-        names = (PATH, URL, URL_EXPIRES_AT)
+        names = (PATH, URL, URL_EXPIRES_AT, *BESIDE)
         return {name: books.read(self._project, book_id, name) for name in names}
 
     def _renew_one(self, book_id: str, record: object) -> bool:
@@ -242,12 +255,16 @@ class Renewer:
         if not isinstance(path, str) or not self._store.belongs_to(path, book_id):
             return False
         try:
+            # First: the query finds books by it, and so must not pass over what expires earlier.
             url, expires_at = self._store.sign(path)
+            files = self._signed_beside(path, record)
             now = self._clock()
             seen = books.change(
                 self._project,
                 book_id,
-                lambda book: renew(book, path=path, url=url, expires_at=expires_at, now_ms=now),
+                lambda book: renew(
+                    book, path=path, url=url, expires_at=expires_at, files=files, now_ms=now
+                ),
             )
         except Exception as error:
             self.failures += 1
@@ -260,6 +277,22 @@ class Renewer:
         self.renewed += 1
         _log.info("url_renewed", book=book_id)
         return True
+
+    def _signed_beside(self, path: str, record: Record) -> dict[str, dict[str, Record]]:
+        """New URLs of what lies beside a narration, by field and name."""
+        signed: dict[str, dict[str, Record]] = {field: {} for field in BESIDE}
+        for field in BESIDE:
+            for name, file in files_of(record, field).items():
+                # As clients may name anything where no rule keeps them from it: what is not called
+                # as the WAV is, but for its ending, was not made with it.
+                if file[FILE_PATH] == beside(path, name):
+                    url, expires_at = self._store.sign(file[FILE_PATH])
+                    signed[field][name] = {
+                        FILE_URL: url,
+                        FILE_EXPIRES_AT: expires_at,
+                        FILE_PATH: file[FILE_PATH],
+                    }
+        return signed
 
 
 class _Looks:

@@ -13,7 +13,17 @@ from typing import Any
 from urllib.parse import unquote
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import CLAIM, LIMITS, PATH, WORKERS, children, is_count
+from narrator_daemon.catalogue import (
+    BESIDE,
+    CLAIM,
+    FILE_PATH,
+    LIMITS,
+    PATH,
+    WORKERS,
+    children,
+    files_of,
+    is_count,
+)
 from narrator_daemon.claims.claim import Claim
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
@@ -47,6 +57,7 @@ class Sweeper:
         store: the bucket.
         least_age_seconds: of an object, for it to be looked at.
         clock: epoch seconds; the bucket's own clock unless another is given.
+        on_gone: told of a deleted book whose audio was deleted.
     """
 
     def __init__(
@@ -55,11 +66,13 @@ class Sweeper:
         store: AudioStore,
         least_age_seconds: float = LEAST_AGE_SECONDS,
         clock: Callable[[], float] | None = None,
+        on_gone: Callable[[str], object] = lambda _book_id: None,
     ) -> None:
         self._project = project
         self._store = store
         self._least_age = least_age_seconds
         self._clock = clock or project.bucket_clock.now
+        self._on_gone = on_gone
         self._after = ""
 
     def round(self) -> int:
@@ -92,6 +105,10 @@ class Sweeper:
             return False
         self._store.delete(stored.path, generation=stored.generation)
         _log.info("orphan_deleted", path=stored.path)
+        if not self._store.is_probe(stored):
+            book_id = unquote(stored.metadata["bookId"])
+            if not books.exists(self._project, book_id):
+                self._on_gone(book_id)
         return True
 
     def _orphaned(self, stored: StoredObject) -> bool:
@@ -103,13 +120,25 @@ class Sweeper:
         token = self._store.token(stored.path, book_id)
         if token is None:
             return False
-        if books.read(self._project, book_id, PATH) == stored.path:
+        if self._named(book_id, stored.path):
             return False
         claim = Claim.from_record(books.read(self._project, book_id, CLAIM))
         if claim is not None and claim.token == token:
             return False
         # Published between the two reads: the claim went because the path came.
-        return bool(books.read(self._project, book_id, PATH) != stored.path)
+        return not self._named(book_id, stored.path)
+
+    def _named(self, book_id: str, path: str) -> bool:
+        """Whether a book names an object: as its audio, or beside it."""
+        if books.read(self._project, book_id, PATH) == path:
+            return True
+        if path.endswith(".wav"):
+            return False
+        for field in BESIDE:
+            files = files_of({field: books.read(self._project, book_id, field)}, field)
+            if any(file[FILE_PATH] == path for file in files.values()):
+                return True
+        return False
 
     def _forget(
         self, node: str, times: Callable[[dict[str, Any]], list[Any]], ends_at: float

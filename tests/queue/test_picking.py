@@ -93,11 +93,11 @@ def test_a_retry_waits_until_its_time(desk: Desk) -> None:
     book = desk.project.shelf["b"]
     book["narrativeAudioStatus"] = "requested"
     del book["narrativeAudioClaim"]["token"]
-    book["narrativeAudioClaim"]["notBefore"] = now_ms() + 5000
+    book["narrativeAudioClaim"]["notBefore"] = now_ms() + 60_000
     desk.waiting.offer("b", book, now_ms())
     attempted = desk.picker.claim_next()
     assert attempted is not None and attempted.verdict.value == "later"
-    assert 4 < attempted.wait_seconds <= 5
+    assert 30 < attempted.wait_seconds <= 60
     waits(desk, attempted.wait_seconds)
 
 

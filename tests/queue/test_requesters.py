@@ -30,6 +30,12 @@ def test_a_grant_whose_answer_was_lost_is_not_counted_twice() -> None:
     assert take({"mine": NOW}, name="mine", now_ms=NOW + 5, limit=1) == (None, 0)
 
 
+def test_a_request_has_one_short_name_whatever_the_order_of_its_fields() -> None:
+    name = grant_name("b", {"x": 1, "y": 2}, None)
+    assert name == grant_name("b", {"y": 2, "x": 1}, None) and len(name) == 32
+    assert name != grant_name("b", {"x": 1, "y": 3}, None)
+
+
 @pytest.mark.parametrize("ahead", [1, 30_000, MINUTE - 1])
 def test_a_time_a_little_ahead_counts_as_now(ahead: int) -> None:
     assert take({"r": NOW + ahead}, name="mine", now_ms=NOW, limit=1) == (None, MINUTE)

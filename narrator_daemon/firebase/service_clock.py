@@ -1,8 +1,9 @@
 """The time as a service tells it with each of its answers, whatever this machine's clock says.
 
 Each answer carries ``Date``: the service's clock in whole seconds, some time between the request
-and the answer. Between answers the time is carried on by a clock that nobody sets. So a replica
-whose wall clock is days off, or is set while it runs, signs and grants like the others.
+and the answer. Between answers the time is carried on by a clock that nobody sets. A wall clock
+that agrees with all of that is believed to the millisecond; a replica whose wall clock is days off,
+or is set while it runs, signs and grants like the others.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class ServiceClock:
     """A service's clock, as far as its answers tell. Safe to use from several threads.
 
     Args:
-        otherwise: the time until the service has answered, epoch seconds: another service's, or
-            this machine's.
+        otherwise: the time until the service has answered, and for as long as its answers do not
+            contradict it, epoch seconds: another service's, or this machine's.
         steady: carries the time on between answers, in seconds.
     """
 
@@ -78,10 +79,12 @@ class ServiceClock:
 
     def now(self) -> float:
         """The service's time, epoch seconds: right to a second where its answers are quick."""
+        otherwise = self._otherwise()
         with self._lock:
-            if self.known:
-                return self._steady() + (self._least + self._most) / 2
-        return self._otherwise()
+            steady = self._steady()
+            if steady + self._least <= otherwise <= steady + self._most:
+                return otherwise
+            return steady + (self._least + self._most) / 2
 
     def now_ms(self) -> int:
         """The same in epoch milliseconds."""

@@ -59,6 +59,21 @@ def test_it_is_right_within_half_a_second_and_half_of_the_shortest_answer(answer
     assert abs(clock.now() - steady.service()) <= 0.5 + shortest / 2 + 1e-3
 
 
+@pytest.mark.parametrize(
+    ("off", "believed"), [(0.0, True), (0.3, True), (-0.3, True), (2.0, False), (-9e5, False)]
+)
+def test_a_wall_clock_that_agrees_is_believed_to_the_millisecond(
+    off: float, believed: bool
+) -> None:
+    steady = Steady()
+    clock = ServiceClock(lambda: steady.service() + off, lambda: steady.now)
+    # In the middle of a second.
+    steady.now += 0.45
+    answer(clock, steady, takes=0.1, at=0.5)
+    assert (clock.now() == steady.service() + off) is believed
+    assert abs(clock.now() - steady.service()) <= 0.6
+
+
 def test_a_service_whose_clock_is_set_is_followed() -> None:
     steady = Steady()
     clock = ServiceClock(lambda: 0.0, lambda: steady.now)

@@ -62,7 +62,7 @@ def detect(
     from narrator_daemon.marks.detect import Search
 
     settings = load_settings(config_file)
-    keys = _keys_or_public(settings)
+    keys = keys_or_public(settings)
     searches: dict[Path, Search] = {}
     findings: list[Finding] = []
     unreadable: list[tuple[Path, str]] = []
@@ -108,7 +108,7 @@ def verify(
     from narrator_daemon.marks.recording import CHANCE_ALONE, Original
 
     settings = load_settings(config_file)
-    keys = _keys_or_public(settings)
+    keys = keys_or_public(settings)
     tables = ledger.known_marks(settings, file.parent)
     indices = ledger.indices_of(tables, file.parent, book_id)
     finding = Search(keys, tables, indices, thorough=thorough).examine(file)
@@ -147,8 +147,17 @@ def report(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help=".svg or .html; default: FILE.svg here."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help=".svg or .html; default: FILE.svg here, or FILE.evidence.html.",
+        ),
     ] = None,
+    evidence: Annotated[
+        bool,
+        typer.Option("--evidence", help="One page for a lawyer; signed, with a certificate."),
+    ] = False,
     original: OriginalOption = None,
     config_file: ConfigOption = None,
 ) -> None:
@@ -158,16 +167,26 @@ def report(
     """
     from narrator_daemon.marks import ledger
     from narrator_daemon.marks.recording import Original
-    from narrator_daemon.marks.report import verdict, write_picture
+    from narrator_daemon.marks.report import explained, verdict, write_picture
 
     settings = load_settings(config_file)
-    out = out or Path(f"{file.name}.svg")
-    if out.suffix.lower() not in {".svg", ".html"}:
-        raise WrongUse("must end in .svg or .html", where=str(out))
-    keys = _keys_or_public(settings)
-    narration = Original.read(original) if original else None
-    tables = ledger.known_marks(settings, file.parent)
-    finding, lines = write_picture(file, keys, tables, out, narration)
+    out = out or Path(f"{file.name}.evidence.html" if evidence else f"{file.name}.svg")
+    if out.suffix.lower() not in ({".html"} if evidence else {".svg", ".html"}):
+        raise WrongUse(f"must end in {'' if evidence else '.svg or '}.html", where=str(out))
+    if evidence and original is not None:
+        raise WrongUse("not with --evidence: see verify --original", where="--original")
+    keys = keys_or_public(settings)
+    if evidence:
+        from narrator_daemon.commands.evidence import write_evidence
+
+        finding, signature = write_evidence(settings, keys, file, out)
+        lines = list(explained(finding))
+        beside = f", signed in {signature}" if signature else ", not signed"
+        print(plain(f"{out} written{beside}"))
+    else:
+        narration = Original.read(original) if original else None
+        tables = ledger.known_marks(settings, file.parent)
+        finding, lines = write_picture(file, keys, tables, out, narration)
     print(plain(f"{file}: {verdict(finding)}"))
     for line in lines:
         print(plain(f"  {line}"))
@@ -209,7 +228,12 @@ def embed(
         Console(stderr=True).print(note, style="yellow")
 
 
-def _keys_or_public(settings: Settings) -> list[NamedKey]:
+def keys_or_public(settings: Settings) -> list[NamedKey]:
+    """The keys to look for marks with; the public one, and a word of warning, where none is set.
+
+    Raises:
+        ConfigError: one cannot be read.
+    """
     from narrator_daemon.marks import keys
 
     return keys.load_all(settings) or [_public()]
@@ -282,3 +306,16 @@ def new(
 
     keys.write_new(file)
     print(f"Wrote {os.fspath(file)}. Keep a copy: marks made with it can be found with it only.")
+
+
+@keys_app.command()
+def fingerprint(config_file: ConfigOption = None) -> None:
+    """Say by what each configured watermark key is known in evidence and in the register.
+
+    It may be shown to anybody: nothing of the key follows from it.
+    """
+    from narrator_daemon.marks import keys
+
+    settings = load_settings(config_file)
+    for each in keys_or_public(settings):
+        print(plain(f"{keys.fingerprint(each.key)}  {each.name}"))

@@ -25,7 +25,7 @@ _GAP_SECONDS = 3.0
 #: A step in the narration of more than this is a cut, seconds.
 _CUT_SECONDS = 0.5
 #: Books drawn at most.
-_MOST_BOOKS = 8
+MOST_BOOKS = 8
 
 
 def write_picture(
@@ -49,7 +49,7 @@ def write_picture(
         OSError: the picture cannot be written.
     """
     finding = Search(keys, tables).examine(path)
-    traces = _traces(path, keys, finding.sources[:_MOST_BOOKS])
+    traces = traces_of(path, keys, finding.sources[:MOST_BOOKS])
     title = f"{path.name}: {verdict(finding)}"
     lines = [*explained(finding), *_recordings(finding, original)]
     if out.suffix.lower() == ".html":
@@ -57,7 +57,7 @@ def write_picture(
             pages.render(
                 "marks/report.html.jinja",
                 title=title,
-                picture=Markup(_harmless(watermark.picture(traces, title))),  # noqa: S704 — escaped
+                picture=Markup(_harmless(watermark.picture(traces))),  # noqa: S704 — escaped
                 lines=lines,
             )
         )
@@ -91,8 +91,12 @@ def verdict(finding: Finding) -> str:
     return f"{names}; chance of error {finding.sources[0].chance_of_error}"
 
 
-def _traces(path: Path, keys: Sequence[NamedKey], sources: Sequence[Source]) -> dict[str, Trace]:
-    """Each source's trace by its name; of a file without any, the first key's pilot."""
+def traces_of(path: Path, keys: Sequence[NamedKey], sources: Sequence[Source]) -> dict[str, Trace]:
+    """Each source's trace by its name; of a file without any, the first key's pilot.
+
+    Raises:
+        Unreadable: the file cannot be read.
+    """
     by_key: dict[int, list[Source]] = {}
     for source in sources:
         by_key.setdefault(source.sighting.key_index, []).append(source)

@@ -59,6 +59,7 @@ class Sighting:
         false_positive_probability: as in ``Detection``.
         method: ``"candidate"`` or ``"blind"``.
         spans: where in the file the mark is, by time.
+        hypotheses: for how many tests the search counts in that probability.
     """
 
     book_index: int
@@ -67,6 +68,7 @@ class Sighting:
     false_positive_probability: float
     method: str
     spans: tuple[Span, ...]
+    hypotheses: float
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,14 @@ class _Tries:
 
     def bound(self, hit: _Hit, candidates: int) -> float:
         """The false-positive bound of a hit."""
-        tries = self.by_data if hit.by_data else self.by_pilot
-        return hit.match.false_positive(tries * self.ways, candidates)
+        return hit.match.false_positive(self._of(hit), candidates)
+
+    def hypotheses(self, hit: _Hit, candidates: int) -> float:
+        """For how many tests the search counts in that bound."""
+        return hit.match.hypotheses(self._of(hit), candidates)
+
+    def _of(self, hit: _Hit) -> int:
+        return (self.by_data if hit.by_data else self.by_pilot) * self.ways
 
 
 #: For telling which of two hits is the likelier before all tries are known.
@@ -393,6 +401,7 @@ class Detector:
             false_positive_probability=search_.probability(hit, tries),
             method="blind" if match.blind else "candidate",
             spans=search_.spans(match.book_index),
+            hypotheses=tries.hypotheses(hit, len(search_.scorer.candidates)),
         )
 
     def _nothing(self, tries: _Tries) -> Detection:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
+from csm import SAMPLE_RATE
 from narrator_daemon import speech
 from narrator_daemon.commands.doctor.check import (
     LONG_LIMIT_SECONDS,
@@ -23,7 +28,9 @@ from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.disk import BYTES_A_CHARACTER
 from narrator_daemon.health.ask import NO_DAEMON, ask
 from narrator_daemon.health.state_folder import StateFolder
+from narrator_daemon.libraries import importing
 from narrator_daemon.marks import keys
+from narrator_daemon.narration.companions import About, Encoder, EncodingFailed, asked_for
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.feeding import most_books_at_once
 
@@ -41,6 +48,9 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield check("state folder", lambda: _state_folder(settings.daemon.state_dir))
     yield check("disk", lambda: _disk(settings))
     yield check("kept segments", lambda: _kept(settings))
+    yield check("files beside the WAV", lambda: _files(settings))
+    if settings.speech.engine == "kokoro":
+        yield check("model", lambda: _kokoro(settings), LONG_LIMIT_SECONDS)
     if settings.speech.engine != "csm":
         yield check("speech", lambda: _engine(settings), LONG_LIMIT_SECONDS)
         return
@@ -49,6 +59,24 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield check("voice", lambda: _voice(settings), LONG_LIMIT_SECONDS)
     if settings.takes.recognise is True or (settings.takes.recognise and _recogniser_is_there()):
         yield check("recogniser", lambda: _recogniser(settings), LONG_LIMIT_SECONDS)
+
+
+def _files(settings: Settings) -> Found:
+    """Encode a second of silence, as for a narration."""
+    if not settings.files.formats:
+        return passed("none are asked for (files.formats): listeners fetch the WAV alone")
+    with ExitStack() as opened:
+        asked = asked_for(settings.files, lambda: opened.enter_context(tempfile.TemporaryFile()))
+        try:
+            with Encoder(asked, About(), (), SAMPLE_RATE) as encoder:
+                encoder.feed(np.zeros(SAMPLE_RATE, np.int16))
+                encoder.finish()
+        except (EncodingFailed, OSError) as error:
+            return failed(
+                f"cannot be made ({error}): install av anew (pip install --force-reinstall av), or "
+                "set files.formats = []"
+            )
+        return passed(", ".join(companion.form.name for companion in asked))
 
 
 def _key(settings: Settings) -> Found:
@@ -148,6 +176,19 @@ def _gigabytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
+def _kokoro(settings: Settings) -> Found:
+    with importing("speech.engine"):
+        from narrator_daemon.speech.kokoro import files
+
+    kokoro = settings.kokoro
+    if files.are_here(kokoro.model, kokoro.revision, kokoro.voice):
+        return passed(f"{kokoro.model} is on this disk")
+    return warned(
+        f"{kokoro.model} was not here; this check, or the first start, downloads 0.1 GB from the "
+        "hub: narrator-daemon model fetch brings it before"
+    )
+
+
 def _engine(settings: Settings) -> Found:
     engine = speech.create(settings)
     try:
@@ -159,10 +200,10 @@ def _engine(settings: Settings) -> Found:
 
 def _gpu(settings: Settings) -> Found:
     import torch
-    from transformers import CsmConfig
 
     from csm import CsmError
     from csm.checkpoint.loading import resolve_device
+    from csm.checkpoint.transformers_parts import CsmConfig
     from csm.engine.sizing import sizes
 
     try:

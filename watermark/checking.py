@@ -13,7 +13,8 @@ from watermark.chunks import Chunk, Chunks
 from watermark.detection.acquisition import UNCHANGED, read_cells
 from watermark.detection.evidence import Trail, gather
 from watermark.detection.features import features_of
-from watermark.detection.search import PIECE_SECONDS, search
+from watermark.detection.passes import Passes
+from watermark.detection.search import PIECE_SECONDS
 from watermark.keys import check_key
 from watermark.pattern import BANDS, CELL_SECONDS, pattern_of
 
@@ -25,6 +26,8 @@ WEAK_SCORE = 10.0
 _CHUNK_PIECES, _LAST_PIECES = 25, 33
 #: Where the middle of a cell's eight frames lies, as a share of the cell.
 _CELL_CENTRE = 7 / 16
+#: A reading whose data score more for a book is the book's, and no further one is sought.
+_BOOK_FOUND = 6.0
 #: A piece whose data score more for a book holds its mark; by chance one in a thousand does.
 MARKED_SCORE = 3.0
 
@@ -160,6 +163,7 @@ class Tracer(_Judge):
         super().__init__(rate, key)
         self._books = list(book_indices)
         self._codewords = [self._pattern.codeword(index) for index in self._books]
+        self._passes = Passes(self._pattern)
         self._rows: list[NDArray[np.float64]] = []
 
     def finish(self) -> list[Trace]:
@@ -183,12 +187,25 @@ class Tracer(_Judge):
         peak = np.abs(chunk.samples).max()
         if length < PIECE_SECONDS or not peak:
             return
-        features = features_of(chunk.samples / peak, self._rate)
-        readings = search(self._pattern, features, length)
-        for trail in readings[0].trails if readings else ():
+        for trail in self._trails(chunk.samples / peak):
             at = (trail.seconds / PIECE_SECONDS).astype(int)
             for piece in np.unique(at[(at >= 0) & (at < len(rows))]):
                 rows[piece] = self._row(trail.part(at == piece))
+
+    def _trails(self, samples: NDArray[np.float32]) -> tuple[Trail, ...]:
+        """Along the likeliest reading of the first search that finds one of the books."""
+        likeliest: tuple[Trail, ...] = ()
+        features = features_of(samples, self._rate)
+        for readings in self._passes.over(features, samples, self._rate):
+            if not readings:
+                continue
+            evidence = gather(self._pattern, readings[0].trails)
+            scores = np.array(self._codewords) @ evidence.bits / np.sqrt(evidence.energy + 1e-6)
+            if scores.max() > _BOOK_FOUND:
+                self._passes.remember(readings[0].trails[0].line.change)
+                return readings[0].trails
+            likeliest = likeliest or readings[0].trails
+        return likeliest
 
     def _row(self, part: Trail) -> NDArray[np.float64]:
         """What a piece says of each book, ``[book, 3]``."""

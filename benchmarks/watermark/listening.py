@@ -140,9 +140,11 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=1, help="every so manyth clip")
     parser.add_argument("--public", type=float, default=1.2, help="dB of the public mark")
     parser.add_argument("--only", default="", help="groups whose name holds this")
+    parser.add_argument("--from", dest="first", type=int, default=0, help="the first clip")
     arguments = parser.parse_args()
     held = [clip for clip in load_held_out(RESULTS / "held-out") if len(clip.samples) > 18 * RATE]
-    clips = [Clip(c.name, c.kind, c.samples[: SECONDS * RATE]) for c in held][:: arguments.step]
+    clips = [Clip(c.name, c.kind, c.samples[: SECONDS * RATE]) for c in held]
+    clips = clips[arguments.first :: arguments.step]
     marked = [embed(clip.samples, RATE, KEY, BOOK, public_db=arguments.public) for clip in clips]
     rows = []
     for group, attacks in groups().items():

@@ -172,6 +172,7 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=6, help="keys tried on every clip")
     parser.add_argument("--thorough", action="store_true", help="only searches by the data")
     parser.add_argument("--changed", action="store_true", help="only cut and sped copies")
+    parser.add_argument("--scores-only", action="store_true", help="no whole searches beside")
     parser.add_argument("--clips", type=int, help="of those the first so many clips")
     arguments = parser.parse_args()
     if arguments.thorough:
@@ -189,6 +190,8 @@ def main() -> None:
     for population, samples, key in trials(arguments.keys):
         gathered.setdefault(population, []).append(score(samples, key))
         searches[population] += 1
+        if arguments.scores_only:
+            continue
         found = detect(samples, RATE, key, BOOKS)
         hits[population] += found.found and (population != "another book" or found.book_index != 5)
     populations = {name: np.concatenate(each) for name, each in gathered.items()}

@@ -196,6 +196,22 @@ def test_where_both_tables_know_an_index_neither_is_believed(
     assert run("watermark", "verify", "of the database", "a.wav").exit_code == 0
 
 
+def test_a_mark_copied_onto_other_speech_is_told_from_the_recording(folder: Path) -> None:
+    assert run("watermark", "embed", "plain.wav", "a.wav", "--book", "a").exit_code == 0
+    (index,) = ledger.read_marks(folder)
+    # The same mark on other speech, as a forger would like to have it.
+    soundfile.write("forged.wav", embed(speechlike(14, seed=9), RATE, keys.DEMO_KEY, index), RATE)
+    alone = run("watermark", "verify", "a", "forged.wav")
+    assert (alone.exit_code, "excludes chance, not a forger" in alone.output) == (0, True)
+    forged = run("watermark", "verify", "a", "forged.wav", "--original", "a.wav")
+    assert (forged.exit_code, "not the recording in a.wav" in forged.output) == (1, True)
+    same = run("watermark", "verify", "a", "a.wav", "--original", "plain.wav")
+    assert (same.exit_code, "same recording as plain.wav" in same.output) == (0, True)
+    drawn = run("watermark", "report", "forged.wav", "--original", "a.wav", "-o", "out.html")
+    assert (drawn.exit_code, "not the recording" in Path("out.html").read_text()) == (0, True)
+    assert run("watermark", "verify", "a", "a.wav", "--original", "none.wav").exit_code == 2
+
+
 def test_verify_names_the_other_book_where_detect_can(
     database: LocalFirebase, folder: Path
 ) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 from speechlike import RATE, speechlike
 
-from watermark import detect, embed
+from watermark import detect, embed, score_along
 from watermark.detection.acquisition import UNCHANGED
 from watermark.detection.features import features_of
 from watermark.detection.scales import find_changes
@@ -120,3 +120,10 @@ def test_another_books_mark_at_another_speed_is_not_taken_for_a_candidate() -> N
     other = embed(PLAIN, RATE, KEY, 9)
     found = detect(resample_poly(other, 4, 5).astype(np.float32), RATE, KEY, range(4000, 5000))
     assert found.book_index in (None, 9)
+
+
+def test_a_faster_copy_can_be_drawn() -> None:
+    fast = resample_poly(MARKED, 4, 5).astype(np.float32)
+    trace = score_along(fast, RATE, KEY, BOOK)
+    assert np.median(trace.score) > 5
+    assert trace.place[-2] == pytest.approx(trace.seconds[-2] * 1.25, abs=0.3)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.cpu_voices [--words N] [ENGINE …]
 
-Reads words of the example books by `narrator-daemon narrate`, takes judged without a recogniser, and
-starts a daemon beside the local Firebase. Kokoro reads from the folder `.venv/kokoro`, which
+Reads words of the example books by `narrator-daemon narrate`, takes judged without a recogniser,
+and starts a daemon beside the local Firebase. Kokoro reads from the folder `.venv/kokoro`, which
 `make kokoro` brings. CPU is that of all processes; memory is what is resident, summed over them, at
 its highest of ten looks a second. Wall time on a machine that does something else is no figure.
 """

@@ -15,10 +15,9 @@ FROM base AS asked
 WORKDIR /project
 COPY tools/image_requirements.py tools/
 COPY pyproject.toml requirements.lock ./
-# "csm": the product's voice. "formats": M4A and the like for `watermark detect`, in 35 MB where Debian's
-# ffmpeg takes 490. Others: "kokoro" for a voice without a GPU (and without "csm" an image of 0.6 GB),
-# "emulator" for the local Firebase, "preview" for a voice with it, "otel" for traces.
-ARG EXTRAS="csm formats"
+# "csm": the product's voice. Others: "kokoro" for a voice without a GPU (and without "csm" an image of
+# 0.6 GB), "emulator" for the local Firebase, "preview" for a voice with it, "otel" for traces.
+ARG EXTRAS="csm"
 # hadolint ignore=SC2086
 RUN python3 tools/image_requirements.py /asked ${EXTRAS}
 

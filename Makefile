@@ -32,9 +32,9 @@ kokoro: $(DEMO_READY)
 page: $(DEMO_READY)
 	$(BIN)/python tools/build_page.py
 
-# One process a core, and one thread in each: numeric libraries would start as many more.
+# Two processes more than cores, and one thread in each: numeric libraries would start as many more.
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
 # The program changed in one place at a time: a test must notice. make mutants ARGS="--all"
 mutants: $(READY)
@@ -43,7 +43,7 @@ mutants: $(READY)
 # What of the program the tests run, by package: lines, and ways at branches. Takes half as long again.
 coverage: $(READY)
 	rm -rf build/coverage && mkdir -p build/coverage
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage html --quiet --directory=build/coverage/html
 	$(BIN)/coverage json --quiet -o build/coverage/coverage.json
@@ -60,7 +60,7 @@ e2e: $(READY) page $(FRONTEND_READY)
 	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
 
 # The Firebase JavaScript SDK against the local Firebase. Needs Node.js 20 or newer and npm.
-frontend: $(READY) $(SDK_TESTS_READY)
+frontend: page $(SDK_TESTS_READY)
 	cd $(SDK_TESTS) && npm test --silent
 
 # The released SDKs against the local Firebase: JavaScript, and the Admin SDKs of Node.js and Python;
@@ -153,7 +153,7 @@ setup: $(READY)
 
 # All that develops and tests: every extra, in the versions of the lock. torch is the build that pip is
 # given; the lock names what each of them brings.
-EXTRAS := build,csm,dev,docs,emulator,formats,kokoro,otel,preview,recognise
+EXTRAS := build,csm,dev,docs,emulator,kokoro,otel,preview,recognise
 $(READY): requirements.lock pyproject.toml tools/make_venv.sh
 	sh tools/make_venv.sh $(PYTHON) $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock setuptools \
@@ -179,7 +179,7 @@ lock: $(READY)
 	$(UV_COMPILE) --generate-hashes --constraint requirements.lock \
 	  --extra build --extra emulator --extra kokoro --extra preview --output-file requirements-demo.lock
 	$(UV_COMPILE) --generate-hashes --constraint requirements.lock \
-	  --extra csm --extra formats --extra otel --extra recognise --output-file requirements-csm.lock
+	  --extra csm --extra otel --extra recognise --output-file requirements-csm.lock
 
 clean:
 	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

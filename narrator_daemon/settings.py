@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from csm.audio import PACE
 from narrator_daemon import addresses
+from narrator_daemon.catalogue import OWN_NODES
 from narrator_daemon.paths import default as default_state_dir
 
 
@@ -59,18 +60,26 @@ class Books(Section):
 
     path: str = "books"
     text_field: str = "narrative"
+    title_field: str = "title"
+    author_field: str = "author"
+    cover_field: str = "cover"
 
     @field_validator("path")
     @classmethod
     def _path(cls, value: str) -> str:
-        path = value.strip("/")
+        path = "/".join(filter(None, value.split("/")))
         if not path or re.search(r"[.#$\[\]\x00-\x1f\x7f]", path):
             raise ValueError("must be a database path, without . # $ [ ] or control characters")
+        # It is the name of a node too, with each slash and percent sign as three characters.
+        if len(path.encode()) + 2 * len(re.findall("[/%]", path)) > 768:
+            raise ValueError("must be at most 768 bytes long")
+        if path.split("/")[0] in OWN_NODES:
+            raise ValueError("must not lie where the daemon keeps what is its own (/narration…)")
         return path
 
-    @field_validator("text_field")
+    @field_validator("text_field", "title_field", "author_field", "cover_field")
     @classmethod
-    def _text_field(cls, value: str) -> str:
+    def _field(cls, value: str) -> str:
         if not value or re.search(r"[.#$\[\]/\x00-\x1f\x7f]", value):
             raise ValueError("must be one database key, without . # $ [ ] / or control characters")
         if value.startswith("narrativeAudio"):
@@ -169,6 +178,7 @@ class Watermark(Section):
     retired_key_files: tuple[Path, ...] = ()
     strength_db: Annotated[float, Field(ge=0.5, le=3)] = 1.5
     self_check: bool = True
+    public: bool = True
 
     @field_validator("retired_key_files", mode="before")
     @classmethod
@@ -184,13 +194,39 @@ class Credentials(Section):
     private_key: Path | None = None
     sign_command: tuple[str, ...] = ()
     time_stamp_authority: str | None = None
+    trust_anchors: Path | None = None
     producer: Annotated[str, Field(max_length=200)] = ""
+    spoken_notice: Annotated[str, Field(max_length=500)] = ""
+    spoken_notice_at: tuple[Literal["start", "end"], ...] = ("start",)
+    spoken_notice_minutes: Annotated[float, Field(ge=0, le=600)] = 0
+    spoken_notice_books: Literal["all", "unless-declined", "asked"] = "all"
+
+    @field_validator("spoken_notice")
+    @classmethod
+    def _spoken_notice(cls, value: str) -> str:
+        notice = value.strip()
+        if notice and not re.search(r"[^\W_]", notice):
+            raise ValueError("must hold letters or digits that can be read")
+        return notice
+
+    @field_validator("spoken_notice_at", mode="before")
+    @classmethod
+    def _spoken_notice_at(cls, value: object) -> object:
+        # In the environment: "start,end".
+        return list(filter(None, value.split(","))) if isinstance(value, str) else value
 
     @field_validator("sign_command", mode="before")
     @classmethod
     def _sign_command(cls, value: object) -> object:
         # In the environment a command is written as in a shell.
         return shlex.split(value) if isinstance(value, str) else value
+
+
+class Registry(Section):
+    """The register of what was published."""
+
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = 3650
+    remove_with_book: bool = False
 
 
 _Pause = Annotated[float, Field(ge=0.12, le=10)]
@@ -227,8 +263,32 @@ def _default_cache_dir() -> Path:
         return Path(os.environ.get("TMPDIR", "/tmp")) / f"narrator-daemon-{os.getuid()}"  # noqa: S108
 
 
+_Kbits = Annotated[int, Field(ge=16, le=128)]
+
+
+class Files(Section):
+    """The smaller files beside each WAV."""
+
+    formats: tuple[Literal["m4a", "opus", "mp3"], ...] = ("m4a",)
+    captions: bool = True
+    m4a_kbits: _Kbits = 48
+    opus_kbits: _Kbits = 32
+    mp3_kbits: _Kbits = 48
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _formats(cls, value: object) -> object:
+        # In the environment a list is written with commas or spaces.
+        return re.findall(r"[^\s,]+", value) if isinstance(value, str) else value
+
+    @field_validator("formats")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
+
+
 class Kept(Section):
-    """Finished segments of narrations that are not published yet."""
+    """Finished segments of narrations."""
 
     folder: Path = Field(default_factory=_default_cache_dir)
     max_gigabytes: Annotated[float, Field(ge=0, le=10_000)] = 8.0
@@ -332,9 +392,11 @@ class Settings(Section):
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
     credentials: Credentials = Credentials()
+    registry: Registry = Registry()
 
     pauses: Pauses = Pauses()
     mastering: Mastering = Mastering()
+    files: Files = Files()
     kept: Kept = Field(default_factory=Kept)
     storage: Storage = Storage()
     claims: Claims = Claims()

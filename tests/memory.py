@@ -40,6 +40,10 @@ class MemoryProject:
     catalogue = "http://127.0.0.1/books"
     bucket_name = "demo"
     storage_emulator = None
+    #: As with workload identity: no key to sign with.
+    credentials = None
+    #: What ``ServiceClock`` is asked for; both services tell the same time.
+    wall: Callable[[], float] = staticmethod(lambda: SERVER_NOW / 1000)
 
     def __init__(self, books: Mapping[str, Any] | None = None) -> None:
         self.tree: dict[str, Any] = {"books": copy.deepcopy(dict(books or {}))}
@@ -67,6 +71,24 @@ class MemoryProject:
 
     def reference(self, *keys: str) -> Reference:
         return Reference(self, keys)
+
+    @property
+    def database_clock(self) -> MemoryProject:
+        return self
+
+    bucket_clock = database_clock
+
+    def now(self) -> float:
+        return self.wall()
+
+    def now_ms(self) -> int:
+        return int(self.wall() * 1000)
+
+    def node(self, *keys: str) -> Reference:
+        return self.reference(*keys)
+
+    def node_path(self, *keys: str) -> str:
+        return "/" + "/".join(keys)
 
     def books(self) -> Reference:
         return self.reference("books")
@@ -149,6 +171,9 @@ class Reference:
                 return value
         raise db.TransactionAbortedError("Transaction aborted after failed retries.")
 
+    def order_by_key(self) -> KeyQuery:
+        return KeyQuery(self._project, self._place, self._value() or {})
+
     def order_by_child(self, child: str) -> Query:
         return Query(self._project, self._place, self._value() or {}, child)
 
@@ -200,6 +225,27 @@ class Query:
         return self._found
 
 
+class KeyQuery:
+    """A query by keys, as far as the daemon asks."""
+
+    def __init__(self, project: MemoryProject, place: str, found: dict[str, Any]) -> None:
+        self._project = project
+        self._place = f"{place} by key"
+        self._found = found
+
+    def start_at(self, key: str) -> KeyQuery:
+        self._found = {name: child for name, child in self._found.items() if name >= key}
+        return self
+
+    def limit_to_first(self, most: int) -> KeyQuery:
+        self._found = dict(sorted(self._found.items())[:most])
+        return self
+
+    def get(self) -> dict[str, Any]:
+        self._project.called("query", self._place)
+        return self._found
+
+
 def _without_nulls(value: Any) -> Any:
     if value == {".sv": "timestamp"}:
         return SERVER_NOW
@@ -218,6 +264,7 @@ class MemoryStore:
         self.objects_by_path: dict[str, bytes] = {}
         self.owners: dict[str, str] = {}
         self.created_at: dict[str, float] = {}
+        self.content_types: dict[str, str] = {}
         self.fault: Exception | None = None
         self.uploaded_bytes = self.upload_retries = 0
         self.on_upload: Callable[[], object] = lambda: None
@@ -234,21 +281,23 @@ class MemoryStore:
     def upload(
         self,
         path: str,
-        wav: io.BytesIO,
+        file: io.BytesIO,
         size: int,
         *,
         book_id: str,
+        content_type: str = "audio/wav",
         on_read: Callable[[], None] = lambda: None,
     ) -> StoredAudio:
         self._answer()
         on_read()
-        contents = wav.read()
+        contents = file.read()
         assert len(contents) == size
         self.objects_by_path[path] = contents
         self.owners[path] = book_id
         self.created_at[path] = self._now()
+        self.content_types[path] = content_type
         self.on_upload()
-        return StoredAudio(path, f"https://storage.example/{path}", 123)
+        return StoredAudio(path, f"https://storage.example/{path}", 123, size)
 
     def delete(self, path: str, generation: int | None = None) -> None:
         self._answer()
@@ -268,7 +317,9 @@ class MemoryStore:
         return stored.metadata.get("watermarked") == "true"
 
     def token(self, path: str, book_id: str) -> str | None:
-        match = re.fullmatch(rf"narrations/{re.escape(slug(book_id))}/([0-9a-f]{{32}})\.wav", path)
+        match = re.fullmatch(
+            rf"narrations/{re.escape(slug(book_id))}/([0-9a-f]{{32}})(?:\.[a-z0-9]+){{1,2}}", path
+        )
         return match[1] if match else None
 
     def sign(self, path: str) -> tuple[str, int]:

@@ -41,7 +41,10 @@ def test_the_shipped_file_shows_every_key_with_its_default(tmp_path: Path) -> No
             continue
         assert set(shown[section]) == set(type(table).model_fields), section
         for key, value in tomllib.loads(shipped).get(section, {}).items():
-            assert value == getattr(table, key), (section, key)
+            default = getattr(table, key)
+            # TOML has lists alone.
+            told = list(default) if isinstance(default, tuple) else default
+            assert value == told, (section, key)
 
 
 def test_environment_wins_over_the_file(tmp_path: Path) -> None:
@@ -92,7 +95,7 @@ def test_emulator_variables_win_over_everything(tmp_path: Path) -> None:
         (
             '[speech]\nengine = "espeak"\n',
             {},
-            ["engine", "'espeak'", "'csm', 'kokoro', 'piper' or 'tone'"],
+            ["engine", "'espeak'", "'kokoro', 'piper' or 'tone'"],
         ),
         ('[voice]\nreference = "a.wav"\n', {}, ["[voice]", "transcript"]),
         ("[claims]\nbeat_seconds = 20.0\n", {}, ["[claims]", "three times beat_seconds"]),

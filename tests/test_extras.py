@@ -73,7 +73,6 @@ def test_only_the_engine_of_csm_needs_its_libraries(
     beyond = {name for name in failed if not name.startswith(("csm.engine.", "csm.checkpoint."))}
     assert beyond == {
         "narrator_daemon.commands.bench",
-        "narrator_daemon.commands.model",
         "narrator_daemon.speech.csm",
     }
 

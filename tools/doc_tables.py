@@ -97,7 +97,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return "[]"
+        return f"[{', '.join(_toml(one) for one in value)}]"
     return f'"{value}"' if isinstance(value, str) else f"{value:g}" if value < 1e5 else str(value)
 
 
@@ -108,6 +108,8 @@ def _allowed(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(_code(f'"{one}"') for one in schema["enum"])
     kind = schema.get("type")
+    if "enum" in schema.get("items", {}):
+        return f"list of {_allowed(schema['items'])}"
     words = {
         "boolean": "`true`, `false`",
         "integer": "whole number",

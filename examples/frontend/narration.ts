@@ -5,7 +5,7 @@
  *   await requestNarration(db, "emma", user.uid);
  *
  * Copy this file into your project. It needs `@firebase/database` (or `firebase/database`) alone,
- * writes three fields of a book and reads the rest.
+ * writes four fields of a book and reads the rest.
  */
 
 import {
@@ -44,6 +44,14 @@ export interface NarrationError {
   readonly attempts: number;
 }
 
+/** The same audio as another file, or the beginning of it. */
+export interface AudioFile {
+  readonly url: string;
+  /** What `HTMLMediaElement.canPlayType` wants to know. */
+  readonly type: string;
+  readonly bytes: number;
+}
+
 /** A finished narration. A WAV that any browser plays, and that can be sought in. */
 export interface NarrationAudio {
   /** Where it plays from. Renewed from time to time: the audio behind it stays the same. */
@@ -51,6 +59,8 @@ export interface NarrationAudio {
   /** Names the audio itself: changes with each take, and not when the URL is renewed. */
   readonly id: string;
   readonly seconds: number;
+  /** The same as smaller files, the smallest first; see `lightest`. */
+  readonly files: readonly AudioFile[];
   readonly madeAt: Date | null;
   /** SHA-256, in hex, of the text that is read in it; see `isOutdated`. */
   readonly textHash: string | null;
@@ -65,6 +75,8 @@ export interface Narration {
   readonly progress: number;
   /** The newest finished narration, also while another is being made or has failed. */
   readonly audio: NarrationAudio | null;
+  /** The first minute of a long book that is being narrated. */
+  readonly preview: AudioFile | null;
   /** Why it failed; null unless it did. */
   readonly error: NarrationError | null;
 }
@@ -78,6 +90,7 @@ export function narrationOf(book: unknown): Narration {
     state,
     progress: state === "processing" ? clamp(number(field("narrativeAudioProgress"))) : 0,
     audio: audioOf(book),
+    preview: state === "processing" ? fileOf(field("narrativeAudioPreview"), "m4a") : null,
     error: state === "failed" ? errorOf(field("narrativeAudioError")) : null,
   };
 }
@@ -98,11 +111,60 @@ export function watchNarration(
  * @param uid the signed-in user, who can ask for so many a minute before having to wait.
  */
 export async function requestNarration(db: Database, bookId: string, uid?: string): Promise<void> {
+  await ask(db, bookId, null, uid);
+}
+
+/**
+ * Asks for some segments to be read anew while all others stay as they are.
+ *
+ * @param segments their numbers, from 1, as reports of the narration give them.
+ * @param uid as for `requestNarration`.
+ */
+export async function retakeNarration(
+  db: Database,
+  bookId: string,
+  segments: readonly number[],
+  uid?: string,
+): Promise<void> {
+  await ask(db, bookId, [...segments], uid);
+}
+
+async function ask(
+  db: Database,
+  bookId: string,
+  retake: number[] | null,
+  uid: string | undefined,
+): Promise<void> {
   await update(ref(db, `${BOOKS}/${bookId}`), {
     narrativeAudioStatus: "requested",
     narrativeAudioRequestedAt: serverTimestamp(),
     narrativeAudioRequestedBy: uid ?? null,
+    narrativeAudioRetake: retake,
   });
+}
+
+/**
+ * Where to play a narration from: the smallest of its files that this browser plays, else the WAV.
+ *
+ * @param canPlay tells whether a type can be played; left out, the browser is asked.
+ */
+export function lightest(
+  audio: NarrationAudio,
+  canPlay: (type: string) => boolean = (type) => new Audio().canPlayType(type) !== "",
+): string {
+  return audio.files.find((file) => canPlay(file.type))?.url ?? audio.url;
+}
+
+/**
+ * Whether the book's next narration says in words that a machine reads it; null leaves that to the
+ * operator, who also decides whether a book may choose. Asks for nothing by itself.
+ */
+export async function chooseNotice(
+  db: Database,
+  bookId: string,
+  notice: boolean | null,
+): Promise<void> {
+  await update(ref(db, `${BOOKS}/${bookId}`), { narrativeAudioNotice: notice });
 }
 
 /**
@@ -139,9 +201,27 @@ function audioOf(book: unknown): NarrationAudio | null {
     url,
     id: typeof path === "string" ? path : url,
     seconds: number(child(book, "narrativeAudioDuration")),
+    files: filesOf(child(book, "narrativeAudioFiles")),
     madeAt: madeAt > 0 ? new Date(madeAt) : null,
     textHash: typeof textHash === "string" ? textHash : null,
   };
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  opus: 'audio/ogg; codecs="opus"',
+  m4a: 'audio/mp4; codecs="mp4a.40.2"',
+  mp3: "audio/mpeg",
+};
+
+function filesOf(files: unknown): AudioFile[] {
+  const known = Object.keys(TYPES).map((format) => fileOf(child(files, format), format));
+  return known.filter((file) => file !== null).sort((one, other) => one.bytes - other.bytes);
+}
+
+function fileOf(file: unknown, format: string): AudioFile | null {
+  const url = child(file, "url");
+  if (typeof url !== "string" || !/^https?:\/\//.test(url)) return null;
+  return { url, type: TYPES[format] ?? "", bytes: number(child(file, "bytes")) };
 }
 
 function errorOf(error: unknown): NarrationError {

@@ -14,21 +14,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from narrator_daemon.catalogue import (
+    BESIDE,
     CLAIM,
     ERROR,
     FAILED,
+    FILE_PATH,
     OPERATOR,
     PATH,
+    PREVIEW,
     PROCESSING,
     PROGRESS,
     REQUESTED,
     REQUESTED_AT,
     REQUESTED_BY,
+    RETAKE,
     SERVER_TIMESTAMP,
     STATUS,
     TAKE,
@@ -36,10 +40,13 @@ from narrator_daemon.catalogue import (
     URL,
     URL_EXPIRES_AT,
     Record,
+    children,
+    files_of,
     is_count,
 )
 from narrator_daemon.claims.claim import Claim, is_retry, same, waits_until
 from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.claims.signed_url import is_by_a_wrong_clock
 
 
 def input_hash(text: object, settings_fingerprint: str) -> str:
@@ -147,7 +154,7 @@ def claim(
     if book.get(STATUS) != REQUESTED:
         if STATUS not in book and old is not None and old.token is None:
             # Cancelled while it waited for its retry. Asked for again, it starts from attempt 1.
-            return Transition(Verdict.CANCELLED, without(book, CLAIM, PROGRESS))
+            return Transition(Verdict.CANCELLED, without(dropped(book), RETAKE))
         return Transition(Verdict.LOST)
     if old is not None and old.token is not None and not lease_dead(old.token):
         return Transition(Verdict.LEASED)
@@ -211,7 +218,7 @@ def reap(book: object, *, token: str | None, record: object = None) -> Transitio
     if status == PROCESSING:
         if held is None or held.token is None:
             # Nobody works on it and there is nothing to count attempts from.
-            waiting = {**without(book, CLAIM, PROGRESS), STATUS: REQUESTED}
+            waiting = {**dropped(book), STATUS: REQUESTED}
             return Transition(Verdict.REAPED, waiting)
         lost = Failure(ErrorCode.WORKER_LOST, f"The worker {held.owner} was lost while reading.")
         return Transition(Verdict.REAPED, as_waiting(book, replace(held, last_error=lost)), held)
@@ -219,27 +226,49 @@ def reap(book: object, *, token: str | None, record: object = None) -> Transitio
         if held is None or held.token is None:
             return Transition(Verdict.UNCHANGED)
         kept = replace(held, token=None).as_record()
-        return Transition(Verdict.REAPED, {**without(book, PROGRESS), CLAIM: kept}, held)
-    if found is None and PROGRESS not in book:
+        return Transition(Verdict.REAPED, {**without(book, PROGRESS, PREVIEW), CLAIM: kept}, held)
+    if found is None and not {PROGRESS, PREVIEW} & book.keys():
         return Transition(Verdict.UNCHANGED)
-    return Transition(Verdict.REAPED, without(book, CLAIM, PROGRESS), held)
+    return Transition(Verdict.REAPED, dropped(book), held)
 
 
-def renew(book: object, *, path: str, url: str, expires_at: int) -> Transition:
-    """Give a narration a new URL, if it is still the one that is shown.
+def renew(
+    book: object,
+    *,
+    path: str,
+    url: str,
+    expires_at: int,
+    files: Mapping[str, Mapping[str, Record]],
+    now_ms: int,
+) -> Transition:
+    """Give a narration new URLs, if it is still the one that is shown.
 
     Args:
         book: as read.
         path: the object that ``url`` opens.
         url: freshly signed.
         expires_at: epoch milliseconds.
+        files: of what lies beside it, by field and name: ``url``, ``urlExpiresAt``, ``path``.
+        now_ms: by the clock that signed, epoch milliseconds.
     """
     if not isinstance(book, dict):
         return Transition(Verdict.GONE)
     shown = book.get(URL_EXPIRES_AT)
-    if book.get(PATH) != path or not is_count(shown, 1) or shown >= expires_at:
-        return Transition(Verdict.UNCHANGED)  # another narration, or renewed by another replica
-    return Transition(Verdict.APPLIED, {**book, URL: url, URL_EXPIRES_AT: expires_at})
+    if book.get(PATH) != path or not is_count(shown, 1):
+        return Transition(Verdict.UNCHANGED)  # another narration, or one that does not expire
+    if shown >= expires_at and not is_by_a_wrong_clock(book.get(URL), shown, now_ms):
+        return Transition(Verdict.UNCHANGED)  # renewed by another replica
+    changed = {**book, URL: url, URL_EXPIRES_AT: expires_at}
+    for field in BESIDE:
+        now = files_of(book, field)
+        renewed = {
+            name: {**now[name], **record}
+            for name, record in files.get(field, {}).items()
+            if name in now and now[name].get(FILE_PATH) == record[FILE_PATH]
+        }
+        if renewed:
+            changed[field] = {**children(book[field]), **renewed}
+    return Transition(Verdict.APPLIED, changed)
 
 
 def request_again(book: object, *, now_ms: int) -> Transition:
@@ -259,7 +288,7 @@ def request_again(book: object, *, now_ms: int) -> Transition:
 def as_failed(book: Record, failure: Failure, attempts: int) -> Record:
     """The book made ``failed`` after so many attempts. An earlier narration's fields are kept."""
     return {
-        **without(book, CLAIM, PROGRESS),
+        **without(dropped(book), RETAKE),
         STATUS: FAILED,
         UPDATED_AT: dict(SERVER_TIMESTAMP),
         ERROR: {
@@ -273,10 +302,15 @@ def as_failed(book: Record, failure: Failure, attempts: int) -> Record:
 def as_waiting(book: Record, claim: Claim) -> Record:
     """The book waiting again, with what its claim remembers and without its token."""
     return {
-        **without(book, PROGRESS),
+        **without(book, PROGRESS, PREVIEW),
         STATUS: REQUESTED,
         CLAIM: replace(claim, token=None).as_record(),
     }
+
+
+def dropped(book: Record) -> Record:
+    """The book without its claim and what is shown while one stands."""
+    return without(book, CLAIM, PROGRESS, PREVIEW)
 
 
 def without(book: Record, *names: str) -> Record:

@@ -5,21 +5,25 @@ Pure functions, as those of ``book``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from narrator_daemon.catalogue import (
+    CAPTIONS,
     CLAIM,
     DURATION,
     ERROR,
     FAILED,
+    FILE_PATH,
+    FILES,
     INPUT_HASH,
     PATH,
+    PREVIEW,
     PROCESSING,
-    PROGRESS,
     READY,
     REQUESTED,
+    RETAKE,
     SERVER_TIMESTAMP,
     STATUS,
     TAKE,
@@ -29,7 +33,14 @@ from narrator_daemon.catalogue import (
     URL_EXPIRES_AT,
     Record,
 )
-from narrator_daemon.claims.book import Transition, Verdict, as_failed, as_waiting, without
+from narrator_daemon.claims.book import (
+    Transition,
+    Verdict,
+    as_failed,
+    as_waiting,
+    dropped,
+    without,
+)
 from narrator_daemon.claims.claim import Claim, same
 from narrator_daemon.claims.failure import Failure
 
@@ -48,6 +59,8 @@ class Publication:
         duration_seconds: from the samples.
         path: the object's name in the bucket; unique to the claim.
         text_hash: ``text_hash`` of the text that was read.
+        files: what lies beside it, by format: ``{url, urlExpiresAt, bytes, path}``.
+        captions: what says when its words are heard, by name: the same of each.
     """
 
     url: str
@@ -55,10 +68,18 @@ class Publication:
     duration_seconds: float
     path: str
     text_hash: str
+    files: Mapping[str, Record] = field(default_factory=dict)
+    captions: Mapping[str, Record] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All the objects that it names."""
+        beside = (*self.files.values(), *self.captions.values())
+        return self.path, *(str(record[FILE_PATH]) for record in beside)
 
     def apply(self, book: Record, claim: Claim) -> Record:
         """The book made ``ready``: every field at once, claim, progress and error removed."""
-        changed = without(book, CLAIM, PROGRESS, ERROR, URL_EXPIRES_AT)
+        changed = without(dropped(book), ERROR, URL_EXPIRES_AT, FILES, CAPTIONS, RETAKE)
         changed |= {
             STATUS: READY,
             URL: self.url,
@@ -71,6 +92,10 @@ class Publication:
         }
         if self.url_expires_at is not None:
             changed[URL_EXPIRES_AT] = self.url_expires_at
+        if self.files:
+            changed[FILES] = {name: dict(record) for name, record in self.files.items()}
+        if self.captions:
+            changed[CAPTIONS] = {name: dict(record) for name, record in self.captions.items()}
         return changed
 
     def stands(self, book: Record, _claim: Claim) -> bool:
@@ -199,15 +224,32 @@ def settle(
         stands = outcome.stands(book, claim)
         return Transition(Verdict.DONE if stands else Verdict.FENCED)
     status = book.get(STATUS)
-    dropped = without(book, CLAIM, PROGRESS)
     if status is None:
-        return Transition(Verdict.CANCELLED, dropped)
+        return Transition(Verdict.CANCELLED, without(dropped(book), RETAKE))
     same_input = status == REQUESTED and digest(book) == held.input_hash
     if status == REQUESTED and not same_input:
-        return Transition(Verdict.SUPERSEDED, dropped)
+        return Transition(Verdict.SUPERSEDED, dropped(book))
     if status == PROCESSING or same_input:
         return Transition(Verdict.APPLIED, outcome.apply(book, held), held)
-    return Transition(Verdict.DISCARDED, dropped)
+    return Transition(Verdict.DISCARDED, dropped(book))
+
+
+def show_preview(book: object, *, claim: Claim, preview: Record) -> Transition:
+    """Show the beginning of a narration that is being made; it goes when the claim goes.
+
+    Args:
+        book: as read.
+        claim: one's own, as it was made.
+        preview: ``{url, urlExpiresAt, bytes, path, duration}``.
+    """
+    if not isinstance(book, dict):
+        return Transition(Verdict.GONE)
+    held = Claim.from_record(book.get(CLAIM))
+    if held is None or held.token != claim.token:
+        return Transition(Verdict.FENCED)
+    if book.get(STATUS) != PROCESSING:
+        return Transition(Verdict.UNCHANGED)
+    return Transition(Verdict.APPLIED, {**book, PREVIEW: preview})
 
 
 def still_wanted(book: object, *, claim: Claim, digest: Callable[[Record], str]) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,14 @@ from narrator_daemon.cli.common import ConfigOption, load_settings
 from narrator_daemon.errors import NotInstalled, WrongUse
 
 app = typer.Typer()
+
+
+class Format(StrEnum):
+    """What ``narrate`` writes beside the WAV."""
+
+    M4A = "m4a"
+    OPUS = "opus"
+    MP3 = "mp3"
 
 
 @app.command()
@@ -124,12 +133,20 @@ def narrate(
             show_default=False,
         ),
     ] = None,
+    also: Annotated[
+        list[Format] | None,
+        typer.Option(
+            help="Another file beside it, of the same audio. Can be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     config_file: ConfigOption = None,
 ) -> None:
     """Read a text file aloud into a watermarked WAV, with no Firebase."""
     from narrator_daemon.commands.narrate import read_file
 
-    read_file(load_settings(config_file), text_file, out, book_id or text_file.stem, report)
+    book_id = book_id or text_file.stem
+    read_file(load_settings(config_file), text_file, out, book_id, report, also or ())
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import sysconfig
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ class Shown:
     audio_seconds: float | None = None
     seconds: float | None = None
     file: Path | None = None
+    beside: list[Path] = field(default_factory=list)
     watermark: str = ""
     note: str = ""
     right: bool = False
@@ -266,10 +267,11 @@ def _look(one: Shown, book: Mapping[str, Any], pressed_at: float, out: Path) -> 
     if one.status == fields.READY:
         one.seconds = time.monotonic() - pressed_at
         one.audio_seconds = float(book[fields.DURATION])
-        one.file = out / f"{slug(one.book_id)}.wav"
-        answer = requests.get(book[fields.URL], timeout=60)
-        answer.raise_for_status()
-        one.file.write_bytes(answer.content)
+        one.file = _fetch(book[fields.URL], out / f"{slug(one.book_id)}.wav")
+        one.beside = [
+            _fetch(file[fields.FILE_URL], one.file.with_suffix(f".{name}"))
+            for name, file in fields.files_of(dict(book)).items()
+        ]
         one.right = one.book_id != BAD_BOOK
     elif one.status == fields.FAILED:
         one.seconds = time.monotonic() - pressed_at
@@ -277,6 +279,13 @@ def _look(one: Shown, book: Mapping[str, Any], pressed_at: float, out: Path) -> 
         one.status = f"failed: {error.get('code')}"
         one.note = str(error.get("message"))
         one.right = one.book_id == BAD_BOOK
+
+
+def _fetch(url: str, file: Path) -> Path:
+    answer = requests.get(url, timeout=60)
+    answer.raise_for_status()
+    file.write_bytes(answer.content)
+    return file
 
 
 def _marks(app: Any) -> dict[int, str]:
@@ -296,7 +305,8 @@ def _check_watermarks(shown: list[Shown], known: dict[int, str]) -> None:
             if (source := next(iter(finding.sources), None))
             else "none found"
         )
-        one.right = one.right and finding.book_id == one.book_id
+        named = {finding.book_id, *(search.examine(file).book_id for file in one.beside)}
+        one.right = one.right and named == {one.book_id}
 
 
 def _progress(shown: list[Shown]) -> Table:
@@ -313,7 +323,7 @@ def _progress(shown: list[Shown]) -> Table:
 
 def _result(shown: list[Shown]) -> Table:
     table = Table(title="Narrations")
-    for heading in ("Book", "Status", "Audio", "Ready after", "File", "Watermark"):
+    for heading in ("Book", "Status", "Audio", "Ready after", "File", "Beside it", "Watermark"):
         table.add_column(heading, overflow="fold")
     for one in shown:
         table.add_row(
@@ -322,9 +332,17 @@ def _result(shown: list[Shown]) -> Table:
             "" if one.audio_seconds is None else f"{one.audio_seconds:.1f} s",
             "" if one.seconds is None else f"{one.seconds:.1f} s",
             plain("" if one.file is None else one.file),
+            plain(", ".join(_size(file, one.file) for file in one.beside)),
             plain(one.watermark or one.note),
         )
     return table
+
+
+def _size(file: Path, wav: Path | None) -> str:
+    """A file and how much of the WAV it is."""
+    size = file.stat().st_size
+    share = "" if wav is None else f", {size / wav.stat().st_size:.0%} of it"
+    return f"{file.suffix[1:]}, {size / 1e6:.1f} MB{share}"
 
 
 def _keep(console: Console, endpoints: Endpoints, daemon: subprocess.Popen[bytes]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +19,7 @@ from narrator_daemon.claims import book
 from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.errors import CannotRead
 from narrator_daemon.marks import keys, ledger
+from narrator_daemon.narration.companions import About, Companion, asked_for, line
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
@@ -30,6 +31,7 @@ from narrator_daemon.narration.narrate import (
 )
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.notice import fingerprint_of, notice_for
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine
 
@@ -40,7 +42,12 @@ _STEPS = {"speech": "Reading aloud", "finishing": "Mastering and writing"}
 
 
 def read_file(
-    settings: Settings, text_file: Path, out: Path, book_id: str, report: Path | None = None
+    settings: Settings,
+    text_file: Path,
+    out: Path,
+    book_id: str,
+    report: Path | None = None,
+    formats: Sequence[str] = (),
 ) -> None:
     """Narrate a text file.
 
@@ -52,6 +59,7 @@ def read_file(
         out: the WAV to write; its folder's ``marks.json`` remembers the book's watermark index.
         book_id: whose watermark it gets.
         report: a page about it to write, too.
+        formats: other files to write beside it, by the names of ``companions.FORMS``.
 
     Raises:
         CannotRead: a file cannot be read or written, or its text not be narrated.
@@ -67,13 +75,19 @@ def read_file(
         raise CannotRead(f"cannot be read: {error.strerror}", where=str(text_file)) from None
     except UnicodeDecodeError as error:
         raise CannotRead(f"is not UTF-8 text (byte {error.start})", where=str(text_file)) from None
-    for target in (out, report):
+    wanted = tuple(dict.fromkeys(formats))
+    files_beside = settings.files.model_copy(update={"formats": wanted})
+    settings = settings.model_copy(update={"files": files_beside})
+    others = [out.with_suffix(f".{name}") for name in wanted]
+    for target in (out, report, *others):
         if target is not None and (target.is_dir() or not target.parent.is_dir()):
             why = "it is a folder" if target.is_dir() else f"there is no folder {target.parent}"
             raise CannotRead(f"cannot be written: {why}", where=str(target))
-    files = [file.resolve() for file in (text_file, out, report) if file is not None]
+    files = [file.resolve() for file in (text_file, out, report, *others) if file is not None]
     if len(set(files)) < len(files):
         raise CannotRead("text, audio and report must be files of their own", advice="name another")
+    if others and out.exists() and not out.is_file():
+        raise CannotRead("is no file, so that nothing can lie beside it", where=str(out))
     if report is not None and out.exists() and not out.is_file():
         raise CannotRead("is read again for the report, and so must be a file", where=str(out))
     key = keys.load(settings)
@@ -97,12 +111,20 @@ def read_file(
                 ledger.local_index(out.parent, book_id),
                 settings.watermark.strength_db,
                 settings.watermark.self_check,
+                settings.watermark.public,
             )
-            with _written_whole(out) as wav:
-                narration = _narrate(settings, engine, text, mark, wav, display)
+            with ExitStack() as written:
+                wav = written.enter_context(_written_whole(out))
+                beside = iter(others)
+                companions = asked_for(
+                    settings.files, lambda: written.enter_context(_written_whole(next(beside)))
+                )
+                about = About(title=line(book_id))
+                narration = _narrate(settings, engine, text, mark, wav, companions, about, display)
                 # What is written to a pipe is gone.
                 if wav.seekable():
-                    FileCredentials(signer, settings).add(wav, book_id=book_id, index=mark.index)
+                    credentials = FileCredentials(signer, settings)
+                    credentials.add(wav, credentials.made(book_id=book_id, index=mark.index))
             if report is not None:
                 display.say("Writing the report")
                 made_from = {
@@ -121,8 +143,9 @@ def read_file(
         engine.close()
     facts = narration.facts
     earlier = f" ({facts['segmentsKept']} of them before)" if facts["segmentsKept"] else ""
+    written_files = ", ".join(str(file) for file in (out, *others))
     console.print(
-        f"{out}: {narration.duration_seconds:.1f} s of audio, {facts['words']} words, "
+        f"{written_files}: {narration.duration_seconds:.1f} s of audio, {facts['words']} words, "
         f"{facts['segments']} segments{earlier}, {time.monotonic() - started:.1f} s taken",
         highlight=False,
         soft_wrap=True,
@@ -135,10 +158,15 @@ def _narrate(
     text: str,
     mark: Mark,
     wav: BinaryIO,
+    companions: Sequence[Companion],
+    about: About,
     display: _Display,
 ) -> Narration:
     kept = KeptSegments(settings.kept)
-    seed = seed_of(book.input_hash(text, fingerprint(engine, settings)), 1)
+    # A file is no book that could ask for it or out of it.
+    notice = notice_for(settings.credentials, {})
+    shaped_by = fingerprint(engine, settings) + fingerprint_of(settings.credentials, {})
+    seed = seed_of(book.input_hash(text, shaped_by), 1)
     narration = narrate(
         text,
         wav,
@@ -149,6 +177,9 @@ def _narrate(
         kept=kept,
         loudness_lufs=settings.mastering.loudness_lufs,
         pauses=settings.pauses,
+        companions=companions,
+        about=about,
+        notice=notice,
         on_progress=display.show,
     )
     kept.remove(kept_name(engine, seed))

@@ -18,8 +18,9 @@ from narrator_daemon.settings import Settings
 
 NAME = "disk"
 
-#: Bytes on the disk for each character of a narration in work: of segments and of the file.
-BYTES_A_CHARACTER = PACE * (96_000 + 48_000)
+#: Bytes on the disk for each character of a narration in work: of segments, of the WAV, and of all
+#: files beside it.
+BYTES_A_CHARACTER = PACE * (96_000 + 48_000 + 16_000)
 
 #: Most bytes that are asked to be free for one book. Where limits allow longer ones, few are so.
 _MOST_FOR_A_BOOK = 1_000_000_000

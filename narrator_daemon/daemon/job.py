@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
@@ -18,7 +19,7 @@ from tenacity import (
 )
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import FAILED, STATUS
+from narrator_daemon.catalogue import FAILED, FILE_BYTES, STATUS
 from narrator_daemon.claims.book import Transition, Verdict, text_hash
 from narrator_daemon.claims.claim import MAX_BACKOFF_MS
 from narrator_daemon.claims.claims import Claims
@@ -27,13 +28,21 @@ from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import GiveBack, Outcome, Publication, Rejection, Retry
 from narrator_daemon.claims.refusals import Refusals
+from narrator_daemon.claims.register import Register
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms, seconds_since
+from narrator_daemon.cover import BadCover, Cover
+from narrator_daemon.credentials.compressed import FORMATS
 from narrator_daemon.credentials.files import FileCredentials
+from narrator_daemon.credentials.wav import Finished
 from narrator_daemon.daemon.announcements import Announcements
+from narrator_daemon.daemon.delivery import Delivery
 from narrator_daemon.daemon.traces import Off, Traces
 from narrator_daemon.errors import Contended, NodeRefused, Refused, Unavailable
-from narrator_daemon.firebase.storage import AudioStore, StoredAudio
+from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.marks.companions import score
+from narrator_daemon.narration.captions import captions_of
+from narrator_daemon.narration.companions import About, Companion, asked_for, line
 from narrator_daemon.narration.narrate import (
     Mark,
     Narration,
@@ -45,6 +54,7 @@ from narrator_daemon.narration.narrate import (
 )
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.notice import notice_for
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 
@@ -115,6 +125,8 @@ class JobContext:
         report: told when a dependency fails.
         stopping: set once the worker is shutting down.
         endings: where the end of the claim is announced.
+        register: where publications are entered.
+        cover: brings the cover that a book names; raises ``BadCover``.
         limits: gives those that hold now.
         own_fault: gives what of the worker is at fault for an error; None where the book is.
         random_unit: gives numbers in 0..1, for the jitter of retries.
@@ -122,6 +134,7 @@ class JobContext:
         clock: monotonic seconds.
         traces: where claims are traced.
         refusals: told of the books whose outcome the database does not take.
+        now_ms: the database's clock, epoch milliseconds.
     """
 
     settings: Settings
@@ -136,6 +149,8 @@ class JobContext:
     report: Callable[[Unavailable], None]
     stopping: threading.Event
     endings: Announcements[Ending]
+    register: Register
+    cover: Callable[[object], Cover | None] = lambda _named: None
     limits: Callable[[], Limits] = Limits
     own_fault: Callable[[Exception], Unavailable | None] = lambda _error: None
     random_unit: Callable[[], float] = random.random
@@ -143,6 +158,7 @@ class JobContext:
     clock: Callable[[], float] = time.monotonic
     traces: Traces = field(default_factory=Off)
     refusals: Refusals = field(default_factory=Refusals)
+    now_ms: Callable[[], int] = now_ms
 
 
 class Job:
@@ -169,7 +185,9 @@ class Job:
         self._shown_at = self._logged_at = self.progress_at
         self._kept_name: str | None = None
         self._facts: dict[str, Any] = {}
-        self._stored: StoredAudio | None = None
+        self._enter: Callable[[], None] | None = None
+        self._entered = False
+        self._delivery = Delivery(context.store, work.book_id, work.token, self._get_anywhere)
         self._lock = threading.Lock()
         self._settling = False
         self._log = _log.bind(
@@ -245,16 +263,18 @@ class Job:
         """The outcome of this attempt; whatever goes wrong becomes one."""
         context = self._context
         try:
-            with context.kept.scratch() as wav:
-                narration = self._narrate(wav)
-                self._stored = self._upload(wav, narration)
-            return Publication(
-                url=self._stored.url,
-                url_expires_at=self._stored.url_expires_at,
-                duration_seconds=narration.duration_seconds,
-                path=self._stored.path,
-                text_hash=text_hash(str(context.claims.text(self.work.book))),
+            with ExitStack() as files:
+
+                def scratch() -> BinaryIO:
+                    return files.enter_context(context.kept.scratch())
+
+                wav, companions = scratch(), asked_for(context.settings.files, scratch)
+                narration, file, index = self._narrate(wav, companions, scratch)
+                published = self._upload(wav, narration, companions)
+            self._enter = lambda: context.register.enter(
+                self.work, published.path, file, narration.duration_seconds, index
             )
+            return published
         except Stopped:
             return self._interrupted()
         except Unnarratable as error:
@@ -278,7 +298,7 @@ class Job:
 
     def _give_back(self, error: Unavailable) -> Outcome:
         self._context.report(error)
-        return GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
+        return GiveBack(not_before=self._context.now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
 
     def _is_of_this_book(self, error: Unavailable) -> bool:
         """Whether a refusal is of this book alone: the same dependency takes everything else."""
@@ -304,9 +324,13 @@ class Job:
 
     def _retry(self, failure: Failure) -> Outcome:
         wait = backoff_ms(self.work.claim.attempt, self._context.random_unit())
-        return Retry(failure, now_ms() + wait, self._context.settings.claims.max_attempts)
+        return Retry(
+            failure, self._context.now_ms() + wait, self._context.settings.claims.max_attempts
+        )
 
-    def _narrate(self, wav: BinaryIO) -> Narration:
+    def _narrate(
+        self, wav: BinaryIO, companions: Sequence[Companion], scratch: Callable[[], BinaryIO]
+    ) -> tuple[Narration, Finished, int]:
         context, settings = self._context, self._context.settings
         index = context.allot(self.work.book_id)
         mark = Mark(
@@ -314,6 +338,7 @@ class Job:
             index,
             settings.watermark.strength_db,
             settings.watermark.self_check,
+            settings.watermark.public,
         )
         seed = seed_of(self.work.claim.input_hash, self.work.claim.take)
         self._kept_name = kept_name(context.engine, seed)
@@ -327,38 +352,83 @@ class Job:
             kept=context.kept,
             loudness_lufs=settings.mastering.loudness_lufs,
             pauses=settings.pauses,
+            words=settings.files.captions,
+            companions=companions,
+            about=self._about() if companions else About(),
+            notice=notice_for(settings.credentials, self.work.book),
             on_progress=self._show_progress,
             on_step=self._trace.add,
             stopped=lambda: self.work.stopped is not None,
         )
         started = context.clock()
         with self._trace.step("credentials"):
-            size = context.credentials.add(
-                wav,
+            made = context.credentials.made(
                 book_id=self.work.book_id,
                 index=index,
                 claim=self.work.token,
                 take=self.work.claim.take,
                 input_hash=self.work.claim.input_hash,
             )
+            file = context.credentials.add(wav, made)
+            for companion in companions:
+                if companion.form.name in FORMATS:
+                    context.credentials.add_to_compressed(
+                        companion.file, companion.form.name, made, scratch
+                    )
         narration.facts["secondsByStep"]["credentials"] = round(context.clock() - started, 3)
-        self._facts = {**narration.facts, "audioSeconds": narration.duration_seconds}
+        self._facts |= {**narration.facts, "audioSeconds": narration.duration_seconds}
+        if mark.self_check and companions:
+            self._facts["companionScores"] = self._scores(companions, mark)
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])
-        return replace(narration, size=size)
+        return replace(narration, size=file.size), file, index
 
-    def _upload(self, wav: BinaryIO, narration: Narration) -> StoredAudio:
-        store = self._context.store
+    def _about(self) -> About:
+        """What the book says of itself; a cover that cannot be used is told and left out."""
+        book, names = self.work.book, self._context.settings.books
+        cover = None
+        try:
+            cover = self._context.cover(book.get(names.cover_field))
+        except BadCover as error:
+            self._facts["coverLeftOut"] = str(error)
+            self._log.warning("cover_left_out", why=str(error))
+        title, author = (line(book.get(name)) for name in (names.title_field, names.author_field))
+        return About(title, author, cover)
+
+    def _scores(self, companions: Sequence[Companion], mark: Mark) -> dict[str, float]:
+        """The score of the mark in each file, by format."""
         started = self._context.clock()
-        path = store.path(self.work.book_id, self.work.token)
-        wav.seek(0)
+        scores = {}
+        with self._trace.step("companion_check"):
+            for companion in companions:
+                found = score(companion.file, mark.key, mark.index)
+                scores[companion.form.name] = round(found, 2)
+                self._get_anywhere()
+        self._facts["secondsByStep"]["companion_check"] = round(self._context.clock() - started, 3)
+        return scores
+
+    def _upload(
+        self, wav: BinaryIO, narration: Narration, companions: Sequence[Companion]
+    ) -> Publication:
+        text = str(self._context.claims.text(self.work.book))
+        made = captions_of(narration, text) if self._context.settings.files.captions else None
+        started = self._context.clock()
         with self._trace.step("upload"):
-            stored = store.upload(
-                path, wav, narration.size, book_id=self.work.book_id, on_read=self._get_anywhere
-            )
+            stored = self._delivery.upload(wav, narration.size)
+            files = self._delivery.upload_beside(companions)
+            captions = self._delivery.upload_captions(made) if made else {}
         seconds = round(self._context.clock() - started, 3)
         self._facts["secondsByStep"]["upload"] = seconds
-        self._log.info("uploaded", bytes=narration.size, seconds=seconds)
-        return stored
+        beside = {name: record[FILE_BYTES] for name, record in {**files, **captions}.items()}
+        self._log.info("uploaded", bytes=narration.size, beside=beside, seconds=seconds)
+        return Publication(
+            url=stored.url,
+            url_expires_at=stored.url_expires_at,
+            duration_seconds=narration.duration_seconds,
+            path=stored.path,
+            text_hash=text_hash(text),
+            files=files,
+            captions=captions,
+        )
 
     def _get_anywhere(self) -> None:
         """Take in that something was done, unless nobody wants it any more."""
@@ -402,27 +472,67 @@ class Job:
             self._context.refusals.add(self.work.book_id, error)
             if once or not isinstance(outcome, Publication | Retry):
                 raise
-            # What can be said of it may be less than what was to be said.
-            outcome = Rejection(Failure(ErrorCode.REFUSED, _OF_REFUSAL))
-            seen = self._settle_once(outcome)
-            # Audio of a publication that was refused is left to the sweep: a copy of the refused
-            # write may be on its way still.
-            self._stored = None
+            # What can be said of it may be less than what was to be said. Files of a publication
+            # that was refused are left to the sweep: a copy of the refused write may be on its way.
+            self._delivery.leave()
+            outcome, seen = self._settle_less(outcome)
         self._context.refusals.clear(self.work.book_id)
         self._tidy(outcome, seen)
+
+    def _settle_less(self, outcome: Outcome) -> tuple[Outcome, Transition]:
+        """Write less than what was refused: no files beside the WAV, and else that it was."""
+        if isinstance(outcome, Publication) and (outcome.files or outcome.captions):
+            bare = replace(outcome, files={}, captions={})
+            try:
+                seen = self._settle_once(bare)
+            except NodeRefused:
+                pass
+            else:
+                self._log.error(
+                    "files_refused",
+                    note="the database takes the narration without the files beside it; deploy "
+                    "the rules of this version",
+                )
+                return bare, seen
+        failed = Rejection(Failure(ErrorCode.REFUSED, _OF_REFUSAL))
+        return failed, self._settle_once(failed)
 
     def _settle_once(self, outcome: Outcome) -> Transition:
         try:
             with self._trace.step("outcome"):
+                self._enter_in_register(outcome)
                 return self._context.claims.settle(self.work, outcome)
         except Unavailable as error:
             self._context.report(error)
             raise
 
+    def _enter_in_register(self, outcome: Outcome) -> None:
+        """Write the entry before what it speaks of; once.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        if self._enter is None or not isinstance(outcome, Publication):
+            return
+        try:
+            self._enter()
+        except NodeRefused as error:
+            # Listeners do not wait for what an operator has not allowed yet.
+            self._log.error("register_refused", why=str(error))
+        self._enter = None
+        self._entered = True
+
     def _tidy(self, outcome: Outcome, seen: Transition) -> None:
-        context, stored = self._context, self._stored
-        if seen.lost_work and stored is not None:
-            self._attempt(lambda: context.store.delete(stored.path))
+        context = self._context
+        named: Sequence[str] = ()
+        if isinstance(outcome, Publication) and not seen.lost_work:
+            named = outcome.paths
+        self._attempt(lambda: self._delivery.delete(keep=named))
+        if self._entered and isinstance(outcome, Publication):
+            if seen.lost_work:
+                self._attempt(lambda: context.register.remove(self.work))
+            else:
+                self._attempt(lambda: context.register.confirm(self.work))
         self._attempt(lambda: context.leases.drop(self.work))
         self._forget_segments(outcome, seen.verdict)
         ending = self._ending(outcome, seen)
@@ -446,7 +556,7 @@ class Job:
             outcome.failure if isinstance(outcome, Rejection | Retry) else None,
             self._facts,
             seconds=round(self._context.clock() - self.work.claimed_at, 3),
-            since_request=seconds_since(claim.requested_at, now_ms()),
+            since_request=seconds_since(claim.requested_at, self._context.now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
             book_gone=seen.verdict is Verdict.GONE,
         )

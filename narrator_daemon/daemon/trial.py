@@ -11,10 +11,13 @@ import errno
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from typing import BinaryIO
 
 from narrator_daemon import logs
 from narrator_daemon.daemon import disk
 from narrator_daemon.errors import Unavailable
+from narrator_daemon.narration.companions import asked_for
 from narrator_daemon.narration.narrate import Mark, kept_name, narrate
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Limits, Settings
@@ -56,7 +59,8 @@ class Trial:
     ) -> None:
         self._engine = engine
         self._settings = settings
-        self._mark = Mark(key, 0, settings.watermark.strength_db, settings.watermark.self_check)
+        marking = settings.watermark
+        self._mark = Mark(key, 0, marking.strength_db, marking.self_check, marking.public)
         self._kept = kept
         self._clock = clock
         self._lock = threading.Lock()
@@ -116,16 +120,21 @@ class Trial:
 
     def _narrate(self) -> None:
         try:
-            with self._kept.scratch() as wav:
+            with ExitStack() as open_files:
+
+                def scratch() -> BinaryIO:
+                    return open_files.enter_context(self._kept.scratch())
+
                 narrate(
                     _TEXT,
-                    wav,
+                    scratch(),
                     engine=self._engine,
                     limits=Limits(),
                     seed=_SEED,
                     mark=self._mark,
                     kept=self._kept,
                     loudness_lufs=self._settings.mastering.loudness_lufs,
+                    companions=asked_for(self._settings.files, scratch),
                 )
         finally:
             self._kept.remove(kept_name(self._engine, _SEED))

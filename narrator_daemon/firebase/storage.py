@@ -6,7 +6,6 @@ import base64
 import hashlib
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,10 +17,18 @@ from uuid import uuid4
 import google.auth.transport.requests
 import google_crc32c
 from google.api_core import exceptions
+from google.cloud.storage._signing import generate_signed_url_v4
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2 import service_account
 
+from narrator_daemon.catalogue import (
+    FILE_BYTES,
+    FILE_EXPIRES_AT,
+    FILE_PATH,
+    FILE_URL,
+    Record,
+)
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
 from narrator_daemon.firebase.answers import storage_errors
 from narrator_daemon.firebase.project import Project
@@ -40,6 +47,10 @@ GIVE_UP_SECONDS = 60.0
 _CHUNK_BYTES = 8 << 20
 
 _CONNECT_AND_READ_SECONDS = (5.0, 30.0)
+
+#: URLs are dated so much back, in seconds: the bucket's clock is known to about one.
+_SIGNED_BEFORE_SECONDS = 2.0
+_WAV = ".wav"
 _TOKEN_METADATA = "firebaseStorageDownloadTokens"  # noqa: S105 - the name, not a token
 
 
@@ -51,11 +62,20 @@ class StoredAudio:
         path: its name in the bucket.
         url: where it plays from.
         url_expires_at: epoch milliseconds, or None for a URL that does not expire.
+        size: bytes.
     """
 
     path: str
     url: str
     url_expires_at: int | None
+    size: int
+
+    def as_record(self) -> Record:
+        """As a book names it beside its WAV: ``{url, urlExpiresAt, bytes, path}``."""
+        record = {FILE_URL: self.url, FILE_BYTES: self.size, FILE_PATH: self.path}
+        if self.url_expires_at is not None:
+            record[FILE_EXPIRES_AT] = self.url_expires_at
+        return record
 
 
 @dataclass(frozen=True)
@@ -89,6 +109,16 @@ def slug(book_id: str) -> str:
     return f"{readable}-{digest}" if readable else digest
 
 
+def beside(path: str, ending: str) -> str:
+    """The name of an object beside a WAV, made under the same claim.
+
+    Args:
+        path: the WAV's.
+        ending: of letters, digits and dots, such as ``m4a``.
+    """
+    return f"{path.removesuffix(_WAV)}.{ending}"
+
+
 class AudioStore:
     """The bucket's narrations.
 
@@ -97,7 +127,7 @@ class AudioStore:
     Args:
         project: the bucket and the credentials that sign.
         settings: names and URLs.
-        clock: the wall clock, epoch seconds.
+        clock: epoch seconds; the bucket's own unless another is given.
 
     Attributes:
         uploaded_bytes: audio that was uploaded, since the start.
@@ -107,11 +137,11 @@ class AudioStore:
     """
 
     def __init__(
-        self, project: Project, settings: Storage, clock: Callable[[], float] = time.time
+        self, project: Project, settings: Storage, clock: Callable[[], float] | None = None
     ) -> None:
         self._project = project
         self._settings = settings
-        self._clock = clock
+        self._clock = clock or project.bucket_clock.now
         self._lock = threading.Lock()
         self.uploaded_bytes = self.upload_retries = 0
         self.cannot_delete: str | None = None
@@ -125,10 +155,11 @@ class AudioStore:
     def upload(
         self,
         path: str,
-        wav: BinaryIO,
+        file: BinaryIO,
         size: int,
         *,
         book_id: str,
+        content_type: str = "audio/wav",
         on_read: Callable[[], None] = lambda: None,
     ) -> StoredAudio:
         """Upload a narration under a name that must be new, and give its URL.
@@ -139,9 +170,10 @@ class AudioStore:
 
         Args:
             path: the object's name.
-            wav: a file, read from its start.
+            file: read from its start.
             size: its length in bytes.
             book_id: the book.
+            content_type: as browsers are told.
             on_read: called before each part that is read; what it raises ends the upload.
 
         Raises:
@@ -152,8 +184,8 @@ class AudioStore:
         blob.cache_control = CACHE_CONTROL
         blob.metadata = {
             "bookId": _metadata_text(book_id),
-            "generatedAt": datetime.now(UTC).isoformat(timespec="seconds"),
-            "watermarked": "true",
+            "generatedAt": _utc(self._clock()).isoformat(timespec="seconds"),
+            "watermarked": "true" if content_type.startswith("audio/") else "false",
             "catalogue": self._project.catalogue,
         }
         token = str(uuid4())
@@ -163,10 +195,10 @@ class AudioStore:
             # First, so that what cannot be signed leaves no object behind.
             url, expires_at = self._url(blob, token)
             try:
-                self._send(blob, wav, size, on_read)
+                self._send(blob, file, size, content_type, on_read)
             except exceptions.PreconditionFailed:
                 blob.reload(timeout=_CONNECT_AND_READ_SECONDS)
-                if blob.crc32c != _crc32c(wav, on_read):
+                if blob.crc32c != _crc32c(file, on_read):
                     raise Refused(
                         "storage", f"{path} exists with other contents; object names must be new"
                     ) from None
@@ -174,15 +206,22 @@ class AudioStore:
                 url, expires_at = self._url(blob, token)
         with self._lock:
             self.uploaded_bytes += size
-        return StoredAudio(path, url, expires_at)
+        return StoredAudio(path, url, expires_at, size)
 
-    def _send(self, blob: Any, wav: BinaryIO, size: int, on_read: Callable[[], None]) -> None:
+    def _send(
+        self,
+        blob: Any,
+        file: BinaryIO,
+        size: int,
+        content_type: str,
+        on_read: Callable[[], None],
+    ) -> None:
         for last in (False, True):
             try:
                 blob.upload_from_file(
-                    _Watched(wav, on_read),
+                    _Watched(file, on_read),
                     size=size,
-                    content_type="audio/wav",
+                    content_type=content_type,
                     if_generation_match=0,
                     checksum="crc32c",
                     timeout=_CONNECT_AND_READ_SECONDS,
@@ -196,7 +235,7 @@ class AudioStore:
                     raise Unavailable(
                         "storage", "storage twice kept other bytes than were sent"
                     ) from error
-                wav.seek(0)
+                file.seek(0)
             else:
                 return
 
@@ -258,18 +297,28 @@ class AudioStore:
                     '"download-token"',
                 )
             signing |= {"service_account_email": signer, "access_token": credentials.token}
-        if self._endpoint:
-            signing["api_access_endpoint"] = self._endpoint
-        signed_at = self._clock()
-        url = blob.generate_signed_url(version="v4", expiration=lifetime, method="GET", **signing)
-        return url, int((signed_at + lifetime.total_seconds()) * 1000)
+        signed_at = _utc(self._clock() - _SIGNED_BEFORE_SECONDS).replace(microsecond=0)
+        # The blob's own method signs by this machine's clock and no other.
+        url = generate_signed_url_v4(
+            resource=f"/{self._project.bucket_name}/{quote(blob.name, safe='/~')}",
+            expiration=lifetime,
+            api_access_endpoint=self._endpoint or blob.client.api_endpoint,
+            universe_domain=blob.client.universe_domain,
+            _request_timestamp=signed_at.strftime("%Y%m%dT%H%M%SZ"),
+            **signing,
+        )
+        return url, int((signed_at + lifetime).timestamp() * 1000)
 
     def token(self, path: str, book_id: str) -> str | None:
-        """The claim's token in an object name of this book; None for any other name."""
-        parts = re.split(r"(\{book\}|\{token\})", self._settings.object_name)
+        """The claim's token in an object name of this book; None for any other name.
+
+        Files beside the WAV have another ending.
+        """
+        parts = re.split(r"(\{book\}|\{token\})", self._settings.object_name.removesuffix(_WAV))
         known = {"{book}": re.escape(slug(book_id)), "{token}": "([0-9a-f]{32})"}
         pattern = "".join(known.get(part, re.escape(part)) for part in parts)
-        match = re.fullmatch(pattern, path)
+        least = 1 if self._settings.object_name.endswith(_WAV) else 0
+        match = re.fullmatch(rf"{pattern}(?:\.[a-z0-9]{{2,8}}){{{least},2}}", path)
         return None if match is None else match[1]
 
     def objects(self, *, after: str = "", most: int) -> Iterator[StoredObject]:
@@ -401,12 +450,16 @@ class AudioStore:
             raise NodeRefused("storage", f"{path} cannot be reached: {error}") from error
 
     def is_ours(self, stored: StoredObject) -> bool:
-        """Whether an object is audio of this catalogue, by its metadata."""
+        """Whether an object is audio of this catalogue, or was made with it, by its metadata."""
         return (
-            stored.metadata.get("watermarked") == "true"
+            stored.metadata.get("watermarked") in ("true", "false")
             and self._project.is_own(stored.metadata.get("catalogue"))
             and "bookId" in stored.metadata
         )
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _is_name(path: str) -> bool:

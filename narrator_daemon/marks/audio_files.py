@@ -8,7 +8,6 @@ limits of time, memory and length.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import resource
@@ -157,29 +156,21 @@ def _hushed() -> Iterator[None]:
         os.close(kept)
 
 
-def _decoder(absolute: Path) -> list[str] | None:
-    """The command that decodes a file to Sun's audio format; None where nothing here can."""
+def _decoder(absolute: Path) -> list[str]:
+    """The command that decodes a file to Sun's audio format."""
     hours = MAX_HOURS + 10 / 3600
     if program := shutil.which("ffmpeg"):
         command = [program, "-nostdin", "-v", "error", "-format_whitelist", _FORMATS]
         command += ["-protocol_whitelist", "file", "-i", f"file:{absolute}", "-map", "0:a:0"]
         return [*command, "-t", str(round(hours * 3600)), "-c:a", "pcm_f32be", "-f", "au", "-"]
-    if importlib.util.find_spec("av"):
-        module = "narrator_daemon.marks.decode"
-        return [sys.executable, "-P", "-m", module, str(absolute), _FORMATS, str(hours)]
-    return None
+    module = "narrator_daemon.marks.decode"
+    return [sys.executable, "-P", "-m", module, str(absolute), _FORMATS, str(hours)]
 
 
 @contextmanager
 def _opened_by_ffmpeg(path: Path, absolute: Path, refusal: str) -> Iterator[AudioFile]:
-    command = _decoder(absolute)
-    if command is None:
-        raise Unreadable(
-            f"{path}: cannot be read as audio (libsndfile: {refusal}); if it is, install ffmpeg or "
-            "narrator-daemon[formats], which read more formats"
-        )
     with subprocess.Popen(  # noqa: S603 — no shell, and the name is bound to file:
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        _decoder(absolute), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         try:
             for what, limit in (

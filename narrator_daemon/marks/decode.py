@@ -2,7 +2,7 @@
 
     python -P -m narrator_daemon.marks.decode FILE FORMATS HOURS > out.au
 
-For machines without ffmpeg, by the FFmpeg that PyAV (the extra ``formats``) carries. The file comes
+For machines without ffmpeg, by the FFmpeg that PyAV carries. The file comes
 from strangers: only the demuxers of FORMATS (names with commas between) may look at it, none of
 them may open another file or an address, and whoever starts this process holds it to limits of time
 and memory.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -24,9 +25,26 @@ from csm.takes import notes as takes
 from csm.text import Delivery, NothingToSpeak, Pauses, Segment, latin_share, segment
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.errors import NarratorError
+from narrator_daemon.narration.companions import (
+    About,
+    Chapter,
+    Companion,
+    Encoder,
+    chapters_of,
+)
+from narrator_daemon.narration.notices import Placed, notice_segments, placed
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
+from narrator_daemon.narration.timing import (
+    TimedBy,
+    WordTimes,
+    noted,
+    with_words_of,
+    without_words,
+    word_times,
+)
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
+from narrator_daemon.notice import Notice
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
 from narrator_daemon.speech import Amended, SpeechEngine, SpeechError
@@ -42,6 +60,7 @@ _MARK_LOUDNESS = 0.06
 _MARK_PEAKS = 0.75
 
 _DEFAULT_PAUSES = PauseSettings()
+_UNKNOWN = About()
 
 #: How far a segment's level may stay below and above the narration's, in LU, as the text asks.
 _ALLOWED_LU = {
@@ -72,12 +91,24 @@ class Mark:
         index: the book's index, 32 bits.
         strength_db: gain change a cell, in dB.
         self_check: whether the finished audio is searched for its own mark.
+        public: whether the public mark, which everybody can find, goes beside it.
     """
 
     key: bytes = field(repr=False)
     index: int
     strength_db: float
     self_check: bool
+    public: bool = False
+
+    @property
+    def public_db(self) -> float:
+        """Gain change a cell of the public mark, in dB."""
+        return watermark.DEFAULT_PUBLIC_DB if self.public else 0.0
+
+    @property
+    def together_db(self) -> float:
+        """Gain change a cell of both, whose signs are independent, in dB."""
+        return math.hypot(self.strength_db, self.public_db)
 
 
 @dataclass(frozen=True)
@@ -91,6 +122,11 @@ class NarratedPart:
         note: what the engine says of how it was made, as JSON values.
         segment: its sentences, with their places in the book's text and what follows each.
         sentence_seconds: where in the file each of its sentences begins.
+        words: where in the file each of its words begins and ends, words being what spaces part in
+            its text; empty where that was not asked for.
+        timed_by: how the words' places are known.
+        is_notice: whether it is the spoken notice and none of the book's; its places are those in
+            the notice's own text.
     """
 
     text: str
@@ -99,6 +135,9 @@ class NarratedPart:
     note: dict[str, Any]
     segment: Segment
     sentence_seconds: tuple[float, ...]
+    words: tuple[tuple[float, float], ...] = ()
+    timed_by: TimedBy = TimedBy.LENGTH
+    is_notice: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,17 +148,25 @@ class Narration:
         size: bytes of the WAV.
         duration_seconds: from its samples.
         parts: what was spoken, in order.
-        facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
+        facts: what it took, as JSON values: characters, words, segments, notices (how often the
+            spoken notice is heard; left out where it is not), segmentsKept (how many of
             them an earlier attempt had spoken), takes (``csm.takes.notes.report``),
             secondsByStep, latinShare (0..1 of the letters; the voices know no other script),
             watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
             recompressed copy to be told (both None where it was not checked).
+        chapters: where each begins, in order.
     """
 
     size: int
     duration_seconds: float
     parts: tuple[NarratedPart, ...]
     facts: dict[str, Any]
+    chapters: tuple[Chapter, ...] = ()
+
+    @property
+    def book_parts(self) -> tuple[NarratedPart, ...]:
+        """The parts that are the book's, without the spoken notice."""
+        return tuple(part for part in self.parts if not part.is_notice)
 
 
 def check_text(text: object, limits: Limits) -> str:
@@ -191,6 +238,10 @@ def narrate(
     kept: KeptSegments,
     loudness_lufs: float = TARGET_LUFS,
     pauses: PauseSettings = _DEFAULT_PAUSES,
+    words: bool = True,
+    companions: Sequence[Companion] = (),
+    about: About = _UNKNOWN,
+    notice: Notice | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -211,10 +262,14 @@ def narrate(
         kept: where finished segments are.
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
+        words: whether each word's place is to be found.
+        companions: files that are written beside it, of the same samples.
+        about: what these say of the book.
+        notice: what is said of the reader, and where.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, mastering, watermark, write,
-            self_check) when it began and ended, monotonic seconds, and whether by an exception; the
-            last four take turns.
+            companions, self_check, words) when it began and ended, monotonic seconds, and whether
+            by an exception; those from mastering to self_check take turns.
         stopped: asked as often.
 
     Raises:
@@ -222,6 +277,7 @@ def narrate(
         SpeechError: the engine's.
         Stopped: ``stopped`` said so.
         OSError: the disk is full or fails.
+        EncodingFailed: a companion cannot be written.
     """
 
     def tell(progress: Progress) -> None:
@@ -238,41 +294,65 @@ def narrate(
             raise _fault(
                 ErrorCode.NOTHING_SPEAKABLE, "The text holds no letters or digits that can be read."
             ) from None
-    texts = [part.text for part in segments]
+    told = notice_segments(notice)
+    texts = [part.text for part in (*segments, *told)]
     with kept.open(kept_name(engine, seed), texts) as spoken:
         before = len(spoken.indices)
         with clock.step("speech"):
-            _speak(texts, spoken, engine, seed, tell)
-        parts = _Parts(segments, spoken, Pauses(**pauses.model_dump()), tell)
+            _speak(texts, spoken, engine, seed, tell, words)
+        seconds = [spoken.seconds(index) for index in range(len(segments))]
+        order = placed(segments, told, seconds, notice)
+        parts = _Parts(order, spoken, Pauses(**pauses.model_dump()), tell)
         with clock.step("mastering"):
             mastering = Mastering(
                 parts,
-                target_lufs=loudness_lufs - _MARK_LOUDNESS * mark.strength_db**2,
-                ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.strength_db,
+                target_lufs=loudness_lufs - _MARK_LOUDNESS * mark.together_db**2,
+                ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.together_db,
             )
         _check_length(mastering.length)
-        score = _write(mastering, mark, out, clock, tell)
-        notes = [spoken.note(index) for index in range(len(texts))]
+        chapters = chapters_of(
+            [part.segment for part in order if not part.is_notice],
+            [
+                sentences
+                for part, sentences in zip(order, mastering.sentences, strict=True)
+                if not part.is_notice
+            ],
+        )
+        with _encoding(companions, about, chapters, mastering.length, clock) as encoder:
+            score = _write(mastering, mark, out, encoder, clock, tell)
+        notes = [spoken.note(part.index) for part in order]
+        timed: list[WordTimes] = [((), TimedBy.LENGTH)] * len(order)
+        if words:
+            with clock.step("words"):
+                timed = [
+                    word_times(number, part.index, part.segment.text, spoken, mastering)
+                    for number, part in enumerate(order)
+                ]
+    notices = sum(part.is_notice for part in order) // max(len(told), 1)
     return Narration(
         size=HEADER_BYTES + 2 * mastering.length,
         duration_seconds=round(mastering.length / SAMPLE_RATE, 3),
         parts=tuple(
             NarratedPart(
-                part.text,
+                part.segment.text,
                 start / SAMPLE_RATE,
                 end / SAMPLE_RATE,
-                takes.told(note),
-                part,
+                takes.told(without_words(note)),
+                part.segment,
                 tuple(place / SAMPLE_RATE for place in places),
+                *word_places,
+                is_notice=part.is_notice,
             )
-            for part, (start, end), note, places in zip(
-                segments, mastering.spans, notes, mastering.sentences, strict=True
+            for part, (start, end), note, places, word_places in zip(
+                order, mastering.spans, notes, mastering.sentences, timed, strict=True
             )
         ),
+        chapters=chapters,
         facts={
             "characters": len(readable),
             "words": len(readable.split()),
             "segments": len(segments),
+            **({"notices": notices} if notices else {}),
             "segmentsKept": before,
             "latinShare": round(latin_share(readable), 2),
             "takes": takes.report(notes),
@@ -289,8 +369,9 @@ def _speak(
     engine: SpeechEngine,
     seed: int,
     tell: Callable[[Progress], None],
+    words: bool,
 ) -> None:
-    """Speak what is not there yet."""
+    """Speak what is not there yet, and find the words in it."""
     there = spoken.indices
     pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
     seconds = sum(spoken.seconds(index) for index in there)
@@ -300,11 +381,12 @@ def _speak(
     with closing(engine.speak(texts, seed=seed, skip=notes)) as speech:
         for one in speech:
             if isinstance(one, Amended):
-                spoken.amend(one.index, one.note)
+                spoken.amend(one.index, with_words_of(spoken.note(one.index), one.note))
                 continue
             again = one.index in spoken.indices
             before = spoken.seconds(one.index) if again else 0.0
-            spoken.add(one.index, one.samples, one.note)
+            note = noted(one, texts[one.index], engine) if words else one.note
+            spoken.add(one.index, one.samples, note)
             seconds += spoken.seconds(one.index) - before
             _check_length(round(seconds * SAMPLE_RATE))
             if not again:
@@ -322,31 +404,31 @@ class _Parts:
 
     def __init__(
         self,
-        segments: list[Segment],
+        order: list[Placed],
         spoken: SegmentFile,
         pauses: Pauses,
         tell: Callable[[Progress], None],
     ) -> None:
-        self._segments = segments
+        self._order = order
         self._pauses = pauses
         self._spoken = spoken
         self._tell = tell
         self._share = _SPEECH_SHARE
 
     def __len__(self) -> int:
-        return len(self._segments)
+        return len(self._order)
 
     def __getitem__(self, number: int, /) -> Part:
         # How many readings there will be is not known: this one counts for a half.
         self._share += 0.5 * (_MEASURED_SHARE - _SPEECH_SHARE) / len(self)
         self._tell(Progress("finishing", min(self._share, _MEASURED_SHARE)))
-        segment = self._segments[number]
+        segment = self._order[number].segment
         *inner, last = (
             InnerPause(share, self._pauses.before(sentence.follows))
             for share, sentence in zip(segment.shares, segment.sentences, strict=True)
         )
         return Part(
-            self._spoken.samples(number),
+            self._spoken.samples(self._order[number].index),
             last.seconds,
             tuple(inner),
             _ALLOWED_LU[segment.delivery],
@@ -367,11 +449,18 @@ def _write(
     mastering: Mastering,
     mark: Mark,
     out: BinaryIO,
+    encoder: Encoder | None,
     clock: _Clock,
     tell: Callable[[Progress], None],
 ) -> float | None:
     """Mark what was mastered and write it; the score of the mark, where it is checked."""
-    embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
+    embedder = watermark.Embedder(
+        SAMPLE_RATE,
+        mark.key,
+        mark.index,
+        strength_db=mark.strength_db,
+        public_db=mark.public_db,
+    )
     check = watermark.SelfCheck(SAMPLE_RATE, mark.key, mark.index) if mark.self_check else None
     pace = Pace(mastering.length)
     blocks = mastering.blocks()
@@ -388,6 +477,9 @@ def _write(
             samples = pcm16(marked)
             with clock.step("write"):
                 wav.write(samples)
+            if encoder is not None:
+                with clock.step("companions"):
+                    encoder.feed(samples)
             if check is not None:
                 with clock.step("self_check"):
                     check.feed(samples)
@@ -395,10 +487,31 @@ def _write(
             share = _MEASURED_SHARE + (_WRITTEN_SHARE - _MEASURED_SHARE) * pace.share
             tell(Progress("finishing", share, pace.seconds_left))
     out.flush()
+    if encoder is not None:
+        with clock.step("companions"):
+            encoder.finish()
     if check is None:
         return None
     with clock.step("self_check"):
         return check.finish()
+
+
+@contextmanager
+def _encoding(
+    companions: Sequence[Companion],
+    about: About,
+    chapters: Sequence[Chapter],
+    length: int,
+    clock: _Clock,
+) -> Iterator[Encoder | None]:
+    """What writes the companions, where there are any."""
+    if not companions:
+        yield None
+        return
+    with clock.step("companions"):
+        encoder = Encoder(companions, about, chapters, length)
+    with encoder:
+        yield encoder
 
 
 def _is_weak(score: float, length: int) -> bool:

@@ -166,6 +166,19 @@ class Slots:
 
 
 @runtime_checkable
+class HearsWords(Protocol):
+    """An engine that can find words in what it has spoken."""
+
+    def words_in(self, samples: NDArray[np.float32], text: str) -> tuple[float, ...] | None:
+        """Where each word of ``text`` begins in ``samples``, in seconds; None where it cannot say.
+
+        Args:
+            samples: of one segment, float32 mono at ``csm.SAMPLE_RATE``, ``[n]``.
+            text: what is said in them.
+        """
+
+
+@runtime_checkable
 class HasSlots(Protocol):
     """An engine that speaks several segments at once and says how many."""
 

@@ -100,11 +100,13 @@ class PiperSpeech:
     def _speak_one(self, index: int, text: str, seed: int) -> Spoken:
         child = self._idle.get()
         try:
-            samples = child.speak(text, _segment_seed(text, seed))
+            samples, words = child.speak(text, _segment_seed(text, seed))
         finally:
             self._idle.put(child)
         resampled = resample_poly(samples * np.float32(_GAIN), _UP, _DOWN)
-        return Spoken(index, np.clip(resampled, -1.0, 1.0).astype(np.float32))
+        seconds = None if words is None else tuple(start / _VOICE_RATE for start in words)
+        sound = np.clip(resampled, -1.0, 1.0).astype(np.float32)
+        return Spoken(index, sound, word_seconds=seconds)
 
 
 def _versions() -> tuple[str, str]:
@@ -123,8 +125,8 @@ def _segment_seed(text: str, seed: int) -> int:
 class _Child(Child):
     """One Piper process."""
 
-    def speak(self, text: str, seed: int) -> NDArray[np.float32]:
-        """The samples of ``text`` at the voice's own rate.
+    def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], list[int] | None]:
+        """The samples of ``text`` at the voice's own rate, and where each of its words begins.
 
         Raises:
             SpeechError: the process could not start, died, hung, or could not speak this text.
@@ -134,4 +136,4 @@ class _Child(Child):
         if head["rate"] != _VOICE_RATE or not head["samples"]:
             raise SpeechError("engine_error", "Piper made no sound of a segment")
         body = self.read(4 * int(head["samples"]), SEGMENT_LIMIT)
-        return np.frombuffer(body, dtype="<f4").astype(np.float32)
+        return np.frombuffer(body, dtype="<f4").astype(np.float32), head["words"]

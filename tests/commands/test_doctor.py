@@ -35,11 +35,13 @@ BOOKS_INDEX = {".indexOn": ["narrativeAudioStatus", "narrativeAudioUrlExpiresAt"
 MACHINE = {
     *("configuration", "watermark key", "content credentials", "state folder", "disk"),
     "kept segments",
+    "files beside the WAV",
 }
 FIREBASE = {
     "credentials",
     "database",
     "rules",
+    "register",
     "clock",
     "bucket",
     "URLs",
@@ -283,6 +285,9 @@ BROKEN = {
     ),
     "rules without the indices": Case(
         lambda p: p.rules({"books": {".read": True}}), "database", "fail", '".indexOn"'
+    ),
+    "rules of a version without the register": Case(
+        lambda p: p.rules({"books": BOOKS_INDEX}), "register", "warn", "Deploy the rules"
     ),
     "rules that are open to all": Case(
         lambda p: p.rules({".read": True, ".write": True, "books": BOOKS_INDEX}),

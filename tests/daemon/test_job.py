@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,125 +14,18 @@ from typing import Any
 import pytest
 import structlog
 
-from narrator_daemon.claims.claims import Claims
-from narrator_daemon.claims.ending import Ending
-from narrator_daemon.claims.leases import Leases
-from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms
 from narrator_daemon.credentials import signer as signers
 from narrator_daemon.credentials.errors import CannotSign
 from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.daemon import job as jobs
-from narrator_daemon.daemon.announcements import Announcements
-from narrator_daemon.daemon.job import Job, JobContext, backoff_ms
+from narrator_daemon.daemon.job import backoff_ms
 from narrator_daemon.daemon.traces import Trace
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
-from narrator_daemon.marks.keys import DEMO_KEY
 from narrator_daemon.narration import narrate
-from narrator_daemon.narration.segment_store import KeptSegments
-from narrator_daemon.settings import Settings
-from narrator_daemon.speech import SpeechError, Spoken
-from narrator_daemon.speech.tone import ToneSpeech
-from tests.memory import MemoryProject, MemoryStore, refusal
-
-TEXT = "It was a bright cold day in April.\n\nThe clocks were striking thirteen."
-REQUESTED = {"narrative": TEXT, "narrativeAudioStatus": "requested", "narrativeAudioRequestedAt": 7}
-
-
-class Engine(ToneSpeech):
-    """A tone that does something before each segment."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.before: Callable[[int], object] = lambda index: None
-
-    def speak(self, segments: Any, **settings: Any) -> Generator[Spoken, None, None]:
-        for spoken in super().speak(segments, **settings):
-            self.before(spoken.index)
-            yield spoken
-
-
-class Desk:
-    """A job and all that it works with."""
-
-    def __init__(self, folder: Path) -> None:
-        self.settings = Settings.model_validate(
-            {
-                "daemon": {"worker_id": "w", "stuck_seconds": 100},
-                "kept": {"folder": folder},
-                "watermark": {"self_check": False},
-            }
-        )
-        self.kept_folder = folder / "segments"
-        self.project = MemoryProject({"b": REQUESTED})
-        self.store = MemoryStore()
-        self.engine = Engine()
-        self.engine.load()
-        self.stopping = threading.Event()
-        self.reported: list[Unavailable] = []
-        self.endings: list[Ending] = []
-        self.ended: list[Job] = []
-        self.over = threading.Event()
-        self.now = 1000.0
-        project: Any = self.project
-        self.leases = Leases(project, "w", 45.0)
-        self.claims = Claims(project, self.settings, "voice", lambda *_: False, self.leases)
-        announced = Announcements[Ending](self.reported.append)
-        announced.listen(self.endings.append)
-        store: Any = self.store
-        self.context = JobContext(
-            self.settings,
-            self.engine,
-            DEMO_KEY,
-            FileCredentials(signers.throwaway(), self.settings),
-            lambda _book_id: 1,
-            store,
-            KeptSegments(self.settings.kept),
-            self.claims,
-            self.leases,
-            self.reported.append,
-            self.stopping,
-            announced,
-            random_unit=lambda: 1.0,
-            sleep=lambda _seconds: None,
-            clock=lambda: self.now,
-        )
-
-    def pass_seconds(self, seconds: float) -> None:
-        self.now += seconds
-
-    @property
-    def book(self) -> Any:
-        return self.project.shelf.get("b")
-
-    @property
-    def leases_left(self) -> Any:
-        return self.project.tree.get("narrationLeases")
-
-    def claim(self) -> Work:
-        work = self.claims.claim("b").work
-        assert work is not None
-        return work
-
-    def job(self, work: Work | None = None) -> Job:
-        def end(job: Job) -> None:
-            self.ended.append(job)
-            self.over.set()
-
-        return Job(self.context, work or self.claim(), end)
-
-    def run(self, job: Job | None = None) -> Ending:
-        """Work to the end; how it ended."""
-        (job or self.job()).start()
-        assert self.over.wait(30)
-        (ending,) = self.endings
-        return ending
-
-    def edit(self, **fields: Any) -> None:
-        """What a frontend writes; None removes a field."""
-        self.book.update(fields)
-        for name in [name for name, value in fields.items() if value is None]:
-            del self.book[name]
+from narrator_daemon.speech import SpeechError
+from tests.desk import Desk
+from tests.memory import refusal
 
 
 @pytest.fixture
@@ -153,6 +46,13 @@ def test_a_narration_is_published_and_nothing_else_is_left(desk: Desk) -> None:
     assert list(desk.kept_folder.iterdir()) == []
     assert len(desk.ended) == 1
     assert not desk.reported
+
+
+def test_its_lease_is_kept_alive_as_long_as_it_works(desk: Desk) -> None:
+    held: list[int] = []
+    desk.engine.before = lambda _index: held.append(desk.leases.held()[0])
+    desk.run()
+    assert set(held) == {1} and desk.leases.held() == (0, None)
 
 
 class Recorded:
@@ -534,7 +434,8 @@ class TestDependencies:
         job = desk.job(work)
         job.start()
         assert desk.over.wait(30)
-        assert desk.endings == [] and desk.now - 1000 >= desk.settings.daemon.stuck_seconds
+        # Three times, once it does not get on.
+        assert desk.endings == [] and desk.now - 1000 == desk.settings.daemon.stuck_seconds + 20
 
     def test_an_outage_is_waited_out_however_long(self, desk: Desk) -> None:
         self.pass_time_between_tries(desk, 10.0)

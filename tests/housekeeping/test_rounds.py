@@ -12,6 +12,7 @@ from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.errors import Unavailable
+from narrator_daemon.firebase.storage import beside
 from narrator_daemon.housekeeping import reaper as reaping
 from narrator_daemon.housekeeping import reconciler as reconciling
 from narrator_daemon.housekeeping import renewal
@@ -36,7 +37,8 @@ class Fleet:
         self.project = MemoryProject()
         self.waiting = Waiting()
         self.freed: list[str] = []
-        self.refusals = Refusals()
+        self.now = 0.0
+        self.refusals = Refusals(lambda: self.now)
         self.watch = LeaseWatch(TTL, longest_gap=30.0)
         self.leases = self.leases_of("reaper")
         project: Any = self.project
@@ -119,9 +121,10 @@ class TestReaper:
         assert sorted(fleet.refusals.books) == ["a", "d"]
         assert fleet.project.count("write /books/a$") == 2  # its claim, and one try to free it
         fleet.project.mend()
-        fleet.refusals.clear("a")
+        fleet.now = 10.0
         fleet.rounds(monkeypatch, 80)
-        assert fleet.freed[2:] == ["a"]
+        assert fleet.freed[2:] == ["a", "d"]
+        assert not fleet.refusals.books
 
     def test_a_lease_lives_as_long_as_its_owner_promised(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
@@ -148,6 +151,7 @@ class TestReaper:
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         token = fleet.claim("b")
+        fleet.take_in()
         for number, now in enumerate(range(0, 200, 20)):
             fleet.project.tree["narrationLeases"]["b"][token]["beat"] = number
             fleet.rounds(monkeypatch, now)
@@ -179,13 +183,13 @@ class TestReaper:
     def test_a_book_in_work_that_nobody_claims_is_freed(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, claim: Any
     ) -> None:
+        fleet.project.shelf["a text"] = "no record"
         fleet.project.shelf["b"] = {
             **REQUESTED,
             "narrativeAudioStatus": "processing",
             "narrativeAudioClaim": claim,
         }
         fleet.project.shelf["waiting"] = {**REQUESTED, "narrativeAudioClaim": "junk"}
-        fleet.project.shelf["text"] = "no record"
         fleet.take_in()
         fleet.rounds(monkeypatch, 0, 20, 40, 60)
         assert fleet.freed == ["b"]
@@ -372,6 +376,40 @@ class TestRenewer:
         assert renewer.round() == 2
         assert project.shelf["odd"]["narrativeAudioUrl"] == "old"
 
+    def test_what_lies_beside_a_wav_is_renewed_with_it(self) -> None:
+        project, _, renewer = self.world(a=1)
+        book, stem = project.shelf["a"], f"narrations/a/{'0' * 32}"
+        files = {
+            "m4a": {"url": "old", "urlExpiresAt": 1, "bytes": 5, "path": f"{stem}.m4a"},
+            # What a client may have written where no rule keeps it: somebody else's, and junk.
+            "mp3": {"url": "old", "urlExpiresAt": 1, "path": "private/other.mp3"},
+            "opus": {"url": "old", "urlExpiresAt": 1, "path": f"{stem}.mp3"},
+            "odd": "junk",
+            "list": [1],
+        }
+        book["narrativeAudioFiles"] = dict(files)
+        assert renewer.round() == 1
+        book = project.shelf["a"]
+        expires = book["narrativeAudioUrlExpiresAt"]
+        renewed = book["narrativeAudioFiles"].pop("m4a")
+        assert renewed == {
+            "url": f"https://storage.example/{stem}.m4a?expires={expires}",
+            "urlExpiresAt": expires,
+            "bytes": 5,
+            "path": f"{stem}.m4a",
+        }
+        assert book["narrativeAudioFiles"] == {n: f for n, f in files.items() if n != "m4a"}
+
+    def test_a_take_that_comes_meanwhile_keeps_its_own_files(self) -> None:
+        project, _, renewer = self.world(a=1)
+        stem = f"narrations/a/{'0' * 32}"
+        file = {"url": "old", "urlExpiresAt": 1, "bytes": 5, "path": f"{stem}.m4a"}
+        project.shelf["a"]["narrativeAudioFiles"] = {"m4a": file}
+        new = {"narrativeAudioPath": "new.wav", "narrativeAudioFiles": {"m4a": {"path": "new.m4a"}}}
+        project.at_each("read /books/a$", lambda: project.shelf.update(a=dict(new)))
+        assert renewer.round() == 0
+        assert project.shelf["a"] == new
+
     def test_a_fault_with_one_does_not_keep_the_others(self) -> None:
         project, _, renewer = self.world(a=1, b=2, c=3)
         project.fail("read /books/b$", ValueError("malformed"))
@@ -413,8 +451,15 @@ class TestSweeper:
         bucket: Any = store
         return project, store, Sweeper(shelf, bucket, clock=lambda: self.NOW)
 
-    def put(self, store: MemoryStore, book_id: str, number: int = 0, age: float = 2 * HOUR) -> str:
-        path = store.path(book_id, f"{number:032x}")
+    def put(
+        self,
+        store: MemoryStore,
+        book_id: str,
+        number: int = 0,
+        age: float = 2 * HOUR,
+        ending: str = "wav",
+    ) -> str:
+        path = beside(store.path(book_id, f"{number:032x}"), ending)
         store.objects_by_path[path] = b"RIFF"
         store.owners[path] = book_id
         store.created_at[path] = self.NOW - age
@@ -428,6 +473,30 @@ class TestSweeper:
         assert sweeper.round() == 2
         assert list(store.objects_by_path) == [named]
         assert gone != old
+
+    def test_what_lies_beside_a_wav_stays_while_it_is_named(self) -> None:
+        project, store, sweeper = self.world()
+        wav, m4a, mp3 = (self.put(store, "b", 7, ending=ending) for ending in ("wav", "m4a", "mp3"))
+        preview = self.put(store, "b", 7, ending="preview.m4a")
+        older = self.put(store, "b", 6, ending="m4a")
+        project.shelf["b"] = {
+            "narrativeAudioPath": wav,
+            "narrativeAudioFiles": {"m4a": {"path": m4a}, "odd": {"path": 5}, "junk": mp3},
+            "narrativeAudioPreview": {"path": preview},
+        }
+        assert sweeper.round() == 3
+        assert sorted(store.objects_by_path) == sorted([wav, m4a])
+        assert older not in store.objects_by_path
+        del project.shelf["b"]
+        assert sweeper.round() == 2
+
+    def test_what_lies_beside_the_wav_of_a_claim_stays(self) -> None:
+        project, store, sweeper = self.world()
+        for ending in ("wav", "m4a", "preview.m4a"):
+            self.put(store, "b", 7, ending=ending)
+        claim = {"token": f"{7:032x}", "owner": "w", "attempt": 1, "inputHash": "h", "take": 1}
+        project.shelf["b"] = {"narrativeAudioClaim": claim}
+        assert sweeper.round() == 0
 
     @pytest.mark.parametrize(("age", "goes"), [(HOUR, 1), (HOUR - 1, 0)])
     def test_what_is_young_stays(self, age: float, goes: int) -> None:

@@ -1,6 +1,6 @@
 /** One book on the page. */
 
-import { type Narration, type NarrationAudio, isOutdated, narrationOf } from "../narration.js";
+import { type Narration, type NarrationAudio, isOutdated, lightest, narrationOf } from "../narration.js";
 import type { Book } from "./catalogue.js";
 
 const STATES: Record<Narration["state"], string> = {
@@ -95,7 +95,7 @@ export class Card {
    * is left alone until it stops or its URL has died.
    */
   #swap(broken: boolean): void {
-    const url = this.#shown?.url ?? "";
+    const url = this.#shown ? lightest(this.#shown) : "";
     if (this.#audio.getAttribute("src") === (url || null)) return;
     if (url === "") {
       this.#audio.removeAttribute("src");

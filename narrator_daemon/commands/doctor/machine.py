@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
+from csm import SAMPLE_RATE
 from narrator_daemon import speech
 from narrator_daemon.commands.doctor.check import (
     LONG_LIMIT_SECONDS,
@@ -25,6 +30,7 @@ from narrator_daemon.health.ask import NO_DAEMON, ask
 from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.libraries import importing
 from narrator_daemon.marks import keys
+from narrator_daemon.narration.companions import About, Encoder, EncodingFailed, asked_for
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.feeding import most_books_at_once
 
@@ -42,6 +48,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield check("state folder", lambda: _state_folder(settings.daemon.state_dir))
     yield check("disk", lambda: _disk(settings))
     yield check("kept segments", lambda: _kept(settings))
+    yield check("files beside the WAV", lambda: _files(settings))
     if settings.speech.engine == "kokoro":
         yield check("model", lambda: _kokoro(settings), LONG_LIMIT_SECONDS)
     if settings.speech.engine != "csm":
@@ -52,6 +59,24 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield check("voice", lambda: _voice(settings), LONG_LIMIT_SECONDS)
     if settings.takes.recognise is True or (settings.takes.recognise and _recogniser_is_there()):
         yield check("recogniser", lambda: _recogniser(settings), LONG_LIMIT_SECONDS)
+
+
+def _files(settings: Settings) -> Found:
+    """Encode a second of silence, as for a narration."""
+    if not settings.files.formats:
+        return passed("none are asked for (files.formats): listeners fetch the WAV alone")
+    with ExitStack() as opened:
+        asked = asked_for(settings.files, lambda: opened.enter_context(tempfile.TemporaryFile()))
+        try:
+            with Encoder(asked, About(), (), SAMPLE_RATE) as encoder:
+                encoder.feed(np.zeros(SAMPLE_RATE, np.int16))
+                encoder.finish()
+        except (EncodingFailed, OSError) as error:
+            return failed(
+                f"cannot be made ({error}): install av anew (pip install --force-reinstall av), or "
+                "set files.formats = []"
+            )
+        return passed(", ".join(companion.form.name for companion in asked))
 
 
 def _key(settings: Settings) -> Found:

@@ -50,8 +50,9 @@ def misfit(error: BaseException, where: str = "") -> NotInstalled | None:
     """
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ModuleNotFoundError) and (extra := _EXTRAS.get(cause.name or "")):
-            what = f"{cause.name} is not installed, which comes with the extra {extra}"
+        missing = _top_name(cause)
+        if (extra := _EXTRAS.get(missing)) is not None:
+            what = f"{missing} is not installed, which comes with the extra {extra}"
             advice = f"pip install 'narrator-daemon[{extra}]'"
             return NotInstalled(what, where=where, advice=advice)
         if isinstance(cause, ImportError) or _MISFIT.search(str(cause)):
@@ -60,6 +61,12 @@ def misfit(error: BaseException, where: str = "") -> NotInstalled | None:
             return NotInstalled(what, where=where, advice=_ADVICE)
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def _top_name(error: BaseException) -> str:
+    """The library that is not there, where that is what an error says."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    return (name or "").partition(".")[0]
 
 
 @contextmanager

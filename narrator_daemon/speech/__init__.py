@@ -143,6 +143,15 @@ class SpeechEngine(Protocol):
         """Free what the engine holds. Safe to call twice."""
 
 
+@runtime_checkable
+class HasThresholds(Protocol):
+    """An engine whose sound differs from a person's in a way that judges of takes must know."""
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Fields of ``csm.takes.thresholds.Thresholds`` that hold for it, in place of the usual."""
+
+
 @dataclass(frozen=True)
 class Slots:
     """How full an engine is.

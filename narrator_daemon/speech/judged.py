@@ -21,6 +21,7 @@ from narrator_daemon.settings import Takes
 from narrator_daemon.speech import (
     Amended,
     HasSlots,
+    HasThresholds,
     HasVoices,
     Slots,
     SpeechEngine,
@@ -109,7 +110,7 @@ class JudgedSpeech:
             draw,
             segments,
             seed=seed,
-            judge=Judge(pace, _thresholds(self._settings), listen),
+            judge=Judge(pace, _thresholds(self._settings, self._engine), listen),
             most_draws=self._settings.most_draws,
             skip=skip,
             at_once=drawing.AT_ONCE if listener is None else listener.at_once,
@@ -237,9 +238,10 @@ def _loaded(settings: Takes, device: str) -> Recogniser:
     return recogniser
 
 
-def _thresholds(settings: Takes) -> Thresholds:
+def _thresholds(settings: Takes, engine: SpeechEngine) -> Thresholds:
     given = settings.model_dump(include=set(Thresholds.__dataclass_fields__))
-    return Thresholds(**given)
+    own = engine.thresholds if isinstance(engine, HasThresholds) else {}
+    return Thresholds(**{**given, **own})
 
 
 def _fingerprint(settings: Takes) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 
-from narrator_daemon.speech import Spoken
+from narrator_daemon.speech import SpeechError, Spoken
 
 
 def cores() -> int:
@@ -38,17 +38,23 @@ class Parallel:
         segments: Sequence[str],
         skip: Collection[int],
     ) -> Generator[Spoken, None, None]:
-        """Each segment's sound as soon as it is there. Closing it begins no more segments."""
+        """Each segment's sound as soon as it is there. Closing it begins no more segments.
+
+        Raises:
+            SpeechError: the engine was closed meanwhile; else what ``speak_one`` raises.
+        """
         waiting = ((index, text) for index, text in enumerate(segments) if index not in skip)
         running: set[Future[Spoken]] = set()
         try:
             for index, text in islice(waiting, self.size):
-                running.add(self._executor().submit(speak_one, index, text))
+                running.add(self._submit(speak_one, index, text))
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for index, text in islice(waiting, len(done)):
-                    running.add(self._executor().submit(speak_one, index, text))
+                    running.add(self._submit(speak_one, index, text))
                 for future in done:
+                    if future.cancelled():
+                        raise _closed()
                     yield future.result()
         finally:
             for future in running:
@@ -60,11 +66,23 @@ class Parallel:
             threads, self._threads = self._threads, None
         return threads
 
+    def _submit(
+        self, speak_one: Callable[[int, str], Spoken], index: int, text: str
+    ) -> Future[Spoken]:
+        try:
+            return self._executor().submit(speak_one, index, text)
+        except RuntimeError as error:  # shut down since it was asked for
+            raise _closed() from error
+
     def _executor(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(self.size, thread_name_prefix=self._name)
             return self._threads
+
+
+def _closed() -> SpeechError:
+    return SpeechError("engine_error", "the speech engine was closed")
 
 
 def end(threads: ThreadPoolExecutor | None) -> None:

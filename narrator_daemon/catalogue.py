@@ -19,6 +19,7 @@ Record: TypeAlias = dict[str, Any]
 STATUS = "narrativeAudioStatus"
 REQUESTED_AT = "narrativeAudioRequestedAt"
 REQUESTED_BY = "narrativeAudioRequestedBy"
+NOTICE = "narrativeAudioNotice"
 URL = "narrativeAudioUrl"
 URL_EXPIRES_AT = "narrativeAudioUrlExpiresAt"
 DURATION = "narrativeAudioDuration"
@@ -30,6 +31,10 @@ INPUT_HASH = "narrativeAudioInputHash"
 TEXT_HASH = "narrativeAudioTextHash"
 TAKE = "narrativeAudioTake"
 FILES = "narrativeAudioFiles"
+CAPTIONS = "narrativeAudioCaptions"
+VOICE = "narrativeAudioVoice"
+CAST = "narrativeAudioCast"
+LEXICON = "narrativeAudioLexicon"
 PREVIEW = "narrativeAudioPreview"
 RETAKE = "narrativeAudioRetake"
 CLAIM = "narrativeAudioClaim"
@@ -57,6 +62,19 @@ JOBS = "narrationJobs"
 MARKS = "narrationMarks"
 NEXT_MARK = "narrationMarksNext"
 LIMITS = "narrationLimits"
+RENEWAL = "narrationRenewal"
+REGISTER = "narrationRegister"
+
+#: Beside the books of a catalogue that is not at ``/books``, the nodes above lie below this one, in
+#: one named by the path of its books (``Project.node``). The next index of a mark is of the whole
+#: database, as one key reads the marks of all its catalogues.
+CATALOGUES = "narrationCatalogues"
+DEFAULT_PATH = "books"
+
+#: No books lie there.
+OWN_NODES = frozenset(
+    {LEASES, WORKERS, JOBS, MARKS, NEXT_MARK, LIMITS, RENEWAL, REGISTER, CATALOGUES}
+)
 
 #: The database replaces this by its own clock, epoch milliseconds, when it is written.
 SERVER_TIMESTAMP: Mapping[str, str] = {".sv": "timestamp"}
@@ -89,11 +107,20 @@ def children(value: object) -> Record:
     return {}
 
 
-def files_of(book: Record) -> dict[str, Record]:
-    """The files beside a book's WAV that can be used, by format."""
+#: Fields that name files beside the WAV, each by a name of its own: its format, or what it holds.
+BESIDE = (FILES, CAPTIONS)
+
+
+def files_of(book: Record, field: str = FILES) -> dict[str, Record]:
+    """The files beside a book's WAV that can be used, by name.
+
+    Args:
+        book: as read.
+        field: one of ``BESIDE``.
+    """
     return {
         name: record
-        for name, record in children(book.get(FILES)).items()
+        for name, record in children(book.get(field)).items()
         if isinstance(record, dict) and isinstance(record.get(FILE_PATH), str)
     }
 

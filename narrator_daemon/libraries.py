@@ -24,6 +24,17 @@ _MISFIT = re.compile(
 #: Characters of the error that are shown.
 _LONGEST = 300
 
+#: Libraries that come with an extra, and which.
+_EXTRAS = {
+    "torch": "csm",
+    "torchaudio": "csm",
+    "transformers": "csm",
+    "tokenizers": "csm",
+    "safetensors": "csm",
+    "huggingface_hub": "csm",
+    "onnxruntime": "kokoro",
+}
+
 _ADVICE = (
     "install torch, torchaudio and transformers anew, all from one place (see the page on "
     "installing), and see that they were made for this machine's GPU or CPU"
@@ -39,6 +50,10 @@ def misfit(error: BaseException, where: str = "") -> NotInstalled | None:
     """
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, ModuleNotFoundError) and (extra := _EXTRAS.get(cause.name or "")):
+            what = f"{cause.name} is not installed, which comes with the extra {extra}"
+            advice = f"pip install 'narrator-daemon[{extra}]'"
+            return NotInstalled(what, where=where, advice=advice)
         if isinstance(cause, ImportError) or _MISFIT.search(str(cause)):
             first = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
             what = f"a library cannot be loaded: {logs.redact(first)[:_LONGEST]}"

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from csm.audio import PACE
 from narrator_daemon import addresses
+from narrator_daemon.catalogue import OWN_NODES
 from narrator_daemon.paths import default as default_state_dir
 
 
@@ -66,9 +67,14 @@ class Books(Section):
     @field_validator("path")
     @classmethod
     def _path(cls, value: str) -> str:
-        path = value.strip("/")
+        path = "/".join(filter(None, value.split("/")))
         if not path or re.search(r"[.#$\[\]\x00-\x1f\x7f]", path):
             raise ValueError("must be a database path, without . # $ [ ] or control characters")
+        # It is the name of a node too, with each slash and percent sign as three characters.
+        if len(path.encode()) + 2 * len(re.findall("[/%]", path)) > 768:
+            raise ValueError("must be at most 768 bytes long")
+        if path.split("/")[0] in OWN_NODES:
+            raise ValueError("must not lie where the daemon keeps what is its own (/narration…)")
         return path
 
     @field_validator("text_field", "title_field", "author_field", "cover_field")
@@ -93,7 +99,7 @@ class Limits(Section):
 class Speech(Section):
     """Who reads."""
 
-    engine: Literal["csm", "piper", "tone"] = "csm"
+    engine: Literal["csm", "kokoro", "piper", "tone"] = "csm"
     model: Annotated[str, Field(min_length=1)] = "sesame/csm-1b"
     revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")] | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -135,6 +141,15 @@ class Voice(Section):
         return self
 
 
+class Kokoro(Section):
+    """The model, voice and speed of the engine ``kokoro``."""
+
+    model: Annotated[str, Field(min_length=1)] = "onnx-community/Kokoro-82M-v1.0-ONNX"
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")] | None = None
+    voice: Annotated[str, Field(pattern=r"^[ab][fm]_[a-z]{1,40}$")] = "af_heart"
+    speed: Annotated[float, Field(ge=0.5, le=2)] = 1.0
+
+
 class Takes(Section):
     """Which takes are fit to be heard. ``csm.takes.thresholds.Thresholds`` gives the reasons."""
 
@@ -163,6 +178,7 @@ class Watermark(Section):
     retired_key_files: tuple[Path, ...] = ()
     strength_db: Annotated[float, Field(ge=0.5, le=3)] = 1.5
     self_check: bool = True
+    public: bool = True
 
     @field_validator("retired_key_files", mode="before")
     @classmethod
@@ -178,13 +194,39 @@ class Credentials(Section):
     private_key: Path | None = None
     sign_command: tuple[str, ...] = ()
     time_stamp_authority: str | None = None
+    trust_anchors: Path | None = None
     producer: Annotated[str, Field(max_length=200)] = ""
+    spoken_notice: Annotated[str, Field(max_length=500)] = ""
+    spoken_notice_at: tuple[Literal["start", "end"], ...] = ("start",)
+    spoken_notice_minutes: Annotated[float, Field(ge=0, le=600)] = 0
+    spoken_notice_books: Literal["all", "unless-declined", "asked"] = "all"
+
+    @field_validator("spoken_notice")
+    @classmethod
+    def _spoken_notice(cls, value: str) -> str:
+        notice = value.strip()
+        if notice and not re.search(r"[^\W_]", notice):
+            raise ValueError("must hold letters or digits that can be read")
+        return notice
+
+    @field_validator("spoken_notice_at", mode="before")
+    @classmethod
+    def _spoken_notice_at(cls, value: object) -> object:
+        # In the environment: "start,end".
+        return list(filter(None, value.split(","))) if isinstance(value, str) else value
 
     @field_validator("sign_command", mode="before")
     @classmethod
     def _sign_command(cls, value: object) -> object:
         # In the environment a command is written as in a shell.
         return shlex.split(value) if isinstance(value, str) else value
+
+
+class Registry(Section):
+    """The register of what was published."""
+
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = 3650
+    remove_with_book: bool = False
 
 
 _Pause = Annotated[float, Field(ge=0.12, le=10)]
@@ -228,6 +270,7 @@ class Files(Section):
     """The smaller files beside each WAV."""
 
     formats: tuple[Literal["m4a", "opus", "mp3"], ...] = ("m4a",)
+    captions: bool = True
     m4a_kbits: _Kbits = 48
     opus_kbits: _Kbits = 32
     mp3_kbits: _Kbits = 48
@@ -348,9 +391,11 @@ class Settings(Section):
     limits: Limits = Limits()
     speech: Speech = Speech()
     voice: Voice = Voice()
+    kokoro: Kokoro = Kokoro()
     takes: Takes = Takes()
     watermark: Watermark = Watermark()
     credentials: Credentials = Credentials()
+    registry: Registry = Registry()
 
     pauses: Pauses = Pauses()
     mastering: Mastering = Mastering()

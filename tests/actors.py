@@ -18,13 +18,14 @@ from urllib.parse import quote
 import firebase_admin
 from firebase_admin import db
 
-from narrator_daemon import config
+from narrator_daemon import config, speech
 from narrator_daemon.daemon import assembly
 from narrator_daemon.daemon.worker import Worker
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.health.notify import ServiceManager
 from narrator_daemon.speech import SpeechEngine
+from tests.processes import Forked, needs_fresh_interpreter
 
 ROOT = Path(__file__).parent.parent
 
@@ -120,7 +121,7 @@ class Inside:
         environment: of the local Firebase; must be that of this process, too.
         folder: where it keeps its things.
         settings: as for ``Daemon``.
-        engine: who reads.
+        engine: who reads; that of the settings, where none is given.
         events: what this process logs.
         drain: whether it ends once nothing is left for it to do.
     """
@@ -130,7 +131,7 @@ class Inside:
         environment: Mapping[str, str],
         folder: Path,
         settings: Mapping[str, object],
-        engine: SpeechEngine,
+        engine: SpeechEngine | None,
         events: list[Any],
         *,
         drain: bool = False,
@@ -148,7 +149,9 @@ class Inside:
         self.events = events
         self.status: int | None = None
         self._project = Project(self.settings)
-        self.parts = assembly.parts(self.settings, engine, self._project, drain=drain)
+        self.parts = assembly.parts(
+            self.settings, engine or speech.create(self.settings), self._project, drain=drain
+        )
         self._worker = Worker(self.settings, self.parts, ServiceManager({}))
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -196,7 +199,17 @@ class Inside:
 
 
 class Daemon:
-    """``narrator-daemon run`` with the tone engine, unless told otherwise."""
+    """``narrator-daemon run`` with the tone engine, unless told otherwise.
+
+    Args:
+        environment: of the local Firebase.
+        folder: where it keeps its things; made here.
+        settings: by the second half of their variables' names.
+        program: what Python is told to run.
+        fresh: whether the interpreter is a new one that has imported nothing.
+    """
+
+    process: subprocess.Popen[bytes] | Forked
 
     def __init__(
         self,
@@ -204,6 +217,8 @@ class Daemon:
         folder: Path,
         settings: Mapping[str, object],
         program: Sequence[str] = ("-m", "narrator_daemon"),
+        *,
+        fresh: bool = False,
     ) -> None:
         folder.mkdir()
         self.folder = folder
@@ -224,14 +239,15 @@ class Daemon:
             "OMP_NUM_THREADS": "1",
             **{f"NARRATOR_{name.upper()}": str(value) for name, value in chosen.items()},
         }
-        with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *program, "run"],
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                cwd=folder,
-            )
+        self.log_path.touch()
+        arguments, env = [*program, "run"], self.environment
+        if fresh or needs_fresh_interpreter(env):
+            with self.log_path.open("wb") as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, *arguments], env=env, stdout=log, stderr=log, cwd=folder
+                )
+        else:
+            self.process = Forked(arguments, env=env, output=self.log_path, cwd=folder)
 
     @property
     def log(self) -> str:

@@ -14,7 +14,6 @@ import structlog
 import build_page
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.speech import SpeechEngine
-from narrator_daemon.speech.tone import ToneSpeech
 from tests.actors import Daemon, Frontend, Inside
 
 # How long examples take says nothing on a machine that does other work beside.
@@ -28,6 +27,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """The page that the local Firebase serves is the one of these sources."""
     if not hasattr(config, "workerinput"):
         build_page.build()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More than cores: many tests wait for another process or for time to pass."""
+    return (os.cpu_count() or 1) + 2
 
 
 # Kernels run without a GPU in Triton's interpreter. Triton looks when it is first imported.
@@ -61,9 +66,14 @@ def start_daemon(firebase: LocalFirebase, tmp_path: Path) -> Iterator[Callable[.
     """Starts daemons against the local Firebase; what still runs at the end is killed."""
     started: list[Daemon] = []
 
-    def start(program: Sequence[str] = ("-m", "narrator_daemon"), **settings: object) -> Daemon:
+    def start(
+        program: Sequence[str] = ("-m", "narrator_daemon"),
+        *,
+        fresh: bool = False,
+        **settings: object,
+    ) -> Daemon:
         folder = tmp_path / f"daemon-{len(started)}"
-        daemon = Daemon(firebase.environment(), folder, settings, program)
+        daemon = Daemon(firebase.environment(), folder, settings, program, fresh=fresh)
         started.append(daemon)
         return daemon
 
@@ -94,7 +104,7 @@ def start_inside(
             firebase.environment(),
             folder,
             settings,
-            engine or ToneSpeech(),
+            engine,
             log.entries,
             drain=drain,
         )

@@ -10,6 +10,7 @@ from typing import Any
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.register import Register
 from narrator_daemon.claims.work import Work
 from narrator_daemon.credentials import signer as signers
 from narrator_daemon.credentials.files import FileCredentials
@@ -49,7 +50,7 @@ class Desk:
                 "daemon": {"worker_id": "w", "stuck_seconds": 100},
                 "kept": {"folder": folder, "days": 0},
                 "watermark": {"self_check": False},
-                "files": {"formats": []},
+                "files": {"formats": [], "captions": False},
                 **settings,
             }
         )
@@ -83,6 +84,7 @@ class Desk:
             self.reported.append,
             self.stopping,
             announced,
+            Register(project, self.settings, "voice", "key"),
             random_unit=lambda: 1.0,
             sleep=lambda _seconds: None,
             clock=lambda: self.now,

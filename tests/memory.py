@@ -40,6 +40,10 @@ class MemoryProject:
     catalogue = "http://127.0.0.1/books"
     bucket_name = "demo"
     storage_emulator = None
+    #: As with workload identity: no key to sign with.
+    credentials = None
+    #: What ``ServiceClock`` is asked for; both services tell the same time.
+    wall: Callable[[], float] = staticmethod(lambda: SERVER_NOW / 1000)
 
     def __init__(self, books: Mapping[str, Any] | None = None) -> None:
         self.tree: dict[str, Any] = {"books": copy.deepcopy(dict(books or {}))}
@@ -67,6 +71,24 @@ class MemoryProject:
 
     def reference(self, *keys: str) -> Reference:
         return Reference(self, keys)
+
+    @property
+    def database_clock(self) -> MemoryProject:
+        return self
+
+    bucket_clock = database_clock
+
+    def now(self) -> float:
+        return self.wall()
+
+    def now_ms(self) -> int:
+        return int(self.wall() * 1000)
+
+    def node(self, *keys: str) -> Reference:
+        return self.reference(*keys)
+
+    def node_path(self, *keys: str) -> str:
+        return "/" + "/".join(keys)
 
     def books(self) -> Reference:
         return self.reference("books")
@@ -149,6 +171,9 @@ class Reference:
                 return value
         raise db.TransactionAbortedError("Transaction aborted after failed retries.")
 
+    def order_by_key(self) -> KeyQuery:
+        return KeyQuery(self._project, self._place, self._value() or {})
+
     def order_by_child(self, child: str) -> Query:
         return Query(self._project, self._place, self._value() or {}, child)
 
@@ -194,6 +219,27 @@ class Query:
 
     def _sorted(self) -> list[tuple[str, Any]]:
         return sorted(self._found.items(), key=lambda item: (item[1][self._child], item[0]))
+
+    def get(self) -> dict[str, Any]:
+        self._project.called("query", self._place)
+        return self._found
+
+
+class KeyQuery:
+    """A query by keys, as far as the daemon asks."""
+
+    def __init__(self, project: MemoryProject, place: str, found: dict[str, Any]) -> None:
+        self._project = project
+        self._place = f"{place} by key"
+        self._found = found
+
+    def start_at(self, key: str) -> KeyQuery:
+        self._found = {name: child for name, child in self._found.items() if name >= key}
+        return self
+
+    def limit_to_first(self, most: int) -> KeyQuery:
+        self._found = dict(sorted(self._found.items())[:most])
+        return self
 
     def get(self) -> dict[str, Any]:
         self._project.called("query", self._place)

@@ -108,7 +108,11 @@ def test_emulator_variables_win_over_everything(tmp_path: Path) -> None:
         ("[limits]\nmax_words = true\n", {}, ["max_words", "True", "number"]),
         ("[limits]\nmax_words = 0\n", {}, ["max_words", "found 0", "greater than or equal to 1"]),
         ('[watermark]\nself_check = "no"\n', {}, ["self_check", "'no'", "true or false"]),
-        ('[speech]\nengine = "espeak"\n', {}, ["engine", "'espeak'", "'csm', 'piper' or 'tone'"]),
+        (
+            '[speech]\nengine = "espeak"\n',
+            {},
+            ["engine", "'espeak'", "'kokoro', 'piper' or 'tone'"],
+        ),
         ('[voice]\nreference = "a.wav"\n', {}, ["[voice]", "transcript"]),
         ("[claims]\nbeat_seconds = 20.0\n", {}, ["[claims]", "three times beat_seconds"]),
         ('[storage]\nobject_name = "all.wav"\n', {}, ["object_name", "{token}"]),

@@ -19,7 +19,7 @@ SOURCE = ROOT / "examples" / "frontend"
 #: Where the local Firebase serves it from. Not kept in git.
 PACKAGED = ROOT / "narrator_daemon" / "emulator" / "page"
 
-_SOURCES = ("index.html", "narration.ts", "page/*", "vendor/*")
+_SOURCES = ("*.html", "narration.ts", "page/*", "detector/*", "vendor/*")
 
 
 def page() -> dict[str, bytes]:

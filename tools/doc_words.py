@@ -67,6 +67,11 @@ FIELDS = {
         "frontend",
         "the uid of who asked; optional: the limit counts by it",
     ),
+    "narrativeAudioNotice": (
+        "frontend",
+        "`true` or `false`: whether a spoken notice is wanted; optional, and only heeded where "
+        "`credentials.spoken_notice_books` lets a book choose",
+    ),
     "narrativeAudioProgress": ("daemon", "0 to 1 while processing"),
     "narrativeAudioUrl": (
         "daemon",
@@ -84,6 +89,26 @@ FIELDS = {
         "what else there is to play, by format (`m4a`, `opus`, `mp3`): each "
         "`{url, urlExpiresAt, bytes, path}`; absent where there is nothing else. An eighth of the "
         "WAV, the same audio; see [Smaller files](files.md)",
+    ),
+    "narrativeAudioCaptions": (
+        "daemon",
+        "what says when each word is heard: `json`, `vtt` and, for a text with headings, "
+        "`chapters`, each `{url, urlExpiresAt, bytes, path}`; see "
+        "[Reading along](reading-along.md)",
+    ),
+    "narrativeAudioVoice": (
+        "frontend",
+        "the name of the voice to read in, of those that the operator has configured; optional: "
+        "else it is the default one",
+    ),
+    "narrativeAudioCast": (
+        "frontend",
+        "voices for what is said by whom: the name of a speaker and the name of a voice each; "
+        "optional; see [Voices](voices.md)",
+    ),
+    "narrativeAudioLexicon": (
+        "frontend",
+        "how names of this book are said, a line each; optional; see [Names said right](names.md)",
     ),
     "narrativeAudioPreview": (
         "daemon",

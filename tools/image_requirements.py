@@ -4,7 +4,8 @@
 
 Reads ``pyproject.toml`` and ``requirements.lock`` here and writes into the folder OUT:
 
-* ``large.txt``: torch and torchaudio in the locked versions, where they are asked for;
+* ``large.txt``: torch, where it is asked for, and what its build for CUDA brings, in the locked
+  versions;
 * ``asked.txt``: all that the package and those of its extras ask for.
 
 Neither changes with the description of the package, its development tools or the settings of a
@@ -18,8 +19,9 @@ import sys
 import tomllib
 from pathlib import Path
 
-#: What brings gigabytes with it.
-LARGE = ("torch", "torchaudio")
+#: What brings gigabytes with it, and the names of what that is.
+LARGE = "torch"
+BROUGHT = re.compile(r"(nvidia|cuda)-|triton==")
 
 
 def asked(project: dict[str, object], extras: list[str]) -> list[str]:
@@ -45,9 +47,9 @@ def main() -> None:
     lines = asked(project, [extra for extra in extras if extra])
     names = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() for line in lines}
     locked = Path("requirements.lock").read_text(encoding="utf-8").splitlines()
-    large = [line for line in locked if line.partition("==")[0] in {*LARGE} & names]
+    large = [line for line in locked if line.startswith(f"{LARGE}==") or BROUGHT.match(line)]
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for name, content in (("large.txt", large), ("asked.txt", lines)):
+    for name, content in (("large.txt", large if LARGE in names else []), ("asked.txt", lines)):
         Path(folder, name).write_text("".join(f"{line}\n" for line in content), encoding="utf-8")
 
 

@@ -56,21 +56,54 @@ WEAK = {
     "MPL-2.0",
     "Mozilla Public License 2.0 (MPL 2.0)",
 }
-#: Read in the licence file of a package whose metadata say nothing.
-READ = {"promql-parser": "MIT"}
 #: In processes of their own, and never in what `pip install narrator-daemon` brings.
 STRONG = {"GPL-3.0", "GPL-3.0-or-later"}
+#: Parts that may hold these.
+APART = {"preview", "kokoro", "dev"}
 
-#: Of packages whose metadata says nothing: what the licence file in them is.
-LOOKED_AT = {"promql-parser": "MIT"}
+#: Of packages whose metadata says nothing: what the licence file in them is, or of what they carry.
+LOOKED_AT = {"promql-parser": "MIT", "espeakng-loader": "GPL-3.0-or-later AND MIT"}
+
+#: May be used and passed on by NVIDIA's terms, as part of what computes on its GPUs.
+NVIDIA = "LicenseRef-NVIDIA-Proprietary"
+#: What torch's CUDA build brings, which is not installed here: by the index's metadata.
+OF_CUDA = {
+    "cuda-bindings": "Apache-2.0",
+    "cuda-pathfinder": "Apache-2.0",
+    "cuda-toolkit": NVIDIA,
+    "triton": "MIT License",
+    **dict.fromkeys(
+        (
+            "nvidia-cublas",
+            "nvidia-cuda-cupti",
+            "nvidia-cuda-nvrtc",
+            "nvidia-cuda-runtime",
+            "nvidia-cudnn-cu13",
+            "nvidia-cufft",
+            "nvidia-cufile",
+            "nvidia-curand",
+            "nvidia-cusolver",
+            "nvidia-cusparse",
+            "nvidia-cusparselt-cu13",
+            "nvidia-nccl-cu13",
+            "nvidia-nvjitlink",
+            "nvidia-nvshmem-cu13",
+        ),
+        NVIDIA,
+    ),
+    "nvidia-nvtx": "Apache-2.0",
+}
+#: Named for a Python inside browsers, where this program does not run.
+ELSEWHERE = {"httpx2-jsfetch": "BSD-3-Clause"}
 
 _HEAD = """\
 # Licences of the dependencies
 
 Written by `make licences` from the metadata of the packages that `requirements.lock` names. The
 daemon itself is under Apache-2.0. A part is what brings a package: the daemon, an extra of it, or
-`dev` for what its developers use. Packages under the GPL are in no part but `preview`, whose voice
-runs as a process of its own, and `dev`.
+`dev` for what its developers use. Packages under the GPL are in no part but `preview` and `kokoro`,
+where they run as processes of their own, and `dev`. CUDA's libraries, under NVIDIA's terms, come
+with the torch of machines with a GPU.
 
 | package | licence | parts |
 | --- | --- | --- |
@@ -80,7 +113,9 @@ runs as a process of its own, and `dev`.
 def locked() -> list[str]:
     """The names in the lock file."""
     lines = (ROOT / "requirements.lock").read_text().splitlines()
-    return [canonicalize_name(line.split("==")[0]) for line in lines if "==" in line]
+    return [
+        canonicalize_name(line.split("==")[0]) for line in lines if re.match(r"[\w.-]+==", line)
+    ]
 
 
 def parts() -> dict[str, set[str]]:
@@ -99,6 +134,10 @@ def parts() -> dict[str, set[str]]:
             seen.add((name, frozenset(one.extras)))
             brought.setdefault(name, set()).add(part)
             waiting += _requires(name, one.extras)
+    for name in OF_CUDA:
+        brought.setdefault(name, set()).add("csm")
+    for name in ELSEWHERE:
+        brought.setdefault(name, set()).add("csm")
     return brought
 
 
@@ -121,7 +160,7 @@ def licences() -> dict[str, str]:
     tool = [Path(sys.executable).parent / "pip-licenses", "--from=mixed", "--format=json"]
     found = subprocess.run([*tool, "--with-system"], check=True, capture_output=True, text=True)
     said = {canonicalize_name(one["Name"]): one["License"] for one in json.loads(found.stdout)}
-    return {**said, **LOOKED_AT}
+    return {**said, **LOOKED_AT, **OF_CUDA, **ELSEWHERE}
 
 
 def problems(name: str, licence: str, where: set[str]) -> list[str]:
@@ -130,14 +169,14 @@ def problems(name: str, licence: str, where: set[str]) -> list[str]:
     unknown, strong = [], False
     for choice in re.split(r" AND |; |, ", licence):
         options = set(re.sub(r"^\((.*)\)$", r"\1", choice.strip()).split(" OR "))
-        if options & (PERMISSIVE | WEAK):
+        if options & (PERMISSIVE | WEAK) or (options == {NVIDIA} and where <= {"csm", "dev"}):
             continue
         if options & STRONG:
             strong = True
         else:
             unknown.append(choice)
     said = [f"{name}: nobody has looked at the licence {one!r}" for one in unknown]
-    if strong and where - {"preview", "dev"}:
+    if strong and where - APART:
         said.append(f"{name}: {licence} is in the part {', '.join(sorted(where))}")
     return said
 

@@ -29,10 +29,15 @@ _REQUESTED_AT = "narrativeAudioRequestedAt"
 _REQUESTED_BY = "narrativeAudioRequestedBy"
 #: Who asks for a failed book again by a command.
 _OPERATOR = "narrator-daemon retry"
+_NOTICE = "narrativeAudioNotice"
 _CLAIM = "narrativeAudioClaim"
 _ERROR = "narrativeAudioError"
 _FILES = "narrativeAudioFiles"
+_CAPTIONS = "narrativeAudioCaptions"
 _PREVIEW = "narrativeAudioPreview"
+_VOICE = "narrativeAudioVoice"
+_CAST = "narrativeAudioCast"
+_LEXICON = "narrativeAudioLexicon"
 _RETAKE = "narrativeAudioRetake"
 _TEXT = "narrative"
 
@@ -58,6 +63,7 @@ _FILE_NEEDS = ["url", "bytes", "path"]
 _FILE_FIELDS = [*_FILE_NEEDS, "urlExpiresAt"]
 #: What may lie beside a WAV.
 _FORMATS = ["m4a", "opus", "mp3"]
+_CAPTION_NAMES = ["json", "vtt", "chapters"]
 #: What a book has when it is "ready". A URL for ever has no expiry.
 _PUBLISHED = [
     name for name in _LEAVES if name not in ("narrativeAudioUrlExpiresAt", "narrativeAudioProgress")
@@ -66,6 +72,8 @@ _PUBLISHED = [
 #: How deep a daemon with least privilege is held to leave the catalogue's own fields as they are.
 _DEPTH = 6
 
+_SHA256 = "/^[0-9a-f]{64}$/"
+_ENTRY = "['book', 'take', 'path', 'bytes', 'seconds', 'fileSha256', 'samplesSha256', 'enteredAt']"
 _TOKEN = "/^[A-Za-z0-9_-]{1,100}$/"  # noqa: S105 - what a claim's token looks like
 
 
@@ -80,6 +88,10 @@ def _same(child: str | None = None) -> str:
         )
     )
     return f"({new}.val() === {old}.val() || ({new}.hasChildren() && {old}.hasChildren()))"
+
+
+def _short(value: str, most: int) -> str:
+    return f"{value}.val().length <= {most}"
 
 
 def _kept(child: str) -> str:
@@ -117,7 +129,7 @@ def _book_by_daemon() -> str:
 
 
 def _book_by_client() -> str:
-    return _all(*(_kept(name) for name in [*_LEAVES, _CLAIM, _ERROR, _FILES, _PREVIEW]))
+    return _all(*(_kept(name) for name in [*_LEAVES, _CLAIM, _ERROR, _FILES, _CAPTIONS, _PREVIEW]))
 
 
 def _record(fields: list[str], required: list[str]) -> dict[str, object]:
@@ -135,9 +147,9 @@ def _record(fields: list[str], required: list[str]) -> dict[str, object]:
     }
 
 
-def _files() -> dict[str, object]:
-    """What lies beside the WAV, by format: for others neither it nor what is in it changes."""
-    record = _record([f"{form}/{field}" for form in _FORMATS for field in _FILE_FIELDS], [])
+def _files(called: list[str]) -> dict[str, object]:
+    """What lies beside the WAV, by name: for others neither it nor what is in it changes."""
+    record = _record([f"{name}/{field}" for name in called for field in _FILE_FIELDS], [])
     names = json.dumps(_FILE_NEEDS).replace('"', "'")
     complete = f"(newData.hasChildren({names}) || !data.hasChildren({names}) && data.exists())"
     known = {".validate": _any(_DAEMON, "data.exists()")}
@@ -155,6 +167,89 @@ def _other_field() -> dict[str, object]:
     return {".validate": _any(f"(!{_DAEMON} && {invented})", _same()), **below}
 
 
+def _beside_books() -> dict[str, object]:
+    """What a catalogue has beside its books: closed to all but the daemon."""
+    owner_and_beat = "newData.hasChildren(['owner', 'beat'])"
+    return {
+        "narrationLeases": {
+            ".read": _DAEMON,
+            "$bookId": {
+                "$token": {
+                    ".write": _DAEMON,
+                    ".validate": f"$token.matches({_TOKEN}) && {owner_and_beat}",
+                    "owner": {".validate": "newData.isString()"},
+                    "beat": {".validate": "newData.isNumber()"},
+                    # Optional: versions before it was there still beat.
+                    "ttl": {".validate": "newData.isNumber() && newData.val() > 0"},
+                    "$other": {".validate": False},
+                }
+            },
+        },
+        "narrationWorkers": {
+            ".read": _DAEMON,
+            "$worker": {".write": _DAEMON, ".validate": "newData.hasChildren(['at'])"},
+        },
+        "narrationJobs": {
+            ".read": _DAEMON,
+            "$bookId": {
+                ".write": _DAEMON,
+                "$token": {".validate": f"$token.matches({_TOKEN}) && newData.hasChildren()"},
+            },
+        },
+        # An index is given to a book once and for ever: marks in files that are out must lead
+        # to the same book.
+        "narrationMarks": {
+            ".read": _DAEMON,
+            "$bookId": {
+                ".write": f"{_DAEMON} && !data.isNumber() && newData.exists()",
+                ".validate": "newData.isNumber() && newData.val() >= 1",
+            },
+        },
+        # What was published is not rewritten: an entry is confirmed once, and removed in the end.
+        "narrationRegister": {
+            ".read": _DAEMON,
+            ".indexOn": ["state", "book", "publishedAt"],
+            "$token": {
+                ".write": f"{_DAEMON} && (!data.exists() || !newData.exists() || "
+                "data.child('state').val() === 'pending')",
+                ".validate": f"$token.matches({_TOKEN}) && "
+                f"newData.hasChildren({_ENTRY}) && "
+                "(newData.child('state').val() === 'pending' || "
+                "(!newData.hasChild('state') && newData.child('publishedAt').isNumber()))",
+                "book": {".validate": "newData.isString()"},
+                "fileSha256": {
+                    ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
+                },
+                "samplesSha256": {
+                    ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
+                },
+            },
+        },
+        "narrationLimits": {
+            ".read": _DAEMON,
+            "$user": {".write": _DAEMON, "$grant": {".validate": "newData.isNumber()"}},
+        },
+        "narrationRenewal": {
+            ".read": _DAEMON,
+            ".write": _DAEMON,
+            ".validate": "newData.hasChildren(['owner'])",
+            "owner": {".validate": "newData.isString()"},
+            "until": {".validate": "newData.isNumber()"},
+            "through": {".validate": "newData.isNumber()"},
+            "$other": {".validate": False},
+        },
+    }
+
+
+def _unread(nodes: dict[str, object]) -> dict[str, object]:
+    """Nodes without their own ``.read``: whoever may read what is above may read them."""
+    return {
+        name: {key: said for key, said in node.items() if key != ".read"}
+        for name, node in nodes.items()
+        if isinstance(node, dict)
+    }
+
+
 def rules(readers: str | bool, admin: str) -> dict[str, object]:
     """The rules as a tree.
 
@@ -167,7 +262,6 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
         for name, kind in _LEAVES.items()
     }
     by_daemon_kept = f"({_DAEMON} && data.exists() && newData.exists())"
-    owner_and_beat = "newData.hasChildren(['owner', 'beat'])"
     book = {
         ".write": _any(by_daemon_kept, f"(!{_DAEMON} && {admin})"),
         ".validate": f"{_DAEMON} ? ({_book_by_daemon()}) : ({_book_by_client()})",
@@ -181,10 +275,22 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
                 f"({_DAEMON} && newData.val() === '{_OPERATOR}')",
             )
         },
+        _NOTICE: {".validate": _any(_same(), f"(!{_DAEMON} && newData.isBoolean())")},
         **leaves,
         _CLAIM: _record(_CLAIM_FIELDS, _CLAIM_NEEDS),
         _ERROR: _record(_ERROR_FIELDS, _ERROR_FIELDS),
-        _FILES: _files(),
+        _FILES: _files(_FORMATS),
+        _CAPTIONS: _files(_CAPTION_NAMES),
+        _VOICE: {".validate": _any(_same(), _all("newData.isString()", _short("newData", 100)))},
+        _LEXICON: {
+            ".validate": _any(_same(), _all("newData.isString()", _short("newData", 100_000)))
+        },
+        _CAST: {
+            ".validate": _any(_same(), "newData.hasChildren()"),
+            "$speaker": {
+                ".validate": _any(_same(), _all("newData.isString()", _short("newData", 100)))
+            },
+        },
         _PREVIEW: _record([*_FILE_FIELDS, "duration"], _FILE_NEEDS),
         _RETAKE: {
             ".validate": _any(_same(), "newData.hasChildren()"),
@@ -201,50 +307,15 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
                 ".indexOn": [_STATUS, "narrativeAudioUrlExpiresAt"],
                 "$bookId": book,
             },
-            "narrationLeases": {
-                ".read": _DAEMON,
-                "$bookId": {
-                    "$token": {
-                        ".write": _DAEMON,
-                        ".validate": f"$token.matches({_TOKEN}) && {owner_and_beat}",
-                        "owner": {".validate": "newData.isString()"},
-                        "beat": {".validate": "newData.isNumber()"},
-                        # Optional: versions before it was there still beat.
-                        "ttl": {".validate": "newData.isNumber() && newData.val() > 0"},
-                        "$other": {".validate": False},
-                    }
-                },
-            },
-            "narrationWorkers": {
-                ".read": _DAEMON,
-                "$worker": {".write": _DAEMON, ".validate": "newData.hasChildren(['at'])"},
-            },
-            "narrationJobs": {
-                ".read": _DAEMON,
-                "$bookId": {
-                    ".write": _DAEMON,
-                    "$token": {".validate": f"$token.matches({_TOKEN}) && newData.hasChildren()"},
-                },
-            },
-            # An index is given to a book once and for ever: marks in files that are out must lead
-            # to the same book.
-            "narrationMarks": {
-                ".read": _DAEMON,
-                "$bookId": {
-                    ".write": f"{_DAEMON} && !data.isNumber() && newData.exists()",
-                    ".validate": "newData.isNumber() && newData.val() >= 1",
-                },
-            },
+            **_beside_books(),
             "narrationMarksNext": {
                 ".read": _DAEMON,
                 ".write": f"{_DAEMON} && newData.exists()",
                 ".validate": "newData.isNumber() && "
                 "(!data.isNumber() || newData.val() > data.val())",
             },
-            "narrationLimits": {
-                ".read": _DAEMON,
-                "$user": {".write": _DAEMON, "$grant": {".validate": "newData.isNumber()"}},
-            },
+            # Catalogues that do not lie at /books, by the paths of their books.
+            "narrationCatalogues": {".read": _DAEMON, "$catalogue": _unread(_beside_books())},
         }
     }
 

@@ -53,14 +53,28 @@ from watermark.detection.detector import (
     detect,
 )
 from watermark.detection.spans import Span
-from watermark.embedding import DEFAULT_STRENGTH_DB, MAX_STRENGTH_DB, Embedder, embed
+from watermark.embedding import (
+    DEFAULT_STRENGTH_DB,
+    MAX_STRENGTH_DB,
+    Embedder,
+    PublicEmbedder,
+    embed,
+    embed_public,
+)
 from watermark.keys import MIN_KEY_BYTES, WatermarkKeyError, check_key
 from watermark.payload import INDEX_LIMIT
 from watermark.picture import picture
+from watermark.public import (
+    DEFAULT_PUBLIC_DB,
+    PublicDetection,
+    PublicDetector,
+    detect_public,
+)
 from watermark.samples import MAX_RATE, MIN_RATE
 
 __all__ = [
     "DEFAULT_FALSE_POSITIVE",
+    "DEFAULT_PUBLIC_DB",
     "DEFAULT_STRENGTH_DB",
     "INDEX_LIMIT",
     "MARKED_SCORE",
@@ -74,6 +88,9 @@ __all__ = [
     "Detection",
     "Detector",
     "Embedder",
+    "PublicDetection",
+    "PublicDetector",
+    "PublicEmbedder",
     "SelfCheck",
     "Sighting",
     "Span",
@@ -82,7 +99,9 @@ __all__ = [
     "WatermarkKeyError",
     "check_key",
     "detect",
+    "detect_public",
     "embed",
+    "embed_public",
     "picture",
     "score_along",
     "self_check",

@@ -7,12 +7,16 @@ between cells smoothed over three frames; only the difference is transformed bac
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 from watermark.keys import check_key
 from watermark.pattern import BAND_HZ, BANDS, CELL_SECONDS, LOWEST_HZ, pattern_of
+from watermark.public import DEFAULT_PUBLIC_DB, public_signs
 from watermark.samples import as_float, check_rate
 
 #: How far a cell is raised or lowered unless told otherwise, in the middle of the range.
@@ -35,43 +39,42 @@ _BATCH = 256
 _WINDOW_GAIN = 1.5
 
 
-class Embedder:
-    """Marks a stream: feed blocks of any size, the same samples come out as from ``embed``.
+#: The signs of cells, counted from the first, ``[n]`` to ``[n, BANDS]``.
+Signs = Callable[[NDArray[np.intp]], NDArray[np.int8]]
 
-    Output lags input by up to three seconds; ``finish`` gives the rest. Memory does not grow.
+
+def _secret(key: bytes, book_index: int) -> Signs:
+    """The signs of a book's mark."""
+    pattern = pattern_of(check_key(key))
+    codeword, start = pattern.codeword(book_index), pattern.start(book_index)
+    return lambda cells: pattern.book_signs(codeword, start + cells)
+
+
+def _checked(strength_db: float, name: str) -> float:
+    if not 0 < strength_db <= MAX_STRENGTH_DB:
+        raise ValueError(
+            f"{name} is {strength_db}; it must be above 0 and at most {MAX_STRENGTH_DB:g}"
+        )
+    return strength_db
+
+
+class _Marker:
+    """Raises and lowers the cells of a stream as one or two marks say.
 
     Args:
         rate: samples a second, 8,000 to 192,000.
-        key: the secret, at least 16 bytes.
-        book_index: what the mark says, 0 to 2**32 − 1.
         channels: 1 for blocks ``[n]``, else blocks are ``[n, channels]``.
-        strength_db: how far a cell is raised or lowered, above 0 and at most 6.
+        marks: the signs of each mark and how far it raises or lowers, dB.
 
     Raises:
-        WatermarkKeyError: the key cannot serve.
-        ValueError: another argument is out of range.
+        ValueError: an argument is out of range.
     """
 
-    def __init__(
-        self,
-        rate: int,
-        key: bytes,
-        book_index: int,
-        *,
-        channels: int = 1,
-        strength_db: float = DEFAULT_STRENGTH_DB,
-    ) -> None:
+    def __init__(self, rate: int, channels: int, marks: Sequence[tuple[Signs, float]]) -> None:
         check_rate(rate)
-        if not 0 < strength_db <= MAX_STRENGTH_DB:
-            raise ValueError(
-                f"strength_db is {strength_db}; it must be above 0 and at most {MAX_STRENGTH_DB:g}"
-            )
         if channels < 1:
             raise ValueError(f"channels is {channels}; it must be at least 1")
-        self._pattern = pattern_of(check_key(key))
-        self._codeword = self._pattern.codeword(book_index)
-        self._start = self._pattern.start(book_index)
-        self._strength = strength_db
+        self._marks = tuple(marks)
         self._channels = channels
         self._rate = rate
         self._hop = round(rate * CELL_SECONDS / _HOPS_A_CELL)
@@ -165,11 +168,65 @@ class Embedder:
         """Gain less one of each frame of the batch and each marked bin."""
         frames = np.arange(self._frame - 1, self._frame + _BATCH + 1)
         cells = np.floor(frames * (self._hop / (self._rate * CELL_SECONDS)) + 1e-9).astype(int)
-        signs = self._pattern.book_signs(self._codeword, self._start + cells).astype(np.float32)
-        smooth = 0.25 * signs[:-2] + 0.5 * signs[1:-1] + 0.25 * signs[2:]
-        nepers = self._strength * _TILT * np.log(10) / 20
-        gain: NDArray[np.float32] = np.expm1(nepers * smooth) / _WINDOW_GAIN
+        total = np.zeros((_BATCH, BANDS))
+        for signs_of, strength in self._marks:
+            signs = signs_of(cells).astype(np.float32)
+            smooth = 0.25 * signs[:-2] + 0.5 * signs[1:-1] + 0.25 * signs[2:]
+            total += strength * _TILT * np.log(10) / 20 * smooth
+        gain = np.expm1(total) / _WINDOW_GAIN
         return gain[:, self._band_of_bin].astype(np.float32)
+
+
+class Embedder(_Marker):
+    """Marks a stream: feed blocks of any size, the same samples come out as from ``embed``.
+
+    Output lags input by up to three seconds; ``finish`` gives the rest. Memory does not grow.
+
+    Args:
+        rate: samples a second, 8,000 to 192,000.
+        key: the secret, at least 16 bytes.
+        book_index: what the mark says, 0 to 2**32 − 1.
+        channels: 1 for blocks ``[n]``, else blocks are ``[n, channels]``.
+        strength_db: how far a cell is raised or lowered, above 0 and at most 6.
+        public_db: how far the public mark beside it does; 0 for none. See ``watermark.public``.
+
+    Raises:
+        WatermarkKeyError: the key cannot serve.
+        ValueError: another argument is out of range.
+    """
+
+    def __init__(
+        self,
+        rate: int,
+        key: bytes,
+        book_index: int,
+        *,
+        channels: int = 1,
+        strength_db: float = DEFAULT_STRENGTH_DB,
+        public_db: float = 0.0,
+    ) -> None:
+        marks = [(_secret(key, book_index), _checked(strength_db, "strength_db"))]
+        if public_db:
+            marks.append((public_signs, _checked(public_db, "public_db")))
+        super().__init__(rate, channels, marks)
+
+
+class PublicEmbedder(_Marker):
+    """Puts the public mark alone on a stream, as ``Embedder`` does the secret one.
+
+    Args:
+        rate: samples a second, 8,000 to 192,000.
+        channels: 1 for blocks ``[n]``, else blocks are ``[n, channels]``.
+        public_db: how far a cell is raised or lowered, above 0 and at most 6.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self, rate: int, *, channels: int = 1, public_db: float = DEFAULT_PUBLIC_DB
+    ) -> None:
+        super().__init__(rate, channels, [(public_signs, _checked(public_db, "public_db"))])
 
 
 def embed(
@@ -179,6 +236,7 @@ def embed(
     book_index: int,
     *,
     strength_db: float = DEFAULT_STRENGTH_DB,
+    public_db: float = 0.0,
 ) -> NDArray[np.float32]:
     """Mark samples with a book's index.
 
@@ -192,6 +250,7 @@ def embed(
         key: the secret, at least 16 bytes.
         book_index: 0 to 2**32 − 1.
         strength_db: how far a cell is raised or lowered.
+        public_db: how far the public mark beside it does; 0 for none.
 
     Returns:
         The marked samples, same shape, clipped to −1..1.
@@ -202,13 +261,40 @@ def embed(
     """
     samples = np.asarray(samples)
     channels = samples.shape[1] if samples.ndim == 2 else 1
-    embedder = Embedder(rate, key, book_index, channels=channels, strength_db=strength_db)
+    embedder = Embedder(
+        rate, key, book_index, channels=channels, strength_db=strength_db, public_db=public_db
+    )
+    return _through(embedder, samples, rate)
+
+
+def embed_public(
+    samples: ArrayLike, rate: int, *, public_db: float = DEFAULT_PUBLIC_DB
+) -> NDArray[np.float32]:
+    """Put the public mark alone on samples.
+
+    Args:
+        samples: ``[n]`` or ``[n, channels]``; finite, within −1..1; integer PCM is scaled.
+        rate: samples a second, 8,000 to 192,000.
+        public_db: how far a cell is raised or lowered.
+
+    Returns:
+        The marked samples, same shape, clipped to −1..1.
+
+    Raises:
+        ValueError: a sample is not finite, or an argument is out of range.
+    """
+    samples = np.asarray(samples)
+    channels = samples.shape[1] if samples.ndim == 2 else 1
+    return _through(PublicEmbedder(rate, channels=channels, public_db=public_db), samples, rate)
+
+
+def _through(marker: _Marker, samples: NDArray[Any], rate: int) -> NDArray[np.float32]:
     marked = np.empty(samples.shape, np.float32)
     written = 0
     block = 4 * rate
     for first in range(0, len(samples), block):
-        out = embedder.feed(samples[first : first + block])
+        out = marker.feed(samples[first : first + block])
         marked[written : written + len(out)] = out
         written += len(out)
-    marked[written:] = embedder.finish()
+    marked[written:] = marker.finish()
     return marked

@@ -34,8 +34,16 @@ def false_positive_bound(score: float, hypotheses: float) -> float:
     Returns:
         0 to 1.
     """
-    log_bound = _LOG_FACTOR + float(log_ndtr(-score)) + math.log(hypotheses)
-    return math.exp(min(log_bound, 0.0))
+    return math.exp(min(_log_bound(score, hypotheses), 0.0))
+
+
+def decimal_exponent(score: float, hypotheses: float) -> float:
+    """The common logarithm of ``false_positive_bound``, however small that is; 0 at most."""
+    return min(_log_bound(score, hypotheses), 0.0) / math.log(10)
+
+
+def _log_bound(score: float, hypotheses: float) -> float:
+    return _LOG_FACTOR + float(log_ndtr(-score)) + math.log(hypotheses)
 
 
 def threshold(probability: float, hypotheses: float) -> float:

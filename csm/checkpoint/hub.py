@@ -19,7 +19,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from safetensors import SafetensorError, safe_open
 
 from csm.errors import CsmError
 
@@ -45,10 +44,7 @@ def local_folder(model: str, token: str | None, revision: str | None = None) -> 
     if folder.is_dir():
         return folder
     if not _HUB_ID.fullmatch(model):
-        raise CsmError(
-            f"there is no folder {model}, and it is no hub id either (those look like "
-            "sesame/csm-1b): give one of the two as the model"
-        )
+        raise CsmError(_no_such(model))
     try:
         return _hub_folder(model, token, revision, local_only=True)
     except EntryNotFoundError:
@@ -111,6 +107,10 @@ def local_file(model: str, name: str, token: str | None, revision: str | None = 
                 "the hub, or do without it"
             )
         return folder / name
+    if (cached := cached_file(model, name, revision)) is not None:
+        return cached
+    if not _HUB_ID.fullmatch(model):
+        raise CsmError(_no_such(model))
     try:
         return Path(hf_hub_download(model, name, revision=revision, token=token))
     except RemoteEntryNotFoundError as error:
@@ -120,6 +120,23 @@ def local_file(model: str, name: str, token: str | None, revision: str | None = 
     except Exception as error:
         # As above.
         raise CsmError(_hub_advice(model, token, error)) from error
+
+
+def cached_file(model: str, name: str, revision: str | None = None) -> Path | None:
+    """A file of a hub's repository where it is on this disk; None where it is not."""
+    if not _HUB_ID.fullmatch(model):
+        return None
+    try:
+        return Path(hf_hub_download(model, name, revision=revision, local_files_only=True))
+    except EntryNotFoundError:
+        return None
+
+
+def _no_such(model: str) -> str:
+    return (
+        f"there is no folder {model}, and it is no hub id either (those look like "
+        "sesame/csm-1b): give one of the two as the model"
+    )
 
 
 def _hub_folder(model: str, token: str | None, revision: str | None, *, local_only: bool) -> Path:
@@ -276,6 +293,9 @@ def _shards(index_file: Path, model: str) -> list[str]:
 
 def _check_safetensors(file: Path, model: str) -> None:
     """Read the header, which is checked against the file's length: a truncated file shows here."""
+    # Not of all whose files are found here.
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(file, framework="pt"):
             pass

@@ -19,7 +19,6 @@ import torch
 from huggingface_hub.utils.tqdm import tqdm
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import AutoTokenizer, CsmConfig, MimiModel
 
 from csm.checkpoint import hub
 from csm.checkpoint.layout import AUDIO_EMBEDDING, CODEC_PREFIX, DEPTH_EMBEDDING, expected_shapes
@@ -31,6 +30,7 @@ from csm.checkpoint.soundness import (
     check_names,
     check_values,
 )
+from csm.checkpoint.transformers_parts import AutoTokenizer, CsmConfig, MimiModel
 from csm.errors import CsmError, OutOfMemory, ran_out_of_memory
 
 

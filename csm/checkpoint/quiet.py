@@ -6,12 +6,13 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-import transformers.utils.logging as transformers_logging
 from huggingface_hub.utils.tqdm import (
     are_progress_bars_disabled,
     disable_progress_bars,
     enable_progress_bars,
 )
+
+from csm.checkpoint.transformers_parts import transformers_logging
 
 
 @contextlib.contextmanager

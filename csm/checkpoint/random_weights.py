@@ -10,11 +10,16 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
-from transformers import CsmConfig, CsmDepthDecoderConfig, MimiModel, PreTrainedTokenizerFast
 
 from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
 from csm.checkpoint.loading import Checkpoint
 from csm.checkpoint.quiet import quiet_libraries
+from csm.checkpoint.transformers_parts import (
+    CsmConfig,
+    CsmDepthDecoderConfig,
+    MimiModel,
+    PreTrainedTokenizerFast,
+)
 
 NAME = "random weights"
 

@@ -11,6 +11,7 @@ a kilobyte of measurements: the takes are read several times, from wherever they
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -189,6 +190,24 @@ class Mastering:
             yield sound + tone.take(len(sound))
             position = placed.end
         yield from tone.blocks(self.length - position)
+
+    def place(self, number: int, sample: int) -> int:
+        """Where on the timeline a sample of a take is heard.
+
+        Args:
+            number: the take's.
+            sample: of its samples; one in a silence that was trimmed is where the sound goes on.
+        """
+        first = bisect_left(self._placed, number, key=lambda placed: placed.number)
+        found = self.spans[number][0]
+        for placed in self._placed[first:]:
+            if placed.number != number:
+                break
+            begin = placed.start + self._pad
+            if sample < placed.cut.end:
+                return begin + max(0, sample - placed.cut.start)
+            found = begin + placed.cut.end - placed.cut.start
+        return found
 
     def _place(self) -> tuple[int, list[float]]:
         """Measure each take and give it its place; the length of the whole, and each one's gain."""

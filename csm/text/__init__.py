@@ -8,6 +8,7 @@ for part in segment("Chapter IV. Mr. Darcy paid £5."):
 from __future__ import annotations
 
 from csm.text.characters import latin_share
+from csm.text.lexicon import EMPTY, Lexicon
 from csm.text.normalise import normalise, spoken_blocks
 from csm.text.pauses import Pauses
 from csm.text.segments import Break, Delivery, Heading, Segment, Sentence, headings, pack
@@ -16,6 +17,7 @@ __all__ = [
     "Break",
     "Delivery",
     "Heading",
+    "Lexicon",
     "NothingToSpeak",
     "Pauses",
     "Segment",
@@ -34,12 +36,13 @@ class NothingToSpeak(ValueError):
     """Nothing of the text can be spoken: no letter, digit or symbol with a name."""
 
 
-def segment(text: str, *, max_characters: int = 300) -> list[Segment]:
+def segment(text: str, *, max_characters: int = 300, lexicon: Lexicon = EMPTY) -> list[Segment]:
     """Normalise ``text`` and cut it into segments for a speech engine.
 
     Args:
         text: anything a database may hold.
         max_characters: the longest segment, at least 60.
+        lexicon: how names and rare words are said.
 
     Returns:
         At least one segment, in reading order; every word of ``normalise(text)`` is in exactly one.
@@ -52,7 +55,7 @@ def segment(text: str, *, max_characters: int = 300) -> list[Segment]:
         raise ValueError(
             f"max_characters is {max_characters}; it must be at least {LEAST_MAX_CHARACTERS}"
         )
-    segments = pack(spoken_blocks(text), max_characters)
+    segments = pack(spoken_blocks(text, lexicon), max_characters)
     if not segments:
         raise NothingToSpeak("the text holds no letter or digit that can be spoken")
     return segments

@@ -12,6 +12,7 @@ from csm.text.characters import clean
 from csm.text.editorial import whole_words, without_brackets, without_notes, without_smileys
 from csm.text.html_marks import entities, read_html
 from csm.text.layout import Block, Kind, blocks
+from csm.text.lexicon import EMPTY, Lexicon
 from csm.text.markdown_marks import read_markdown
 from csm.text.number_rules import speak_numbers
 from csm.text.punctuation import tidy
@@ -42,10 +43,15 @@ def normalise(text: str) -> str:
     return "\n\n".join(block.text.text for block in spoken_blocks(text) if block.text.text)
 
 
-def spoken_blocks(text: str) -> list[Block]:
+def spoken_blocks(text: str, lexicon: Lexicon = EMPTY) -> list[Block]:
     """The paragraphs, headings and items of ``text`` as a reader says them.
 
     Their texts know where they stood in ``text``. Breaks between scenes are among them, empty.
+
+    Args:
+        text: any.
+        lexicon: what is read in the place of names and rare words; what it gives is then read as
+            any other text.
     """
     cleaned = clean(entities(Traced(text)))
     cleaned = read_markdown(read_html(cleaned))
@@ -55,7 +61,7 @@ def spoken_blocks(text: str) -> list[Block]:
     return [
         replace(
             block,
-            text=_spoken(block.text),
+            text=_spoken(lexicon.applied(block.text)),
             title=block.text.text if block.kind is Kind.HEADING else "",
         )
         for block in blocks(cleaned)

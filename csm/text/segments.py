@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 from functools import cached_property
 
@@ -13,6 +13,7 @@ import nupunkt
 
 from csm.text.cutting import cuts
 from csm.text.layout import Block, Kind
+from csm.text.words import Word, word_starts, words_of, words_of_part
 
 #: Sentences are gathered until a segment has this many characters.
 _ENOUGH = 120
@@ -80,6 +81,7 @@ class Sentence:
         end: where it ends there.
         follows: what comes after it.
         heading: the heading it belongs to, if it does.
+        words: its words, with their places in the original.
     """
 
     text: str
@@ -87,6 +89,7 @@ class Sentence:
     end: int
     follows: Break = Break.SENTENCE
     heading: Heading | None = None
+    words: tuple[Word, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,11 @@ class Segment:
     def text(self) -> str:
         """What the engine is given."""
         return " ".join(sentence.text for sentence in self.sentences)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """Of each word of the text its place in the original."""
+        return tuple(word for sentence in self.sentences for word in sentence.words)
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -191,7 +199,13 @@ def _sentences(block: Block) -> list[Sentence]:
             words = words[0].upper() + words[1:]
         if words:
             found.append(
-                Sentence(words, block.text.start(start), block.text.end(end), heading=heading)
+                Sentence(
+                    words,
+                    block.text.start(start),
+                    block.text.end(end),
+                    heading=heading,
+                    words=words_of(words, block.text, start, end),
+                )
             )
     return found
 
@@ -235,14 +249,24 @@ def divided(sentence: Sentence, limit: int) -> list[Sentence]:
     # A part may gain the mark that keeps it open.
     places = [0, *cuts(text, limit - 1), len(text)]
     scale = (sentence.end - sentence.start) / len(text)
+    starts = word_starts(text)
     for start, end in itertools.pairwise(places):
         last = end == len(text)
         words = _finished(text[start:end], "." if last else ",")
         if words:
             origin = sentence.start + round(start * scale), sentence.start + round(end * scale)
             follows = sentence.follows if last else Break.CLAUSE
+            at = end - len(text[start:end].lstrip(" "))
+            own = words_of_part(words, at, starts, sentence.words)
             parts.append(
-                replace(sentence, text=words, start=origin[0], end=origin[1], follows=follows)
+                replace(
+                    sentence,
+                    text=words,
+                    start=origin[0],
+                    end=origin[1],
+                    follows=follows,
+                    words=own,
+                )
             )
     parts[-1] = replace(parts[-1], follows=sentence.follows)
     return parts

@@ -38,6 +38,25 @@ class Traced:
         """Where in the original the text before ``position`` ends."""
         return self._place(max(bisect_left(self._at, position), 1), position)
 
+    def cover(self, start: int, end: int) -> tuple[int, int]:
+        """What of the original the text from ``start`` to before ``end`` stands for.
+
+        Of what was rewritten as a whole, all: of "eighteen fifteen" each word stands for "1815".
+        """
+        if start >= end:
+            place = self.start(start)
+            return place, place
+        last = len(self._at) - 1
+        index = min(bisect_right(self._at, start), last)
+        begin = self._origin[index - 1]
+        if self._at[index] - self._at[index - 1] == self._origin[index] - begin:
+            begin += start - self._at[index - 1]
+        index = max(bisect_left(self._at, end), 1)
+        finish = self._origin[index]
+        if self._at[index] - self._at[index - 1] == finish - self._origin[index - 1]:
+            finish -= self._at[index] - end
+        return begin, max(begin, finish)
+
     def _place(self, index: int, position: int) -> int:
         """Where a position between the places ``index - 1`` and ``index`` was in the original.
 
@@ -87,6 +106,16 @@ class Traced:
             return self
         pieces.append(text[done:])
         return self._edited("".join(pieces), edits)
+
+    def replaced(self, edits: Sequence[tuple[int, int, str]]) -> Traced:
+        """With stretches replaced: start, end and the new text of each, ascending."""
+        pieces: list[str] = []
+        done = 0
+        for start, end, new in edits:
+            pieces += (self.text[done:start], new)
+            done = end
+        pieces.append(self.text[done:])
+        return self._edited("".join(pieces), [(start, end, len(new)) for start, end, new in edits])
 
     def _edited(self, text: str, edits: list[tuple[int, int, int]]) -> Traced:
         if not edits:

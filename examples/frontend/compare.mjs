@@ -10,8 +10,9 @@ const shape = { minifySyntax: true, minifyWhitespace: true, target: "es2022", le
 // Imports of nothing but types go, all others stay.
 const tsconfigRaw = { compilerOptions: { verbatimModuleSyntax: true } };
 let compared = 0;
-const page = await readdir(new URL("page/", import.meta.url));
-for (const name of ["narration.ts", ...page.map((file) => `page/${file}`)]) {
+const listed = async (folder) =>
+  (await readdir(new URL(`${folder}/`, import.meta.url))).map((file) => `${folder}/${file}`);
+for (const name of ["narration.ts", ...(await listed("page")), ...(await listed("detector"))]) {
   if (!name.endsWith(".ts")) continue;
   const source = await readFile(new URL(name, import.meta.url), "utf8");
   const erased = await readFile(new URL(name.replace(/\.ts$/, ".js"), built), "utf8");

@@ -158,6 +158,18 @@ export function lightest(
 }
 
 /**
+ * Whether the book's next narration says in words that a machine reads it; null leaves that to the
+ * operator, who also decides whether a book may choose. Asks for nothing by itself.
+ */
+export async function chooseNotice(
+  db: Database,
+  bookId: string,
+  notice: boolean | null,
+): Promise<void> {
+  await update(ref(db, `${BOOKS}/${bookId}`), { narrativeAudioNotice: notice });
+}
+
+/**
  * Takes a request back. An earlier narration stays.
  *
  * @returns false where it was too late: the narration had been finished, or had failed, by then.

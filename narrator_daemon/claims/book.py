@@ -17,14 +17,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from types import MappingProxyType
 
 from narrator_daemon.catalogue import (
+    BESIDE,
     CLAIM,
     ERROR,
     FAILED,
     FILE_PATH,
-    FILES,
     OPERATOR,
     PATH,
     PREVIEW,
@@ -47,6 +46,7 @@ from narrator_daemon.catalogue import (
 )
 from narrator_daemon.claims.claim import Claim, is_retry, same, waits_until
 from narrator_daemon.claims.failure import ErrorCode, Failure
+from narrator_daemon.claims.signed_url import is_by_a_wrong_clock
 
 
 def input_hash(text: object, settings_fingerprint: str) -> str:
@@ -238,7 +238,8 @@ def renew(
     path: str,
     url: str,
     expires_at: int,
-    files: Mapping[str, Record] = MappingProxyType({}),
+    files: Mapping[str, Mapping[str, Record]],
+    now_ms: int,
 ) -> Transition:
     """Give a narration new URLs, if it is still the one that is shown.
 
@@ -247,22 +248,26 @@ def renew(
         path: the object that ``url`` opens.
         url: freshly signed.
         expires_at: epoch milliseconds.
-        files: of what lies beside it, by format: ``url``, ``urlExpiresAt``, ``path``.
+        files: of what lies beside it, by field and name: ``url``, ``urlExpiresAt``, ``path``.
+        now_ms: by the clock that signed, epoch milliseconds.
     """
     if not isinstance(book, dict):
         return Transition(Verdict.GONE)
     shown = book.get(URL_EXPIRES_AT)
-    if book.get(PATH) != path or not is_count(shown, 1) or shown >= expires_at:
-        return Transition(Verdict.UNCHANGED)  # another narration, or renewed by another replica
+    if book.get(PATH) != path or not is_count(shown, 1):
+        return Transition(Verdict.UNCHANGED)  # another narration, or one that does not expire
+    if shown >= expires_at and not is_by_a_wrong_clock(book.get(URL), shown, now_ms):
+        return Transition(Verdict.UNCHANGED)  # renewed by another replica
     changed = {**book, URL: url, URL_EXPIRES_AT: expires_at}
-    if FILES in book:
-        now = files_of(book)
+    for field in BESIDE:
+        now = files_of(book, field)
         renewed = {
             name: {**now[name], **record}
-            for name, record in files.items()
+            for name, record in files.get(field, {}).items()
             if name in now and now[name].get(FILE_PATH) == record[FILE_PATH]
         }
-        changed[FILES] = {**children(book[FILES]), **renewed}
+        if renewed:
+            changed[field] = {**children(book[field]), **renewed}
     return Transition(Verdict.APPLIED, changed)
 
 

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 
+from narrator_daemon import notice
 from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, RETAKE, STATUS, Record
 from narrator_daemon.claims import book as books
 from narrator_daemon.claims import outcome as outcomes
@@ -20,7 +21,6 @@ from narrator_daemon.claims.claim import waits_until
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import Outcome
 from narrator_daemon.claims.work import Attempted, Work
-from narrator_daemon.clock import now_ms
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books as shelf
 from narrator_daemon.firebase.answers import database_errors
@@ -41,7 +41,7 @@ class Claims:
         fingerprint: all that shapes the audio besides the text (``book.input_hash``).
         lease_dead: whether the lease of a book and a foreign token was seen to be dead.
         leases: where each claim's lease is written, just before the claim itself.
-        now_ms: the wall clock, epoch milliseconds.
+        now_ms: epoch milliseconds; the database's own clock unless another is given.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Claims:
         fingerprint: str,
         lease_dead: Callable[[str, str], bool],
         leases: Leases,
-        now_ms: Callable[[], int] = now_ms,
+        now_ms: Callable[[], int] | None = None,
     ) -> None:
         self._project = project
         self._leases = leases
@@ -59,8 +59,9 @@ class Claims:
         self._max_attempts = settings.claims.max_attempts
         self._text_field = settings.books.text_field
         self._fingerprint = fingerprint
+        self._credentials = settings.credentials
         self._lease_dead = lease_dead
-        self._now_ms = now_ms
+        self._now_ms = now_ms or project.database_clock.now_ms
 
     def text(self, record: Record) -> object:
         """What the book holds in its text field, whatever that is."""
@@ -68,7 +69,7 @@ class Claims:
 
     def digest(self, record: Record) -> str:
         """The input hash of a book as this worker would narrate it."""
-        shaped_by = self._fingerprint
+        shaped_by = self._fingerprint + notice.fingerprint_of(self._credentials, record)
         if RETAKE in record:
             # Another wish for the same text is another input.
             shaped_by += f" again {json.dumps(record[RETAKE], sort_keys=True)}"

@@ -56,8 +56,8 @@ def record(
         "endedAt": dict(SERVER_TIMESTAMP),
     }
     token = str(claim.token)
-    with books.one_node(project, f"/{JOBS}/{book_id}"):
-        transact(project.reference(JOBS, book_id), lambda seen: (add(seen, token, entry), None))
+    with books.one_node(project, project.node_path(JOBS, book_id)):
+        transact(project.node(JOBS, book_id), lambda seen: (add(seen, token, entry), None))
 
 
 def record_ending(project: Project, ending: Ending) -> None:

@@ -65,7 +65,7 @@ class Leases:
             Unavailable: the database did not answer.
         """
         with database_errors():
-            self._project.reference(LEASES, book_id, token).set(self._lease(0))
+            self._project.node(LEASES, book_id, token).set(self._lease(0))
 
     def _lease(self, beat: int) -> dict[str, Any]:
         return {"owner": self._owner, "beat": beat, "ttl": self._ttl}
@@ -106,8 +106,8 @@ class Leases:
     def _write(self, works: list[Work], lease: dict[str, Any]) -> list[Work]:
         """Write one lease for each; gives those that were taken."""
         try:
-            with books.one_node(self._project, f"/{LEASES}"), database_errors():
-                self._project.reference(LEASES).update(
+            with books.one_node(self._project, self._project.node_path(LEASES)), database_errors():
+                self._project.node(LEASES).update(
                     {f"{work.book_id}/{work.token}": lease for work in works}
                 )
             return works
@@ -157,7 +157,7 @@ class Leases:
             Unavailable: the database did not answer.
         """
         with database_errors():
-            self._project.reference(LEASES, book_id, token).delete()
+            self._project.node(LEASES, book_id, token).delete()
 
     def read(self) -> Reading:
         """All leases there are.
@@ -166,7 +166,7 @@ class Leases:
             Unavailable: the database did not answer.
         """
         with database_errors():
-            tree = self._project.reference(LEASES).get()
+            tree = self._project.node(LEASES).get()
         beats, ttls = dict[Hashable, object](), dict[Hashable, float]()
         for book_id, leases in children(tree).items():
             for token, lease in children(leases).items():

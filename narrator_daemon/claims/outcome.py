@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from narrator_daemon.catalogue import (
+    CAPTIONS,
     CLAIM,
     DURATION,
     ERROR,
@@ -59,6 +60,7 @@ class Publication:
         path: the object's name in the bucket; unique to the claim.
         text_hash: ``text_hash`` of the text that was read.
         files: what lies beside it, by format: ``{url, urlExpiresAt, bytes, path}``.
+        captions: what says when its words are heard, by name: the same of each.
     """
 
     url: str
@@ -67,15 +69,17 @@ class Publication:
     path: str
     text_hash: str
     files: Mapping[str, Record] = field(default_factory=dict)
+    captions: Mapping[str, Record] = field(default_factory=dict)
 
     @property
     def paths(self) -> tuple[str, ...]:
         """All the objects that it names."""
-        return self.path, *(str(record[FILE_PATH]) for record in self.files.values())
+        beside = (*self.files.values(), *self.captions.values())
+        return self.path, *(str(record[FILE_PATH]) for record in beside)
 
     def apply(self, book: Record, claim: Claim) -> Record:
         """The book made ``ready``: every field at once, claim, progress and error removed."""
-        changed = without(dropped(book), ERROR, URL_EXPIRES_AT, FILES, RETAKE)
+        changed = without(dropped(book), ERROR, URL_EXPIRES_AT, FILES, CAPTIONS, RETAKE)
         changed |= {
             STATUS: READY,
             URL: self.url,
@@ -90,6 +94,8 @@ class Publication:
             changed[URL_EXPIRES_AT] = self.url_expires_at
         if self.files:
             changed[FILES] = {name: dict(record) for name, record in self.files.items()}
+        if self.captions:
+            changed[CAPTIONS] = {name: dict(record) for name, record in self.captions.items()}
         return changed
 
     def stands(self, book: Record, _claim: Claim) -> bool:

@@ -13,7 +13,17 @@ import typer
 from dotenv import load_dotenv
 
 from narrator_daemon import __version__
-from narrator_daemon.cli import bench, books, local, model, queue, service, watermarks
+from narrator_daemon.cli import (
+    bench,
+    books,
+    inspect,
+    local,
+    model,
+    queue,
+    register,
+    service,
+    watermarks,
+)
 from narrator_daemon.cli.common import CANNOT, ToldErrors, tell
 
 app = typer.Typer(
@@ -23,9 +33,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Narrates the books of a Firebase catalogue.",
 )
-for commands in (service.app, local.app, books.app, queue.app, bench.app):
+for commands in (service.app, local.app, books.app, queue.app, bench.app, inspect.app):
     app.add_typer(commands)
 app.add_typer(model.app, name="model")
+app.add_typer(register.app, name="register")
 app.add_typer(watermarks.app, name="watermark")
 app.add_typer(watermarks.keys_app, name="keys")
 

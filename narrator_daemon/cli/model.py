@@ -23,6 +23,8 @@ def fetch(config_file: ConfigOption = None) -> None:
         from narrator_daemon.commands import model
 
         folder = model.fetch(settings)
-    print(f"{settings.speech.model} is whole, in {folder}")
-    if settings.speech.revision is None and folder.parent.name == "snapshots":
-        print(f'To read with this one for ever: [speech] revision = "{folder.name}"')
+    section = "kokoro" if settings.speech.engine == "kokoro" else "speech"
+    chosen = settings.kokoro if section == "kokoro" else settings.speech
+    print(f"{chosen.model} is whole, in {folder}")
+    if chosen.revision is None and folder.parent.name == "snapshots":
+        print(f'To read with this one for ever: [{section}] revision = "{folder.name}"')

@@ -24,7 +24,6 @@ def queue(
     config_file: ConfigOption = None,
 ) -> None:
     """Count what could be claimed and what is in work, as JSON; claims and grants nothing."""
-    from narrator_daemon.clock import now_ms
     from narrator_daemon.commands.demand_server import DemandServer, serve_until_told
     from narrator_daemon.firebase.project import Project
     from narrator_daemon.queue import demand
@@ -34,7 +33,7 @@ def queue(
     with Project(settings) as project:
 
         def read() -> demand.Demand:
-            return demand.read(project, limit=limit, now_ms=now_ms())
+            return demand.read(project, limit=limit)
 
         if serve is None:
             print(json.dumps(read().as_record()))

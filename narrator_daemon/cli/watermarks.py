@@ -29,6 +29,15 @@ ThoroughOption = Annotated[
     ),
 ]
 
+OriginalOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--original",
+        metavar="FILE",
+        help="The narration's own file: say whether it is the same recording too.",
+    ),
+]
+
 #: Exit status where two tables have an index for two books.
 AMBIGUOUS = 3
 
@@ -53,7 +62,7 @@ def detect(
     from narrator_daemon.marks.detect import Search
 
     settings = load_settings(config_file)
-    keys = _keys_or_public(settings)
+    keys = keys_or_public(settings)
     searches: dict[Path, Search] = {}
     findings: list[Finding] = []
     unreadable: list[tuple[Path, str]] = []
@@ -85,18 +94,21 @@ def verify(
     book_id: Annotated[str, typer.Argument(metavar="BOOK_ID")],
     file: Annotated[Path, typer.Argument(metavar="FILE")],
     thorough: ThoroughOption = False,
+    original: OriginalOption = None,
     config_file: ConfigOption = None,
 ) -> None:
     """Say whether a file was made from a book.
 
-    Exit 0: it was; 1: not so far as can be told; 2: error; 3: its mark may be that of either of two
-    books. With one book in question less sound, and worse, is enough than for a search among all.
+    Exit 0: it was; 1: not so far as can be told, or its mark is on another recording than the
+    original; 2: error; 3: its mark may be that of either of two books. With one book in question
+    less sound, and worse, is enough than for a search among all.
     """
     from narrator_daemon.marks import ledger
     from narrator_daemon.marks.detect import Search
+    from narrator_daemon.marks.recording import CHANCE_ALONE, Original
 
     settings = load_settings(config_file)
-    keys = _keys_or_public(settings)
+    keys = keys_or_public(settings)
     tables = ledger.known_marks(settings, file.parent)
     indices = ledger.indices_of(tables, file.parent, book_id)
     finding = Search(keys, tables, indices, thorough=thorough).examine(file)
@@ -117,8 +129,17 @@ def verify(
             f"chance of error {source.chance_of_error}, key {source.key_name}"
         )
     )
+    same = None
+    if original is None:
+        print(f"  {CHANCE_ALONE}")
+    else:
+        narration = Original.read(original)
+        compared = narration.like(file, source)
+        same = compared.same
+        print(plain(f"  {narration.told(compared)}"))
     if source.ambiguous:
         raise typer.Exit(AMBIGUOUS)
+    raise typer.Exit(1 if same is False else 0)
 
 
 @app.command()
@@ -126,8 +147,18 @@ def report(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help=".svg or .html; default: FILE.svg here."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help=".svg or .html; default: FILE.svg here, or FILE.evidence.html.",
+        ),
     ] = None,
+    evidence: Annotated[
+        bool,
+        typer.Option("--evidence", help="One page for a lawyer; signed, with a certificate."),
+    ] = False,
+    original: OriginalOption = None,
     config_file: ConfigOption = None,
 ) -> None:
     """Draw where along a file which book's mark is.
@@ -135,16 +166,29 @@ def report(
     Exit 0: found; 1: not; 2: unreadable; 3: a mark may be that of either of two books.
     """
     from narrator_daemon.marks import ledger
+    from narrator_daemon.marks.recording import Original
     from narrator_daemon.marks.report import explained, verdict, write_picture
 
     settings = load_settings(config_file)
-    out = out or Path(f"{file.name}.svg")
-    if out.suffix.lower() not in {".svg", ".html"}:
-        raise WrongUse("must end in .svg or .html", where=str(out))
-    keys = _keys_or_public(settings)
-    finding = write_picture(file, keys, ledger.known_marks(settings, file.parent), out)
+    out = out or Path(f"{file.name}.evidence.html" if evidence else f"{file.name}.svg")
+    if out.suffix.lower() not in ({".html"} if evidence else {".svg", ".html"}):
+        raise WrongUse(f"must end in {'' if evidence else '.svg or '}.html", where=str(out))
+    if evidence and original is not None:
+        raise WrongUse("not with --evidence: see verify --original", where="--original")
+    keys = keys_or_public(settings)
+    if evidence:
+        from narrator_daemon.commands.evidence import write_evidence
+
+        finding, signature = write_evidence(settings, keys, file, out)
+        lines = list(explained(finding))
+        beside = f", signed in {signature}" if signature else ", not signed"
+        print(plain(f"{out} written{beside}"))
+    else:
+        narration = Original.read(original) if original else None
+        tables = ledger.known_marks(settings, file.parent)
+        finding, lines = write_picture(file, keys, tables, out, narration)
     print(plain(f"{file}: {verdict(finding)}"))
-    for line in explained(finding):
+    for line in lines:
         print(plain(f"  {line}"))
     if finding.ambiguous:
         raise typer.Exit(AMBIGUOUS)
@@ -184,7 +228,12 @@ def embed(
         Console(stderr=True).print(note, style="yellow")
 
 
-def _keys_or_public(settings: Settings) -> list[NamedKey]:
+def keys_or_public(settings: Settings) -> list[NamedKey]:
+    """The keys to look for marks with; the public one, and a word of warning, where none is set.
+
+    Raises:
+        ConfigError: one cannot be read.
+    """
     from narrator_daemon.marks import keys
 
     return keys.load_all(settings) or [_public()]
@@ -257,3 +306,16 @@ def new(
 
     keys.write_new(file)
     print(f"Wrote {os.fspath(file)}. Keep a copy: marks made with it can be found with it only.")
+
+
+@keys_app.command()
+def fingerprint(config_file: ConfigOption = None) -> None:
+    """Say by what each configured watermark key is known in evidence and in the register.
+
+    It may be shown to anybody: nothing of the key follows from it.
+    """
+    from narrator_daemon.marks import keys
+
+    settings = load_settings(config_file)
+    for each in keys_or_public(settings):
+        print(plain(f"{keys.fingerprint(each.key)}  {each.name}"))

@@ -147,7 +147,8 @@ def _run(out: Path, keep: bool, page: bool) -> int:
             return 0
         shown = [Shown(book_id, book["title"]) for book_id, book in books.items()]
         pressed_at = time.monotonic()
-        for one in shown:
+        # The shortest first, so that there is something to hear at once.
+        for one in sorted(shown, key=lambda one: len(books[one.book_id]["narrative"])):
             request(shelf, one.book_id)
         _watch(shelf, shown, pressed_at, out, daemon, console)
         known = _marks(app)
@@ -193,7 +194,7 @@ def _daemon(environment: Mapping[str, str], out: Path) -> Iterator[subprocess.Po
     No other setting of whoever runs the demo is for its daemon: no configuration file, and of the
     environment what concerns speech alone.
     """
-    ours = ("NARRATOR_SPEECH__", "NARRATOR_VOICE__")
+    ours = ("NARRATOR_SPEECH__", "NARRATOR_VOICE__", "NARRATOR_KOKORO__")
     foreign = {*KNOWN_NAMES, WATERMARK_KEY_ENV}
     variables = {
         "NARRATOR_SPEECH__ENGINE": "piper",

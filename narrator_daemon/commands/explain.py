@@ -20,7 +20,7 @@ from narrator_daemon.catalogue import (
     moment,
 )
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.clock import in_utc, now_ms
+from narrator_daemon.clock import in_utc
 from narrator_daemon.commands.status import reasons_among, workers_seen
 from narrator_daemon.errors import NoSuchBook
 from narrator_daemon.firebase import books
@@ -95,8 +95,8 @@ def explain(settings: Settings, book_id: str) -> Story:
         if not isinstance(record, dict):
             raise NoSuchBook(f"There is no book {book_id!r}.")
         with database_errors():
-            history = children(project.reference(JOBS, book_id).get())
-            leases = children(project.reference(LEASES, book_id).get())
+            history = children(project.node(JOBS, book_id).get())
+            leases = children(project.node(LEASES, book_id).get())
         return Story(
             book_id,
             _fields(record),
@@ -110,9 +110,9 @@ def _wait(settings: Settings, project: Project, book_id: str, record: Record) ->
     """Why a requested book is not in work; None for any other."""
     if record.get(fields.STATUS) != REQUESTED:
         return None
-    at_ms = now_ms()
     # Those of the same requester that stand before it count towards the limit.
     others = books.with_status(project, REQUESTED, books.WINDOW)
+    at_ms = project.database_clock.now_ms()
     uid = record.get(fields.REQUESTED_BY)
     same = {
         other: found for other, found in others.items() if children(found).get(REQUESTED_BY) == uid
@@ -228,7 +228,10 @@ def find_problems(record: Record, leases: set[str], store: AudioStore) -> list[s
             "Ask for it again to have it narrated anew"
         )
     if status == READY:
-        for name, file in fields.files_of(record).items():
+        beside = [
+            named for field in fields.BESIDE for named in fields.files_of(record, field).items()
+        ]
+        for name, file in beside:
             if not store.exists(file[fields.FILE_PATH]):
                 problems.append(
                     f"its {name} is named, but the bucket has no object {file[fields.FILE_PATH]}: "
@@ -260,7 +263,10 @@ def _fields(record: Record) -> dict[str, str]:
         "take": record.get(fields.TAKE),
         "audio": record.get(fields.PATH),
         "seconds": record.get(fields.DURATION),
-        "beside it": ", ".join(sorted(fields.files_of(record))) or None,
+        "beside it": ", ".join(
+            sorted(name for field in fields.BESIDE for name in fields.files_of(record, field))
+        )
+        or None,
         "URL expires": _when(record.get(fields.URL_EXPIRES_AT)),
         "updated": _when(record.get(fields.UPDATED_AT)),
         "claimed by": claim.owner if claim and claim.token else None,

@@ -31,6 +31,7 @@ from narrator_daemon.narration.narrate import (
 )
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.notice import fingerprint_of, notice_for
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine
 
@@ -110,6 +111,7 @@ def read_file(
                 ledger.local_index(out.parent, book_id),
                 settings.watermark.strength_db,
                 settings.watermark.self_check,
+                settings.watermark.public,
             )
             with ExitStack() as written:
                 wav = written.enter_context(_written_whole(out))
@@ -121,7 +123,8 @@ def read_file(
                 narration = _narrate(settings, engine, text, mark, wav, companions, about, display)
                 # What is written to a pipe is gone.
                 if wav.seekable():
-                    FileCredentials(signer, settings).add(wav, book_id=book_id, index=mark.index)
+                    credentials = FileCredentials(signer, settings)
+                    credentials.add(wav, credentials.made(book_id=book_id, index=mark.index))
             if report is not None:
                 display.say("Writing the report")
                 made_from = {
@@ -160,7 +163,10 @@ def _narrate(
     display: _Display,
 ) -> Narration:
     kept = KeptSegments(settings.kept)
-    seed = seed_of(book.input_hash(text, fingerprint(engine, settings)), 1)
+    # A file is no book that could ask for it or out of it.
+    notice = notice_for(settings.credentials, {})
+    shaped_by = fingerprint(engine, settings) + fingerprint_of(settings.credentials, {})
+    seed = seed_of(book.input_hash(text, shaped_by), 1)
     narration = narrate(
         text,
         wav,
@@ -173,6 +179,7 @@ def _narrate(
         pauses=settings.pauses,
         companions=companions,
         about=about,
+        notice=notice,
         on_progress=display.show,
     )
     kept.remove(kept_name(engine, seed))

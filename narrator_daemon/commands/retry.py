@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from narrator_daemon.catalogue import FAILED, is_key
 from narrator_daemon.claims.book import Verdict, request_again
-from narrator_daemon.clock import now_ms
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.settings import Settings
@@ -47,6 +46,10 @@ def request_failed(settings: Settings, book_ids: Sequence[str] | None) -> dict[s
 def _request(project: Project, book_id: str) -> str:
     if not is_key(book_id):
         return "no such book"
-    seen = books.change(project, book_id, lambda book: request_again(book, now_ms=now_ms()))
+    seen = books.change(
+        project,
+        book_id,
+        lambda book: request_again(book, now_ms=project.database_clock.now_ms()),
+    )
     told = {Verdict.APPLIED: ASKED, Verdict.GONE: "no such book"}
     return told.get(seen.verdict, "has not failed")

@@ -28,7 +28,6 @@ from narrator_daemon.catalogue import (
     moment,
 )
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.clock import now_ms
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
@@ -98,6 +97,8 @@ class WorkerSeen:
         failed_per_hour: books that failed for good.
         audio_rate: seconds of audio published a second.
         down: what it depends on and does not answer, and why: it claims nothing meanwhile.
+        refused: books whose changes the database does not take from it, and why; some of them,
+            where there are many.
     """
 
     worker_id: str
@@ -112,6 +113,7 @@ class WorkerSeen:
     failed_per_hour: float
     audio_rate: float
     down: dict[str, str]
+    refused: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -161,14 +163,16 @@ class Fleet:
         return {**asdict(self), **rates}
 
 
-def read(project: Project, lease_ttl: float, at_ms: int, limit: int = 0) -> Fleet:
+def read(
+    project: Project, lease_ttl: float, limit: int = 0, clock: Callable[[], int] | None = None
+) -> Fleet:
     """Read the fleet.
 
     Args:
         project: the database.
         lease_ttl: seconds after which a worker that says nothing is taken for dead.
-        at_ms: now, epoch milliseconds.
         limit: ``limits.requests_per_minute``.
+        clock: epoch milliseconds; the database's own unless another is given.
 
     Raises:
         Unavailable: the database did not answer.
@@ -176,6 +180,7 @@ def read(project: Project, lease_ttl: float, at_ms: int, limit: int = 0) -> Flee
     waiting = _with_status(project, REQUESTED, WINDOW)
     in_work = _with_status(project, PROCESSING, WINDOW)
     failed = _with_status(project, FAILED, _FAILED_READ)
+    at_ms = (clock or project.database_clock.now_ms)()
     workers = workers_seen(project, lease_ttl, at_ms)
     waits = reasons_among(waiting, _grants(project, waiting), workers, limit, at_ms)
     counts = Counter(str(wait.reason) for wait in waits.values())
@@ -205,7 +210,7 @@ def workers_seen(project: Project, lease_ttl: float, at_ms: int) -> list[WorkerS
         Unavailable: the database did not answer.
     """
     with database_errors():
-        workers = children(project.reference(WORKERS).get())
+        workers = children(project.node(WORKERS).get())
     return [
         _worker(worker_id, entry, lease_ttl, at_ms)
         for worker_id, entry in sorted(workers.items())
@@ -231,6 +236,8 @@ def reasons_among(
     """
     waits = of_records(requested, granted, limit=limit, now_ms=at_ms)
     alive = [worker for worker in workers if worker.alive]
+    for book_id in {book_id for worker in alive for book_id in worker.refused} & waits.keys():
+        waits[book_id] = Wait(Reason.REFUSED)
     if alive and all(worker.down for worker in alive):
         for book_id, wait in waits.items():
             if wait.reason is Reason.NO_ROOM:
@@ -283,6 +290,7 @@ def _worker(worker_id: str, entry: Record, lease_ttl: float, at_ms: int) -> Work
         failed_per_hour=round(3600 * counted["failed"], 1),
         audio_rate=round(counted["audioSeconds"], 2),
         down={str(name): str(why) for name, why in children(entry.get("down")).items()},
+        refused={str(name): str(why) for name, why in children(entry.get("refused")).items()},
     )
 
 
@@ -326,7 +334,6 @@ def readings(settings: Settings, every: float | None) -> Generator[Fleet, None, 
                 yield read(
                     project,
                     settings.claims.lease_ttl_seconds,
-                    now_ms(),
                     settings.limits.requests_per_minute,
                 )
                 seen = True

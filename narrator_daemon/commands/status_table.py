@@ -69,12 +69,17 @@ def _reasons(fleet: Fleet) -> list[str]:
 
 
 def _troubles(fleet: Fleet) -> list[Text]:
-    """What keeps workers from claiming."""
+    """What keeps workers from claiming, and books from being claimed."""
     return [
         plain(f"{one.worker_id} claims nothing: {name}: {why}", "red")
         for one in fleet.workers
         if one.alive
         for name, why in one.down.items()
+    ] + [
+        plain(f"{one.worker_id} cannot change {book_id}: {why}", "red")
+        for one in fleet.workers
+        if one.alive
+        for book_id, why in one.refused.items()
     ]
 
 

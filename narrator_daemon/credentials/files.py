@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import BinaryIO
 
@@ -11,9 +12,10 @@ import numpy as np
 
 from narrator_daemon import __version__
 from narrator_daemon.credentials import signer as signers
+from narrator_daemon.credentials.compressed import add_credentials_to_compressed
 from narrator_daemon.credentials.manifest import Made
 from narrator_daemon.credentials.signer import Signer
-from narrator_daemon.credentials.wav import add_credentials
+from narrator_daemon.credentials.wav import Finished, add_credentials
 from narrator_daemon.narration.wav import WavWriter
 from narrator_daemon.settings import Settings
 
@@ -51,34 +53,26 @@ class FileCredentials:
         self._settings = settings
         self._now = now
 
-    def add(
+    def made(
         self,
-        wav: BinaryIO,
         *,
         book_id: str,
         index: int,
         claim: str = "",
         take: int = 1,
         input_hash: str = "",
-    ) -> int:
-        """Put them into a finished WAV file.
+    ) -> Made:
+        """What a file says that is finished now.
 
         Args:
-            wav: open for reading and writing.
             book_id: of which book it is.
             index: the index in its watermark.
             claim: the token of the claim it was made under; empty outside the daemon.
             take: which take of the book.
             input_hash: of text, voice and settings; empty outside the daemon.
-
-        Returns:
-            its size now, in bytes.
-
-        Raises:
-            CannotSign: the signer fails.
         """
         speech, credentials = self._settings.speech, self._settings.credentials
-        made = Made(
+        return Made(
             version=__version__,
             engine=speech.engine,
             model=speech.model if speech.engine == "csm" else "",
@@ -90,7 +84,31 @@ class FileCredentials:
             at=self._now().strftime("%Y-%m-%dT%H:%M:%SZ"),
             producer=credentials.producer,
         )
+
+    def add(self, wav: BinaryIO, made: Made) -> Finished:
+        """Put them into a finished WAV file.
+
+        Args:
+            wav: open for reading and writing.
+            made: what they say.
+
+        Returns:
+            the file as it is now.
+
+        Raises:
+            CannotSign: the signer fails.
+        """
         return add_credentials(wav, made, self._signer)
+
+    def add_to_compressed(
+        self,
+        file: BinaryIO,
+        form: str,
+        made: Made,
+        scratch: Callable[[], AbstractContextManager[BinaryIO]],
+    ) -> int:
+        """Put them into a finished M4A or MP3 file; as ``add_credentials_to_compressed``."""
+        return add_credentials_to_compressed(file, form, made, self._signer, scratch)
 
     def check(self) -> None:
         """See that signing works, on a file of one sample.
@@ -101,4 +119,4 @@ class FileCredentials:
         file = io.BytesIO()
         with WavWriter(file, 1) as writer:
             writer.write(np.zeros(1, np.int16))
-        self.add(file, book_id="check", index=0)
+        self.add(file, self.made(book_id="check", index=0))

@@ -9,18 +9,34 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from narrator_daemon.credentials.errors import CannotSign
 from narrator_daemon.credentials.manifest import Made, label, manifest
 from narrator_daemon.credentials.native import Signing
 from narrator_daemon.credentials.signer import Signer
-from narrator_daemon.narration.wav import ROOM_BYTES
+from narrator_daemon.narration.wav import HEADER_BYTES, ROOM_BYTES
 
 _BLOCK = 1 << 20
 
 
-def add_credentials(file: BinaryIO, made: Made, signer: Signer | None) -> int:
+@dataclass(frozen=True)
+class Finished:
+    """A file that will not change any more.
+
+    Attributes:
+        size: in bytes.
+        digest: SHA-256 of all of it, hexadecimal.
+        samples_digest: SHA-256 of its samples alone, as they lie in it, hexadecimal.
+    """
+
+    size: int
+    digest: str
+    samples_digest: str
+
+
+def add_credentials(file: BinaryIO, made: Made, signer: Signer | None) -> Finished:
     """Put the label into a finished WAV file and, where there is a signer, its credentials.
 
     Args:
@@ -29,14 +45,16 @@ def add_credentials(file: BinaryIO, made: Made, signer: Signer | None) -> int:
         signer: who signs.
 
     Returns:
-        the size of the file now, in bytes.
+        the file as it is now. It is read once for it, whether it is signed or not.
 
     Raises:
         CannotSign: the signer fails, or its chain is too long.
     """
-    size = _append(file, file.seek(0, 2), b"LIST", _info(label(made)))
+    samples_end = file.seek(0, 2)
+    size = _append(file, samples_end, b"LIST", _info(label(made)))
     if signer is None:
-        return size
+        whole, samples = _digest(file, size, samples_end)
+        return Finished(size, whole.hexdigest(), samples)
     with Signing(
         manifest(made, "audio/wav"),
         signer.algorithm,
@@ -49,9 +67,9 @@ def add_credentials(file: BinaryIO, made: Made, signer: Signer | None) -> int:
             raise CannotSign(
                 f"the credentials would take {length} bytes", advice="take a shorter chain"
             )
-        whole = size + _CHUNK.size + length + length % 2
-        _write_riff_size(file, whole)
-        digest = _digest(file, size)
+        _write_riff_size(file, size + _CHUNK.size + length + length % 2)
+        whole, samples = _digest(file, size, samples_end)
+        digest = whole.copy()
         # The byte that makes the chunk even is no part of what is left out.
         digest.update(b"\0" * (length % 2))
         place = {"start": size, "length": _CHUNK.size + length}
@@ -65,7 +83,9 @@ def add_credentials(file: BinaryIO, made: Made, signer: Signer | None) -> int:
         signed = signing.sign(json.dumps(data_hash))
     if len(signed) != length:
         raise CannotSign("the credentials came out at another size than was announced")
-    return _append(file, size, b"C2PA", signed)
+    chunk = _chunk(b"C2PA", signed)
+    whole.update(chunk)
+    return Finished(_append(file, size, b"C2PA", signed), whole.hexdigest(), samples)
 
 
 _CHUNK = struct.Struct("<4sI")
@@ -77,9 +97,13 @@ def _info(value: str) -> bytes:
     return b"INFO" + _CHUNK.pack(b"AIGC", len(text)) + text
 
 
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return _CHUNK.pack(name, len(content)) + content + b"\0" * (len(content) % 2)
+
+
 def _append(file: BinaryIO, size: int, name: bytes, content: bytes) -> int:
     file.seek(size)
-    file.write(_CHUNK.pack(name, len(content)) + content + b"\0" * (len(content) % 2))
+    file.write(_chunk(name, content))
     end = file.tell()
     _write_riff_size(file, end)
     return end
@@ -90,14 +114,20 @@ def _write_riff_size(file: BinaryIO, size: int) -> None:
     file.write(struct.pack("<I", size - _CHUNK.size))
 
 
-def _digest(file: BinaryIO, size: int) -> hashlib._Hash:
+def _digest(file: BinaryIO, size: int, samples_end: int) -> tuple[hashlib._Hash, str]:
+    """Of the first ``size`` bytes, and of the samples among them."""
     file.flush()
     file.seek(0)
-    digest = hashlib.sha256()
-    while size:
-        block = file.read(min(_BLOCK, size))
+    whole, samples = hashlib.sha256(), hashlib.sha256()
+    place = 0
+    while place < size:
+        # No block reaches across an end of the samples.
+        edge = HEADER_BYTES if place < HEADER_BYTES else samples_end
+        block = file.read(min(_BLOCK, (edge if place < edge else size) - place))
         if not block:
             raise CannotSign("the file was cut short while it was signed")
-        digest.update(block)
-        size -= len(block)
-    return digest
+        whole.update(block)
+        if HEADER_BYTES <= place < samples_end:
+            samples.update(block)
+        place += len(block)
+    return whole, samples.hexdigest()

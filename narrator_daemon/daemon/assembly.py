@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 from narrator_daemon import logs
@@ -19,8 +20,8 @@ from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
+from narrator_daemon.claims.register import Register
 from narrator_daemon.claims.work import Work
-from narrator_daemon.clock import now_ms
 from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.claimer import Claimer
@@ -48,6 +49,7 @@ from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.subscription import Hint, Subscription
 from narrator_daemon.health.ask import ask
 from narrator_daemon.health.notify import ServiceManager
+from narrator_daemon.housekeeping.forgetting import Forgetter
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
@@ -119,7 +121,10 @@ def parts(
         _log.warning("demonstration_key", note="marks made with the public key prove nothing")
 
     signer = signer_of(settings, throwaway=settings.emulated)
-    credentials = FileCredentials(signer, settings)
+    now_ms = project.database_clock.now_ms
+    credentials = FileCredentials(
+        signer, settings, lambda: datetime.fromtimestamp(project.bucket_clock.now(), UTC)
+    )
     if signer is None:
         _log.warning("unsigned", note="narrations carry no content credentials; see [credentials]")
     elif signer.throwaway:
@@ -177,11 +182,13 @@ def parts(
         dependencies.report,
         stopping,
         endings,
+        Register(project, settings, fingerprint(engine, settings), keys.fingerprint(key)),
         lambda named: covers.bring(project, named),
         lambda: reloading.limits,
         trial.own_fault,
         traces=traces,
         refusals=refusals,
+        now_ms=now_ms,
     )
 
     def end(job: Job) -> None:
@@ -220,14 +227,18 @@ def parts(
         tally,
         lambda: dependencies.down,
         settings.emulated,
+        lambda: refusals.books,
     )
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
     reaper = Reaper(project, claims, leases, watch, daemon.worker_id, refusals, offer_again)
     reconciliation = Reconciler(
         project, waiting, reaper, claim_settings.reconcile_seconds, lambda: claimer.wake()
     )
-    renewer = Renewer(project, store)
-    claiming = Claimer(picker, waiting, in_work, dependencies, stopping, start, claimed, endings)
+    renewer = Renewer(project, store, owner=daemon.worker_id)
+    forgetter = Forgetter(project, settings.registry)
+    claiming = Claimer(
+        picker, waiting, in_work, dependencies, stopping, start, claimed, endings, now_ms
+    )
     report = dependencies.report
     claimer = Loop("claimer", claiming.step, report)
     reconciler = Loop("reconciler", reconciliation.round, report)
@@ -242,7 +253,14 @@ def parts(
         Loop("prober", dependencies.probe, report),
         Loop(
             "sweeper",
-            every(_SWEEP_SECONDS, Sweeper(project, store).round),
+            every(_SWEEP_SECONDS, Sweeper(project, store, on_gone=forgetter.forget).round),
+            report,
+            first_after=random.uniform(0.1, 1.0) * _SWEEP_SECONDS,  # noqa: S311
+            after_failure=_SWEEP_AGAIN_SECONDS,
+        ),
+        Loop(
+            "forgetter",
+            every(_SWEEP_SECONDS, forgetter.round),
             report,
             first_after=random.uniform(0.1, 1.0) * _SWEEP_SECONDS,  # noqa: S311
             after_failure=_SWEEP_AGAIN_SECONDS,
@@ -280,6 +298,7 @@ def parts(
         disk,
         presence,
         renewer,
+        now_ms,
         emulated=settings.emulated,
         notes=() if settings.emulated else proxies(),
     )

@@ -36,6 +36,7 @@ class Claimer:
         start: starts the job of a claim.
         claims: where claims are announced.
         endings: where the end of books that failed unclaimed is announced.
+        now_ms: the database's clock, epoch milliseconds.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Claimer:
         start: Callable[[Work], None],
         claims: Announcements[Claimed],
         endings: Announcements[Ending],
+        now_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._picker = picker
         self._waiting = waiting
@@ -57,6 +59,7 @@ class Claimer:
         self._start = start
         self._claims = claims
         self._endings = endings
+        self._now_ms = now_ms
 
     def step(self) -> float:
         """Claim one book, if one may be claimed; gives seconds until the next look.
@@ -77,7 +80,7 @@ class Claimer:
             self._endings.announce(Ending(attempted.book_id, "failed", failure=lost))
         if attempted.work is not None:
             work = attempted.work
-            since_request = seconds_since(work.claim.requested_at, now_ms())
+            since_request = seconds_since(work.claim.requested_at, self._now_ms())
             self._claims.announce(Claimed(work.book_id, work.claim, since_request))
             self._start(work)
         return 0.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from narrator_daemon.catalogue import FILE_DURATION, Record
 from narrator_daemon.firebase.storage import AudioStore, StoredAudio, beside
+from narrator_daemon.narration.captions import CAPTION_FORMS, Captions
 from narrator_daemon.narration.companions import Companion
 
 
@@ -52,6 +54,19 @@ class Delivery:
                 companion.form.content_type,
             ).as_record()
             for companion in companions
+        }
+
+    def upload_captions(self, captions: Captions) -> dict[str, Record]:
+        """Upload what says when the words are heard; as a book names it, by name.
+
+        Raises:
+            Unavailable: storage does not take one of them.
+        """
+        return {
+            name: self._send(
+                beside(self.path, name), io.BytesIO(data), len(data), CAPTION_FORMS[name]
+            ).as_record()
+            for name, data in captions.files.items()
         }
 
     def upload_preview(self, companion: Companion, seconds: float) -> Record:

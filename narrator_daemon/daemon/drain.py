@@ -10,7 +10,6 @@ from typing import Any
 
 from narrator_daemon import logs
 from narrator_daemon.catalogue import CLAIM, PROCESSING, REQUESTED, children
-from narrator_daemon.clock import now_ms
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.in_work import InWork
 from narrator_daemon.firebase import books
@@ -90,7 +89,7 @@ class Drain:
             {book: record for book, record in requested.items() if book not in self._refused()},
             partial(demand.limits_of, self._project),
             limit=self._limit(),
-            now_ms=now_ms(),
+            now_ms=self._project.database_clock.now_ms(),
         )
         ours = [wait for wait in waits.values() if wait.reason is not Reason.CLAIMED]
         if not ours and books.is_complete(requested, _WINDOW):
@@ -100,7 +99,8 @@ class Drain:
         untils = [wait.until for wait in ours if wait.until is not None]
         if len(untils) < len(ours) or not untils:
             return _LOOK_SECONDS
-        return min(max((min(untils) - now_ms()) / 1000, _LOOK_SECONDS), _READ_SECONDS)
+        until_next = min(untils) - self._project.database_clock.now_ms()
+        return min(max(until_next / 1000, _LOOK_SECONDS), _READ_SECONDS)
 
     def _are_held(
         self, requested: Mapping[str, Any], in_work: Mapping[str, Any], now: float

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
-from narrator_daemon.clock import now_ms
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.disk import Disk
 from narrator_daemon.daemon.in_work import InWork
@@ -44,6 +43,7 @@ class Gauges:
         disk: how full it is.
         presence: what this worker learned from its entry.
         renewer: until when URLs play.
+        now_ms: the database's clock, epoch milliseconds.
         emulated: whether all this is on a local Firebase.
         notes: what an operator should know from the start.
     """
@@ -66,6 +66,7 @@ class Gauges:
         disk: Disk,
         presence: Presence,
         renewer: Renewer,
+        now_ms: Callable[[], int],
         *,
         emulated: bool = False,
         notes: Sequence[str] = (),
@@ -86,6 +87,7 @@ class Gauges:
         self._disk = disk
         self._presence = presence
         self._renewer = renewer
+        self._now_ms = now_ms
         self._emulated = emulated
         self._notes = tuple(notes)
 
@@ -99,6 +101,7 @@ class Gauges:
         reconciled_at = self._reconciler.read_at
         waits = self._waits()
         safe_until = self._renewer.safe_until
+        now_ms = self._now_ms()
         return Condition(
             phase=phase,
             worker=self._worker_id,
@@ -115,20 +118,20 @@ class Gauges:
             since_beat=None if beat_at is None else now - beat_at,
             since_reconcile=None if reconciled_at is None else now - reconciled_at,
             queue_depth=len(self._waiting),
-            oldest_request=None if oldest is None else (now_ms() - oldest) / 1000,
+            oldest_request=None if oldest is None else (now_ms - oldest) / 1000,
             failing={loop.name: (loop.failures, loop.why) for loop in self._loops if loop.failures},
             refused=self._refusals.books,
             cannot_delete=self._store.cannot_delete,
             waiting={str(reason): count for reason, count in waits.counts.items()},
             claimable_age=(
-                None if waits.claimable_since is None else (now_ms() - waits.claimable_since) / 1000
+                None if waits.claimable_since is None else (now_ms - waits.claimable_since) / 1000
             ),
             rooms={name: (room.total, room.free) for name, room in self._disk.rooms.items()},
             clock_offset=self._presence.clock_offset,
             is_double=self._presence.is_double,
             loop_failures={loop.name: loop.failed_rounds for loop in self._loops},
             renewal_failures=self._renewer.failures,
-            url_expiry=None if safe_until is None else (safe_until - now_ms()) / 1000,
+            url_expiry=None if safe_until is None else (safe_until - now_ms) / 1000,
             loading=self._loading.state,
             emulated=self._emulated,
             notes=self._notes,

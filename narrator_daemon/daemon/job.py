@@ -36,10 +36,13 @@ from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import GiveBack, Outcome, Publication, Rejection, Retry
 from narrator_daemon.claims.refusals import Refusals
+from narrator_daemon.claims.register import Register
 from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms, seconds_since
 from narrator_daemon.cover import BadCover, Cover
+from narrator_daemon.credentials.compressed import FORMATS
 from narrator_daemon.credentials.files import FileCredentials
+from narrator_daemon.credentials.wav import Finished
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.delivery import Delivery
 from narrator_daemon.daemon.traces import Off, Traces
@@ -48,6 +51,7 @@ from narrator_daemon.errors import NodeRefused, Refused, Unavailable
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.marks.companions import score
 from narrator_daemon.narration.beginning import Beginning
+from narrator_daemon.narration.captions import captions_of
 from narrator_daemon.narration.companions import FORMS, About, Companion, asked_for, line
 from narrator_daemon.narration.narrate import (
     Mark,
@@ -61,6 +65,7 @@ from narrator_daemon.narration.narrate import (
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.retake import Retake
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.notice import notice_for
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 
@@ -110,6 +115,7 @@ class JobContext:
         report: told when a dependency fails.
         stopping: set once the worker is shutting down.
         endings: where the end of the claim is announced.
+        register: where publications are entered.
         cover: brings the cover that a book names; raises ``BadCover``.
         limits: gives those that hold now.
         own_fault: gives what of the worker is at fault for an error; None where the book is.
@@ -118,6 +124,7 @@ class JobContext:
         clock: monotonic seconds.
         traces: where claims are traced.
         refusals: told of the books whose outcome the database does not take.
+        now_ms: the database's clock, epoch milliseconds.
     """
 
     settings: Settings
@@ -132,6 +139,7 @@ class JobContext:
     report: Callable[[Unavailable], None]
     stopping: threading.Event
     endings: Announcements[Ending]
+    register: Register
     cover: Callable[[object], Cover | None] = lambda _named: None
     limits: Callable[[], Limits] = Limits
     own_fault: Callable[[Exception], Unavailable | None] = lambda _error: None
@@ -140,6 +148,7 @@ class JobContext:
     clock: Callable[[], float] = time.monotonic
     traces: Traces = field(default_factory=Off)
     refusals: Refusals = field(default_factory=Refusals)
+    now_ms: Callable[[], int] = now_ms
 
 
 class Job:
@@ -166,6 +175,8 @@ class Job:
         self._shown_at = self._logged_at = self.progress_at
         self._kept_name: str | None = None
         self._facts: dict[str, Any] = {}
+        self._enter: Callable[[], None] | None = None
+        self._entered = False
         self._delivery = Delivery(context.store, work.book_id, work.token, self._get_anywhere)
         self._lock = threading.Lock()
         self._settling = False
@@ -248,9 +259,12 @@ class Job:
                     return files.enter_context(context.kept.scratch())
 
                 wav, companions = scratch(), asked_for(context.settings.files, scratch)
-                beginning = self._beginning(scratch)
-                narration = self._narrate(wav, companions, beginning)
-                return self._upload(wav, narration, companions)
+                narration, file, index = self._narrate(wav, companions, scratch)
+                published = self._upload(wav, narration, companions)
+            self._enter = lambda: context.register.enter(
+                self.work, published.path, file, narration.duration_seconds, index
+            )
+            return published
         except Stopped:
             return self._interrupted()
         except Unnarratable as error:
@@ -274,7 +288,7 @@ class Job:
 
     def _give_back(self, error: Unavailable) -> Outcome:
         self._context.report(error)
-        return GiveBack(not_before=now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
+        return GiveBack(not_before=self._context.now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
 
     def _is_of_this_book(self, error: Unavailable) -> bool:
         """Whether a refusal is of this book alone: the same dependency takes everything else."""
@@ -300,7 +314,9 @@ class Job:
 
     def _retry(self, failure: Failure) -> Outcome:
         wait = backoff_ms(self.work.claim.attempt, self._context.random_unit())
-        return Retry(failure, now_ms() + wait, self._context.settings.claims.max_attempts)
+        return Retry(
+            failure, self._context.now_ms() + wait, self._context.settings.claims.max_attempts
+        )
 
     def _beginning(self, scratch: Callable[[], BinaryIO]) -> Beginning | None:
         """The beginning, where the book is so long that it is worth hearing before the rest."""
@@ -325,8 +341,8 @@ class Job:
         )
 
     def _narrate(
-        self, wav: BinaryIO, companions: Sequence[Companion], beginning: Beginning | None
-    ) -> Narration:
+        self, wav: BinaryIO, companions: Sequence[Companion], scratch: Callable[[], BinaryIO]
+    ) -> tuple[Narration, Finished, int]:
         context, settings = self._context, self._context.settings
         index = context.allot(self.work.book_id)
         mark = Mark(
@@ -334,6 +350,7 @@ class Job:
             index,
             settings.watermark.strength_db,
             settings.watermark.self_check,
+            settings.watermark.public,
         )
         seed = seed_of(self.work.claim.input_hash, self.work.claim.take)
         self._kept_name = kept_name(context.engine, seed)
@@ -348,29 +365,36 @@ class Job:
             retake=self._retake(),
             loudness_lufs=settings.mastering.loudness_lufs,
             pauses=settings.pauses,
+            words=settings.files.captions,
             companions=companions,
             about=self._about() if companions else About(),
-            beginning=beginning,
+            beginning=self._beginning(scratch),
+            notice=notice_for(settings.credentials, self.work.book),
             on_progress=self._show_progress,
             on_step=self._trace.add,
             stopped=lambda: self.work.stopped is not None,
         )
         started = context.clock()
         with self._trace.step("credentials"):
-            size = context.credentials.add(
-                wav,
+            made = context.credentials.made(
                 book_id=self.work.book_id,
                 index=index,
                 claim=self.work.token,
                 take=self.work.claim.take,
                 input_hash=self.work.claim.input_hash,
             )
+            file = context.credentials.add(wav, made)
+            for companion in companions:
+                if companion.form.name in FORMATS:
+                    context.credentials.add_to_compressed(
+                        companion.file, companion.form.name, made, scratch
+                    )
         narration.facts["secondsByStep"]["credentials"] = round(context.clock() - started, 3)
         self._facts |= {**narration.facts, "audioSeconds": narration.duration_seconds}
         if mark.self_check and companions:
             self._facts["companionScores"] = self._scores(companions, mark)
         self._log.info("narrated", seconds=narration.facts["secondsByStep"])
-        return replace(narration, size=size)
+        return replace(narration, size=file.size), file, index
 
     def _retake(self) -> Retake | None:
         """Which segments are to be read anew, and beside those of which take."""
@@ -417,21 +441,25 @@ class Job:
     def _upload(
         self, wav: BinaryIO, narration: Narration, companions: Sequence[Companion]
     ) -> Publication:
+        text = str(self._context.claims.text(self.work.book))
+        made = captions_of(narration, text) if self._context.settings.files.captions else None
         started = self._context.clock()
         with self._trace.step("upload"):
             stored = self._delivery.upload(wav, narration.size)
             files = self._delivery.upload_beside(companions)
+            captions = self._delivery.upload_captions(made) if made else {}
         seconds = round(self._context.clock() - started, 3)
         self._facts["secondsByStep"]["upload"] = seconds
-        beside = {name: record[FILE_BYTES] for name, record in files.items()}
+        beside = {name: record[FILE_BYTES] for name, record in {**files, **captions}.items()}
         self._log.info("uploaded", bytes=narration.size, beside=beside, seconds=seconds)
         return Publication(
             url=stored.url,
             url_expires_at=stored.url_expires_at,
             duration_seconds=narration.duration_seconds,
             path=stored.path,
-            text_hash=text_hash(str(self._context.claims.text(self.work.book))),
+            text_hash=text_hash(text),
             files=files,
+            captions=captions,
         )
 
     def _get_anywhere(self) -> None:
@@ -487,8 +515,8 @@ class Job:
 
     def _settle_less(self, outcome: Outcome) -> tuple[Outcome, Transition]:
         """Write less than what was refused: no files beside the WAV, and else that it was."""
-        if isinstance(outcome, Publication) and outcome.files:
-            bare = replace(outcome, files={})
+        if isinstance(outcome, Publication) and (outcome.files or outcome.captions):
+            bare = replace(outcome, files={}, captions={})
             try:
                 seen = self._settle_once(bare)
             except NodeRefused:
@@ -506,10 +534,27 @@ class Job:
     def _settle_once(self, outcome: Outcome) -> Transition:
         try:
             with self._trace.step("outcome"):
+                self._enter_in_register(outcome)
                 return self._context.claims.settle(self.work, outcome)
         except Unavailable as error:
             self._context.report(error)
             raise
+
+    def _enter_in_register(self, outcome: Outcome) -> None:
+        """Write the entry before what it speaks of; once.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        if self._enter is None or not isinstance(outcome, Publication):
+            return
+        try:
+            self._enter()
+        except NodeRefused as error:
+            # Listeners do not wait for what an operator has not allowed yet.
+            self._log.error("register_refused", why=str(error))
+        self._enter = None
+        self._entered = True
 
     def _tidy(self, outcome: Outcome, seen: Transition) -> None:
         context = self._context
@@ -517,6 +562,11 @@ class Job:
         if isinstance(outcome, Publication) and not seen.lost_work:
             named = outcome.paths
         self._attempt(lambda: self._delivery.delete(keep=named))
+        if self._entered and isinstance(outcome, Publication):
+            if seen.lost_work:
+                self._attempt(lambda: context.register.remove(self.work))
+            else:
+                self._attempt(lambda: context.register.confirm(self.work))
         self._attempt(lambda: context.leases.drop(self.work))
         self._forget_segments(outcome, seen.verdict)
         ending = self._ending(outcome, seen)
@@ -540,7 +590,7 @@ class Job:
             outcome.failure if isinstance(outcome, Rejection | Retry) else None,
             self._facts,
             seconds=round(self._context.clock() - self.work.claimed_at, 3),
-            since_request=seconds_since(claim.requested_at, now_ms()),
+            since_request=seconds_since(claim.requested_at, self._context.now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
             book_gone=seen.verdict is Verdict.GONE,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 from narrator_daemon import __version__, logs
 from narrator_daemon.catalogue import SERVER_TIMESTAMP, WORKERS, children, moment
@@ -22,8 +23,9 @@ _REMEMBERED_SECONDS = 60.0
 #: Seconds between this clock and the database's that are worth a word.
 CLOCK_WARN_SECONDS = 5.0
 
-#: Most characters of why a dependency is down.
+#: Most characters of why a dependency is down or a book refused, and most such books named.
 _LONGEST_WHY = 300
+_MOST_REFUSED = 10
 
 _log = logs.get(__name__)
 
@@ -39,6 +41,7 @@ class Presence:
         tally: what it has done lately.
         down: gives the dependencies that are down, and why.
         emulated: whether it works on a local Firebase.
+        refused: gives the books that the database does not take changes of, and why.
         wall_ms: the wall clock, epoch milliseconds.
         clock: monotonic seconds.
 
@@ -56,16 +59,18 @@ class Presence:
         tally: Tally,
         down: Callable[[], Mapping[str, str]] = dict,
         emulated: bool = False,
+        refused: Callable[[], Mapping[str, str]] = dict,
         wall_ms: Callable[[], int] = now_ms,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._worker_id = worker_id
-        self._entry = project.reference(WORKERS, worker_id)
+        self._entry = project.node(WORKERS, worker_id)
         self._engine = engine
         self._in_work = in_work
         self._tally = tally
         self._down = down
         self._emulated = emulated
+        self._refused = refused
         self._wall_ms = wall_ms
         self._clock = clock
         self._instance = uuid.uuid4().hex
@@ -94,7 +99,10 @@ class Presence:
             "inWork": len(self._in_work),
             "atOnce": self._in_work.capacity,
             "lately": self._tally.as_record(),
-            "down": {name: logs.redact(why)[:_LONGEST_WHY] for name, why in self._down().items()},
+            "down": {name: _told(why) for name, why in self._down().items()},
+            "refused": {
+                name: _told(why) for name, why in islice(self._refused().items(), _MOST_REFUSED)
+            },
             "emulated": self._emulated,
             "instance": self._instance,
             "at": dict(SERVER_TIMESTAMP),
@@ -129,7 +137,8 @@ class Presence:
             level(
                 "clock_off",
                 seconds_ahead=offset,
-                note="set this machine's clock by the network's time (timedatectl set-ntp true)",
+                note="URLs, limits and pauses go by the services' clocks meanwhile; set this "
+                "machine's by the network's time (timedatectl set-ntp true)",
             )
 
     def leave(self) -> None:
@@ -140,3 +149,7 @@ class Presence:
         """
         with database_errors():
             self._entry.delete()
+
+
+def _told(why: str) -> str:
+    return logs.redact(why)[:_LONGEST_WHY]

@@ -64,7 +64,9 @@ class Reloading:
         if "logging.level" in taken:
             log = self._settings.logging
             logs.configure(log.level, log.format, emulated=self._settings.emulated)
-        _log.info("reloaded", taken=taken, need_a_restart=rest)
+        _log.info(
+            "reloaded", taken=taken, need_a_restart=rest, note="voices are read at a start alone"
+        )
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> set[str]:

@@ -59,7 +59,8 @@ class Trial:
     ) -> None:
         self._engine = engine
         self._settings = settings
-        self._mark = Mark(key, 0, settings.watermark.strength_db, settings.watermark.self_check)
+        marking = settings.watermark
+        self._mark = Mark(key, 0, marking.strength_db, marking.self_check, marking.public)
         self._kept = kept
         self._clock = clock
         self._lock = threading.Lock()

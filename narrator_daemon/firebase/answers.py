@@ -64,12 +64,20 @@ def database_errors(books_path: str = "/books") -> Iterator[None]:
         raise Refused(
             "database",
             f"the credentials are not accepted ({error})",
-            advice="check firebase.credentials, and that the service account still exists",
+            advice=_of_clock(error)
+            or "check firebase.credentials, and that the service account still exists",
         ) from error
     except requests.RequestException as error:
         raise Unavailable(
             "database", f"the database does not answer: {in_few_words(error)}"
         ) from error
+
+
+def _of_clock(error: Exception) -> str:
+    """What to do where a token is refused for the time that it was asked for at; else empty."""
+    if "iat and exp" not in str(error) and "reasonable timeframe" not in str(error):
+        return ""
+    return "this machine's clock is wrong: set it by the network's time (timedatectl set-ntp true)"
 
 
 def _status_of(error: firebase.FirebaseError) -> int | None:
@@ -149,7 +157,7 @@ def storage_errors(bucket: str) -> Iterator[None]:
         raise Refused(
             "storage",
             f"the credentials are not accepted ({error})",
-            advice=f"without a key of its own {_SIGNS_FOR_ITSELF} to sign URLs",
+            advice=_of_clock(error) or f"without a key of its own {_SIGNS_FOR_ITSELF} to sign URLs",
         ) from error
     except (requests.RequestException, ConnectionError, TimeoutError) as error:
         raise Unavailable("storage", f"storage does not answer: {in_few_words(error)}") from error

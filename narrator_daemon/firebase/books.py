@@ -7,6 +7,7 @@ database. All here ask for no more than they are told to, however large the cata
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -58,13 +59,14 @@ def is_complete(found: Sized, most: int = WINDOW) -> bool:
     return len(found) < most
 
 
-def expiring(project: Project, until: int, most: int) -> Record:
+def expiring(project: Project, until: float, most: int, *, since: float = 1) -> Record:
     """Books whose URL expires, those that do so first, by their ids.
 
     Args:
         project: the database.
         until: epoch milliseconds; what expires later is left out.
         most: how many at most.
+        since: epoch milliseconds; what expires sooner is left out.
 
     Raises:
         Unavailable: the database did not answer.
@@ -72,7 +74,7 @@ def expiring(project: Project, until: int, most: int) -> Record:
     with database_errors(project.books_path):
         by_expiry = project.books().order_by_child(URL_EXPIRES_AT)
         # Books without the field sort before every number.
-        return children(by_expiry.start_at(1).end_at(until).limit_to_first(most).get())
+        return children(by_expiry.start_at(since).end_at(until).limit_to_first(most).get())
 
 
 def stream_query() -> dict[str, str]:
@@ -120,6 +122,46 @@ def one_node(project: Project, place: str) -> Iterator[None]:
             f"{place} cannot be written: {error.what}",
             advice="see which rule of the database, or which limit on its data, this node breaks",
         ) from error
+
+
+def page(project: Project, name: str, after: str, most: int) -> Record:
+    """Children of a node beside the books, in the order of their keys.
+
+    Args:
+        project: the database.
+        name: of the node.
+        after: the key behind which they lie; empty for the first.
+        most: how many at most.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    with database_errors():
+        found = project.node(name).order_by_key()
+        if after:
+            found = found.start_at(after)
+        # What begins at a key brings it, too.
+        brought = children(found.limit_to_first(most + 1).get())
+        keys = [key for key in sorted(brought, key=_order_of_key) if key != after]
+        return {key: brought[key] for key in keys[:most]}
+
+
+def _order_of_key(key: str) -> tuple[bool, int, str]:
+    """As the database sorts keys: whole numbers of 32 bits come first, as numbers."""
+    number = int(key) if re.fullmatch(r"0|-?[1-9][0-9]{0,9}", key) else None
+    if number is None or not -(2**31) <= number < 2**31:
+        return True, 0, key
+    return False, number, key
+
+
+def exists(project: Project, book_id: str) -> bool:
+    """Whether there is a book of this id.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    with one_node(project, place_of(project, book_id)), database_errors():
+        return project.book(book_id).get(shallow=True) is not None
 
 
 def read(project: Project, book_id: str, *keys: str) -> Any:

@@ -26,9 +26,11 @@ from google.cloud import storage
 from google.oauth2 import service_account
 
 from narrator_daemon import addresses
+from narrator_daemon.catalogue import CATALOGUES, DEFAULT_PATH
 from narrator_daemon.config import require_project
 from narrator_daemon.direct import without_proxy
 from narrator_daemon.errors import ConfigError
+from narrator_daemon.firebase.service_clock import ServiceClock
 from narrator_daemon.settings import Settings
 
 #: Seconds that one answer of the database may take. The SDK repeats what fails on the way.
@@ -66,6 +68,10 @@ class Project:
     Args:
         settings: ``settings.firebase`` must be complete (``config.require_project``).
 
+    Attributes:
+        database_clock: the time by the database's answers.
+        bucket_clock: the time by the bucket's answers; by the database's until there is one.
+
     Raises:
         ConfigError: the settings are incomplete or the credentials cannot be read.
     """
@@ -73,7 +79,10 @@ class Project:
     def __init__(self, settings: Settings) -> None:
         require_project(settings)
         firebase = settings.firebase
-        self._books = [part for part in settings.books.path.split("/") if part]
+        self._books = settings.books.path.split("/")
+        self._beside = beside(settings.books.path)
+        self.database_clock = ServiceClock()
+        self.bucket_clock = ServiceClock(self.database_clock.now)
         #: Tells this catalogue's audio from that of others in the same bucket.
         self.catalogue = addresses.catalogue(str(firebase.database_url), settings.books.path)
         self.storage_emulator = settings.storage_emulator
@@ -103,7 +112,9 @@ class Project:
                 name=f"narrator-{id(self)}",
             )
             self.credentials = self._open_credentials()
-            _wait_for_nobody(db.reference("/", app=self.app)._client.session)
+            session = db.reference("/", app=self.app)._client.session
+            _wait_for_nobody(session)
+            session.hooks["response"].append(self.database_clock.see)
         except google.auth.exceptions.TransportError as error:
             # Federated credentials are exchanged for others as soon as they are read.
             raise ConfigError(
@@ -131,6 +142,7 @@ class Project:
             credentials=AnonymousCredentials() if settings.emulated else self.credentials,
         )
         _wait_for_nobody(client._http)
+        client._http.hooks["response"].append(self.bucket_clock.see)
         self.bucket = client.bucket(self.bucket_name)
 
     def is_own(self, catalogue: object) -> bool:
@@ -169,6 +181,14 @@ class Project:
         """
         return db.reference("/" + "/".join(quote(key, safe="") for key in keys), app=self.app)
 
+    def node(self, *keys: str) -> Any:
+        """The reference to a node of this catalogue beside its books, or to what lies below."""
+        return self.reference(*self._beside, *keys)
+
+    def node_path(self, *keys: str) -> str:
+        """The path of the same, for messages."""
+        return "/" + "/".join((*self._beside, *keys))
+
     def books(self) -> Any:
         """The reference to the folder of books."""
         return self.reference(*self._books)
@@ -205,6 +225,20 @@ class Project:
             firebase_admin.delete_app(self.app)
             self.app = None
             self.bucket.client.close()
+
+
+def beside(path: str) -> tuple[str, ...]:
+    """Where the nodes of a catalogue lie that are no books: leases, histories, marks, limits.
+
+    Those of the catalogue at ``/books`` lie at the root, where they lay when there was one
+    catalogue a database. Each other one has a node of its own.
+
+    Args:
+        path: of the folder of books.
+    """
+    if path == DEFAULT_PATH:
+        return ()
+    return CATALOGUES, path.replace("%", "%25").replace("/", "%2F")
 
 
 def _wait_for_nobody(session: Any) -> None:

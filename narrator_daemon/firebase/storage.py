@@ -6,7 +6,6 @@ import base64
 import hashlib
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from uuid import uuid4
 import google.auth.transport.requests
 import google_crc32c
 from google.api_core import exceptions
+from google.cloud.storage._signing import generate_signed_url_v4
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2 import service_account
@@ -47,6 +47,9 @@ GIVE_UP_SECONDS = 60.0
 _CHUNK_BYTES = 8 << 20
 
 _CONNECT_AND_READ_SECONDS = (5.0, 30.0)
+
+#: URLs are dated so much back, in seconds: the bucket's clock is known to about one.
+_SIGNED_BEFORE_SECONDS = 2.0
 _WAV = ".wav"
 _TOKEN_METADATA = "firebaseStorageDownloadTokens"  # noqa: S105 - the name, not a token
 
@@ -124,7 +127,7 @@ class AudioStore:
     Args:
         project: the bucket and the credentials that sign.
         settings: names and URLs.
-        clock: the wall clock, epoch seconds.
+        clock: epoch seconds; the bucket's own unless another is given.
 
     Attributes:
         uploaded_bytes: audio that was uploaded, since the start.
@@ -134,11 +137,11 @@ class AudioStore:
     """
 
     def __init__(
-        self, project: Project, settings: Storage, clock: Callable[[], float] = time.time
+        self, project: Project, settings: Storage, clock: Callable[[], float] | None = None
     ) -> None:
         self._project = project
         self._settings = settings
-        self._clock = clock
+        self._clock = clock or project.bucket_clock.now
         self._lock = threading.Lock()
         self.uploaded_bytes = self.upload_retries = 0
         self.cannot_delete: str | None = None
@@ -181,8 +184,8 @@ class AudioStore:
         blob.cache_control = CACHE_CONTROL
         blob.metadata = {
             "bookId": _metadata_text(book_id),
-            "generatedAt": datetime.now(UTC).isoformat(timespec="seconds"),
-            "watermarked": "true",
+            "generatedAt": _utc(self._clock()).isoformat(timespec="seconds"),
+            "watermarked": "true" if content_type.startswith("audio/") else "false",
             "catalogue": self._project.catalogue,
         }
         token = str(uuid4())
@@ -294,11 +297,17 @@ class AudioStore:
                     '"download-token"',
                 )
             signing |= {"service_account_email": signer, "access_token": credentials.token}
-        if self._endpoint:
-            signing["api_access_endpoint"] = self._endpoint
-        signed_at = self._clock()
-        url = blob.generate_signed_url(version="v4", expiration=lifetime, method="GET", **signing)
-        return url, int((signed_at + lifetime.total_seconds()) * 1000)
+        signed_at = _utc(self._clock() - _SIGNED_BEFORE_SECONDS).replace(microsecond=0)
+        # The blob's own method signs by this machine's clock and no other.
+        url = generate_signed_url_v4(
+            resource=f"/{self._project.bucket_name}/{quote(blob.name, safe='/~')}",
+            expiration=lifetime,
+            api_access_endpoint=self._endpoint or blob.client.api_endpoint,
+            universe_domain=blob.client.universe_domain,
+            _request_timestamp=signed_at.strftime("%Y%m%dT%H%M%SZ"),
+            **signing,
+        )
+        return url, int((signed_at + lifetime).timestamp() * 1000)
 
     def token(self, path: str, book_id: str) -> str | None:
         """The claim's token in an object name of this book; None for any other name.
@@ -441,12 +450,16 @@ class AudioStore:
             raise NodeRefused("storage", f"{path} cannot be reached: {error}") from error
 
     def is_ours(self, stored: StoredObject) -> bool:
-        """Whether an object is audio of this catalogue, by its metadata."""
+        """Whether an object is audio of this catalogue, or was made with it, by its metadata."""
         return (
-            stored.metadata.get("watermarked") == "true"
+            stored.metadata.get("watermarked") in ("true", "false")
             and self._project.is_own(stored.metadata.get("catalogue"))
             and "bookId" in stored.metadata
         )
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _is_name(path: str) -> bool:

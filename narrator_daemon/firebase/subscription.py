@@ -59,11 +59,16 @@ def parse_events(chunks: Iterable[bytes]) -> Iterator[StreamEvent]:
     Source: the WHATWG HTML standard, section "Server-sent events", without ids and retry times,
     which the database does not send.
     """
-    rest = b""
+    begun = list[bytes]()
     name, data = "", list[str]()
     for chunk in chunks:
-        # One join a chunk, not a byte: a first snapshot can be megabytes long.
-        *lines, rest = (rest + chunk).split(b"\n")
+        # A line is joined once, when it is whole: a first snapshot can be megabytes long.
+        first, *others = chunk.split(b"\n")
+        begun.append(first)
+        if not others:
+            continue
+        *lines, rest = b"".join(begun), *others
+        begun = [rest]
         for line in lines:
             text = line.rstrip(b"\r").decode("utf-8", errors="replace")
             if not text:

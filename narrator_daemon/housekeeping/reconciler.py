@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 
 from narrator_daemon.catalogue import PROCESSING, REQUESTED, Record
-from narrator_daemon.clock import now_ms
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.books import WINDOW
 from narrator_daemon.firebase.project import Project
@@ -80,7 +79,8 @@ class Reconciler:
         waiting = books.with_status(self._project, REQUESTED, most, last=whole and self._read_last)
         in_work = books.with_status(self._project, PROCESSING)
         complete = books.is_complete(waiting, most)
-        self._waiting.refresh(waiting, now_ms(), complete=complete, since=reading)
+        now_ms = self._project.database_clock.now_ms()
+        self._waiting.refresh(waiting, now_ms, complete=complete, since=reading)
         self._reaper.take_in({**waiting, **in_work})
         now = self.read_at = self._clock()
         if whole:

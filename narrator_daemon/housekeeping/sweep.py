@@ -14,9 +14,9 @@ from urllib.parse import unquote
 
 from narrator_daemon import logs
 from narrator_daemon.catalogue import (
+    BESIDE,
     CLAIM,
     FILE_PATH,
-    FILES,
     LIMITS,
     PATH,
     WORKERS,
@@ -56,7 +56,8 @@ class Sweeper:
         project: the database.
         store: the bucket.
         least_age_seconds: of an object, for it to be looked at.
-        clock: the wall clock, epoch seconds.
+        clock: epoch seconds; the bucket's own clock unless another is given.
+        on_gone: told of a deleted book whose audio was deleted.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class Sweeper:
         project: Project,
         store: AudioStore,
         least_age_seconds: float = LEAST_AGE_SECONDS,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
+        on_gone: Callable[[str], object] = lambda _book_id: None,
     ) -> None:
         self._project = project
         self._store = store
         self._least_age = least_age_seconds
-        self._clock = clock
+        self._clock = clock or project.bucket_clock.now
+        self._on_gone = on_gone
         self._after = ""
 
     def round(self) -> int:
@@ -102,6 +105,10 @@ class Sweeper:
             return False
         self._store.delete(stored.path, generation=stored.generation)
         _log.info("orphan_deleted", path=stored.path)
+        if not self._store.is_probe(stored):
+            book_id = unquote(stored.metadata["bookId"])
+            if not books.exists(self._project, book_id):
+                self._on_gone(book_id)
         return True
 
     def _orphaned(self, stored: StoredObject) -> bool:
@@ -127,8 +134,11 @@ class Sweeper:
             return True
         if path.endswith(".wav"):
             return False
-        files = files_of({FILES: books.read(self._project, book_id, FILES)})
-        return any(file[FILE_PATH] == path for file in files.values())
+        for field in BESIDE:
+            files = files_of({field: books.read(self._project, book_id, field)}, field)
+            if any(file[FILE_PATH] == path for file in files.values()):
+                return True
+        return False
 
     def _forget(
         self, node: str, times: Callable[[dict[str, Any]], list[Any]], ends_at: float
@@ -136,7 +146,7 @@ class Sweeper:
         """Delete the children of a node whose times (epoch ms) are all longer ago than a day."""
         long_ago = self._clock() * 1000 - _FORGOTTEN_MS
         with database_errors():
-            found = children(self._project.reference(node).get())
+            found = children(self._project.node(node).get())
         forgetting = Round("forget")
         for key, child in found.items():
             if time.monotonic() > ends_at:
@@ -145,7 +155,7 @@ class Sweeper:
             if not any(is_count(stamp) and stamp >= long_ago for stamp in stamps):
                 with (
                     forgetting.item(node=node, key=key),
-                    books.one_node(self._project, f"/{node}/{key}"),
+                    books.one_node(self._project, self._project.node_path(node, key)),
                     database_errors(),
                 ):
-                    self._project.reference(node, key).delete()
+                    self._project.node(node, key).delete()

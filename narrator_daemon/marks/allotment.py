@@ -7,7 +7,9 @@ One key serves several tables: a database's, and the ``marks.json`` beside files
 outside one. So that no mark of one table is ever named by another, a database draws from the lower
 half of all indices, from a place of its own chosen by chance (two projects with one key share an
 index about once in twenty thousand pairs of a hundred thousand books), and files draw from the
-upper half, each by chance. Before, both counted from 1; those marks stay what they were.
+upper half, each by chance. Before, both counted from 1; those marks stay what they were. The
+catalogues of a database have tables of their own and draw from one counter, so that one key never
+finds one's mark in another's audio.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import secrets
 from typing import TypeGuard
 
-from narrator_daemon.catalogue import MARKS, NEXT_MARK, children, is_count
+from narrator_daemon.catalogue import CATALOGUES, MARKS, NEXT_MARK, children, is_count
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
@@ -49,7 +51,7 @@ def allot(project: Project, book_id: str) -> int:
         return known
     drawn = _draw(project)
     return transact(
-        project.reference(MARKS, book_id),
+        project.node(MARKS, book_id),
         lambda seen: (None, seen) if is_index(seen) else (drawn, drawn),
     )
 
@@ -61,7 +63,7 @@ def index_of(project: Project, book_id: str) -> int | None:
         Unavailable: the database did not answer.
     """
     with database_errors():
-        known = project.reference(MARKS, book_id).get()
+        known = project.node(MARKS, book_id).get()
     return known if is_index(known) else None
 
 
@@ -71,7 +73,7 @@ def _draw(project: Project) -> int:
     with database_errors():
         if not is_index(counter.get()):
             # The first book of all, or a counter that was lost: no index is given out twice.
-            allotted = [index for index in read_all(project) if index < FIRST_LOCAL]
+            allotted = [index for index in _of_all_catalogues(project) if index < FIRST_LOCAL]
             first = max(allotted) + 1 if allotted else FIRST_INDEX + secrets.randbelow(_LAST_START)
 
     def decide(seen: object) -> tuple[int, int]:
@@ -84,12 +86,25 @@ def _draw(project: Project) -> int:
     return transact(counter, decide)
 
 
-def read_all(project: Project) -> dict[int, str]:
-    """Every allotted index and its book.
+def _of_all_catalogues(project: Project) -> list[int]:
+    """Every index that was allotted in this database.
 
     Raises:
         Unavailable: the database did not answer.
     """
     with database_errors():
-        tree = project.reference(MARKS).get()
+        others = children(project.reference(CATALOGUES).get(shallow=True))
+        tables = [project.reference(MARKS).get()]
+        tables += [project.reference(CATALOGUES, name, MARKS).get() for name in others]
+    return [index for table in tables for index in children(table).values() if is_index(index)]
+
+
+def read_all(project: Project) -> dict[int, str]:
+    """Every index that was allotted in this catalogue, and its book.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    with database_errors():
+        tree = project.node(MARKS).get()
     return {index: book_id for book_id, index in children(tree).items() if is_index(index)}

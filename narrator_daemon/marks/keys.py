@@ -154,6 +154,14 @@ def _decode(written: str, place: str) -> bytes:
         raise ConfigError(f"{place}: {error}; written as hexadecimal digits") from None
 
 
+def fingerprint(key: bytes) -> str:
+    """What a key may be called before anybody: nothing of it follows from this.
+
+    SHA-256 of a prefix of our own and the key, its first half as hexadecimal digits.
+    """
+    return hashlib.sha256(b"narrator-daemon watermark key fingerprint:" + key).hexdigest()[:32]
+
+
 def write_new(path: Path) -> None:
     """Make a key and write it to a new file that only its owner can read.
 

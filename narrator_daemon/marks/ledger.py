@@ -24,8 +24,6 @@ from narrator_daemon.marks import allotment
 from narrator_daemon.settings import Settings
 
 MARKS_FILE = "marks.json"
-#: The database's table, for people.
-DATABASE = f"the database's /{MARKS}"
 
 
 def read_marks(folder: Path) -> dict[int, str]:
@@ -118,12 +116,16 @@ def known_marks(settings: Settings, folder: Path) -> Tables:
     local = table_of(read_marks(folder), str(folder / MARKS_FILE))
     try:
         with _database(settings) as project:
-            stored = {} if project is None else allotment.read_all(project)
+            stored = {} if project is None else _stored(project)
     except Unavailable as error:
         if not local:
             raise
         return Tables(local, f"the database's table could not be asked: {error}")
-    return Tables(_joined(local, table_of(stored, DATABASE)), "")
+    return Tables(_joined(local, stored), "")
+
+
+def _stored(project: Project) -> Known:
+    return table_of(allotment.read_all(project), f"the database's {project.node_path(MARKS)}")
 
 
 def table_of(books: Mapping[int, str], table: str) -> Known:

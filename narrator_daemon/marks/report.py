@@ -16,6 +16,7 @@ from narrator_daemon.marks.audio_files import open_audio
 from narrator_daemon.marks.detect import Finding, Search, Source, at_most_two
 from narrator_daemon.marks.keys import NamedKey
 from narrator_daemon.marks.ledger import Tables
+from narrator_daemon.marks.recording import CHANCE_ALONE, Original
 from narrator_daemon.terminal import visible
 from watermark import Span, Trace
 
@@ -24,39 +25,57 @@ _GAP_SECONDS = 3.0
 #: A step in the narration of more than this is a cut, seconds.
 _CUT_SECONDS = 0.5
 #: Books drawn at most.
-_MOST_BOOKS = 8
+MOST_BOOKS = 8
 
 
-def write_picture(path: Path, keys: Sequence[NamedKey], tables: Tables, out: Path) -> Finding:
-    """Search a file, and draw what was found along it.
+def write_picture(
+    path: Path,
+    keys: Sequence[NamedKey],
+    tables: Tables,
+    out: Path,
+    original: Original | None = None,
+) -> tuple[Finding, list[str]]:
+    """Search a file, draw what was found along it, and say it in lines.
 
     Args:
         path: the file.
         keys: to try.
         tables: index → books.
         out: written over; an HTML page if it ends in ``.html``, else an SVG picture.
+        original: a narration that the file is held against.
 
     Raises:
         Unreadable: the file cannot be read.
         OSError: the picture cannot be written.
     """
     finding = Search(keys, tables).examine(path)
-    traces = _traces(path, keys, finding.sources[:_MOST_BOOKS])
+    traces = traces_of(path, keys, finding.sources[:MOST_BOOKS])
     title = f"{path.name}: {verdict(finding)}"
-    lines = list(explained(finding))
+    lines = [*explained(finding), *_recordings(finding, original)]
     if out.suffix.lower() == ".html":
         document = "".join(
             pages.render(
                 "marks/report.html.jinja",
                 title=title,
-                picture=Markup(_harmless(watermark.picture(traces, title))),  # noqa: S704 — escaped
+                picture=Markup(_harmless(watermark.picture(traces))),  # noqa: S704 — escaped
                 lines=lines,
             )
         )
     else:
         document = _harmless(watermark.picture(traces, title, lines))
     out.write_text(document, encoding="utf-8")
-    return finding
+    return finding, lines
+
+
+def _recordings(finding: Finding, original: Original | None) -> Iterator[str]:
+    """Whether the recording is the marks' too, so far as can be told."""
+    if not finding.sources:
+        return
+    if original is None:
+        yield CHANCE_ALONE
+        return
+    for source in finding.sources:
+        yield f"{source.name}: {original.told(original.like(finding.path, source))}"
 
 
 def _harmless(picture: str) -> str:
@@ -72,8 +91,12 @@ def verdict(finding: Finding) -> str:
     return f"{names}; chance of error {finding.sources[0].chance_of_error}"
 
 
-def _traces(path: Path, keys: Sequence[NamedKey], sources: Sequence[Source]) -> dict[str, Trace]:
-    """Each source's trace by its name; of a file without any, the first key's pilot."""
+def traces_of(path: Path, keys: Sequence[NamedKey], sources: Sequence[Source]) -> dict[str, Trace]:
+    """Each source's trace by its name; of a file without any, the first key's pilot.
+
+    Raises:
+        Unreadable: the file cannot be read.
+    """
     by_key: dict[int, list[Source]] = {}
     for source in sources:
         by_key.setdefault(source.sighting.key_index, []).append(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,11 +34,19 @@ from narrator_daemon.narration.companions import (
     Encoder,
     chapters_of,
 )
+from narrator_daemon.narration.notices import Placed, notice_segments, placed
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.retake import CannotRetake, Retake
 from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.speaking import SPEECH_SHARE, Speaking
+from narrator_daemon.narration.timing import (
+    TimedBy,
+    WordTimes,
+    without_words,
+    word_times,
+)
 from narrator_daemon.narration.wav import HEADER_BYTES, MOST_SAMPLES, WavWriter
+from narrator_daemon.notice import Notice
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
 from narrator_daemon.speech import SpeechEngine
@@ -84,12 +93,24 @@ class Mark:
         index: the book's index, 32 bits.
         strength_db: gain change a cell, in dB.
         self_check: whether the finished audio is searched for its own mark.
+        public: whether the public mark, which everybody can find, goes beside it.
     """
 
     key: bytes = field(repr=False)
     index: int
     strength_db: float
     self_check: bool
+    public: bool = False
+
+    @property
+    def public_db(self) -> float:
+        """Gain change a cell of the public mark, in dB."""
+        return watermark.DEFAULT_PUBLIC_DB if self.public else 0.0
+
+    @property
+    def together_db(self) -> float:
+        """Gain change a cell of both, whose signs are independent, in dB."""
+        return math.hypot(self.strength_db, self.public_db)
 
 
 @dataclass(frozen=True)
@@ -103,6 +124,11 @@ class NarratedPart:
         note: what the engine says of how it was made, as JSON values.
         segment: its sentences, with their places in the book's text and what follows each.
         sentence_seconds: where in the file each of its sentences begins.
+        words: where in the file each of its words begins and ends, words being what spaces part in
+            its text; empty where that was not asked for.
+        timed_by: how the words' places are known.
+        is_notice: whether it is the spoken notice and none of the book's; its places are those in
+            the notice's own text.
     """
 
     text: str
@@ -111,6 +137,9 @@ class NarratedPart:
     note: dict[str, Any]
     segment: Segment
     sentence_seconds: tuple[float, ...]
+    words: tuple[tuple[float, float], ...] = ()
+    timed_by: TimedBy = TimedBy.LENGTH
+    is_notice: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +150,8 @@ class Narration:
         size: bytes of the WAV.
         duration_seconds: from its samples.
         parts: what was spoken, in order.
-        facts: what it took, as JSON values: characters, words, segments, segmentsKept (how many of
+        facts: what it took, as JSON values: characters, words, segments, notices (how often the
+            spoken notice is heard; left out where it is not), segmentsKept (how many of
             them an earlier attempt had spoken), takes (``csm.takes.notes.report``),
             secondsByStep, latinShare (0..1 of the letters; the voices know no other script),
             watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
@@ -134,6 +164,11 @@ class Narration:
     parts: tuple[NarratedPart, ...]
     facts: dict[str, Any]
     chapters: tuple[Chapter, ...] = ()
+
+    @property
+    def book_parts(self) -> tuple[NarratedPart, ...]:
+        """The parts that are the book's, without the spoken notice."""
+        return tuple(part for part in self.parts if not part.is_notice)
 
 
 def check_text(text: object, limits: Limits) -> str:
@@ -206,9 +241,11 @@ def narrate(
     retake: Retake | None = None,
     loudness_lufs: float = TARGET_LUFS,
     pauses: PauseSettings = _DEFAULT_PAUSES,
+    words: bool = True,
     companions: Sequence[Companion] = (),
     about: About = _UNKNOWN,
     beginning: Beginning | None = None,
+    notice: Notice | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_step: Callable[[str, float, float, bool], None] = lambda step, began, ended, failed: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -230,13 +267,16 @@ def narrate(
         retake: which segments are to be read anew beside those of an earlier take; None for all.
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
+        words: whether each word's place is to be found.
         companions: files that are written beside it, of the same samples.
         about: what these say of the book.
-        beginning: of it, where that is wanted as soon as it is spoken.
+        beginning: of it, where that is wanted as soon as it is spoken, and no notice is.
+        notice: what is said of the reader, and where.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, beginning, mastering, watermark,
-            write, companions, self_check) when it began and ended, monotonic seconds, and whether
-            by an exception; the last five take turns, and the beginning is a part of speech.
+            write, companions, self_check, words) when it began and ended, monotonic seconds, and
+            whether by an exception; those from mastering to self_check take turns, and the
+            beginning is a part of speech.
         stopped: asked as often.
 
     Raises:
@@ -265,53 +305,75 @@ def narrate(
             raise _fault(
                 ErrorCode.NOTHING_SPEAKABLE, "The text holds no letters or digits that can be read."
             ) from None
-    texts = [part.text for part in segments]
+    told = notice_segments(notice)
+    texts = [part.text for part in (*segments, *told)]
     with kept.open(kept_name(engine, seed), texts) as spoken:
         lengths = Pauses(**pauses.model_dump())
 
-        def mastered(count: int, tell: Callable[[Progress], None]) -> Mastering:
+        def mastered(order: list[Placed], tell: Callable[[Progress], None]) -> Mastering:
             return Mastering(
-                _Parts(segments[:count], spoken, lengths, tell),
-                target_lufs=loudness_lufs - _MARK_LOUDNESS * mark.strength_db**2,
-                ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.strength_db,
+                _Parts(order, spoken, lengths, tell),
+                target_lufs=loudness_lufs - _MARK_LOUDNESS * mark.together_db**2,
+                ceiling_dbtp=CEILING_DBTP - _MARK_PEAKS * mark.together_db,
             )
 
         def show_beginning(wanted: Beginning, count: int) -> None:
             with clock.step("beginning"):
-                wanted.show(_write_beginning(wanted, mastered(count, quiet), mark, about))
+                first = [Placed(one, index) for index, one in enumerate(segments[:count])]
+                wanted.show(_write_beginning(wanted, mastered(first, quiet), mark, about))
 
         with clock.step("speech"):
             if retake is not None:
                 try:
-                    retake.check(len(texts))
+                    retake.check(len(segments))
                     retake.take_over(kept, spoken, texts)
                 except CannotRetake as error:
                     raise Unnarratable(error.failure) from error
             before = len(spoken.indices)
-            opening = Opening(beginning, spoken, show_beginning)
-            speaking = Speaking(texts, spoken, engine, seed, opening, tell, check_length)
+            # A notice is spoken last and heard first: nothing is to be heard without it.
+            opening = Opening(None if told else beginning, spoken, show_beginning)
+            speaking = Speaking(texts, spoken, engine, seed, opening, tell, check_length, words)
             speaking.speak(retake)
+        seconds = [spoken.seconds(index) for index in range(len(segments))]
+        order = placed(segments, told, seconds, notice)
         with clock.step("mastering"):
-            mastering = mastered(len(segments), tell)
+            mastering = mastered(order, tell)
         check_length(mastering.length)
-        chapters = chapters_of(segments, mastering.sentences)
+        chapters = chapters_of(
+            [part.segment for part in order if not part.is_notice],
+            [
+                sentences
+                for part, sentences in zip(order, mastering.sentences, strict=True)
+                if not part.is_notice
+            ],
+        )
         with _encoding(companions, about, chapters, mastering.length, clock) as encoder:
             score = _write(mastering, mark, out, encoder, clock, tell)
-        notes = [spoken.note(index) for index in range(len(texts))]
+        notes = [spoken.note(part.index) for part in order]
+        timed: list[WordTimes] = [((), TimedBy.LENGTH)] * len(order)
+        if words:
+            with clock.step("words"):
+                timed = [
+                    word_times(number, part.index, part.segment.text, spoken, mastering)
+                    for number, part in enumerate(order)
+                ]
+    notices = sum(part.is_notice for part in order) // max(len(told), 1)
     return Narration(
         size=HEADER_BYTES + 2 * mastering.length,
         duration_seconds=round(mastering.length / SAMPLE_RATE, 3),
         parts=tuple(
             NarratedPart(
-                part.text,
+                part.segment.text,
                 start / SAMPLE_RATE,
                 end / SAMPLE_RATE,
-                retakes.told(takes.told(note)),
-                part,
+                retakes.told(takes.told(without_words(note))),
+                part.segment,
                 tuple(place / SAMPLE_RATE for place in places),
+                *word_places,
+                is_notice=part.is_notice,
             )
-            for part, (start, end), note, places in zip(
-                segments, mastering.spans, notes, mastering.sentences, strict=True
+            for part, (start, end), note, places, word_places in zip(
+                order, mastering.spans, notes, mastering.sentences, timed, strict=True
             )
         ),
         chapters=chapters,
@@ -319,6 +381,7 @@ def narrate(
             "characters": len(readable),
             "words": len(readable.split()),
             "segments": len(segments),
+            **({"notices": notices} if notices else {}),
             "segmentsKept": before,
             "latinShare": round(latin_share(readable), 2),
             "takes": takes.report(notes),
@@ -331,7 +394,7 @@ def narrate(
 
 def _write_beginning(wanted: Beginning, mastering: Mastering, mark: Mark, about: About) -> float:
     """Mark and write it; its length in seconds."""
-    embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
+    embedder = _embedder(mark)
     with Encoder([wanted.companion], about, (), mastering.length) as encoder:
         for block in mastering.blocks():
             if len(marked := embedder.feed(block)):
@@ -361,35 +424,45 @@ class _Parts:
 
     def __init__(
         self,
-        segments: list[Segment],
+        order: list[Placed],
         spoken: SegmentFile,
         pauses: Pauses,
         tell: Callable[[Progress], None],
     ) -> None:
-        self._segments = segments
+        self._order = order
         self._pauses = pauses
         self._spoken = spoken
         self._tell = tell
         self._share = SPEECH_SHARE
 
     def __len__(self) -> int:
-        return len(self._segments)
+        return len(self._order)
 
     def __getitem__(self, number: int, /) -> Part:
         # How many readings there will be is not known: this one counts for a half.
         self._share += 0.5 * (_MEASURED_SHARE - SPEECH_SHARE) / len(self)
         self._tell(Progress("finishing", min(self._share, _MEASURED_SHARE)))
-        segment = self._segments[number]
+        segment = self._order[number].segment
         *inner, last = (
             InnerPause(share, self._pauses.before(sentence.follows))
             for share, sentence in zip(segment.shares, segment.sentences, strict=True)
         )
         return Part(
-            self._spoken.samples(number),
+            self._spoken.samples(self._order[number].index),
             last.seconds,
             tuple(inner),
             _ALLOWED_LU[segment.delivery],
         )
+
+
+def _embedder(mark: Mark) -> watermark.Embedder:
+    return watermark.Embedder(
+        SAMPLE_RATE,
+        mark.key,
+        mark.index,
+        strength_db=mark.strength_db,
+        public_db=mark.public_db,
+    )
 
 
 def _write(
@@ -401,7 +474,7 @@ def _write(
     tell: Callable[[Progress], None],
 ) -> float | None:
     """Mark what was mastered and write it; the score of the mark, where it is checked."""
-    embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
+    embedder = _embedder(mark)
     check = watermark.SelfCheck(SAMPLE_RATE, mark.key, mark.index) if mark.self_check else None
     pace = Pace(mastering.length)
     blocks = mastering.blocks()

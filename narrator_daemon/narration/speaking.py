@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from csm import SAMPLE_RATE
+from narrator_daemon.narration import timing
 from narrator_daemon.narration.beginning import Opening
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.retake import Retake, example_of, noted
@@ -27,6 +28,7 @@ class Speaking:
         opening: told after each.
         tell: told how far it is, and stops it by what it raises.
         check_length: told how many samples there are by now, and stops it by what it raises.
+        words: whether each word's place is to be found.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Speaking:
         opening: Opening,
         tell: Callable[[Progress], None],
         check_length: Callable[[int], None],
+        words: bool,
     ) -> None:
         self._texts = texts
         self._spoken = spoken
@@ -46,6 +49,7 @@ class Speaking:
         self._opening = opening
         self._tell = tell
         self._check_length = check_length
+        self._words = words
         there = spoken.indices
         self._pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
         self._seconds = sum(spoken.seconds(index) for index in there)
@@ -73,7 +77,8 @@ class Speaking:
         ) as speech:
             for one in speech:
                 if isinstance(one, Amended):
-                    spoken.amend(one.index, noted(one.note, voice_seed))
+                    note = timing.with_words_of(spoken.note(one.index), one.note)
+                    spoken.amend(one.index, noted(note, voice_seed))
                 # Another may be found odd beside the rest, and is not touched all the same.
                 elif retake is None or one.index + 1 in retake.numbers:
                     self._add(one, voice_seed)
@@ -87,11 +92,13 @@ class Speaking:
     def _add(self, one: Spoken, voice_seed: int) -> None:
         spoken, again = self._spoken, one.index in self._spoken
         before = spoken.seconds(one.index) if again else 0.0
-        spoken.add(one.index, one.samples, noted(one.note, voice_seed))
+        text = self._texts[one.index]
+        note = timing.noted(one, text, self._engine) if self._words else one.note
+        spoken.add(one.index, one.samples, noted(note, voice_seed))
         self._seconds += spoken.seconds(one.index) - before
         self._check_length(round(self._seconds * SAMPLE_RATE))
         if not again:
-            self._pace.advance(len(self._texts[one.index]))
+            self._pace.advance(len(text))
         self._show()
 
     def _show(self) -> None:

@@ -6,7 +6,7 @@ Counted from the database alone, by whoever asks, without claiming or granting a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -71,16 +71,16 @@ def limits_of(project: Project, uid: str) -> object:
     """
     node = hashlib.sha256(uid.encode("utf-8", errors="surrogatepass")).hexdigest()
     with database_errors():
-        return project.reference(LIMITS, node).get()
+        return project.node(LIMITS, node).get()
 
 
-def read(project: Project, *, limit: int, now_ms: int) -> Demand:
+def read(project: Project, *, limit: int, clock: Callable[[], int] | None = None) -> Demand:
     """Count, by the index of the status, at most a hundred books that wait and a hundred in work.
 
     Args:
         project: the database.
         limit: ``limits.requests_per_minute``.
-        now_ms: epoch milliseconds.
+        clock: epoch milliseconds; the database's own unless another is given.
 
     Raises:
         Unavailable: the database did not answer.
@@ -88,6 +88,7 @@ def read(project: Project, *, limit: int, now_ms: int) -> Demand:
     requested = books.with_status(project, REQUESTED, books.WINDOW)
     in_work = books.with_status(project, PROCESSING, books.WINDOW)
     granted = partial(limits_of, project)
+    now_ms = (clock or project.database_clock.now_ms)()
     waits = reasons.of_records(requested, granted, limit=limit, now_ms=now_ms)
     claimable, later = count(waits)
     complete = books.is_complete(requested) and books.is_complete(in_work)

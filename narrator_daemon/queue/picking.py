@@ -15,7 +15,6 @@ from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.claims.work import Attempted
-from narrator_daemon.clock import now_ms
 from narrator_daemon.errors import Contended, NodeRefused, Unavailable
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
@@ -129,7 +128,6 @@ class Picker:
             self._project,
             uid,
             requesters.grant_name(candidate.book_id, candidate.requested_at, candidate.shown),
-            now_ms=now_ms(),
             limit=self.limit,
         )
         if wait == 0:

@@ -2,7 +2,8 @@
 
 Under ``/narrationLimits/{sha256 of uid}`` lies what was granted in the last minute: ``{grant: epoch
 ms}``, where a grant is one request of one book. A request that was granted by another replica, or
-whose answer was lost, finds its grant there and is not counted twice.
+whose answer was lost, finds its grant there and is not counted twice. All times are the database's:
+it stamps each grant, and its answers say what time it is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from narrator_daemon.catalogue import LIMITS, children, is_count
+from narrator_daemon.catalogue import LIMITS, SERVER_TIMESTAMP, Record, children, is_count
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.transact import transact
@@ -38,8 +39,9 @@ def take(
     Args:
         granted: what is stored, of whatever shape.
         name: the request (``grant_name``).
-        now_ms: epoch milliseconds. Clocks of replicas may differ: a time ahead counts as now, and
-            one ahead by more than a minute, which a wrong clock wrote, does not count.
+        now_ms: epoch milliseconds, by the database, as is what is stored. A time ahead counts as
+            now, as this one is not exact; one ahead by more than a minute, which an earlier version
+            wrote by a wrong clock, does not count.
         limit: grants a minute.
 
     Returns:
@@ -58,14 +60,13 @@ def take(
     return {**recent, name: now_ms}, 0
 
 
-def grant(project: Project, uid: str, name: str, *, now_ms: int, limit: int) -> int:
+def grant(project: Project, uid: str, name: str, *, limit: int) -> int:
     """Ask for one narration in the name of ``uid``, by transaction.
 
     Args:
         project: the database.
         uid: whose limit.
         name: the request (``grant_name``).
-        now_ms: epoch milliseconds.
         limit: grants a minute.
 
     Returns:
@@ -76,8 +77,12 @@ def grant(project: Project, uid: str, name: str, *, now_ms: int, limit: int) -> 
         NodeRefused: it does not take the grant.
     """
     node = hashlib.sha256(uid.encode("utf-8", errors="surrogatepass")).hexdigest()
-    with books.one_node(project, f"/{LIMITS}/{node}"):
-        return transact(
-            project.reference(LIMITS, node),
-            lambda granted: take(granted, name=name, now_ms=now_ms, limit=limit),
-        )
+
+    def decide(granted: object) -> tuple[Record | None, int]:
+        # Asked for once it is read: that answer says what time it is.
+        now_ms = project.database_clock.now_ms()
+        stored, wait = take(granted, name=name, now_ms=now_ms, limit=limit)
+        return None if stored is None else {**stored, name: dict(SERVER_TIMESTAMP)}, wait
+
+    with books.one_node(project, project.node_path(LIMITS, node)):
+        return transact(project.node(LIMITS, node), decide)

@@ -1,7 +1,8 @@
 """The speech engines behind one protocol: segments in, audio out as it is finished.
 
-``csm`` is the product, ``piper`` the preview voice, ``tone`` an instant signal for drills and load
-tests. Which one runs is said in config and in the log, never guessed.
+``csm`` is the product, ``kokoro`` the voice for machines without a GPU, ``piper`` the preview
+voice, ``tone`` an instant signal for drills and load tests. Which one runs is said in config and in
+the log, never guessed.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Spoken:
         codes: what the samples were decoded from, int64, ``[frames, codebooks]``, where the engine
             has such.
         ended: whether the engine ended it by itself; otherwise it was cut at its cap.
+        word_seconds: where each word of the segment begins, words being what spaces part; None
+            where the engine does not know.
     """
 
     index: int
@@ -52,6 +55,7 @@ class Spoken:
     note: dict[str, Any] = field(default_factory=dict)
     codes: ArrayLike | None = None
     ended: bool = True
+    word_seconds: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class SpeechEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """The engine's name in config: ``csm``, ``piper`` or ``tone``."""
+        """The engine's name in config: ``csm``, ``kokoro``, ``piper`` or ``tone``."""
 
     @property
     def device(self) -> str:
@@ -153,6 +157,19 @@ class Slots:
 
 
 @runtime_checkable
+class HearsWords(Protocol):
+    """An engine that can find words in what it has spoken."""
+
+    def words_in(self, samples: NDArray[np.float32], text: str) -> tuple[float, ...] | None:
+        """Where each word of ``text`` begins in ``samples``, in seconds; None where it cannot say.
+
+        Args:
+            samples: of one segment, float32 mono at ``csm.SAMPLE_RATE``, ``[n]``.
+            text: what is said in them.
+        """
+
+
+@runtime_checkable
 class HasSlots(Protocol):
     """An engine that speaks several segments at once and says how many."""
 
@@ -172,14 +189,23 @@ def create(settings: Settings) -> SpeechEngine:
     with importing("speech.engine"):
         from narrator_daemon.speech.judged import judged
 
-        return judged(_engine(settings), settings.takes)
+        return judged(unjudged(settings), settings.takes)
 
 
-def _engine(settings: Settings) -> SpeechEngine:
+def unjudged(settings: Settings) -> SpeechEngine:
+    """The same, whose takes are kept as they come.
+
+    Raises:
+        ImportError: a library of it is not installed.
+    """
     if settings.speech.engine == "tone":
         from narrator_daemon.speech.tone import ToneSpeech
 
         return ToneSpeech()
+    if settings.speech.engine == "kokoro":
+        from narrator_daemon.speech.kokoro.engine import KokoroSpeech
+
+        return KokoroSpeech(**settings.kokoro.model_dump())
     if settings.speech.engine == "piper":
         from narrator_daemon.speech.piper import PiperSpeech
 

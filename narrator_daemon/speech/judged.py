@@ -122,7 +122,20 @@ class JudgedSpeech:
             if take is None:
                 yield Amended(kept.index, known.note)
             else:
-                yield Spoken(kept.index, take.samples, known.note, take.codes, take.ended)
+                words = cast(Spoken, take).word_seconds
+                yield Spoken(
+                    kept.index, take.samples, known.note, take.codes, take.ended, word_seconds=words
+                )
+
+    def words_in(self, samples: NDArray[np.float32], text: str) -> tuple[float, ...] | None:
+        """Where the recogniser finds the words; None where none listens (``HearsWords``)."""
+        listener = self._listener()
+        try:
+            return None if listener is None else listener.align(samples, text.split())
+        except Exception as error:
+            # Without them the words' places are estimated; of its message only the kind is told.
+            _log.warning("words_not_aligned", why=type(error).__name__)
+            return None
 
     def _listener(self) -> Recogniser | None:
         """What listens, loaded where it was not; None where nothing is to, or nothing is there.

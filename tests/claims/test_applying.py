@@ -153,7 +153,9 @@ def test_only_a_dead_lease_is_passed_over() -> None:
     assert worker.claims.claim("b").verdict is Verdict.LEASED
     worker.dead.append(("other", first.token))
     assert worker.claims.claim("b").verdict is Verdict.LEASED
+    assert worker.claims.lease_alive("b", first.token)
     worker.dead.append(("b", first.token))
+    assert not worker.claims.lease_alive("b", first.token)
     assert worker.claim().token != first.token
 
 
@@ -183,6 +185,14 @@ def test_a_busy_book_is_contended_and_no_outage() -> None:
         worker.claims.claim("b")
 
 
+def test_whether_the_database_answers_has_nothing_to_do_with_any_one_book() -> None:
+    worker = Worker()
+    worker.project.fail("/books/b", refusal(503))
+    assert worker.claims.answers() is True
+    worker.project.fail("^query ", refusal(503))
+    assert worker.claims.answers() is False
+
+
 class TestProgress:
     def test_it_is_written_to_its_leaf_in_thousandths(self) -> None:
         worker = Worker()
@@ -207,6 +217,13 @@ class TestProgress:
 
 
 class TestWork:
+    def test_new_work_is_neither_stopped_nor_asked_for_again_and_a_won_book_waits_for_nothing(
+        self,
+    ) -> None:
+        attempted = Worker().claims.claim("b")
+        assert attempted.work is not None and attempted.wait_seconds == 0
+        assert attempted.work.stopped is None and not attempted.work.asked_again
+
     def test_the_first_reason_to_stop_stays(self) -> None:
         work = Worker().claim()
         assert work.stopped is None
@@ -221,6 +238,7 @@ class TestLeases:
         worker.project.tree["narrationLeases"] = {
             "b": {"t": {"owner": "w", "beat": 3}, "u": "junk"},
             "c": {"v": {"owner": "x", "ttl": 3}, "w": {"ttl": 0}, "x": {"ttl": True}},
+            "e": {"y": {"ttl": 1}, "z": {"ttl": 3600}, "0": {"ttl": 0.9}, "1": {"ttl": 3601}},
             "d": "junk",
         }
         reading = worker.leases.read()
@@ -230,8 +248,9 @@ class TestLeases:
             ("c", "v"): None,
             ("c", "w"): None,
             ("c", "x"): None,
+            **{("e", token): None for token in "yz01"},
         }
-        assert reading.ttls == {("c", "v"): 3.0}
+        assert reading.ttls == {("c", "v"): 3, ("e", "y"): 1, ("e", "z"): 3600}
 
     def test_one_that_is_refused_costs_the_others_no_beat(self) -> None:
         worker = Worker()

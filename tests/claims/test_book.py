@@ -25,7 +25,7 @@ from narrator_daemon.catalogue import (
 )
 from narrator_daemon.claims import book as books
 from narrator_daemon.claims.book import Transition, Verdict
-from narrator_daemon.claims.claim import MAX_BACKOFF_MS, Claim
+from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.claims.outcome import (
     MAX_GIVE_BACKS,
@@ -203,9 +203,19 @@ def test_used_up_attempts_fail_the_book_with_what_ended_the_last(
     assert seen.book[PATH] == "old" and seen.book[URL] == "old"
 
 
-@pytest.mark.parametrize("ahead", [HOUR, 2 * MAX_BACKOFF_MS + 1, 10**15])
-def test_a_wait_further_ahead_than_any_backoff_was_set_by_a_wrong_clock(ahead: int) -> None:
-    assert try_claim(waiting(a_claim(token=None, not_before=NOW + ahead))).claim is not None
+@pytest.mark.parametrize(
+    ("ahead", "verdict"),
+    [
+        (120_000, Verdict.LATER),
+        (120_001, Verdict.CLAIMED),
+        (HOUR, Verdict.CLAIMED),
+        (10**15, Verdict.CLAIMED),
+    ],
+)
+def test_a_wait_further_ahead_than_any_backoff_was_set_by_a_wrong_clock(
+    ahead: int, verdict: Verdict
+) -> None:
+    assert try_claim(waiting(a_claim(token=None, not_before=NOW + ahead))).verdict is verdict
 
 
 @pytest.mark.parametrize("jump", [-HOUR, HOUR])
@@ -269,6 +279,12 @@ def test_a_malformed_claim_holds_nobody_up(shape: Any) -> None:
 def test_a_claim_with_an_unreadable_error_is_a_claim_without_one(error: Any) -> None:
     claim = Claim.from_record({**a_claim().as_record(), "lastError": error})
     assert claim == a_claim()
+
+
+def test_a_claim_of_a_version_without_give_backs_and_time_has_none() -> None:
+    record = a_claim().as_record()
+    del record["giveBacks"], record["at"]
+    assert Claim.from_record(record) == a_claim(give_backs=0, at=0)
 
 
 def test_a_claim_survives_the_database() -> None:
@@ -594,6 +610,55 @@ def test_a_failed_book_asked_for_again_starts_anew() -> None:
         assert books.request_again(other, now_ms=NOW).book is None
 
 
+# URLs that are renewed.
+
+
+def renew(book: Any, *, expires_at: int = NOW + 2 * HOUR) -> Transition:
+    return books.renew(
+        book,
+        path="narrations/b/mine.wav",
+        url="https://new.example/a.wav",
+        expires_at=expires_at,
+        files={},
+        now_ms=NOW,
+    )
+
+
+def test_a_renewed_url_changes_nothing_else() -> None:
+    shown = settle(in_work()).book
+    assert shown is not None and shown[URL_EXPIRES_AT] == NOW + HOUR
+    seen = renew(shown)
+    assert seen.verdict is Verdict.APPLIED
+    renewed = {URL: "https://new.example/a.wav", URL_EXPIRES_AT: NOW + 2 * HOUR}
+    assert seen.book == {**shown, **renewed}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({PATH: "narrations/b/other.wav"}, id="another-narration"),
+        pytest.param({PATH: None}, id="no-narration"),
+        pytest.param({URL_EXPIRES_AT: NOW + 2 * HOUR}, id="renewed-by-another"),
+        pytest.param({URL_EXPIRES_AT: NOW + 3 * HOUR}, id="renewed-for-longer"),
+        pytest.param({URL_EXPIRES_AT: 0}, id="expires-never"),
+        pytest.param({URL_EXPIRES_AT: None}, id="no-expiry"),
+        pytest.param({URL_EXPIRES_AT: "soon"}, id="an-odd-expiry"),
+    ],
+)
+def test_only_the_narration_that_is_shown_is_renewed_and_never_for_less(
+    changes: dict[str, Any],
+) -> None:
+    shown = settle(in_work()).book
+    assert shown is not None
+    seen = renew({**shown, **changes})
+    assert (seen.verdict, seen.book) == (Verdict.UNCHANGED, None)
+
+
+def test_a_narration_that_expires_at_the_first_moment_is_renewed() -> None:
+    shown = settle(in_work()).book
+    assert renew({**(shown or {}), URL_EXPIRES_AT: 1}).verdict is Verdict.APPLIED
+
+
 # Hashes.
 
 
@@ -652,6 +717,7 @@ MOVES: list[Callable[[Any], Transition]] = [
         book, token=None, record=book.get(CLAIM) if isinstance(book, dict) else None
     ),
     lambda book: books.request_again(book, now_ms=NOW),
+    renew,
 ]
 
 

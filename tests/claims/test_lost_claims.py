@@ -9,6 +9,7 @@ from narrator_daemon.catalogue import CLAIM, STATUS
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.firebase.service_clock import ServiceClock
 from narrator_daemon.settings import Settings
 
 
@@ -36,6 +37,7 @@ class Node:
 
 class OneBook:
     books_path = "/books"
+    database_clock = ServiceClock()
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -43,7 +45,7 @@ class OneBook:
     def book(self, *_keys: str) -> Node:
         return self._node
 
-    def reference(self, *_keys: str) -> Node:
+    def node(self, *_keys: str) -> Node:
         return Node(None, lambda value: value)
 
 

@@ -15,6 +15,8 @@ from narrator_daemon.claims.work import Work
 from tests.actors import wait_until
 
 TTL = 0.5
+#: Of a lease that no test, however slow, outlives.
+LONG_TTL = 600.0
 
 
 class Database:
@@ -25,7 +27,10 @@ class Database:
         self.answering.set()
         self.leases: dict[str, Any] = {}
 
-    def reference(self, *keys: str) -> Any:
+    def node_path(self, *keys: str) -> str:
+        return "/".join(keys)
+
+    def node(self, *keys: str) -> Any:
         database, name = self, "/".join(keys[1:])
 
         class Reference:
@@ -50,17 +55,33 @@ def leases(database: Database) -> Leases:
     return Leases(project, "w", TTL)
 
 
+@pytest.fixture
+def long_leases(database: Database) -> Leases:
+    project: Any = database
+    return Leases(project, "w", LONG_TTL)
+
+
 def work(name: str = "t") -> Work:
     claim = Claim(name, "w", 1, 0, "h", 1, None, 0)
     return Work("b", {}, claim, time.monotonic())
 
 
-def test_a_beat_in_time_keeps_the_work(leases: Leases) -> None:
+def test_a_beat_in_time_keeps_the_work(long_leases: Leases) -> None:
     held = work()
-    leases.hold(held)
-    leases.beat([held])
-    leases.let_go(time.monotonic() + 0.6 * TTL)
+    long_leases.hold(held)
+    long_leases.beat([held])
+    long_leases.let_go(time.monotonic() + 0.6 * LONG_TTL)
     assert held.stopped is None
+
+
+def test_of_several_the_oldest_beat_is_told(long_leases: Leases) -> None:
+    first, second = work("first"), work("second")
+    second.claimed_at = first.claimed_at + 5
+    for one in (first, second):
+        long_leases.hold(one)
+    count, oldest = long_leases.held()
+    assert count == 2 and oldest == min(long_leases._beat_at.values())
+    assert oldest < max(long_leases._beat_at.values())
 
 
 def test_a_process_that_slept_stops_though_it_can_beat_again(leases: Leases) -> None:
@@ -85,8 +106,8 @@ def test_a_beat_that_is_not_answered_does_not_hide_the_loss(
     assert held.stopped is Verdict.FENCED
 
 
-def test_no_beat_brings_a_dropped_lease_back(database: Database, leases: Leases) -> None:
-    first, second = work("first"), work("second")
+def test_no_beat_brings_a_dropped_lease_back(database: Database, long_leases: Leases) -> None:
+    leases, first, second = long_leases, work("first"), work("second")
     leases.hold(first)
     leases.hold(second)
     database.answering.clear()

@@ -29,6 +29,7 @@ from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.marks import keys
 from tests.actors import Frontend
+from tests.speech import tiny_kokoro
 
 BOOKS_INDEX = {".indexOn": ["narrativeAudioStatus", "narrativeAudioUrlExpiresAt"]}
 MACHINE = {
@@ -40,13 +41,18 @@ FIREBASE = {
     "credentials",
     "database",
     "rules",
+    "register",
     "clock",
     "bucket",
     "URLs",
     "audio of ready books",
 }
 KEY = "0123456789abcdef" * 4
-READS = {"tone": {"speech"}, "csm": {"GPU", "checkpoint", "voice", "recogniser"}}
+READS = {
+    "tone": {"speech"},
+    "kokoro": {"model", "speech"},
+    "csm": {"GPU", "checkpoint", "voice", "recogniser"},
+}
 
 
 @dataclass
@@ -112,6 +118,10 @@ class Patient:
 
     def csm(self, **settings: object) -> None:
         self.set(**{"SPEECH__ENGINE": "csm", "SPEECH__MODEL": self.folder, **settings})
+
+    def kokoro(self, model: object = None, **settings: object) -> None:
+        folder = tiny_kokoro.save(self.folder / "kokoro")
+        self.set(SPEECH__ENGINE="kokoro", KOKORO__MODEL=model or folder, **settings)
 
     def recording(self, seconds: float) -> Path:
         path = self.folder / "voice.wav"
@@ -275,6 +285,9 @@ BROKEN = {
     ),
     "rules without the indices": Case(
         lambda p: p.rules({"books": {".read": True}}), "database", "fail", '".indexOn"'
+    ),
+    "rules of a version without the register": Case(
+        lambda p: p.rules({"books": BOOKS_INDEX}), "register", "warn", "Deploy the rules"
     ),
     "rules that are open to all": Case(
         lambda p: p.rules({".read": True, ".write": True, "books": BOOKS_INDEX}),
@@ -476,10 +489,29 @@ BROKEN = {
         "all from one place",
     ),
     "transformers that cannot be imported": Case(
-        lambda p: (p.csm(), p.patch.setitem(sys.modules, "transformers", None)),
+        lambda p: (
+            p.csm(),
+            p.patch.setitem(sys.modules, "transformers", None),
+            p.patch.delitem(sys.modules, "csm.checkpoint.transformers_parts", raising=False),
+        ),
         "GPU",
         "fail",
-        "a library cannot be loaded",
+        "pip install 'narrator-daemon[csm]'",
+    ),
+    "a voice that Kokoro has not": Case(
+        lambda p: p.kokoro(KOKORO__VOICE="bf_emma"), "speech", "fail", "may be af_heart"
+    ),
+    "a model of Kokoro that is nowhere": Case(
+        lambda p: p.kokoro("nowhere"), "speech", "fail", "there is no folder nowhere"
+    ),
+    "a model of Kokoro that must be brought, without a network": Case(
+        lambda p: (
+            p.patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True),
+            p.kokoro("someone/Kokoro"),
+        ),
+        "model",
+        "warn",
+        "narrator-daemon model fetch",
     ),
     "a checkpoint of another model": Case(
         lambda p: (p.checkpoint(b"", model_type="llama"), p.csm()),
@@ -516,7 +548,7 @@ def test_what_is_broken_is_named_and_hides_nothing_else(patient: Patient, case: 
     assert (named.result, case.words in named.note) == (case.result, True), named
     if case.name == "configuration":
         return
-    reads = READS["csm" if "GPU" in found else "tone"]
+    reads = READS["csm" if "GPU" in found else "kokoro" if "model" in found else "tone"]
     assert MACHINE | reads | FIREBASE | {case.name} == found.keys()
     shown = json.dumps([one.note for one in found.values()])
     assert "please report" not in shown

@@ -57,7 +57,7 @@ def test_a_large_catalogue_is_not_read(firebase: LocalFirebase, project: Project
     shelf |= {f"failed-{number}": book("failed") for number in range(200)}
     firebase.load("/books", shelf)
     firebase.traffic.reset()
-    fleet = status.read(project, 45.0, NOW)
+    fleet = status.read(project, 45.0, 0, lambda: NOW)
     sent = sum(int(row["bytes_sent"]) for row in firebase.traffic.rows())
     assert (fleet.queue.depth, fleet.queue.more) == (100, True)
     assert len(fleet.failures) == 10
@@ -74,7 +74,7 @@ def test_the_latest_failures_come_first(firebase: LocalFirebase, project: Projec
         for name, ago in {"old": 90_000, "new": 1_000, "older": 100_000}.items()
     }
     firebase.load("/books", failed)
-    fleet = status.read(project, 45.0, NOW)
+    fleet = status.read(project, 45.0, 0, lambda: NOW)
     assert [one.book_id for one in fleet.failures] == ["new", "old", "older"]
     assert fleet.failures[0].seconds == 1.0
 
@@ -89,7 +89,7 @@ def test_rates_and_liveness_are_by_each_worker_s_own_word(
         "dead": {**entry, "lately": lately, "at": NOW - 60_000},
     }
     firebase.load("/narrationWorkers", workers)
-    fleet = status.read(project, 45.0, NOW)
+    fleet = status.read(project, 45.0, 0, lambda: NOW)
     alive, dead = fleet.workers
     assert (alive.alive, alive.books_per_hour, alive.failed_per_hour) == (True, 60, 2)
     assert alive.audio_rate == 2.0
@@ -105,7 +105,7 @@ def test_it_says_why_books_wait(firebase: LocalFirebase, project: Project) -> No
     )
     shelf["held"] = book("requested", RequestedAt=5, Claim={**claim, "token": "t"})
     firebase.load("/books", shelf)
-    fleet = status.read(project, 45.0, NOW, limit=10)
+    fleet = status.read(project, 45.0, 10, lambda: NOW)
     assert fleet.queue.reasons == {"no_room": 10, "limit": 40, "retry": 1, "claimed": 1}
     table = shown(fleet)
     assert "emulated" in table
@@ -118,9 +118,28 @@ def test_a_worker_that_claims_nothing_says_why(firebase: LocalFirebase, project:
     workers = {"w": {**entry, "down": {"disk": "no room [red]"}}, "dead": {**entry, "at": 5}}
     firebase.load("/narrationWorkers", workers)
     firebase.load("/books", {"b": book("requested")})
-    fleet = status.read(project, 45.0, NOW, limit=10)
+    fleet = status.read(project, 45.0, 10, lambda: NOW)
     assert fleet.queue.reasons == {"dependency": 1}
     assert "w claims nothing: disk: no room [red]" in shown(fleet)
+
+
+def test_it_says_which_books_are_refused_and_why(firebase: LocalFirebase, project: Project) -> None:
+    entry = {"version": "1", "engine": "csm", "device": "cuda:0", "at": NOW - 5_000}
+    why = "/books/odd cannot be written: the database answers 401"
+    workers = {
+        "w": {**entry, "refused": {"odd": why, "done": why}},
+        "dead": {**entry, "at": 5, "refused": {"b": "long ago"}},
+        "junk": {**entry, "refused": [None, {"x": 1}]},
+    }
+    firebase.load("/narrationWorkers", workers)
+    firebase.load("/books", {name: book("requested") for name in ("b", "odd")})
+    fleet = status.read(project, 45.0, 10, lambda: NOW)
+    assert fleet.queue.reasons == {"refused": 1, "no_room": 1}
+    assert fleet.as_record()["workers"][2]["refused"] == {"odd": why, "done": why}
+    table = shown(fleet)
+    assert f"w cannot change odd: {why}" in table
+    assert "1 as the database does not take its claim" in table
+    assert "long ago" not in table
 
 
 def test_odd_and_hostile_entries_are_shown_and_do_nothing(
@@ -137,7 +156,7 @@ def test_odd_and_hostile_entries_are_shown_and_do_nothing(
     )
     workers = {"w1": {"lately": "never", "at": "now", "inWork": "x", "down": 5}, "w2": 5}
     firebase.load("/narrationWorkers", workers)
-    fleet = status.read(project, 45.0, NOW)
+    fleet = status.read(project, 45.0, 0, lambda: NOW)
     assert [worker.worker_id for worker in fleet.workers] == ["w1"]
     assert json.loads(json.dumps(fleet.as_record()))["queue"]["oldest_seconds"] is None
     table = shown(fleet)
@@ -148,7 +167,7 @@ def test_odd_and_hostile_entries_are_shown_and_do_nothing(
 
 
 def test_an_empty_project(project: Project) -> None:
-    table = shown(status.read(project, 45.0, NOW))
+    table = shown(status.read(project, 45.0, 0, lambda: NOW))
     for part in ("Nothing waits", "No book is in work", "No worker has been seen", "has failed"):
         assert part in table
 

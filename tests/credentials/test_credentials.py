@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -71,8 +72,11 @@ def read(file: io.BytesIO) -> tuple[str, dict[str, Any]]:
 def test_a_signed_file_is_valid_says_what_it_is_and_sounds_the_same(signer: Signer) -> None:
     file = wav()
     before = frames(file)
-    size = add_credentials(file, MADE, signer)
+    finished = add_credentials(file, MADE, signer)
+    size = finished.size
     assert size == len(file.getvalue())
+    assert finished.digest == hashlib.sha256(file.getvalue()).hexdigest()
+    assert finished.samples_digest == hashlib.sha256(before).hexdigest()
     state, manifest = read(file)
     assert state == "Valid"
     told = {each["label"]: each["data"] for each in manifest["assertions"]}
@@ -96,7 +100,8 @@ def test_a_signed_file_is_valid_says_what_it_is_and_sounds_the_same(signer: Sign
 def test_manifests_of_odd_and_even_size_are_both_valid(signer: Signer, seconds: float) -> None:
     for book_id in ("b", "bo", "boo"):
         file = wav(seconds)
-        add_credentials(file, Made(**{**MADE.__dict__, "book_id": book_id}), signer)
+        finished = add_credentials(file, Made(**{**MADE.__dict__, "book_id": book_id}), signer)
+        assert finished.digest == hashlib.sha256(file.getvalue()).hexdigest()
         assert read(file)[0] == "Valid"
 
 
@@ -125,7 +130,10 @@ def test_credentials_of_another_file_contradict_it(signer: Signer) -> None:
 
 def test_without_a_signer_the_label_alone_is_there() -> None:
     file = wav()
-    add_credentials(file, MADE, None)
+    samples = frames(file)
+    finished = add_credentials(file, MADE, None)
+    assert finished.digest == hashlib.sha256(file.getvalue()).hexdigest()
+    assert finished.samples_digest == hashlib.sha256(samples).hexdigest()
     assert b"C2PA" not in file.getvalue()
     start = file.getvalue().index(b"AIGC") + 8
     label = json.loads(file.getvalue()[start:].split(b"\0")[0])

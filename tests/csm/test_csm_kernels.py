@@ -1,7 +1,8 @@
 """Kernels against their plain twins, in Triton's interpreter.
 
 In float32 and float16: the interpreter truncates where a GPU rounds to bfloat16, and its products
-of bfloat16 are garbage.
+of bfloat16 are garbage. Each of its operations takes as long whatever the size, so weights are
+narrow here, and what is cut into programs, splits and steps is cut small.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from benchmarks.csm_ours import SMALL_CODEC, toy_config
 from csm import Sampling
 from csm.checkpoint.random_weights import random_checkpoint
 from csm.engine.heads import Heads
-from csm.engine.kernels import agreement, choice, language
+from csm.engine.kernels import agreement, choice, language, product
 from csm.engine.kernels.decode_attention import splits
 from csm.engine.kernels.draw import FusedSampler, Sampler
 from csm.engine.kernels.language import Target
@@ -65,11 +66,27 @@ def random(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Te
 # Products.
 
 
-@pytest.mark.parametrize("dtype", TYPES, ids=str)
-@pytest.mark.parametrize("int8", [False, True])
-@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 64, 65, 128])
+@pytest.fixture
+def narrow_splits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights of few columns are split, too."""
+    monkeypatch.setattr(product, "LEAST_COLUMNS", 64)
+
+
+@pytest.mark.usefixtures("narrow_splits")
+@pytest.mark.parametrize(
+    ("count", "int8", "dtype"),
+    [
+        (count, int8, dtype)
+        for count in (1, 2, 15, 16, 17, 64, 65, 128)
+        for int8 in (False, True)
+        # Of float16, a count of each kind: one row, full blocks of rows and more than one.
+        for dtype in (TYPES if count in (1, 16, 65) else TYPES[:1])
+    ],
+)
 def test_products(fused: Fused, count: int, int8: bool, dtype: torch.dtype) -> None:
-    columns, outputs = 2048 if count < 3 else 144, 80
+    # One or two rows in three steps of the columns; others split in four, in two steps each.
+    split = 2048 // dtype.itemsize
+    columns, outputs = {1: 1040, 2: 1040, 15: split, 16: split}.get(count, 144), 80
     rows = random(count, columns, dtype=dtype)
     norm = Norm(torch.rand(columns).to(dtype) + 0.5, 1e-5)
     weight = linear(random(2 * outputs, columns, dtype=dtype) / columns**0.5, int8=int8)
@@ -87,12 +104,13 @@ def test_products(fused: Fused, count: int, int8: bool, dtype: torch.dtype) -> N
     assert agreement.close(totals[0], totals[1])
 
 
+@pytest.mark.usefixtures("narrow_splits")
 def test_a_split_product_is_the_same_each_time_and_leaves_its_counters_as_they_were(
     fused: Fused,
 ) -> None:
-    cut = plan(3, 80, 4096, SMALL, gated=False, split=True, size=4)
-    assert cut.splits == 4
-    rows, weight = random(3, 4096), linear(random(80, 4096))
+    cut = plan(3, 80, 512, SMALL, gated=False, split=True, size=4)
+    assert cut.splits == 4 and 512 // cut.splits == 2 * cut.columns
+    rows, weight = random(3, 512), linear(random(80, 512))
     made = []
     for _ in range(2):
         total = torch.zeros(3, 80)
@@ -125,10 +143,18 @@ def test_a_product_is_cut_so_that_each_part_is_computed_once(count: int, process
 # Attention.
 
 
-@pytest.mark.parametrize("dtype", TYPES, ids=str)
-@pytest.mark.parametrize("heads", [Heads(4, 2, 32), Heads(2, 3, 12), Heads(1, 1, 16)], ids=str)
+@pytest.mark.parametrize(
+    ("heads", "dtype"),
+    [
+        (Heads(4, 2, 32), torch.float32),
+        (Heads(4, 2, 32), torch.float16),
+        (Heads(2, 3, 12), torch.float32),
+        (Heads(1, 1, 16), torch.float32),
+    ],
+    ids=str,
+)
 def test_depth_attention_at_every_place(fused: Fused, heads: Heads, dtype: torch.dtype) -> None:
-    slots, places = 2, 32
+    slots, places = 2, 16
     caches = torch.zeros(2, slots, 2, heads.key_heads, places, heads.size, dtype=dtype)
     by = turns(ROPE, heads.size, places)
     for place in range(1, places):
@@ -241,12 +267,12 @@ def drawn(sampler: Sampler, logits: list[Tensor], table: Tensor) -> tuple[Tensor
 @pytest.mark.parametrize(
     ("count", "codes", "fields"),
     [
-        (9, 2048, {}),
-        (16, 100, {"top_k": 3, "temperature": 2.0}),
-        (16, 100, {"guard_end": False}),
-        (9, 100, {"top_k": 1000}),
-        (9, 100, {"top_k": 1}),
-        (9, 100, {"temperature": 0.0}),
+        (5, 2048, {}),
+        (6, 100, {"top_k": 3, "temperature": 2.0}),
+        (6, 100, {"guard_end": False}),
+        (5, 100, {"top_k": 1000}),
+        (5, 100, {"top_k": 1}),
+        (5, 100, {"temperature": 0.0}),
     ],
 )
 def test_codes_are_the_samplers_own(
@@ -311,7 +337,7 @@ def test_the_end_of_a_frame(model: Model, fused: Fused) -> None:
 
 
 def test_every_operation_agrees_at_a_models_sizes(model: Model, fused: Fused) -> None:
-    assert agreement.disagreements(fused, model, (2,)) == []
+    assert agreement.disagreements(fused, model, (3,)) == []
 
 
 def test_what_disagrees_is_found(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,8 +356,8 @@ def test_what_disagrees_is_found(model: Model, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         agreement, "TRIALS", {name: agreement.TRIALS[name] for name in ("products", "draws")}
     )
-    found = agreement.disagreements(Wrong(SMALL, CPU), model, (1,))
-    assert found == ["products of 1 slots", "draws of 1 slots"]
+    found = agreement.disagreements(Wrong(SMALL, CPU), model, (3,))
+    assert found == ["products of 3 slots", "draws of 3 slots"]
 
 
 def small_config() -> Any:
@@ -359,11 +385,11 @@ def test_frames_of_kernels_are_those_of_plain_torch(fused: Fused, int8: bool) ->
             rows = random(3 + 100 * slot, model.backbone.hidden, seed=slot)
             prefill(model, rows[:-1].clone(), slots.cache[:, slot], 0)
             slots.begin(slot, rows[-1], len(rows) - 1, 9, slot)
-        for _ in range(3):
+        for _ in range(2):
             decode_one_frame(model, slots, sampler)
         made.append((slots.history[:, :3], slots.report, slots.inputs))
     (codes, report, inputs), (expected, same_report, same_inputs) = made
-    assert torch.equal(codes, expected) and len(codes.unique()) > 15
+    assert torch.equal(codes, expected) and len(codes.unique()) > 12
     assert torch.equal(report, same_report) and torch.allclose(inputs, same_inputs, atol=1e-4)
 
 

@@ -591,19 +591,16 @@ def test_the_share_of_latin_letters(text: str, share: float) -> None:
 def test_time_grows_in_proportion_to_hostile_text(scrap: str) -> None:
     def seconds(size: int) -> float:
         text = (scrap * size)[:size]
-        best = float("inf")
-        for _ in range(2):
-            started = time.process_time()
-            try:
-                segment(text)
-            except NothingToSpeak:
-                pass
-            best = min(best, time.process_time() - started)
-        return best
+        started = time.process_time()
+        try:
+            segment(text)
+        except NothingToSpeak:
+            pass
+        return time.process_time() - started
 
-    small, large = seconds(4_000), seconds(32_000)
-    # Linear is 8, quadratic 64.
-    assert large < 24 * small + 0.05
+    small = min(seconds(4_000) for _ in range(2))
+    # Linear is 8, quadratic 64. On a busy machine one run may take much longer than another.
+    assert any(seconds(32_000) < 24 * small + 0.05 for _ in range(3))
 
 
 def test_prose_is_normalised_fast() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.daemon import assembly
 from narrator_daemon.daemon.loops import Loop
-from narrator_daemon.daemon.worker import Parts
+from narrator_daemon.daemon.worker import Parts, Worker
+from narrator_daemon.firebase.storage import KEYLESS_LIFETIME
 from narrator_daemon.firebase.subscription import Hint
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.tone import ToneSpeech
@@ -41,11 +44,16 @@ class House:
                 },
             }
         )
+        self.parts: Parts = self.made()
+        self._started: list[Loop] = []
+
+    def made(self, *, drain: bool = False, **settings: Any) -> Parts:
+        """The parts, with other settings of a section each where any are given."""
         project: Any = self.project
         engine = ToneSpeech()
         engine.load()
-        self.parts: Parts = assembly.parts(self.settings, engine, project)
-        self._started: list[Loop] = []
+        changed = self.settings.model_copy(update=settings)
+        return assembly.parts(changed, engine, project, drain=drain)
 
     def start(self, *names: str) -> None:
         for loop in self.parts.loops:
@@ -99,6 +107,76 @@ def test_what_the_stream_brings_is_claimed(house: House) -> None:
     wait_until(lambda: house.project.count("write /books/b$"), "the claim", 5)
 
 
+@pytest.fixture
+def woken(house: House, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each time the claimer is woken."""
+    found: list[str] = []
+    monkeypatch.setattr(house.parts.claimer, "wake", lambda: found.append("claimer"))
+    return found
+
+
+def test_a_hint_wakes_the_claimer(house: House, woken: list[str]) -> None:
+    house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
+    assert woken == ["claimer"]
+
+
+def test_the_end_of_a_job_wakes_the_claimer(house: House, woken: list[str]) -> None:
+    house.project.shelf["b"] = REQUESTED
+    house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
+    house.start("claimer")
+    wait_until(lambda: len(woken) == 2, "the end of the job")
+    assert not house.parts.in_work
+
+
+def test_everything_that_is_depended_on_is_probed(house: House) -> None:
+    names = house.parts.gauges._dependencies.names
+    assert set(names) == {"database", "storage", "credentials", "disk", "narration"}
+
+
+def test_a_drain_is_a_loop_of_its_own(house: House) -> None:
+    assert "drain" not in {loop.name for loop in house.parts.loops}
+    assert "drain" in {loop.name for loop in house.made(drain=True).loops}
+
+
+def test_replicas_that_start_together_do_not_sweep_together(house: House) -> None:
+    hour = assembly._SWEEP_SECONDS
+    made = [house.parts, house.made()]
+    firsts = [loop._first_after for one in made for loop in one.loops if loop.name == "sweeper"]
+    assert len(set(firsts)) == 2
+    assert all(0.1 * hour <= first <= hour for first in firsts)
+
+
+def test_the_public_key_is_warned_of(house: House, tmp_path: Path) -> None:
+    key = tmp_path / "watermark.key"
+    key.write_text("0123456789abcdef" * 4)
+    key.chmod(0o600)
+    own = house.settings.watermark.model_copy(update={"key_file": key})
+    for settings, warned in (({}, True), ({"watermark": own}, False)):
+        with structlog.testing.capture_logs() as logged:
+            house.made(**settings)
+        assert ("demonstration_key" in {event["event"] for event in logged}) is warned
+
+
+def test_the_folder_that_fills_is_where_segments_are_kept_or_made(house: House) -> None:
+    class Kept:
+        def __init__(self, folder: Path | None) -> None:
+            self.folder = folder
+
+    for folder, name, there in (
+        (Path("/kept"), "kept", Path("/kept")),
+        (None, "scratch", Path(tempfile.gettempdir())),
+    ):
+        kept: Any = Kept(folder)
+        found = assembly._folders(house.settings, kept)
+        assert set(found) == {"state", name} and found[name][0] == there
+        assert found["state"][0] == house.settings.daemon.state_dir
+
+
+def test_a_worker_is_made_of_these_parts(house: House) -> None:
+    project: Any = house.project
+    assert isinstance(assembly.worker(house.settings, ToneSpeech(), project), Worker)
+
+
 def test_each_ending_is_counted_and_written_down(house: House) -> None:
     house.project.shelf["b"] = REQUESTED
     house.start("reconciler", "claimer")
@@ -140,11 +218,22 @@ def test_the_condition_has_it_all(house: House) -> None:
     seen = house.parts.gauges.read("starting")
     assert (seen.worker, seen.engine, seen.loaded, seen.device) == ("w", "tone", False, None)
     assert (seen.queue_depth, seen.oldest_request, seen.since_reconcile) == (0, None, None)
-    assert seen.late == {}
-    house.project.shelf["b"] = {**REQUESTED, "narrativeAudioRequestedAt": 1_750_000_000_000}
+    assert seen.late == {} and seen.emulated
+    house.project.shelf["b"] = {**REQUESTED, "narrativeAudioRequestedAt": 1_740_000_000_000}
     house.start("reconciler")
     wait_until(lambda: house.parts.gauges.read("running").queue_depth == 1, "the queue")
     seen = house.parts.gauges.read("running")
     assert seen.since_reconcile is not None and seen.oldest_request is not None
     assert seen.oldest_request > 1e6
     assert list(seen.late) == ["reconciler"]
+
+
+def test_the_condition_says_how_safe_urls_are_and_what_could_not_be_renewed(house: House) -> None:
+    seen = house.parts.gauges.read("running")
+    assert (seen.renewal_failures, seen.url_expiry) == (0, None)
+    house.start("renewer")
+    wait_until(lambda: house.parts.gauges.read("running").url_expiry is not None, "a round")
+    seen = house.parts.gauges.read("running")
+    # Nothing is due, so that all that can be renewed plays for a third of a life.
+    assert seen.renewal_failures == 0
+    assert seen.url_expiry == KEYLESS_LIFETIME.total_seconds() / 3

@@ -82,6 +82,7 @@ def test_a_beat_changes_the_leases_of_all_that_get_on(world: World) -> None:
     before = world.beat(well), world.beat(hung)
     assert world.heart.beat() == 10
     assert world.beat(well) != before[0]
+    assert world.in_work.stuck == 1
     assert world.beat(hung) == before[1]
     assert well.watched == [(50.0, 300.0)]
     hung.hangs = False
@@ -98,6 +99,8 @@ def test_each_beat_shows_the_worker(world: World) -> None:
 
 
 class TestPresence:
+    why = "no room; token=secret"
+
     def show(self, world: World, *, wall_ms: int = SERVER_NOW, times: int = 2) -> Presence:
         project: Any = world.project
         presence = Presence(
@@ -106,7 +109,8 @@ class TestPresence:
             ToneSpeech(),
             world.in_work,
             Tally(),
-            lambda: {"disk": "no room; token=secret"},
+            lambda: {"disk": self.why},
+            refused=lambda: {f"b{n:02}": "401; token=secret" for n in range(12)},
             wall_ms=lambda: wall_ms,
             clock=lambda: world.now,
         )
@@ -118,9 +122,21 @@ class TestPresence:
         self.show(world)
         entry = world.project.tree["narrationWorkers"]["w"]
         assert entry["down"] == {"disk": "no room; token=…"}
+        assert entry["emulated"] is False
+
+    def test_says_no_more_than_a_few_words(self, world: World) -> None:
+        self.why = "x" * 1000
+        self.show(world)
+        assert world.project.tree["narrationWorkers"]["w"]["down"] == {"disk": "x" * 300}
+
+    def test_names_some_of_the_books_that_are_refused(self, world: World) -> None:
+        self.show(world)
+        entry = world.project.tree["narrationWorkers"]["w"]
+        assert entry["refused"] == {f"b{n:02}": "401; token=…" for n in range(10)}
 
     @pytest.mark.parametrize(
-        ("ahead", "events"), [(0.2, []), (-3600.0, ["clock_off"]), (12.0, ["clock_off"])]
+        ("ahead", "events"),
+        [(0.2, []), (4.9, []), (5.0, ["clock_off"]), (-3600.0, ["clock_off"])],
     )
     def test_learns_how_far_the_clock_is_off(
         self, world: World, ahead: float, events: list[str]
@@ -139,7 +155,9 @@ class TestPresence:
                 other.show()
         assert mine.is_double and other.is_double
         assert [event["event"] for event in logged] == ["worker_id_taken"] * 2
-        world.now += 61
+        world.now += 59
+        assert mine.is_double
+        world.now += 1
         assert not mine.is_double
 
     def test_takes_the_entry_of_a_dead_one_for_what_it_is(self, world: World) -> None:
@@ -164,6 +182,11 @@ def test_a_beat_that_is_not_taken_is_told(world: World) -> None:
 
 
 class TestLooks:
+    def test_the_next_is_a_second_after_this_began(self, world: World) -> None:
+        times = iter([100.0, 100.25, 200.0, 205.0])
+        minder = Minder(world.claims, world.in_work, clock=lambda: next(times))
+        assert [minder.look(), minder.look()] == [0.75, 0]
+
     def look(self, world: World) -> None:
         minder = Minder(world.claims, world.in_work)
         assert minder.look() <= 1

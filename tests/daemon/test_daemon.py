@@ -42,7 +42,7 @@ def wav_of(url: str) -> tuple[wave._wave_params, np.ndarray, requests.Response]:
 def test_a_requested_book_becomes_a_marked_narration(
     firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
 ) -> None:
-    daemon = start_daemon().wait_ready()
+    daemon = start_daemon(fresh=True).wait_ready()
     frontend.add_requested("moby-dick", TEXT, uid="admin-1")
     book = frontend.wait_for("moby-dick", "ready")
 
@@ -158,8 +158,10 @@ def test_asked_for_with_another_text_while_in_work(
     book = frontend.wait_for("b", "ready")
     assert book["narrativeAudioTextHash"] == sha256(other.encode()).hexdigest()
     assert book["narrativeAudioPath"] != first
+    stem = book["narrativeAudioPath"].removesuffix("wav")
     wait_until(
-        lambda: objects(firebase) == [book["narrativeAudioPath"]], "the first audio to be deleted"
+        lambda: all(name.startswith(stem) for name in objects(firebase)),
+        "the first audio to be deleted",
     )
 
 
@@ -185,7 +187,7 @@ def test_sigterm_finishes_what_can_be_finished(
     firebase: LocalFirebase, frontend: Frontend, start_daemon: Start
 ) -> None:
     daemon = start_daemon().wait_ready()
-    firebase.faults.add(Fault("slow", service="storage", method="POST|PUT", seconds=2))
+    firebase.faults.add(Fault("slow", service="storage", method="POST|PUT", seconds=2, count=1))
     frontend.add_requested("b", TEXT)
     frontend.wait_for("b", "processing")
     assert daemon.stop() == 0
@@ -309,10 +311,12 @@ class TestEngines:
         (ready,) = [event for event in daemon.events if event["event"] == "ready"]
         assert (ready["engine"], ready["device"]) == ("csm", "cpu")
 
-    def test_csm_without_weights_says_what_to_do(self, start_daemon: Start, tmp_path: Path) -> None:
-        daemon = start_daemon(SPEECH__ENGINE="csm", SPEECH__MODEL=tmp_path / "nowhere")
-        assert daemon.process.wait(90) == 1
-        (failed,) = [event for event in daemon.events if event["event"] == "engine_failed"]
+    def test_csm_without_weights_says_what_to_do(
+        self, start_inside: StartInside, tmp_path: Path
+    ) -> None:
+        daemon = start_inside(SPEECH__ENGINE="csm", SPEECH__MODEL=tmp_path / "nowhere")
+        assert daemon.wait(90) == 1
+        (failed,) = daemon.logged("engine_failed")
         assert f"there is no folder {tmp_path / 'nowhere'}" in failed["why"]
         assert "sesame/csm-1b" in failed["why"]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+import structlog
 
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.errors import Contended, Refused, Unavailable
@@ -106,11 +107,22 @@ def test_one_whose_probe_passes_and_that_fails_all_the_same_is_left_alone_for_lo
             dependencies.probe()
         pauses.append(clock.now - fell_at)
     assert pauses == [1, 1, 2, 4, 8, 16]
-    clock.now += 600
+    clock.now += 120
     dependencies.report(Unavailable("database", "down"))
     clock.now += 1
     dependencies.probe()
     assert dependencies.down == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "level"), [(Unavailable("s", "down"), "warning"), (Refused("s", "no"), "error")]
+)
+def test_what_does_not_pass_by_itself_is_an_error(error: Unavailable, level: str) -> None:
+    dependencies, *_ = house()
+    with structlog.testing.capture_logs() as logged:
+        dependencies.report(error)
+        dependencies.report(error)
+    assert [event["log_level"] for event in logged] == [level]
 
 
 def test_what_can_be_seen_to_fail_is_down_before_anybody_meets_it() -> None:

@@ -24,7 +24,9 @@ TEXT = "# The first\n\nIt was a bright cold day in April.\n\n# The second\n\nClo
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path, files={"formats": FORMATS}, watermark={"self_check": True})
+    desk = Desk(
+        tmp_path, files={"formats": FORMATS, "captions": False}, watermark={"self_check": True}
+    )
     desk.edit(narrative=TEXT, title="A\nbook", author=7, cover="covers/b.png")
     return desk
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,13 +51,20 @@ class TestFailures:
     def test_rounds_that_go_wrong_one_after_the_other_are_counted(
         self, start: Start, reported: list[Unavailable], error: Exception
     ) -> None:
-        steps = Steps(error, error, error, error, 0.0, 60.0)
+        looked = threading.Event()
+
+        def fail_once_it_was_looked() -> float:
+            assert looked.wait(20)
+            raise error
+
+        steps = Steps(error, error, error, fail_once_it_was_looked, 0.0, 60.0)
         with structlog.testing.capture_logs():
-            loop = start(steps, after_failure=0.05)
-            wait_until(lambda: loop.failures == 3, "three in a row", 10)
-            assert loop.why == str(error)
+            loop = start(steps, after_failure=0.01)
+            steps.wait_for(4)
+            assert (loop.failures, loop.why) == (3, str(error))
+            looked.set()
             steps.wait_for(6)
-            assert loop.failures == 0
+            assert (loop.failures, loop.failed_rounds) == (0, 4)
         assert reported == []
 
     def test_an_outage_is_no_failure_of_the_loop(
@@ -72,7 +80,7 @@ class TestFailures:
 class Steps:
     """Counts rounds; each gives the next of what was asked for, the last for ever."""
 
-    def __init__(self, *results: float | Exception) -> None:
+    def __init__(self, *results: float | Exception | Callable[[], float]) -> None:
         self.rounds = 0
         self._results = results
 
@@ -81,7 +89,7 @@ class Steps:
         result = self._results[min(self.rounds, len(self._results)) - 1]
         if isinstance(result, Exception):
             raise result
-        return result
+        return result() if callable(result) else result
 
     def wait_for(self, rounds: int) -> None:
         wait_until(lambda: self.rounds >= rounds, f"round {rounds}", 10)
@@ -236,6 +244,34 @@ class TestLoading:
         wait_until(lambda: loading.over, "it to load", 10)
         assert seen == [True]
         assert loading.loaded and not loading.failed
+
+    def test_how_long_it_goes_on_is_told_and_after_two_minutes_what_can_be_done(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now, go_on, entered = [1000.0], threading.Event(), threading.Event()
+        clock = SimpleNamespace(monotonic=lambda: now[0])
+        monkeypatch.setattr("narrator_daemon.daemon.loading.time", clock)
+
+        class Slow(ToneSpeech):
+            def load(self) -> None:
+                entered.set()
+                assert go_on.wait(20)
+
+        loading = Loading(Slow())
+        assert loading.state is None
+        with structlog.testing.capture_logs() as logged:
+            loading.start(lambda: None)
+            assert entered.wait(20)
+            now[0] = 1119.4
+            assert loading.state == "for 119 s"
+            now[0] = 1120.0
+            assert loading.state is not None
+            assert loading.state.startswith("for 120 s; ") and "model fetch" in loading.state
+            now[0] = 1120.26
+            go_on.set()
+            wait_until(lambda: loading.over, "it to load", 20)
+        assert loading.state is None
+        assert [event["seconds"] for event in logged] == [120.3]
 
     def test_an_engine_that_cannot_be_loaded_is_told(self) -> None:
         class Broken(ToneSpeech):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -382,3 +383,21 @@ def test_a_service_that_cannot_be_opened_ends_it_before_anything_begins(
         house.worker.work()
     assert house.did == ["open service", "close engine"]
     assert ask(tmp_path / "state").report["status"] == "not running"
+
+
+def test_farewells_are_made_at_once_and_waited_for_until_there_is_no_time() -> None:
+    done: list[str] = []
+    met, go_on = threading.Barrier(2), threading.Event()
+
+    def last(name: str) -> Callable[[], None]:
+        def farewell() -> None:
+            met.wait(20)  # neither waits for the other to end
+            time.sleep(0.05)
+            done.append(name)
+
+        return farewell
+
+    life._within(20, [last("a"), last("b")])
+    assert sorted(done) == ["a", "b"]
+    life._within(0.01, [lambda: go_on.wait(20)])  # one that hangs is left behind
+    go_on.set()

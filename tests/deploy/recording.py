@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 from narrator_daemon import config
+from narrator_daemon.clock import now_ms
 from narrator_daemon.commands import retake, retry
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.database.caller import Caller
@@ -23,8 +24,10 @@ from narrator_daemon.emulator.database.rules import Rules
 from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.housekeeping.forgetting import Forgetter
 from narrator_daemon.housekeeping.renewal import Renewer
 from narrator_daemon.housekeeping.sweep import Sweeper
+from narrator_daemon.settings import Registry
 from tests.actors import Daemon, Frontend, wait_until
 from tests.deploy.rules_table import CLAIM, Request
 
@@ -138,8 +141,13 @@ def _operators(environment: dict[str, str], frontend: Frontend) -> None:
             retake.request(settings, "emma", [1])
             wait_until(lambda: frontend.book("emma").get("narrativeAudioTake") == 3, "the third")
             frontend.node("books", "emma", "narrativeAudioUrlExpiresAt").set(1)
-            assert Renewer(project, store).round() == 1
+            renewer = Renewer(project, store)
+            assert renewer.round() == 1
+            assert renewer.step() > 0
             Sweeper(project, store, clock=lambda: time.time() + 90_000).round()
+            frontend.delete("number")
+            keep = Registry(keep_days=1, remove_with_book=True)
+            Forgetter(project, keep, now_ms=lambda: now_ms() + 90_000_000).round()
         finally:
             project.close()
 

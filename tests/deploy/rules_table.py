@@ -7,7 +7,7 @@ Evaluated by the local Firebase's engine in ``test_deploy_rules.py``, and by tar
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from narrator_daemon.emulator.database.caller import Caller
@@ -113,10 +113,29 @@ READY = {
             "path": "narrations/b/t1.m4a",
         }
     },
+    "narrativeAudioCaptions": {
+        name: {
+            "url": f"https://example.org/a.{name}",
+            "urlExpiresAt": NOW + 1,
+            "bytes": 30,
+            "path": f"narrations/b/t1.{name}",
+        }
+        for name in ("json", "vtt", "chapters")
+    },
 }
 ERROR = {"code": "engine_error", "message": "m", "attempts": 5, "at": 8}
 FAILED = {**PLAIN, "narrativeAudioStatus": "failed", "narrativeAudioError": ERROR}
 BOOKS = {"plain": PLAIN, "asked": REQUESTED, "work": PROCESSING, "ready": READY, "failed": FAILED}
+ENTRY = {
+    "book": "ready",
+    "take": 1,
+    "path": "narrations/ready/t8.wav",
+    "bytes": 48044,
+    "seconds": 1.0,
+    "fileSha256": HASH,
+    "samplesSha256": HASH,
+    "enteredAt": 7,
+}
 CLOSED = {
     "narrationLeases": {"work": {"t1": {"owner": "w1", "beat": 3}}},
     "narrationWorkers": {"w1": {"at": 4}},
@@ -124,8 +143,21 @@ CLOSED = {
     "narrationMarks": {"ready": 7},
     "narrationMarksNext": 8,
     "narrationLimits": {"0f": {"1e": 9}},
+    "narrationRenewal": {"owner": "w1", "until": 9, "through": 9},
+    "narrationRegister": {
+        "t7": {**ENTRY, "state": "pending"},
+        "t8": {**ENTRY, "publishedAt": 8},
+    },
 }
-DATABASE = {"books": BOOKS, **CLOSED, "elsewhere": {"x": 1}}
+#: Beside the books of a catalogue that is not at ``/books``.
+OTHER = "narrationCatalogues/library%2Ftitles"
+_BESIDE = {name: node for name, node in CLOSED.items() if name != "narrationMarksNext"}
+DATABASE = {
+    "books": BOOKS,
+    **CLOSED,
+    "narrationCatalogues": {OTHER.partition("/")[2]: _BESIDE},
+    "elsewhere": {"x": 1},
+}
 
 
 def _write(
@@ -187,6 +219,21 @@ def _admin_may() -> list[Request]:
             )
             for book in BOOKS
         ),
+        _write(
+            True,
+            "generate in a voice and a cast, with a lexicon",
+            ADMIN,
+            {
+                "books/plain/narrativeAudioStatus": "requested",
+                "books/plain/narrativeAudioVoice": "anna",
+                "books/plain/narrativeAudioCast": {"Mr Bennet": "john"},
+                "books/plain/narrativeAudioLexicon": "Bingley\tBing lee",
+            },
+        ),
+        *(
+            _write(True, f"a notice: {choice}", ADMIN, {"books/plain/narrativeAudioNotice": choice})
+            for choice in (True, False, None)
+        ),
         _write(True, "status alone", ADMIN, {"books/plain/narrativeAudioStatus": "requested"}),
     ]
 
@@ -223,6 +270,10 @@ def _client_must_not() -> list[Request]:
         where = f"books/ready/narrativeAudioFiles/m4a/{part}"
         requests.append(_write(False, f"forge file/{part}", ADMIN, {where: "x"}))
         requests.append(_write(False, f"delete file/{part}", ADMIN, {where: None}))
+    for part in READY["narrativeAudioCaptions"]["json"]:
+        where = f"books/ready/narrativeAudioCaptions/json/{part}"
+        requests.append(_write(False, f"forge captions/{part}", ADMIN, {where: "x"}))
+        requests.append(_write(False, f"delete captions/{part}", ADMIN, {where: None}))
     for part in PROCESSING["narrativeAudioPreview"]:
         where = f"books/work/narrativeAudioPreview/{part}"
         requests.append(_write(False, f"forge preview/{part}", ADMIN, {where: "x"}))
@@ -234,6 +285,16 @@ def _client_must_not() -> list[Request]:
         "a file more": {"books/ready/narrativeAudioFiles/mp3": file},
         "a file less": {"books/ready/narrativeAudioFiles/m4a": None},
         "add to a file": {"books/ready/narrativeAudioFiles/m4a/extra": 1},
+        "own captions": {"books/plain/narrativeAudioCaptions": {"vtt": file}},
+        "captions a text": {"books/ready/narrativeAudioCaptions": "vtt"},
+        "captions more": {"books/ready/narrativeAudioCaptions/srt": file},
+        "add to captions": {"books/ready/narrativeAudioCaptions/json/extra": 1},
+        "captions less": {"books/ready/narrativeAudioCaptions/vtt": None},
+        "a voice of fields": {"books/plain/narrativeAudioVoice": {"name": "anna"}},
+        "a voice without end": {"books/plain/narrativeAudioVoice": "a" * 101},
+        "a lexicon that is a number": {"books/plain/narrativeAudioLexicon": 1},
+        "a cast that is a text": {"books/plain/narrativeAudioCast": "anna"},
+        "a speaker of fields": {"books/plain/narrativeAudioCast": {"Emma": {"voice": "anna"}}},
         "own preview": {"books/plain/narrativeAudioPreview": file},
         "add to the preview": {"books/work/narrativeAudioPreview/extra": 1},
         "delete the preview": {"books/work/narrativeAudioPreview": None},
@@ -262,6 +323,8 @@ def _client_must_not() -> list[Request]:
         "delete error": {"books/failed/narrativeAudioError": None},
         "own error": {"books/plain/narrativeAudioError": ERROR},
         "add to error": {"books/failed/narrativeAudioError/extra": 1},
+        "a notice of one's own words": {"books/plain/narrativeAudioNotice": "I am no machine"},
+        "a notice that is a number": {"books/plain/narrativeAudioNotice": 1},
         "unknown daemon's field": {"books/plain/narrativeAudioFree": 1},
         "publish": {"books/asked": READY},
         "one forged of many": {"books/plain/title": "T", "books/ready/narrativeAudioUrl": "x"},
@@ -282,6 +345,12 @@ def _client_must_not() -> list[Request]:
         "narrationMarksNext": 9,
         "narrationLimits/0f": None,
         "narrationLimits/0f/1e": 1,
+        "narrationRenewal": {"owner": "w2", "until": 9},
+        "narrationRenewal/until": 1,
+        "narrationRegister/t9": {**ENTRY, "state": "pending"},
+        "narrationRegister/t7": {**ENTRY, "publishedAt": 8},
+        "narrationRegister/t8": None,
+        "narrationRegister/t8/take": 2,
     }
     for who in (ADMIN, READER, NOBODY):
         name = "nobody" if who is None else who["uid"]
@@ -344,6 +413,11 @@ def _daemon_must_not() -> list[Request]:
                 READY["narrativeAudioFiles"]["m4a"], "path"
             )
         },
+        "captions without a URL": {
+            "books/ready/narrativeAudioCaptions/vtt": _without(
+                READY["narrativeAudioCaptions"]["vtt"], "url"
+            )
+        },
         "files without any": {"books/ready/narrativeAudioFiles": "none"},
         "a preview without a URL": {
             "books/work/narrativeAudioPreview": _without(PROCESSING["narrativeAudioPreview"], "url")
@@ -371,6 +445,25 @@ def _daemon_must_not() -> list[Request]:
         "a lease of a bad token": {"narrationLeases/work/t 1": {"owner": "w1", "beat": 1}},
         "a worker without a time": {"narrationWorkers/w2": {"x": 1}},
         "a limit of text": {"narrationLimits/0f/1e": "x"},
+        "an entry that says too little": {"narrationRegister/t9": {"state": "pending"}},
+        "an entry of a bad token": {"narrationRegister/t 9": {**ENTRY, "state": "pending"}},
+        "an entry without a digest": {
+            "narrationRegister/t9": {**ENTRY, "fileSha256": "0", "state": "pending"}
+        },
+        "an entry of no book": {"narrationRegister/t9": {**ENTRY, "book": 5, "state": "pending"}},
+        "an entry without a digest of samples": {
+            "narrationRegister/t9": {**ENTRY, "samplesSha256": "0", "state": "pending"}
+        },
+        "an entry of no state": {"narrationRegister/t9": ENTRY},
+        "another entry in place of a confirmed one": {
+            "narrationRegister/t8": {**ENTRY, "take": 2, "publishedAt": 9}
+        },
+        "a part of a confirmed entry": {"narrationRegister/t8/take": 2},
+        "a turn of nobody": {"narrationRenewal": {"until": 9}},
+        "a turn of a number": {"narrationRenewal/owner": 9},
+        "a turn until a text": {"narrationRenewal/until": "x"},
+        "a turn through a text": {"narrationRenewal/through": "x"},
+        "a turn with more": {"narrationRenewal/more": 1},
         "elsewhere": {"elsewhere/x": 2},
         "all there is": {"/": None},
     }
@@ -434,9 +527,31 @@ def _reads() -> list[Request]:
     ]
 
 
+def _of_another_catalogue(requests: list[Request]) -> list[Request]:
+    """The same of what lies beside the books of a catalogue that is not at ``/books``."""
+
+    def beside(path: str | None) -> bool:
+        return path is not None and path.partition("/")[0] in _BESIDE
+
+    twins = []
+    for one in requests:
+        paths = [*(one.writes or {}), one.read]
+        if any(map(beside, paths)):
+            twins.append(
+                replace(
+                    one,
+                    name=f"another catalogue: {one.name}",
+                    writes=one.writes and {f"{OTHER}/{p}": new for p, new in one.writes.items()},
+                    read=one.read and f"{OTHER}/{one.read}",
+                )
+            )
+    return twins
+
+
 def table() -> list[Request]:
     """All that is written by hand."""
     everything = [*_admin_may(), *_client_must_not(), *_daemon_must_not(), *_odd_books(), *_reads()]
+    everything += _of_another_catalogue(everything)
     # As JSON has it: nulls written out do not exist.
     return json_round(everything)
 

@@ -102,8 +102,7 @@ def test_extras_of_the_page_are_those_of_the_package() -> None:
             r"^\| `(\w+)` \|", (OPERATE / "install.md").read_text().split("## The project")[0], re.M
         )
     )
-    # torch and its kind are on their way to an extra of their own.
-    assert told - {"csm"} == set(project["optional-dependencies"]) - {"dev", "docs", "csm"}
+    assert told == set(project["optional-dependencies"]) - {"build", "dev", "docs"}
 
 
 @pytest.mark.parametrize("page", ["traces.md"])

@@ -124,6 +124,8 @@ def test_a_daemon_with_least_privilege_does_all_its_work(recorded: list[Request]
         "narrationMarks",
         "narrationMarksNext",
         "narrationLimits",
+        "narrationRenewal",
+        "narrationRegister",
     }
     books = [
         value
@@ -133,6 +135,23 @@ def test_a_daemon_with_least_privilege_does_all_its_work(recorded: list[Request]
     ]
     for field in ("narrativeAudioFiles", "narrativeAudioPreview", "narrativeAudioRetake"):
         assert [book for book in books if field in book], field
+    entries = [
+        (path, value)
+        for request in recorded
+        for path, value in (request.writes or {}).items()
+        if path.startswith("narrationRegister/")
+    ]
+    # Written, confirmed, and removed.
+    assert {value and value.get("state", "published") for _, value in entries} == {
+        "pending",
+        "published",
+        None,
+    }
+    assert any(
+        value is None and path.startswith("narrationJobs/")
+        for request in recorded
+        for path, value in (request.writes or {}).items()
+    )
     statuses = {
         value.get("narrativeAudioStatus")
         for request in recorded

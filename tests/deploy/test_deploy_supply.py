@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import runpy
 import subprocess
 import sys
@@ -49,6 +50,62 @@ def test_all_that_the_project_asks_for_is_locked(
         assert one.specifier.contains(version, prereleases=True), line
 
 
+#: Locks with digests, and the extras that each is for.
+HASHED = {
+    "requirements-demo.lock": ("build", "emulator", "kokoro", "preview"),
+    "requirements-csm.lock": ("csm", "otel", "recognise"),
+}
+
+
+def _hashed(name: str) -> dict[str, tuple[str, list[str]]]:
+    """Each package of such a lock: its line, and the digests of its files."""
+    entries = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
+    found = {}
+    for entry in entries:
+        line, *digests = re.split(r"\s+--hash=", entry.strip())
+        found[canonicalize_name(Requirement(line).name)] = (line, digests)
+    return found
+
+
+@pytest.mark.parametrize("name", HASHED)
+def test_a_lock_with_digests_has_one_for_every_file(name: str) -> None:
+    versions = set((ROOT / "requirements.lock").read_text().splitlines())
+    for line, digests in _hashed(name).values():
+        assert digests and all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in digests), line
+        same = {other for other in versions if other.split(" ;")[0] == line.split(" ;")[0]}
+        assert same, f"{line} is not in requirements.lock: make lock"
+
+
+@pytest.mark.parametrize("name", HASHED)
+def test_a_lock_with_digests_is_complete(
+    name: str, tool: dict[str, Any], project: dict[str, Any]
+) -> None:
+    """pip is given it as all there is: it looks for nothing that is not in it."""
+    parts = {"daemon", *HASHED[name]}
+    needed = {one for one, brought_by in tool["parts"]().items() if brought_by & parts}
+    here = {canonicalize_name(one.metadata["Name"]) for one in metadata.distributions()}
+    assert {one for one in needed & here if one not in tool["OF_CUDA"]} <= _hashed(name).keys()
+
+
+def test_only_a_machine_for_csm_gets_torch(tool: dict[str, Any]) -> None:
+    demo = _hashed("requirements-demo.lock")
+    assert not demo.keys() & {"torch", "transformers", *tool["OF_CUDA"]}
+    # And all that torch's CUDA build brings is named, for Linux alone.
+    csm = _hashed("requirements-csm.lock")
+    assert {*tool["OF_CUDA"], "torch"} <= csm.keys()
+    assert all("sys_platform == 'linux'" in csm[one][0] for one in tool["OF_CUDA"])
+
+
+def test_the_extra_for_building_is_what_the_build_asks_for(project: dict[str, Any]) -> None:
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert project["optional-dependencies"]["build"] == asked
+
+
+def test_all_is_set_up_with_every_extra(project: dict[str, Any]) -> None:
+    (extras,) = re.findall(r"^EXTRAS := (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert sorted(extras.split(",")) == sorted(project["optional-dependencies"])
+
+
 def _imported(package: str) -> set[str]:
     """The top names of what a package imports, at once or later."""
     names = set()
@@ -85,6 +142,9 @@ def test_the_licences_are_listed_and_in_order() -> None:
         ("Apache-2.0 AND MIT", {"daemon"}, False),
         ("GPL-3.0 OR MIT", {"daemon"}, False),
         ("GPL-3.0-or-later", {"preview"}, False),
+        ("GPL-3.0-or-later", {"kokoro", "dev"}, False),
+        ("LicenseRef-NVIDIA-Proprietary", {"csm"}, False),
+        ("LicenseRef-NVIDIA-Proprietary", {"csm", "daemon"}, True),
         ("GPL-3.0", {"dev"}, False),
         ("GPL-3.0-or-later", {"preview", "daemon"}, True),
         ("MIT AND GPL-3.0", {"emulator"}, True),

@@ -108,7 +108,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_an_edit_of_anything_else_leaves_the_layers_alone(project: Path) -> None:
-    before = _image_requirements(project)
+    before = _image_requirements(project, "csm")
     assert "torch==" in before["large.txt"] and "firebase-admin" in before["asked.txt"]
     pyproject = project / "pyproject.toml"
     edited = pyproject.read_text()
@@ -120,12 +120,12 @@ def test_an_edit_of_anything_else_leaves_the_layers_alone(project: Path) -> None
         assert old in edited
         edited = edited.replace(old, new)
     pyproject.write_text(edited)
-    assert _image_requirements(project) == before
+    assert _image_requirements(project, "csm") == before
     lock = project / "requirements.lock"
     lock.write_text(re.sub(r"^(ruff|typer)==.*", r"\1==99.0", lock.read_text(), flags=re.M))
-    assert _image_requirements(project) == before
+    assert _image_requirements(project, "csm") == before
     lock.write_text(re.sub(r"^torch==.*", "torch==99.0", lock.read_text(), flags=re.M))
-    assert "torch==99.0" in _image_requirements(project)["large.txt"]
+    assert "torch==99.0" in _image_requirements(project, "csm")["large.txt"]
 
 
 def test_extras_are_those_of_the_package(project: Path) -> None:
@@ -137,7 +137,6 @@ def test_extras_are_those_of_the_package(project: Path) -> None:
 
 
 def test_an_image_without_extras_can_speak_with_csm() -> None:
-    """Once torch is an extra of its own, the image must ask for it by default."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (default,) = re.findall(r'^ARG EXTRAS="(.*)"', TEXT, re.MULTILINE)
     lists = [project["dependencies"]]
@@ -172,4 +171,8 @@ def test_the_lock_holds_versions_and_nothing_else() -> None:
     for line in (ROOT / "requirements.lock").read_text().splitlines():
         # And where a package is for one kind of machine, which.
         assert re.fullmatch(r"[\w.-]+==[\w.!]+( ; [^@:/]+)?|#.*|", line), line
-    assert "nvidia" not in (ROOT / "requirements.lock").read_text()
+
+
+def test_an_image_without_csm_has_no_large_layer(project: Path) -> None:
+    assert _image_requirements(project, "kokoro")["large.txt"] == ""
+    assert "nvidia-cublas==" in _image_requirements(project, "csm")["large.txt"]

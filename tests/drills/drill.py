@@ -14,6 +14,7 @@ from unittest import mock
 
 from narrator_daemon import config
 from narrator_daemon.catalogue import files_of
+from narrator_daemon.claims.signed_url import is_by_a_wrong_clock
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.firebase.project import Project
@@ -94,13 +95,14 @@ class Result:
         return "\n".join([*self.violations, "the plan, and what plays it again:", str(self.plan)])
 
 
-def run(plan: Plan, folder: Path, patience: float = 120.0) -> Result:
+def run(plan: Plan, folder: Path, patience: float = 120.0, other: Path | None = None) -> Result:
     """Carry out a plan and judge.
 
     Args:
         plan: what to do.
         folder: an empty one, for the daemons' states and logs.
         patience: seconds after the plan's end in which every book must have its outcome.
+        other: a folder with the sources of another version, which half of the daemons run.
     """
     result = Result(plan)
     kept = Secrets()
@@ -109,7 +111,7 @@ def run(plan: Plan, folder: Path, patience: float = 120.0) -> Result:
         Observer(firebase.endpoints["database_host"], MAX_ATTEMPTS) as observer,
         Frontend(firebase.endpoints) as frontend,
         fleet(
-            firebase.environment() | kept.environment, folder, _SETTINGS, plan.daemons
+            firebase.environment() | kept.environment, folder, _SETTINGS, plan.daemons, other
         ) as daemons,
     ):
         slow = firebase.faults.add(_SLOW_UPLOADS)
@@ -130,6 +132,8 @@ def run(plan: Plan, folder: Path, patience: float = 120.0) -> Result:
         with _sweeper(firebase) as (sweeper, store):
             result.counts["swept"] = _sweep(sweeper)
             result.violations += _judge_objects(store, observer.books())
+        if other is None:
+            result.violations += _judge_urls(observer.books())
     result.counts["claims"] = len(observer.claims)
     result.counts["worker_lost"] = len(observer.failed_for)
     result.counts.update(observer.outcomes)
@@ -168,7 +172,8 @@ def _do(action: Action, frontend: Frontend, daemons: Fleet, network: _Network) -
     if action.doer == "network":
         network.do(action)
     elif action.doer == "process":
-        getattr(daemons, action.verb)(action.target)
+        value = () if action.value is None else (action.value,)
+        getattr(daemons, action.verb)(action.target, *value)
     elif action.verb in ("add", "overwrite", "delete"):
         frontend.node().update({f"books/{action.target}": action.value})
     else:
@@ -239,6 +244,22 @@ def _sweep(sweeper: Sweeper) -> int:
     while deleted := sweeper.round():
         swept += deleted
     return swept
+
+
+def _judge_urls(books: dict[str, dict[str, Any]]) -> list[str]:
+    """No URL was signed by a clock that was wrong."""
+    now_ms = int(time.time() * 1000)
+    return [
+        f"URL by a wrong clock: {book_id}: {book['narrativeAudioUrl']}"
+        for book_id, book in books.items()
+        if "narrativeAudioUrl" in book
+        and (
+            is_by_a_wrong_clock(
+                book["narrativeAudioUrl"], book["narrativeAudioUrlExpiresAt"], now_ms
+            )
+            or book["narrativeAudioUrlExpiresAt"] < now_ms + 6 * 86_400_000
+        )
+    ]
 
 
 def _judge_objects(store: AudioStore, books: dict[str, dict[str, Any]]) -> list[str]:

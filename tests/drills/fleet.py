@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.actors import Daemon
+from tests.bad_machine import BadMachine
 
 #: Seconds in which a daemon that was told to stop must be gone: its grace period, its farewell,
 #: and answers of the database that do not come.
@@ -40,24 +42,57 @@ class Fleet:
         environment: what points the SDKs at the local Firebase.
         folder: a folder for each process is made here.
         settings: of every daemon.
+        other: a folder with the sources of another version, which some of them run; None for this
+            version alone.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], folder: Path, settings: Mapping[str, object]
+        self,
+        environment: Mapping[str, str],
+        folder: Path,
+        settings: Mapping[str, object],
+        other: Path | None = None,
     ) -> None:
         self._environment = environment
         self._folder = folder
         self._settings = settings
+        self._other = other
+        self._machines: dict[str, BadMachine] = {}
         self._slots: dict[str, Life] = {}
         self.lives: dict[str, Life] = {}
 
-    def start(self, slot: str) -> Life:
-        """A new process in a slot whose last one is dead or on its way out."""
+    def start(self, slot: str, of_other: bool = False) -> Life:
+        """A new process in a slot whose last one is dead or on its way out.
+
+        Args:
+            slot: its number.
+            of_other: whether it is of the other version, where there is one.
+        """
         name = f"slot{slot}-life{len(self.lives)}"
         settings = {**self._settings, "DAEMON__WORKER_ID": name}
-        life = Life(name, Daemon(self._environment, self._folder / name, settings))
+        environment = {**self._environment, **self._machine(slot).environment}
+        if of_other and self._other is not None:
+            environment["PYTHONPATH"] = f"{self._other}{os.pathsep}{environment['PYTHONPATH']}"
+        life = Life(name, Daemon(environment, self._folder / name, settings))
         self._slots[slot] = self.lives[name] = life
         return life
+
+    def _machine(self, slot: str) -> BadMachine:
+        if slot not in self._machines:
+            self._machines[slot] = BadMachine(self._folder / f"machine-{slot}")
+        return self._machines[slot]
+
+    def set_clock(self, slot: str, ahead: float) -> None:
+        """Set the wall clock under a slot so many seconds ahead of the right time."""
+        self._machine(slot).set_clock(ahead)
+
+    def fill(self, slot: str) -> None:
+        """Fill the disk under a slot."""
+        self._machine(slot).fill()
+
+    def empty(self, slot: str) -> None:
+        """Give it room again."""
+        self._machine(slot).empty()
 
     def kill(self, slot: str) -> None:
         """SIGKILL, and no warning."""
@@ -127,12 +162,16 @@ class Fleet:
 
 @contextmanager
 def fleet(
-    environment: Mapping[str, str], folder: Path, settings: Mapping[str, object], count: int
+    environment: Mapping[str, str],
+    folder: Path,
+    settings: Mapping[str, object],
+    count: int,
+    other: Path | None = None,
 ) -> Iterator[Fleet]:
-    """So many daemons, ready for work; killed at the end."""
-    daemons = Fleet(environment, folder, settings)
+    """So many daemons, ready for work, every second of the other version; killed at the end."""
+    daemons = Fleet(environment, folder, settings, other)
     try:
-        for life in [daemons.start(str(slot)) for slot in range(count)]:
+        for life in [daemons.start(str(slot), slot % 2 == 1) for slot in range(count)]:
             life.daemon.wait_ready(60)
         yield daemons
     finally:

@@ -1,7 +1,8 @@
 """The plan of a drill: everything that is done to the daemons, decided by a seed before it starts.
 
 Three kinds of doers share one timeline: frontends (who ask, edit, cancel, delete), pullers of plugs
-(who kill, freeze and stop processes) and the network (the local Firebase's faults). The same seed
+(who kill, freeze and stop processes, fill their disks and set their clocks) and the network (the
+local Firebase's faults). The same seed
 gives the same plan; what the daemons make of it differs from run to run.
 """
 
@@ -28,6 +29,9 @@ HERE = "http://localhost:0"
 _WARM_UP_SECONDS = 4.0
 
 PROCESS_KINDS = ("kill", "freeze", "terminate")
+MACHINE_KINDS = ("clock_jump", "full_disk")
+#: Seconds by which clocks are set ahead of the right time.
+_JUMPS = (-3600.0, -120.0, 0.0, 120.0, 3600.0, 5 * 86_400.0)
 NETWORK_KINDS = (
     *STREAM_ACTIONS,
     "silent_streams",
@@ -58,7 +62,9 @@ class Action:
         doer: who does it.
         verb: what.
         target: a book; the number of a daemon; the fault as the plan names it.
-        value: for a frontend, the fields of the book that it writes; a `Fault`; else None.
+        value: for a frontend, the fields of the book that it writes; a `Fault`; for a clock, how
+            many seconds ahead it is set; for a start, whether it is of the other version, if one is
+            given; else None.
     """
 
     at: float
@@ -122,7 +128,14 @@ def make_plan(seed: int, *, books: int, daemons: int, faults: int, seconds: floa
             at = max(at, busy_until[slot])
             *done, (free_at, _) = _process(dice, kind, at)
             busy_until[slot] = free_at
-            actions += [Action(when, "process", verb, str(slot)) for when, verb in done]
+            actions += [
+                Action(
+                    when, "process", verb, str(slot), _version(dice) if verb == "start" else None
+                )
+                for when, verb in done
+            ]
+        elif kind in MACHINE_KINDS:
+            actions += _machine(dice, kind, at, str(dice.randrange(daemons)))
         else:
             actions += _network(dice, kind, at)
     actions.sort(key=lambda action: action.at)
@@ -134,7 +147,7 @@ def _deal(dice: random.Random, faults: int) -> Iterator[str]:
     first = list(PROCESS_KINDS)
     dealt: list[str] = []
     while len(dealt) < faults:
-        deck = [*PROCESS_KINDS, *NETWORK_KINDS, "kill", "freeze"]
+        deck = [*PROCESS_KINDS, *MACHINE_KINDS, *NETWORK_KINDS, "kill", "freeze"]
         dice.shuffle(deck)
         dealt += deck
     rest = [kind for kind in dealt if kind not in first or first.remove(kind)]
@@ -150,6 +163,19 @@ def _process(dice: random.Random, kind: str, at: float) -> list[tuple[float, str
         return [(at, "freeze"), (thawed, "thaw"), (thawed + 1.0, "free")]
     started = at + dice.uniform(0.0, 2.0)
     return [(at, kind), (started, "start"), (started + _WARM_UP_SECONDS, "free")]
+
+
+def _version(dice: random.Random) -> bool:
+    """Whether a new process is of the other version."""
+    return dice.random() < 0.5
+
+
+def _machine(dice: random.Random, kind: str, at: float, slot: str) -> list[Action]:
+    """What is done to the machine under a slot; whatever runs there sees it."""
+    if kind == "clock_jump":
+        return [Action(at, "process", "set_clock", slot, dice.choice(_JUMPS))]
+    room_again = at + dice.uniform(1.0, 5.0)
+    return [Action(at, "process", "fill", slot), Action(room_again, "process", "empty", slot)]
 
 
 def _network(dice: random.Random, kind: str, at: float) -> list[Action]:

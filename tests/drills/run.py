@@ -2,6 +2,7 @@
 
     python -m tests.drills.run --books 150 --daemons 4 --faults 60 --seeds 20
     python -m tests.drills.run --seed 7            # this one again, with its plan
+    python -m tests.drills.run --other ../before   # half of the daemons by other sources
 
 Columns: narrations published; books failed, and of those for lost workers; claims, those given
 back, those lost to other replicas, and of those for no reason of the plan's (a replica that was too
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=20, help="how many")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seed", type=int, help="this one alone, and print its plan")
+    parser.add_argument("--other", type=Path, help="a folder with the sources of another version")
     parser.add_argument("--json", type=Path, help="where the rows go as JSON")
     asked = parser.parse_args()
     logs.configure("warning", "auto")
@@ -52,7 +54,7 @@ def main() -> int:
         if asked.seed is not None:
             print(plan)
         folder = Path(tempfile.mkdtemp(prefix=f"drill-{seed}-"))
-        result = drill.run(plan, folder)
+        result = drill.run(plan, folder, other=asked.other and asked.other.resolve())
         row = result.row()
         if not rows:
             print("  ".join(row))

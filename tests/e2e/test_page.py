@@ -32,6 +32,7 @@ def test_press_watch_and_hear(
     expect(card.button("Cancel")).to_be_visible()
     card.wait_for("ready")
     expect(card.player).to_be_visible()
+    expect(card.item.get_by_text("Read by a machine")).to_be_visible()
     heard = card.heard()
     assert heard["rms"] > 0.02
     assert heard["seconds"] == pytest.approx(frontend.book("voyage")["narrativeAudioDuration"])

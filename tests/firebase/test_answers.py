@@ -41,6 +41,7 @@ RefreshError = google.auth.exceptions.RefreshError
         (TransportError("no route"), Unavailable, ""),
         (RefreshError("again", retryable=True), Unavailable, ""),
         (RefreshError("gone"), Refused, "firebase.credentials"),
+        (RefreshError("Check your iat and exp values"), Refused, "this machine's clock is wrong"),
         (requests.ConnectionError("reset"), Unavailable, ""),
     ],
 )

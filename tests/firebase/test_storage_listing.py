@@ -35,7 +35,7 @@ def store(*names: str) -> AudioStore:
         bucket_name="b",
         storage_emulator=None,
     )
-    return AudioStore(project, Storage())
+    return AudioStore(project, Storage(), clock=lambda: 0.0)
 
 
 def test_it_goes_on_after_a_name_and_not_with_it() -> None:

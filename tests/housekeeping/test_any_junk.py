@@ -238,7 +238,7 @@ def test_what_operators_are_shown(record: Any, worker: Any, entry: Any) -> None:
     house.project.tree["narrationWorkers"] = {"w": worker, "good": {"at": SERVER_NOW}}
     house.project.tree["narrationJobs"] = {"m": entry}
     project: Any = house.project
-    fleet = status.read(project, 45.0, SERVER_NOW)
+    fleet = status.read(project, 45.0, 0, lambda: SERVER_NOW)
     assert fleet.queue.depth >= 1
     assert "good" in {one.worker_id for one in fleet.workers}
     json.dumps(dataclasses.asdict(fleet), allow_nan=False)

@@ -37,7 +37,8 @@ class Fleet:
         self.project = MemoryProject()
         self.waiting = Waiting()
         self.freed: list[str] = []
-        self.refusals = Refusals()
+        self.now = 0.0
+        self.refusals = Refusals(lambda: self.now)
         self.watch = LeaseWatch(TTL, longest_gap=30.0)
         self.leases = self.leases_of("reaper")
         project: Any = self.project
@@ -120,9 +121,10 @@ class TestReaper:
         assert sorted(fleet.refusals.books) == ["a", "d"]
         assert fleet.project.count("write /books/a$") == 2  # its claim, and one try to free it
         fleet.project.mend()
-        fleet.refusals.clear("a")
+        fleet.now = 10.0
         fleet.rounds(monkeypatch, 80)
-        assert fleet.freed[2:] == ["a"]
+        assert fleet.freed[2:] == ["a", "d"]
+        assert not fleet.refusals.books
 
     def test_a_lease_lives_as_long_as_its_owner_promised(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
@@ -149,6 +151,7 @@ class TestReaper:
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         token = fleet.claim("b")
+        fleet.take_in()
         for number, now in enumerate(range(0, 200, 20)):
             fleet.project.tree["narrationLeases"]["b"][token]["beat"] = number
             fleet.rounds(monkeypatch, now)
@@ -180,13 +183,13 @@ class TestReaper:
     def test_a_book_in_work_that_nobody_claims_is_freed(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, claim: Any
     ) -> None:
+        fleet.project.shelf["a text"] = "no record"
         fleet.project.shelf["b"] = {
             **REQUESTED,
             "narrativeAudioStatus": "processing",
             "narrativeAudioClaim": claim,
         }
         fleet.project.shelf["waiting"] = {**REQUESTED, "narrativeAudioClaim": "junk"}
-        fleet.project.shelf["text"] = "no record"
         fleet.take_in()
         fleet.rounds(monkeypatch, 0, 20, 40, 60)
         assert fleet.freed == ["b"]
@@ -386,6 +389,7 @@ class TestRenewer:
         }
         book["narrativeAudioFiles"] = dict(files)
         assert renewer.round() == 1
+        book = project.shelf["a"]
         expires = book["narrativeAudioUrlExpiresAt"]
         renewed = book["narrativeAudioFiles"].pop("m4a")
         assert renewed == {

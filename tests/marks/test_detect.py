@@ -123,7 +123,7 @@ def test_a_cut_and_mixed_file_explains_itself(folder: Path) -> None:
     joined = [one[: 10 * RATE], one[16 * RATE : 27 * RATE], silence, two[20 * RATE : 32 * RATE]]
     soundfile.write("joined.wav", np.concatenate(joined), RATE)
     known = tables({1: "first", 2: "sec<b>ond"})
-    finding = write_picture(Path("joined.wav"), [keys.PUBLIC], known, folder / "out.html")
+    finding, _ = write_picture(Path("joined.wav"), [keys.PUBLIC], known, folder / "out.html")
     assert {source.book_id for source in finding.sources} == {"first", "sec<b>ond"}
     lines = list(explained(finding))
     assert any("no mark" in line for line in lines)
@@ -264,7 +264,7 @@ def test_a_book_marked_with_two_keys_is_drawn_twice(folder: Path) -> None:
     known = [keys.NamedKey(f"{name}.key", name.encode() * 8) for name in ("old", "new")]
     joined = [embed(SPEECH[: 9 * RATE], RATE, each.key, 5) for each in known]
     soundfile.write("joined.wav", np.concatenate(joined), RATE)
-    finding = write_picture(Path("joined.wav"), known, tables({5: "b"}), Path("out.svg"))
+    finding, _ = write_picture(Path("joined.wav"), known, tables({5: "b"}), Path("out.svg"))
     assert {source.key_name for source in finding.sources} == {"old.key", "new.key"}
     drawn = Path("out.svg").read_text()
     assert "b (key old.key)" in drawn

@@ -113,7 +113,7 @@ def test_a_large_catalogue_is_not_read(firebase: LocalFirebase) -> None:
     firebase.load("/books", shelf)
     with mock.patch.dict(os.environ, firebase.environment()):
         project = Project(config.load(None))
-        found = demand.read(project, limit=10, now_ms=NOW)
+        found = demand.read(project, limit=10, clock=lambda: NOW)
         project.close()
     assert found == Demand(claimable=100, later=0, in_work=3, more=True) and found.work == 103
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon.queue.requesters import grant_name, take
+from narrator_daemon.queue.requesters import grant, grant_name, take
+from tests.memory import SERVER_NOW, MemoryProject
 
 NOW = 1_750_000_000_000
 MINUTE = 60_000
@@ -27,6 +28,12 @@ def test_so_many_a_minute_are_granted_and_the_next_waits_for_the_oldest() -> Non
 
 def test_a_grant_whose_answer_was_lost_is_not_counted_twice() -> None:
     assert take({"mine": NOW}, name="mine", now_ms=NOW + 5, limit=1) == (None, 0)
+
+
+def test_a_request_has_one_short_name_whatever_the_order_of_its_fields() -> None:
+    name = grant_name("b", {"x": 1, "y": 2}, None)
+    assert name == grant_name("b", {"y": 2, "x": 1}, None) and len(name) == 32
+    assert name != grant_name("b", {"x": 1, "y": 3}, None)
 
 
 @pytest.mark.parametrize("ahead", [1, 30_000, MINUTE - 1])
@@ -81,3 +88,16 @@ def test_grants_are_named_by_book_and_request() -> None:
     assert len(names) == 5
     assert grant_name("b/ü", {"x": 1}, "p") == grant_name("b/ü", {"x": 1}, "p")
     assert all(name.isalnum() for name in names)
+
+
+def test_a_grant_is_stamped_by_the_database_and_judged_by_its_clock() -> None:
+    project = MemoryProject()
+    as_any: Any = project
+    # As far as its answers tell, which is not exact.
+    project.wall = lambda: (SERVER_NOW + 400) / 1000
+    assert grant(as_any, "ada", "one", limit=1) == 0
+    ((stored,),) = (node.values() for node in project.tree["narrationLimits"].values())
+    assert stored == SERVER_NOW
+    assert grant(as_any, "ada", "two", limit=1) == 60_000 - 400
+    project.wall = lambda: (SERVER_NOW + 60_000) / 1000
+    assert grant(as_any, "ada", "two", limit=1) == 0

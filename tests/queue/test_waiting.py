@@ -78,6 +78,19 @@ def test_a_reading_does_not_shorten_a_wait_and_a_new_press_ends_it() -> None:
     assert again is not None and again.requested_at == NOW + 1
 
 
+def test_one_that_was_put_back_after_a_reading_began_is_newer_than_it() -> None:
+    waiting = Waiting()
+    waiting.offer("b", book(NOW), NOW)
+    candidate = waiting.take(0.0)
+    assert candidate is not None
+    since = waiting.now_reading()
+    waiting.put_back(candidate, 10.0)
+    waiting.refresh({}, NOW, complete=True, since=since)
+    assert len(waiting) == 1
+    waiting.refresh({}, NOW, complete=True, since=waiting.now_reading())
+    assert len(waiting) == 0
+
+
 def test_a_request_that_comes_in_while_its_book_is_tried_is_kept() -> None:
     waiting = Waiting()
     waiting.offer("b", book(NOW), NOW)

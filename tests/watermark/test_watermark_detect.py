@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 from speechlike import RATE, speechlike
 
-from watermark import Detector, detect, embed, picture, score_along
+from watermark import Detector, Trace, detect, embed, picture, score_along
 
 KEY = bytes(range(32))
 OTHER = bytes(range(1, 33))
@@ -139,8 +139,33 @@ def test_two_books_mixed_are_both_found_and_joined_both_in_the_trace() -> None:
     document = picture({"a & b": mine, "c": other}, "a <title> & more", ["a note"])
     drawn = ElementTree.fromstring(document)  # noqa: S314 — our own
     marked = [each for each in drawn.iter() if each.get("fill") == "#2c7a4b"]
-    # Its bars, its places and its name.
+    # Its bars, its places and its sign beside its name.
     assert len(marked) == 2 * int((mine.score > 3).sum()) + 1
+    said = ["".join(each.itertext()) for each in drawn.iter() if each.tag.endswith("text")]
+    assert said.count("a <title> & more") == 1
+    assert said.count("Time in the file") == 2
+    assert {"Score, in standard deviations", "0:00", "0:20", "0:10", "a note"} <= set(said)
+
+
+def test_a_picture_of_hours_has_no_more_columns_than_can_be_told_apart() -> None:
+    count = 20_000
+    ramp = np.arange(count) * 2.0
+    trace = Trace(ramp, np.full(count, 9.0), np.zeros(count), ramp)
+    long = "a very long name of a book " * 9
+    document = picture({long: trace}, long, [long])
+    drawn = ElementTree.fromstring(document)  # noqa: S314 — our own
+    width = float(drawn.get("width", "0"))
+    assert len(document) < 100_000
+    for each in drawn.iter():
+        if each.tag.endswith("rect") and each.get("x"):
+            left, wide = float(each.get("x", "0")), float(each.get("width", "0"))
+            assert 0 <= left <= left + wide <= width
+        if each.tag.endswith("circle"):
+            assert 0 <= float(each.get("cy", "0")) <= float(drawn.get("height", "0"))
+    # Eight tenths of a letter's height are a wide letter's width.
+    for each in drawn.iter():
+        if each.tag.endswith("text"):
+            assert len("".join(each.itertext())) * float(each.get("font-size", "0")) * 0.55 < width
 
 
 def test_spans_tell_what_is_the_books_and_what_is_not() -> None:

@@ -26,11 +26,34 @@ from watermark.pattern import (
     pattern_of,
 )
 
-_TRANSFORM = 2048
-_STEP = 1792
-_SEGMENTS = CYCLE_CELLS // _STEP
-#: The longest stretch, in cells, that leaves ``_STEP`` places of a transform free of wrap-around.
-MAX_CELLS = _TRANSFORM - _STEP + 1
+
+@dataclass(frozen=True)
+class Blocks:
+    """How the cycle is cut for correlation.
+
+    Attributes:
+        transform: places in a transform.
+        step: of which so many come out free of wrap-around.
+    """
+
+    transform: int
+    step: int
+
+    @property
+    def longest(self) -> int:
+        """The longest stretch, in cells, that leaves ``step`` places free of wrap-around."""
+        return self.transform - self.step + 1
+
+    @property
+    def segments(self) -> int:
+        """Transforms that cover the cycle."""
+        return -(-CYCLE_CELLS // self.step)
+
+
+#: For stretches of 20 s, and for those of 8 s, which take two thirds of the time.
+LONG, SHORT = Blocks(2048, 1792), Blocks(512, 416)
+#: The longest stretch, in cells, that can be looked up.
+MAX_CELLS = LONG.longest
 #: A stretch's cells are read at this many offsets within a cell.
 PHASES = 2
 #: Queries correlated at once: few, so that the work stays in the cache.
@@ -90,13 +113,15 @@ class Line:
         return CELL_SECONDS / self.change.pace
 
 
-@lru_cache(maxsize=4)
-def _pilot_spectra(key: bytes) -> NDArray[np.complex64]:
-    """Spectra of the pilot's overlapping segments, ``[frequency, segment, band]``; 16 MB."""
+@lru_cache(maxsize=8)
+def _pilot_spectra(key: bytes, blocks: Blocks) -> NDArray[np.complex64]:
+    """Spectra of the pilot's overlapping segments, ``[frequency, segment, band]``; 17 MB."""
     pilot = pattern_of(key).signs[:, PILOT_BANDS]
-    spectra = np.empty((_TRANSFORM // 2 + 1, _SEGMENTS, len(PILOT_BANDS)), np.complex64)
-    for segment in range(_SEGMENTS):
-        places = np.arange(segment * _STEP, segment * _STEP + _TRANSFORM) % CYCLE_CELLS
+    shape = (blocks.transform // 2 + 1, blocks.segments, len(PILOT_BANDS))
+    spectra = np.empty(shape, np.complex64)
+    for segment in range(blocks.segments):
+        first = segment * blocks.step
+        places = np.arange(first, first + blocks.transform) % CYCLE_CELLS
         spectra[:, segment] = scipy.fft.rfft(pilot[places].astype(np.float32), axis=0)
     return spectra
 
@@ -112,8 +137,8 @@ def read_cells(
 def _queries(
     features: Features, changes: tuple[Change, ...], begin: float, end: float
 ) -> NDArray[np.float32]:
-    """A stretch's cells for each change and phase, ``[change, phase, _TRANSFORM, band]``."""
-    queries = np.zeros((len(changes), PHASES, _TRANSFORM, len(PILOT_BANDS)), np.float32)
+    """A stretch's cells for each change and phase, ``[change, phase, transform, band]``."""
+    queries = np.zeros((len(changes), PHASES, LONG.transform, len(PILOT_BANDS)), np.float32)
     for row, change in zip(queries, changes, strict=True):
         cell = CELL_SECONDS / change.pace
         count = min(int((end - begin) / cell), MAX_CELLS)
@@ -146,17 +171,17 @@ def acquire(
     Returns:
         Lines by falling score, no two telling the same; empty if the stretch is silent.
     """
-    queries = _queries(features, changes, begin, end).reshape(-1, _TRANSFORM, len(PILOT_BANDS))
+    queries = _queries(features, changes, begin, end).reshape(-1, LONG.transform, len(PILOT_BANDS))
     norms = np.sqrt(np.einsum("qtb,qtb->q", queries, queries))
     if not norms.any():
         return []
     peaks: list[tuple[float, int, int]] = []
     for first in range(0, len(queries), _BATCH):
         batch = slice(first, first + _BATCH)
-        sums = _correlate(pattern, queries[batch])
+        sums = correlate(pattern, queries[batch], LONG)
         scores = sums.max(axis=0) / np.maximum(norms[batch], 1e-6)
         for segment, query in np.argwhere(scores > _WORTH_A_LOOK):
-            place = segment * _STEP + sums[:, segment, query].argmax()
+            place = segment * LONG.step + sums[:, segment, query].argmax()
             peaks.append((float(scores[segment, query]), first + int(query), int(place)))
     found = (
         Line(
@@ -193,7 +218,7 @@ def acquire_unchanged(
         begin = first * CELL_SECONDS
         queries = _queries(features, (UNCHANGED,), begin, seconds)[0]
         energy += np.einsum("qtb,qtb->q", queries, queries)
-        sums = _correlate(pattern, queries).transpose(2, 1, 0).reshape(PHASES, CYCLE_CELLS)
+        sums = correlate(pattern, queries, LONG).transpose(2, 1, 0).reshape(PHASES, CYCLE_CELLS)
         total += np.roll(sums, -first, axis=1)
     if not energy.any():
         return []
@@ -211,11 +236,24 @@ def acquire_unchanged(
     return distinct(found, keep)
 
 
-def _correlate(pattern: Pattern, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sums of ``[query, _TRANSFORM, band]`` at every place, ``[_STEP, segment, query]``."""
+def correlate(
+    pattern: Pattern, queries: NDArray[np.float32], blocks: Blocks
+) -> NDArray[np.float32]:
+    """Sums of stretches of cells with the pilot at every place of the cycle.
+
+    Args:
+        pattern: the key's.
+        queries: ``[query, blocks.transform, len(PILOT_BANDS)]``, zero beyond ``blocks.longest``.
+        blocks: how the cycle is cut.
+
+    Returns:
+        ``[blocks.step, segment, query]``; places beyond the cycle's end are its first again.
+    """
     spectrum = scipy.fft.rfft(queries, axis=1).transpose(1, 2, 0)
-    product = np.matmul(_pilot_spectra(pattern.key), np.ascontiguousarray(spectrum.conj()))
-    return np.asarray(scipy.fft.irfft(product, n=_TRANSFORM, axis=0)[:_STEP], np.float32)
+    spectra = _pilot_spectra(pattern.key, blocks)
+    product = np.matmul(spectra, np.ascontiguousarray(spectrum.conj()))
+    sums = scipy.fft.irfft(product, n=blocks.transform, axis=0)
+    return np.asarray(sums[: blocks.step], np.float32)
 
 
 def distinct(found: Iterable[Line], keep: int) -> list[Line]:

@@ -20,9 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from watermark.chunks import Chunk, Chunks
 from watermark.detection.evidence import Evidence, Trail, gather
-from watermark.detection.features import features_of
+from watermark.detection.features import Features, features_of
+from watermark.detection.passes import Passes
 from watermark.detection.scoring import Match, Scorer
-from watermark.detection.search import SURE, Reading, search
+from watermark.detection.search import SURE, Reading
 from watermark.detection.spans import Run, Span, runs_of, spans_of
 from watermark.detection.thorough import LookUp, search_by_data
 from watermark.keys import check_key
@@ -58,6 +59,7 @@ class Sighting:
         false_positive_probability: as in ``Detection``.
         method: ``"candidate"`` or ``"blind"``.
         spans: where in the file the mark is, by time.
+        hypotheses: for how many tests the search counts in that probability.
     """
 
     book_index: int
@@ -66,6 +68,7 @@ class Sighting:
     false_positive_probability: float
     method: str
     spans: tuple[Span, ...]
+    hypotheses: float
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,14 @@ class _Tries:
 
     def bound(self, hit: _Hit, candidates: int) -> float:
         """The false-positive bound of a hit."""
-        tries = self.by_data if hit.by_data else self.by_pilot
-        return hit.match.false_positive(tries * self.ways, candidates)
+        return hit.match.false_positive(self._of(hit), candidates)
+
+    def hypotheses(self, hit: _Hit, candidates: int) -> float:
+        """For how many tests the search counts in that bound."""
+        return hit.match.hypotheses(self._of(hit), candidates)
+
+    def _of(self, hit: _Hit) -> int:
+        return (self.by_data if hit.by_data else self.by_pilot) * self.ways
 
 
 #: For telling which of two hits is the likelier before all tries are known.
@@ -145,8 +154,9 @@ class _KeySearch:
         hits: that of each book that chance alone hardly gives.
     """
 
-    def __init__(self, pattern: Pattern, scorer: Scorer, limit: float) -> None:
+    def __init__(self, pattern: Pattern, scorer: Scorer, limit: float, *, thorough: bool) -> None:
         self._limit = limit
+        self._passes = Passes(pattern, thorough=thorough)
         self.pattern = pattern
         self.scorer = scorer
         self.readings = self.places = 0
@@ -159,19 +169,26 @@ class _KeySearch:
         self._added = 0
         self._seen = np.zeros(CYCLE_CELLS, np.bool_)
 
-    def take(self, readings: list[Reading], begin: float) -> None:
-        """Score a chunk's readings; ``begin`` is the chunk's first second in the file."""
-        if not readings:
-            return
+    def take(
+        self, features: Features, samples: NDArray[np.float32], rate: int, begin: float
+    ) -> None:
+        """Search a chunk until a mark is found; ``begin`` is its first second in the file."""
+        for readings in self._passes.over(features, samples, rate):
+            if readings and self._take(readings, begin):
+                self._passes.remember(readings[0].trails[0].line.change)
+                return
+
+    def _take(self, readings: list[Reading], begin: float) -> bool:
+        """Score readings, and say whether they tell a book."""
         evidence = [gather(self.pattern, reading.trails) for reading in readings]
         self.readings += len(readings)
-        self._consider(evidence, [reading.trails for reading in readings], begin)
+        told = self._consider(evidence, [reading.trails for reading in readings], begin)
         best = readings[0]
         self.pilot = max(
             [self.pilot, *(t.line.score for reading in readings for t in reading.trails)]
         )
         if best.pilot < _WORTH_ADDING:
-            return
+            return told
         for trail in best.trails:
             self.runs += runs_of(self.pattern, trail, begin)
         # A place that was heard before is left out: its signs are no longer independent.
@@ -182,6 +199,7 @@ class _KeySearch:
         self._total += added.bits
         self._energy += added.energy
         self._added += 1
+        return told
 
     def take_by_data(self, lookups: Iterable[LookUp], begin: float) -> None:
         """Score what is found in a chunk without the pilot, until that is a mark."""
@@ -214,19 +232,22 @@ class _KeySearch:
         begin: float,
         *,
         by_data: bool = False,
-    ) -> None:
+    ) -> bool:
+        told = False
         for match in self.scorer.matches(evidence):
             hit = _Hit(match, [], by_data)
             if self.best is None or self._rank(hit) < self._rank(self.best):
                 self.best = hit
+            if self.probability(hit, _FEW) > self._limit:
+                continue
+            told = True
             known = self.hits.get(match.book_index)
-            if self.probability(hit, _FEW) > self._limit or (
-                known is not None and self._rank(known) <= self._rank(hit)
-            ):
+            if known is not None and self._rank(known) <= self._rank(hit):
                 continue
             for trail in trails[match.reading]:
                 hit.runs.extend(runs_of(self.pattern, trail, begin))
             self.hits[match.book_index] = hit
+        return told
 
     def _rank(self, hit: _Hit) -> tuple[float, float]:
         return self.probability(hit, _FEW), -hit.match.score
@@ -276,7 +297,8 @@ class Detector:
         self._chunks = Chunks(rate, _CHUNK_SECONDS, _LAST_SECONDS)
         self._rate = rate
         self._searches = [
-            _KeySearch(pattern, scorer, self._limit) for pattern, scorer in self._known
+            _KeySearch(pattern, scorer, self._limit, thorough=self._thorough)
+            for pattern, scorer in self._known
         ]
         self._seconds = 0.0
         self._silent = True
@@ -326,9 +348,10 @@ class Detector:
         self._silent = False
         if length < MIN_SECONDS:
             return
-        features = features_of(chunk.samples / np.float32(peak), self._rate)
+        samples = chunk.samples / np.float32(peak)
+        features = features_of(samples, self._rate)
         for each in self._searches:
-            each.take(search(each.pattern, features, length), begin)
+            each.take(features, samples, self._rate, begin)
         if self._thorough and not any(each.hits for each in self._searches):
             for each in self._searches:
                 each.take_by_data(search_by_data(each.pattern, features, length), begin)
@@ -378,6 +401,7 @@ class Detector:
             false_positive_probability=search_.probability(hit, tries),
             method="blind" if match.blind else "candidate",
             spans=search_.spans(match.book_index),
+            hypotheses=tries.hypotheses(hit, len(search_.scorer.candidates)),
         )
 
     def _nothing(self, tries: _Tries) -> Detection:

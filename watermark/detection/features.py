@@ -27,11 +27,9 @@ from watermark.pattern import BAND_HZ, BANDS, CELL_SECONDS, LOWEST_HZ
 FRAMES_A_CELL = 4
 #: Readings in a band, 23 Hz apart.
 _READINGS_A_BAND = 4
-#: The grid spans the pattern's bands at speeds of ±7 %.
-_MARGIN = 1.07
+#: The grid spans the pattern's bands at pitches of ±7 % around what it was made for.
+MARGIN = 1.07
 _GRID_HZ = BAND_HZ / _READINGS_A_BAND
-_GRID_START = LOWEST_HZ / _MARGIN
-_GRID = int((LOWEST_HZ + BANDS * BAND_HZ) * _MARGIN / _GRID_HZ) + 1 - int(_GRID_START / _GRID_HZ)
 #: The transform's window in hops: 85 ms tell harmonics from the noise between them.
 _WINDOW_HOPS = 4
 #: The bands that a spot is compared with at the same moment.
@@ -59,18 +57,29 @@ class Features:
     Attributes:
         values: ``[frames, grid]``, zero where there is nothing to see.
         frames_a_second: frame rate; frame 0 is centred on sample 0.
+        pitch: the pitch that the grid was made for.
+        margin: how far other pitches may be from it, as a factor.
     """
 
     values: NDArray[np.float32]
     frames_a_second: float
+    pitch: float = 1.0
+    margin: float = MARGIN
 
     def bands(self, pitch: float, bands: NDArray[np.intp]) -> NDArray[np.float32]:
         """Readings of bands of sound whose frequencies were multiplied by ``pitch``."""
-        centres = (LOWEST_HZ + (bands + 0.5) * BAND_HZ) * pitch
-        at = (centres - _GRID_START) / _GRID_HZ
-        low = np.clip(at.astype(int), 0, _GRID - 2)
+        return self.at(slice(None), pitch, bands)
+
+    def at(
+        self, frames: slice | NDArray[np.intp], pitch: float, bands: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        """The same of some frames, ``[frames, bands]``."""
+        centres = (LOWEST_HZ + (bands + 0.5) * BAND_HZ) * (pitch / self.pitch)
+        at = (centres - LOWEST_HZ / self.margin) / _GRID_HZ
+        low = np.clip(at.astype(int), 0, self.values.shape[1] - 2)
         part = (at - low).astype(np.float32)
-        below, above = self.values[:, low], self.values[:, low + 1]
+        values = self.values[frames]
+        below, above = values[:, low], values[:, low + 1]
         return np.asarray(below + (above - below) * part, np.float32)
 
 
@@ -82,9 +91,15 @@ def between_frames(readings: NDArray[np.float32], at: NDArray[np.float64]) -> ND
     return np.asarray(below + (above - below) * part, np.float32)
 
 
-def _band_means(bin_hz: float, bins: int) -> NDArray[np.float32]:
+def _grid(margin: float) -> NDArray[np.float64]:
+    """Where the grid reads, Hz, if nothing was changed."""
+    begin = LOWEST_HZ / margin
+    end = int((LOWEST_HZ + BANDS * BAND_HZ) * margin / _GRID_HZ) + 1
+    return np.asarray(begin + _GRID_HZ * np.arange(end - int(begin / _GRID_HZ)), np.float64)
+
+
+def _band_means(bin_hz: float, bins: int, centre: NDArray[np.float64]) -> NDArray[np.float32]:
     """Weights that average transform bins over a band around each reading, ``[bins, grid]``."""
-    centre = _GRID_START + _GRID_HZ * np.arange(_GRID)
     edges = (np.arange(bins + 1) - 0.5) * bin_hz
     inside = np.clip(
         (edges[:, None] - (centre - BAND_HZ / 2)) / BAND_HZ,
@@ -95,28 +110,39 @@ def _band_means(bin_hz: float, bins: int) -> NDArray[np.float32]:
     return weights
 
 
-def features_of(samples: NDArray[np.float32], rate: int) -> Features:
+def features_of(
+    samples: NDArray[np.float32],
+    rate: int,
+    *,
+    pace: float = 1.0,
+    pitch: float = 1.0,
+    margin: float = MARGIN,
+) -> Features:
     """Read a stretch of mono sound, seconds to minutes long.
 
     Args:
         samples: ``[n]``, finite.
         rate: samples a second.
+        pace: how much faster it is held to run; frames are so much shorter.
+        pitch: how much higher it is held to sound; bands are so much wider.
+        margin: by which factor the pitches that are read may differ from that.
 
     Returns:
         Features of ``n // hop + 1`` frames.
     """
-    hop = round(rate * CELL_SECONDS / FRAMES_A_CELL)
+    hop = round(rate * CELL_SECONDS / FRAMES_A_CELL / pace)
     size = _WINDOW_HOPS * hop
-    margin = np.zeros(size // 2, np.float32)
-    padded = np.concatenate([margin, samples, margin])
+    silence = np.zeros(size // 2, np.float32)
+    padded = np.concatenate([silence, samples, silence])
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
     phase = 2 * np.pi * np.arange(size) / size
     window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
-    bin_hz = rate / size
-    bins = min(size // 2 + 1, int(_GRID_START / bin_hz + _GRID * _GRID_HZ / bin_hz) + 5)
+    bin_hz = rate / size / pitch
+    grid = _grid(margin)
+    bins = min(size // 2 + 1, int((grid[0] + len(grid) * _GRID_HZ) / bin_hz) + 5)
     spectrum = scipy.fft.rfft(frames * window, axis=1)[:, :bins]
-    level = np.abs(spectrum) @ _band_means(bin_hz, bins)
-    return Features(_standing_out(np.log(level + _SILENCE)), rate / hop)
+    level = np.abs(spectrum) @ _band_means(bin_hz, bins, grid)
+    return Features(_standing_out(np.log(level + _SILENCE)), rate / hop, pitch, margin)
 
 
 def _standing_out(level: NDArray[np.float32]) -> NDArray[np.float32]:

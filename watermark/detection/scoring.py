@@ -43,14 +43,18 @@ class Match:
     reading: int
 
     def false_positive(self, readings: int, candidates: int) -> float:
-        """The bound for a search of so many readings and candidates.
+        """The bound for a search of so many readings and candidates."""
+        return false_positive_bound(self.score, self.hypotheses(readings, candidates))
+
+    def hypotheses(self, readings: int, candidates: int) -> float:
+        """For how many tests a search of so many readings and candidates counts.
 
         A decoded payload is held to have been chosen among all indices there can be. Where both
         ways are tried, a tenth of the allowance goes to decoding, which gains nothing from more.
         """
         books = INDEX_LIMIT if self.blind else candidates
         share = 1.0 if not candidates else _BLIND_ALLOWANCE if self.blind else 1 - _BLIND_ALLOWANCE
-        return false_positive_bound(self.score, readings * books / share)
+        return readings * books / share
 
 
 class Scorer:

@@ -84,7 +84,7 @@ def search(pattern: Pattern, features: Features, seconds: float) -> list[Reading
         for line in _look_up(pattern, features, begin, end, known):
             if not any(_on(line, trail) for trail in trails):
                 trails.append(follow(pattern, features, line, 0.0, seconds))
-    readings = [_whole(trail, seconds) for trail in straight + trails]
+    readings = [whole(trail, seconds) for trail in straight + trails]
     readings.sort(key=lambda reading: -reading.pilot)
     mosaic = _mosaic(straight + trails, seconds)
     if mosaic is not None and mosaic.pilot > readings[0].pilot + _MOSAIC_GAIN:
@@ -154,7 +154,7 @@ def _reading(trails: Sequence[Trail]) -> Reading:
     return Reading(tuple(trails), pilot / float(np.sqrt(energy + 1e-6)))
 
 
-def _whole(trail: Trail, seconds: float) -> Reading:
+def whole(trail: Trail, seconds: float) -> Reading:
     """A trail where its line holds, and where it was found in any case."""
     count = _count(seconds)
     holds = _pieces(trail, count, _HOLDS) > _HOLDS_ABOVE

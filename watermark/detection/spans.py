@@ -123,5 +123,5 @@ def _span(run: Run, offset: float) -> Span:
         offset_seconds=round(offset, 3),
         speed=round(run.pace, 4) if played else 1.0,
         tempo=1.0 if played else round(run.pace, 4),
-        pitch=1.0 if played else run.change.pitch,
+        pitch=1.0 if played else round(run.change.pitch, 4),
     )

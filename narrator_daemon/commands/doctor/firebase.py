@@ -16,12 +16,12 @@ import google.auth.transport.requests
 import requests
 from firebase_admin import db, exceptions
 
-from narrator_daemon.catalogue import LEASES, READY, URL, WORKERS
+from narrator_daemon.catalogue import LEASES, READY, REGISTER, URL, WORKERS
 from narrator_daemon.commands import explain
 from narrator_daemon.commands.doctor.check import Check, Found, check, failed, passed, warned
 from narrator_daemon.commands.doctor.machine import open_to_others
 from narrator_daemon.errors import ConfigError, Refused, Unavailable
-from narrator_daemon.firebase import books
+from narrator_daemon.firebase import books, register
 from narrator_daemon.firebase.answers import database_errors, in_few_words
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
@@ -34,7 +34,15 @@ _READY_BOOKS = 50
 #: life of URLs are reckoned by this machine's, and signatures are refused 15 minutes off.
 _CLOCK_WARN, _CLOCK_FAIL = 5.0, 60.0
 
-_NEED_A_PROJECT = ("database", "rules", "clock", "bucket", "URLs", "audio of ready books")
+_NEED_A_PROJECT = (
+    "database",
+    "rules",
+    "register",
+    "clock",
+    "bucket",
+    "URLs",
+    "audio of ready books",
+)
 
 #: Characters of an error that are shown.
 _LONGEST = 300
@@ -86,6 +94,7 @@ def examine(settings: Settings, clock: Callable[[], float] = time.time) -> Itera
 
         yield look("database", lambda: _database(project))
         yield look("rules", lambda: _rules(project), "database")
+        yield look("register", lambda: _register(project), "database")
         yield look("clock", lambda: _clock(project, clock), "database")
         yield look("bucket", lambda: _bucket(project, store))
         yield look("URLs", lambda: _urls(settings, store), "bucket")
@@ -144,7 +153,7 @@ def _owner(path: Path) -> str | None:
 def _database(project: Project) -> Found:
     books.check_indices(project)
     with database_errors():
-        project.reference(LEASES).get(shallow=True)
+        project.node(LEASES).get(shallow=True)
     return passed(f"{project.books_path} answers, with its indices")
 
 
@@ -168,6 +177,17 @@ def _rules(project: Project) -> Found:
         f"clients, signed in or not, are refused /{WORKERS} and a book's {URL} (tried with "
         "names that nobody has)"
     )
+
+
+def _register(project: Project) -> Found:
+    try:
+        register.pending(project, 1)
+    except Refused as error:
+        return warned(
+            f"{error.what}: narrations are published, and {project.node_path(REGISTER)} does not "
+            "tell of them. Deploy the rules of deploy/firebase"
+        )
+    return passed(f"{project.node_path(REGISTER)} answers, with its index")
 
 
 def _can_write(project: Project, identity: dict[str, str] | None, path: str, value: object) -> bool:

@@ -28,6 +28,7 @@ from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.disk import BYTES_A_CHARACTER
 from narrator_daemon.health.ask import NO_DAEMON, ask
 from narrator_daemon.health.state_folder import StateFolder
+from narrator_daemon.libraries import importing
 from narrator_daemon.marks import keys
 from narrator_daemon.narration.companions import About, Encoder, EncodingFailed, asked_for
 from narrator_daemon.settings import Settings
@@ -48,6 +49,8 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield check("disk", lambda: _disk(settings))
     yield check("kept segments", lambda: _kept(settings))
     yield check("files beside the WAV", lambda: _files(settings))
+    if settings.speech.engine == "kokoro":
+        yield check("model", lambda: _kokoro(settings), LONG_LIMIT_SECONDS)
     if settings.speech.engine != "csm":
         yield check("speech", lambda: _engine(settings), LONG_LIMIT_SECONDS)
         return
@@ -173,6 +176,19 @@ def _gigabytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
+def _kokoro(settings: Settings) -> Found:
+    with importing("speech.engine"):
+        from narrator_daemon.speech.kokoro import files
+
+    kokoro = settings.kokoro
+    if files.are_here(kokoro.model, kokoro.revision, kokoro.voice):
+        return passed(f"{kokoro.model} is on this disk")
+    return warned(
+        f"{kokoro.model} was not here; this check, or the first start, downloads 0.1 GB from the "
+        "hub: narrator-daemon model fetch brings it before"
+    )
+
+
 def _engine(settings: Settings) -> Found:
     engine = speech.create(settings)
     try:
@@ -184,10 +200,10 @@ def _engine(settings: Settings) -> Found:
 
 def _gpu(settings: Settings) -> Found:
     import torch
-    from transformers import CsmConfig
 
     from csm import CsmError
     from csm.checkpoint.loading import resolve_device
+    from csm.checkpoint.transformers_parts import CsmConfig
     from csm.engine.sizing import sizes
 
     try:

@@ -1,0 +1,97 @@
+"""The register's node: ``/narrationRegister/{token}``, one entry a published narration.
+
+Its only queries. Three indices are needed: by state, by book and by time of publication.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from narrator_daemon.catalogue import REGISTER, SERVER_TIMESTAMP, Record, children, is_count
+from narrator_daemon.firebase import books
+from narrator_daemon.firebase.answers import database_errors
+from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.transact import transact
+
+#: Of an entry whose narration may not be published yet; one that is has none.
+PENDING = "pending"
+
+
+def enter(project: Project, token: str, entry: Record) -> None:
+    """Write an entry that is not confirmed yet.
+
+    Raises:
+        Unavailable: the database did not answer.
+        NodeRefused: it takes no such entry.
+    """
+    place = project.node_path(REGISTER, token)
+    with books.one_node(project, place), database_errors():
+        project.node(REGISTER, token).set(
+            {**entry, "state": PENDING, "enteredAt": dict(SERVER_TIMESTAMP)}
+        )
+
+
+def confirm(project: Project, token: str) -> None:
+    """Say of an entry that its narration was published. Safe to repeat.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+
+    def decide(seen: Any) -> tuple[Record | None, None]:
+        if not isinstance(seen, dict) or seen.get("state") != PENDING:
+            return None, None
+        kept = {name: value for name, value in seen.items() if name != "state"}
+        return {**kept, "publishedAt": dict(SERVER_TIMESTAMP)}, None
+
+    with books.one_node(project, project.node_path(REGISTER, token)):
+        transact(project.node(REGISTER, token), decide)
+
+
+def remove(project: Project, token: str) -> None:
+    """Remove an entry.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    place = project.node_path(REGISTER, token)
+    with books.one_node(project, place), database_errors():
+        project.node(REGISTER, token).delete()
+
+
+def pending(project: Project, most: int) -> Record:
+    """Entries that are not confirmed, by their tokens.
+
+    Raises:
+        Unavailable: the database did not answer, or lacks an index.
+    """
+    with database_errors():
+        by_state = project.node(REGISTER).order_by_child("state")
+        return children(by_state.equal_to(PENDING).limit_to_first(most).get())
+
+
+def published_before(project: Project, until: int, most: int) -> Record:
+    """Entries of what was published before a time (epoch ms), the oldest first.
+
+    Raises:
+        Unavailable: the database did not answer, or lacks an index.
+    """
+    with database_errors():
+        by_time = project.node(REGISTER).order_by_child("publishedAt")
+        return children(by_time.start_at(1).end_at(until).limit_to_first(most).get())
+
+
+def of_book(project: Project, book_id: str) -> Record:
+    """A book's entries, by their tokens.
+
+    Raises:
+        Unavailable: the database did not answer, or lacks an index.
+    """
+    with database_errors():
+        return children(project.node(REGISTER).order_by_child("book").equal_to(book_id).get())
+
+
+def is_before(entry: Any, name: str, until: int) -> bool:
+    """Whether a time of an entry is known and before another (epoch ms)."""
+    at = entry.get(name) if isinstance(entry, dict) else None
+    return is_count(at) and at < until

@@ -1,0 +1,186 @@
+"""The ``kokoro`` engine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Generator, Sequence
+from functools import partial
+from hashlib import blake2b
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csm.audio import SAMPLE_RATE
+from csm.takes.drawing import Example
+from narrator_daemon import logs
+from narrator_daemon.speech import SpeechError, Spoken, parallel
+from narrator_daemon.speech.child import Child
+from narrator_daemon.speech.kokoro import files, symbols
+from narrator_daemon.speech.kokoro.model import Model, Sound, joined, read_voice
+from narrator_daemon.speech.phoneme_words import word_places
+
+#: Seconds that a character takes at speed 1, by measurement over the voices.
+PACE = 0.062
+#: Segments at once, at most: beyond these the memory for them is better used by another daemon.
+MOST_AT_ONCE = 16
+#: Seconds in which a segment's phonemes come.
+_PHONEMES_LIMIT = 30.0
+#: By its file, as it needs nothing of this package: importing that would take seconds of a start.
+_WORKER = ("-P", str(Path(__file__).with_name("espeak_worker.py")))
+#: What must be installed, all of it by the extra.
+_LIBRARIES = ("espeakng-loader", "huggingface-hub", "onnxruntime")
+_MISSING = "the engine kokoro is not installed: pip install 'narrator-daemon[kokoro]'"
+
+_log = logs.get("speech")
+
+
+class KokoroSpeech:
+    """A ``SpeechEngine`` over Kokoro-82M on the CPU.
+
+    The same text, voice, speed and seed give the same samples on the same machine.
+
+    Args:
+        model: hub id or folder.
+        voice: one of the model's, such as ``af_heart``.
+        speed: 1 is the voice's own.
+        revision: the model's commit on the hub; None for the newest that was brought.
+        at_once: segments spoken at once, each on a core; by default as many as there are cores.
+    """
+
+    name = "kokoro"
+    device = "cpu"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        voice: str,
+        speed: float = 1.0,
+        revision: str | None = None,
+        at_once: int = 0,
+    ) -> None:
+        self._name_of_model, self._revision = model, revision
+        self._voice_name, self._speed = voice, speed
+        self._parallel = parallel.Parallel(at_once or min(MOST_AT_ONCE, parallel.cores()), "kokoro")
+        self._espeak = Child(_WORKER, "eSpeak NG")
+        self._espeak_turn = threading.Lock()
+        self._model: Model | None = None
+        self._voice: NDArray[np.float32] | None = None
+
+    @property
+    def pace(self) -> float:
+        """That of the voice at its speed."""
+        return PACE / self._speed
+
+    @property
+    def settings_fingerprint(self) -> str:
+        """Model, voice and speed."""
+        model = self._name_of_model
+        if self._revision:
+            model = f"{model}@{self._revision}"
+        return f"kokoro:{model}:{self._voice_name}:{self._speed:g}"
+
+    def load(self) -> None:
+        """Load the model and the voice, and speak a word.
+
+        Raises:
+            SpeechError: it cannot; the message says what to do.
+        """
+        if self._model is not None:
+            return
+        try:
+            for library in _LIBRARIES:
+                metadata.version(library)
+        except metadata.PackageNotFoundError:
+            raise SpeechError("engine_error", _MISSING) from None
+        started = time.monotonic()
+        _log.info("speech_loading", engine=self.name, model=self._name_of_model)
+        model = Model(files.model_file(self._name_of_model, self._revision))
+        voice = files.voice_file(self._name_of_model, self._revision, self._voice_name)
+        self._voice = read_voice(voice)
+        self._model = model
+        for _ in self.speak(["Ready."], seed=0):
+            pass
+        _log.info(
+            "speech_loaded",
+            engine=self.name,
+            model=self._name_of_model,
+            voice=self._voice_name,
+            at_once=self._parallel.size,
+            seconds=round(time.monotonic() - started, 1),
+        )
+
+    def speak(
+        self,
+        segments: Sequence[str],
+        *,
+        seed: int,
+        skip: Collection[int] = (),
+        example: Example | None = None,
+    ) -> Generator[Spoken, None, None]:
+        """Speak segments; see ``SpeechEngine``.
+
+        Raises:
+            SpeechError: a segment could not be spoken, or ``load`` was not called.
+        """
+        model, voice = self._model, self._voice
+        if model is None or voice is None:
+            raise SpeechError("engine_error", "the speech engine kokoro is not loaded")
+        speak_one = partial(self._speak_one, model, voice, seed)
+        yield from self._parallel.speak(speak_one, segments, skip)
+
+    def close(self) -> None:
+        """Free the model and end the process. A segment in work fails."""
+        threads, model = self._parallel.forget(), self._model
+        if model is not None:
+            model.stop()
+        self._espeak.kill()
+        parallel.end(threads)
+        self._model = self._voice = None
+
+    def _speak_one(
+        self, model: Model, voice: NDArray[np.float32], seed: int, index: int, text: str
+    ) -> Spoken:
+        said = symbols.phonemes(text, self._phonemise, british=self._british)
+        if not said:
+            raise SpeechError("engine_error", "Kokoro finds nothing to say in a segment")
+        sound = joined(
+            [
+                model.speak(part, voice, speed=self._speed, seed=_segment_seed(text, seed))
+                for part in symbols.cut(said)
+            ]
+        )
+        samples = np.clip(sound.samples, -1.0, 1.0)
+        return Spoken(index, samples, word_seconds=self._word_seconds(text, sound))
+
+    @property
+    def _british(self) -> bool:
+        return self._voice_name.startswith("b")
+
+    def _phonemise(self, texts: Sequence[str]) -> list[str]:
+        if not texts:
+            return []
+        accent = "en" if self._british else "en-us"
+        with self._espeak_turn:
+            answer = self._espeak.ask({"accent": accent, "texts": list(texts)}, _PHONEMES_LIMIT)
+        said: list[str] = answer["phonemes"]
+        return said
+
+    def _word_seconds(self, text: str, sound: Sound) -> tuple[float, ...] | None:
+        """Where each word begins, words being what spaces part."""
+        if sound.starts is None or not len(sound.starts):
+            return None
+        words = text.split()
+        alone = [symbols.adapted(said, self._british) for said in self._phonemise(words)]
+        places = word_places(alone, sound.symbols)
+        last = len(sound.starts) - 1
+        return tuple(float(sound.starts[min(place, last)]) / SAMPLE_RATE for place in places)
+
+
+def _segment_seed(text: str, seed: int) -> int:
+    """A seed of 31 bits, which is what the runtime takes."""
+    key = f"{seed}\n{text}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(key, digest_size=4).digest(), "big") >> 1

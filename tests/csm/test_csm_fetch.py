@@ -1,0 +1,64 @@
+"""``narrator-daemon model fetch``, from a hub on loopback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_csm_checkpoint import COMMIT, HUB_ID, Hub, hub
+from typer.testing import CliRunner, Result
+
+from narrator_daemon import cli
+
+__all__ = ["hub"]
+
+
+def fetch(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Result:
+    known = {"SPEECH__ENGINE": "csm", "SPEECH__MODEL": HUB_ID, "SPEECH__DEVICE": "cpu", **settings}
+    for name, value in known.items():
+        monkeypatch.setenv(f"NARRATOR_{name}", value)
+    return CliRunner().invoke(cli.app, ["model", "fetch"])
+
+
+def test_it_brings_all_of_it_and_says_how_to_keep_to_it(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = fetch(monkeypatch)
+    assert done.exit_code == 0, done.stderr
+    first, pin = done.stdout.splitlines()
+    folder = Path(first.rpartition(", in ")[2])
+    assert folder.name == COMMIT
+    assert {path.name for path in folder.iterdir()} >= {"config.json", "tokenizer.json"}
+    assert pin == f'To read with this one for ever: [speech] revision = "{COMMIT}"'
+    # A second time, and a start, ask the hub for nothing.
+    hub.stop()
+    again = fetch(monkeypatch, SPEECH__REVISION=COMMIT)
+    assert (again.exit_code, again.stdout.splitlines()) == (0, [first])
+
+
+def test_what_is_missing_is_said(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = json.loads(next(hub.folder.glob("*.index.json")).read_text())
+    hub.hidden = {sorted(set(index["weight_map"].values()))[-1]}
+    done = fetch(monkeypatch)
+    assert done.exit_code == 2
+    assert "lacks a file" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_gated_model_without_a_token_is_said(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.token = "right"
+    done = fetch(monkeypatch)
+    assert done.exit_code == 2 and "HF_TOKEN" in done.stderr
+
+
+def test_a_hub_that_does_not_answer_is_said(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.stop()
+    done = fetch(monkeypatch)
+    assert done.exit_code == 2 and "Traceback" not in done.stderr
+    assert HUB_ID in done.stderr
+
+
+def test_an_engine_without_a_model_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = fetch(monkeypatch, SPEECH__ENGINE="tone")
+    assert done.exit_code == 2
+    assert "[speech] engine: the engine tone has no model to fetch" in done.stderr

@@ -1,0 +1,122 @@
+"""Copies that play at another speed, and copies that were cut all over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+from speechlike import RATE, speechlike
+
+from watermark import detect, embed
+from watermark.detection.acquisition import UNCHANGED
+from watermark.detection.features import features_of
+from watermark.detection.scales import find_changes
+from watermark.detection.stretches import search_stretches
+from watermark.pattern import pattern_of
+
+KEY = bytes(range(32))
+BOOK = 4711
+BOOKS = range(4000, 5000)
+PLAIN = speechlike(30, seed=8)
+MARKED = embed(PLAIN, RATE, KEY, BOOK)
+Samples = NDArray[np.float32]
+
+
+def stretched(samples: Samples, tempo: float) -> Samples:
+    """Played faster at the same pitch: frames overlapped where they fit one another best."""
+    frame, reach = 720, 240
+    window = np.hanning(2 * frame).astype(np.float32)
+    out = np.zeros(int(len(samples) / tempo) + 4 * frame, np.float32)
+    weight = np.zeros_like(out)
+    follows = samples[: 2 * frame]
+    for number in range(int(len(samples) / tempo / frame) - 3):
+        at = int(number * frame * tempo)
+        around = samples[max(at - reach, 0) : at + reach + 2 * frame]
+        if len(around) < 2 * frame or len(follows) < 2 * frame:
+            break
+        fit = np.correlate(around, follows, "valid")
+        begin = max(at - reach, 0) + int(fit.argmax())
+        part = slice(number * frame, number * frame + 2 * frame)
+        out[part] += samples[begin : begin + 2 * frame] * window
+        weight[part] += window
+        follows = samples[begin + frame : begin + 3 * frame]
+    return (out / np.maximum(weight, 0.1))[: int(len(samples) / tempo)]
+
+
+@pytest.mark.parametrize("tempo", [0.6, 0.8, 1.25, 1.75])
+def test_other_tempos_are_found_and_told(tempo: float) -> None:
+    found = detect(stretched(MARKED, tempo), RATE, KEY, BOOKS)
+    assert found.book_index == BOOK
+    assert found.tempo == pytest.approx(tempo, rel=0.004)
+    assert (found.speed, found.pitch) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(("up", "down"), [(2, 1), (4, 3), (4, 5), (2, 3), (1, 2)])
+def test_other_speeds_are_found_and_told(up: int, down: int) -> None:
+    found = detect(resample_poly(MARKED, up, down).astype(np.float32), RATE, KEY, BOOKS)
+    assert found.book_index == BOOK
+    assert found.speed == pytest.approx(down / up, rel=0.004)
+    assert (found.tempo, found.pitch) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("rate", [22_050, 26_122, 32_000, 16_000])
+def test_a_wrong_rate_in_the_header_does_not_hide_the_mark(rate: int) -> None:
+    found = detect(MARKED, rate, KEY, BOOKS)
+    assert found.book_index == BOOK
+    assert found.speed == pytest.approx(rate / RATE, rel=0.004)
+
+
+def test_a_pitch_two_semitones_up_is_found_and_told() -> None:
+    pitch = 2 ** (2 / 12)
+    up = resample_poly(MARKED, 1000, round(1000 * pitch)).astype(np.float32)
+    found = detect(stretched(up, 1 / pitch), RATE, KEY, BOOKS)
+    assert found.book_index == BOOK
+    assert found.pitch == pytest.approx(pitch, rel=0.006)
+
+
+def cut(samples: Samples, taken: float, every: float) -> Samples:
+    step, rest = int(every * RATE), int((every - taken) * RATE)
+    return np.concatenate([samples[i : i + rest] for i in range(0, len(samples), step)])
+
+
+def shuffled(samples: Samples, seconds: float) -> Samples:
+    step = int(seconds * RATE) + 37
+    parts = [samples[i : i + step] for i in range(0, len(samples), step)]
+    order = np.random.default_rng(4).permutation(len(parts))
+    return np.concatenate([parts[i] for i in order])
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [cut(MARKED, 0.3, 2), cut(MARKED, 1, 3), shuffled(MARKED, 3), shuffled(MARKED, 2)],
+    ids=["0.3 s every 2 s", "1 s every 3 s", "shuffled by 3 s", "shuffled by 2 s"],
+)
+def test_copies_without_a_common_pace_are_found(copy: Samples) -> None:
+    assert detect(copy, RATE, KEY, BOOKS).book_index == BOOK
+
+
+def test_cut_and_sped_up_at_once_is_found() -> None:
+    copy = stretched(cut(MARKED, 0.4, 2.5), 1.25)
+    assert detect(copy, RATE, KEY, BOOKS).book_index == BOOK
+
+
+def test_the_second_minute_at_a_known_speed_is_found_too() -> None:
+    long = np.concatenate([PLAIN, PLAIN * 0.9, PLAIN[::-1], PLAIN, PLAIN[: 20 * RATE]])
+    fast = resample_poly(embed(long, RATE, KEY, BOOK), 4, 5).astype(np.float32)
+    found = detect(fast, RATE, KEY, BOOKS)
+    assert found.book_index == BOOK
+    assert found.spans[-1].end > 105
+
+
+def test_unmarked_sound_gives_no_way_and_no_speed() -> None:
+    pattern = pattern_of(KEY)
+    features = features_of(PLAIN, RATE)
+    assert search_stretches(pattern, features, 30.0, UNCHANGED) == []
+    assert find_changes(pattern, features, PLAIN, RATE) == []
+
+
+def test_another_books_mark_at_another_speed_is_not_taken_for_a_candidate() -> None:
+    other = embed(PLAIN, RATE, KEY, 9)
+    found = detect(resample_poly(other, 4, 5).astype(np.float32), RATE, KEY, range(4000, 5000))
+    assert found.book_index in (None, 9)

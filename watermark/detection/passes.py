@@ -1,0 +1,63 @@
+"""The searches that a chunk of sound is put through, the likeliest to find something first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watermark.detection.acquisition import UNCHANGED, Change
+from watermark.detection.evidence import follow
+from watermark.detection.features import Features
+from watermark.detection.scales import find_changes, read_as
+from watermark.detection.search import Reading, search, whole
+from watermark.detection.stretches import search_stretches
+from watermark.pattern import Pattern
+
+
+class Passes:
+    """Searches chunk by chunk with one key, and remembers at which speed something was found.
+
+    Args:
+        pattern: the key's.
+        thorough: look for other tempos with shifted pitch too.
+    """
+
+    def __init__(self, pattern: Pattern, *, thorough: bool = False) -> None:
+        self._pattern = pattern
+        self._thorough = thorough
+        self._known: list[Change] = []
+        self._chunk = 0
+
+    def over(
+        self, features: Features, samples: NDArray[np.float32], rate: int
+    ) -> Iterator[list[Reading]]:
+        """Readings of a chunk, search by search; go on while they lead to nothing.
+
+        Args:
+            features: of the chunk, read as if nothing had been changed.
+            samples: the chunk, ``[n]``, within −1..1.
+            rate: samples a second.
+        """
+        seconds = len(samples) / rate
+        self._chunk += 1
+        yield search(self._pattern, features, seconds)
+        yield search_stretches(self._pattern, features, seconds, UNCHANGED)
+        for change in self._known:
+            read = read_as(change, samples, rate)
+            yield search_stretches(self._pattern, read, seconds, change)
+        if not self._thorough and self._chunk & (self._chunk - 1):
+            # A file plays at one speed as a rule: chunks 1, 2, 4, 8 and so on are enough.
+            return
+        lines = find_changes(self._pattern, features, samples, rate, thorough=self._thorough)
+        for line in lines:
+            read = read_as(line.change, samples, rate)
+            trail = follow(self._pattern, read, line, 0.0, seconds)
+            yield [whole(trail, seconds)]
+            yield search_stretches(self._pattern, read, seconds, line.change)
+
+    def remember(self, change: Change) -> None:
+        """Try a change on the chunks to come, as it led to a mark."""
+        if change.pace != 1.0 and all(abs(change.pace - each.pace) > 0.01 for each in self._known):
+            self._known = [*self._known[-2:], change]

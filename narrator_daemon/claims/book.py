@@ -17,7 +17,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from types import MappingProxyType
 
 from narrator_daemon.catalogue import (
     BESIDE,
@@ -239,7 +238,7 @@ def renew(
     path: str,
     url: str,
     expires_at: int,
-    files: Mapping[str, Mapping[str, Record]] = MappingProxyType({}),
+    files: Mapping[str, Mapping[str, Record]],
     now_ms: int,
 ) -> Transition:
     """Give a narration new URLs, if it is still the one that is shown.

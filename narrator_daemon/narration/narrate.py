@@ -282,7 +282,7 @@ def narrate(
         words: whether each word's place is to be found.
         companions: files that are written beside it, of the same samples.
         about: what these say of the book.
-        beginning: of it, where that is wanted as soon as it is spoken.
+        beginning: of it, where that is wanted as soon as it is spoken, and no notice is.
         notice: what is said of the reader, and where.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, beginning, mastering, watermark,
@@ -342,7 +342,8 @@ def narrate(
                 except CannotRetake as error:
                     raise Unnarratable(error.failure) from error
             before = len(spoken.indices)
-            opening = Opening(beginning, spoken, show_beginning)
+            # A notice is spoken last and heard first: nothing is to be heard without it.
+            opening = Opening(None if told else beginning, spoken, show_beginning)
             readers = readers_of([*segments, *told], engine, reader)
             speaking = Speaking(texts, spoken, readers, seed, opening, tell, check_length, words)
             speaking.speak(retake)
@@ -406,7 +407,7 @@ def narrate(
 
 def _write_beginning(wanted: Beginning, mastering: Mastering, mark: Mark, about: About) -> float:
     """Mark and write it; its length in seconds."""
-    embedder = watermark.Embedder(SAMPLE_RATE, mark.key, mark.index, strength_db=mark.strength_db)
+    embedder = _embedder(mark)
     with Encoder([wanted.companion], about, (), mastering.length) as encoder:
         for block in mastering.blocks():
             if len(marked := embedder.feed(block)):
@@ -467,6 +468,16 @@ class _Parts:
         )
 
 
+def _embedder(mark: Mark) -> watermark.Embedder:
+    return watermark.Embedder(
+        SAMPLE_RATE,
+        mark.key,
+        mark.index,
+        strength_db=mark.strength_db,
+        public_db=mark.public_db,
+    )
+
+
 def _write(
     mastering: Mastering,
     mark: Mark,
@@ -476,13 +487,7 @@ def _write(
     tell: Callable[[Progress], None],
 ) -> float | None:
     """Mark what was mastered and write it; the score of the mark, where it is checked."""
-    embedder = watermark.Embedder(
-        SAMPLE_RATE,
-        mark.key,
-        mark.index,
-        strength_db=mark.strength_db,
-        public_db=mark.public_db,
-    )
+    embedder = _embedder(mark)
     check = watermark.SelfCheck(SAMPLE_RATE, mark.key, mark.index) if mark.self_check else None
     pace = Pace(mastering.length)
     blocks = mastering.blocks()

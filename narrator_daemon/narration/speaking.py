@@ -76,6 +76,7 @@ class Speaking:
         self._opening = opening
         self._tell = tell
         self._check_length = check_length
+        self._words = words
         there = spoken.indices
         self._pace = Pace(sum(map(len, texts)), sum(len(texts[index]) for index in there))
         self._seconds = sum(spoken.seconds(index) for index in there)

@@ -17,7 +17,12 @@ SENTENCE = "It was a bright cold day in April, and the clocks were striking thir
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    files = {"formats": [], "preview_from_characters": 2000, "preview_seconds": 15}
+    files = {
+        "formats": [],
+        "captions": False,
+        "preview_from_characters": 2000,
+        "preview_seconds": 15,
+    }
     desk = Desk(tmp_path, files=files)
     desk.edit(narrative=SENTENCE * 30, title="A book")
     return desk

@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 from narrator_daemon import config
-from narrator_daemon.catalogue import files_of
+from narrator_daemon.catalogue import BESIDE, files_of
 from narrator_daemon.claims.signed_url import is_by_a_wrong_clock
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
@@ -265,7 +265,12 @@ def _judge_urls(books: dict[str, dict[str, Any]]) -> list[str]:
 def _judge_objects(store: AudioStore, books: dict[str, dict[str, Any]]) -> list[str]:
     there = {stored.path for stored in store.objects(most=100_000)}
     named = {book["narrativeAudioPath"] for book in books.values() if "narrativeAudioPath" in book}
-    named |= {file["path"] for book in books.values() for file in files_of(book).values()}
+    named |= {
+        file["path"]
+        for book in books.values()
+        for field in BESIDE
+        for file in files_of(book, field).values()
+    }
     return [
         *(f"object of no book: {path}" for path in sorted(there - named)),
         *(f"object missing: {path}" for path in sorted(named - there)),

@@ -13,7 +13,9 @@ TEXT = "of the book named"
 
 #: Where each may stand in the database, by its path there.
 _ALLOWED = {
-    "signature": re.compile(r"books/[^/]+/narrativeAudio(Url|Files/\w+/url|Preview/url)"),
+    "signature": re.compile(
+        r"books/[^/]+/narrativeAudio(Url|(Files|Captions)/\w+/url|Preview/url)"
+    ),
     "book text": re.compile(r"books/[^/]+/narrative"),
 }
 _PATTERNS = {

@@ -46,7 +46,7 @@ def test_the_smaller_file_plays_and_is_sought_in(
     catalogue: Catalogue, frontend: Frontend, start_daemon: Callable[..., Daemon]
 ) -> None:
     start_daemon(FILES__FORMATS="m4a").wait_ready()
-    frontend.add("voyage", STORY * 8, title="Voyage")
+    frontend.add("voyage", STORY, title="Voyage")
     card = catalogue.card("Voyage").press("Generate narrative").wait_for("ready")
     path = card.url.partition("?")[0]
     if path.endswith(".wav"):
@@ -56,7 +56,7 @@ def test_the_smaller_file_plays_and_is_sought_in(
     at = card.play()
     assert wait_until(lambda: card.player.evaluate("audio => audio.currentTime") > at, "time")
     assert card.player.evaluate("audio => audio.duration") == pytest.approx(duration, abs=0.1)
-    late = duration - 10
+    late = duration - 5
     card.player.evaluate("(audio, late) => { audio.currentTime = late }", late)
     wait_until(
         lambda: late + 0.2 < card.player.evaluate("audio => audio.currentTime") < duration,

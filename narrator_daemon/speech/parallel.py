@@ -10,6 +10,9 @@ from itertools import islice
 
 from narrator_daemon.speech import SpeechError, Spoken
 
+#: Seconds between looks at what was cancelled before it began: of that nobody is told.
+_LOOK_SECONDS = 0.5
+
 
 def cores() -> int:
     """Cores that this process may use."""
@@ -49,12 +52,12 @@ class Parallel:
             for index, text in islice(waiting, self.size):
                 running.add(self._submit(speak_one, index, text))
             while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
+                done, running = wait(running, _LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                if any(future.cancelled() for future in (*done, *running)):
+                    raise _closed()
                 for index, text in islice(waiting, len(done)):
                     running.add(self._submit(speak_one, index, text))
                 for future in done:
-                    if future.cancelled():
-                        raise _closed()
                     yield future.result()
         finally:
             for future in running:

@@ -1,4 +1,4 @@
-"""A torchaudio that does not fit beside its torch is told in a line by whatever needs it."""
+"""A torch that was made for another machine is told in a line by whatever needs it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import pytest
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.libraries import misfit
 
-#: What torchaudio of a GPU's build says beside a torch of a CPU's.
+#: What one of a GPU's build says where there is none.
 SAYS = "libcudart.so.13: cannot open shared object file: No such file or directory"
 
 
 @pytest.fixture
 def unfit(tmp_path: Path) -> dict[str, str]:
-    """The variables that have a process find such a torchaudio first."""
-    (tmp_path / "unfit" / "torchaudio").mkdir(parents=True)
+    """The variables that have a process find such a torch first."""
+    (tmp_path / "unfit" / "torch").mkdir(parents=True)
     text = f"raise OSError({SAYS!r})\n"
-    (tmp_path / "unfit" / "torchaudio" / "__init__.py").write_text(text)
+    (tmp_path / "unfit" / "torch" / "__init__.py").write_text(text)
     return {
         **os.environ,
         "PYTHONPATH": str(tmp_path / "unfit"),

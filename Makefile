@@ -153,7 +153,7 @@ setup: $(READY)
 
 # All that develops and tests: every extra, in the versions of the lock. torch is the build that pip is
 # given; the lock names what each of them brings.
-EXTRAS := build,csm,dev,docs,emulator,kokoro,otel,preview,recognise
+EXTRAS := build,csm,dev,docs,emulator,kokoro,names,otel,preview,recognise
 $(READY): requirements.lock pyproject.toml tools/make_venv.sh
 	sh tools/make_venv.sh $(PYTHON) $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock setuptools \

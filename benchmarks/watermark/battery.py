@@ -64,7 +64,7 @@ def copies(marked: Sound, clip: Clip, strength: float, neighbour: Clip) -> dict[
 
 
 def run(
-    clips: list[Clip], numbers: range, strength: float, only: str | None
+    clips: list[Clip], numbers: range, strength: float, public: float, only: str | None
 ) -> Iterator[dict[str, Any]]:
     """The result so far, after each clip."""
     rows: list[dict[str, Any]] = []
@@ -73,7 +73,7 @@ def run(
         clip = clips[number]
         seconds = len(clip.samples) / RATE
         begin = time.process_time()
-        marked = embed(clip.samples, RATE, KEY, BOOK, strength_db=strength)
+        marked = embed(clip.samples, RATE, KEY, BOOK, strength_db=strength, public_db=public)
         embedding = (time.process_time() - begin) * 60 / seconds
         begin = time.process_time()
         check = self_check(marked, RATE, KEY, BOOK)
@@ -117,7 +117,7 @@ def run(
                 }
             )
         print(f"{clip.name}: {sum(not r['detected'] for r in rows)} missed so far", flush=True)
-        yield {"strength_db": strength, "quality": qualities, "rows": rows}
+        yield {"strength_db": strength, "public_db": public, "quality": qualities, "rows": rows}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -151,6 +151,7 @@ def main() -> None:
     """Run, print the table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strength", type=float, default=DEFAULT_STRENGTH_DB, help="dB")
+    parser.add_argument("--public", type=float, default=0.0, help="dB of the public mark beside it")
     parser.add_argument("--only", help="attacks whose name holds this")
     parser.add_argument("--held-out", action="store_true", help="speech nothing was tuned on")
     parser.add_argument("--clips", type=int, nargs=2, help="from this number up to before that")
@@ -168,7 +169,7 @@ def main() -> None:
     held_out = arguments.held_out
     clips = load_held_out(RESULTS / "held-out") if held_out else load(RESULTS / "clips")
     numbers = range(*(arguments.clips or (0, len(clips))))
-    for result in run(clips, numbers, arguments.strength, arguments.only):
+    for result in run(clips, numbers, arguments.strength, arguments.public, arguments.only):
         arguments.out.write_text(json.dumps(result, indent=1))
     print(table(result))
 

@@ -37,7 +37,12 @@ CAST = "narrativeAudioCast"
 LEXICON = "narrativeAudioLexicon"
 PREVIEW = "narrativeAudioPreview"
 RETAKE = "narrativeAudioRetake"
+PRIORITY = "narrativeAudioPriority"
+NOT_BEFORE = "narrativeAudioNotBefore"
 CLAIM = "narrativeAudioClaim"
+
+#: What a frontend may set beside a request, and what ends with it.
+OF_REQUEST = (RETAKE, PRIORITY, NOT_BEFORE)
 
 # Of an object beside the WAV: ``{url, urlExpiresAt, bytes, path}``; of a beginning its length too.
 FILE_URL = "url"

@@ -132,6 +132,16 @@ FIELDS = {
         "beside a request: numbers of the segments, from 1, that are to be read anew while all "
         "others stay; optional. Removed when the book is `ready` or `failed`",
     ),
+    "narrativeAudioPriority": (
+        "frontend",
+        "beside a request: `now`, `normal` or `bulk`, what goes first; optional: else `normal`. "
+        "Removed when the book is `ready` or `failed`; see [First and later](priority.md)",
+    ),
+    "narrativeAudioNotBefore": (
+        "frontend",
+        "beside a request: epoch ms before which the book is not claimed; optional. Removed when "
+        "the book is `ready` or `failed`; see [First and later](priority.md)",
+    ),
     "narrativeAudioTextHash": (
         "daemon",
         "SHA-256, in hex, of the text that was read: compare it to see whether the text has "

@@ -39,6 +39,8 @@ _VOICE = "narrativeAudioVoice"
 _CAST = "narrativeAudioCast"
 _LEXICON = "narrativeAudioLexicon"
 _RETAKE = "narrativeAudioRetake"
+_PRIORITY = "narrativeAudioPriority"
+_NOT_BEFORE = "narrativeAudioNotBefore"
 _TEXT = "narrative"
 
 #: The daemon's own fields and what each may hold.
@@ -72,6 +74,7 @@ _PUBLISHED = [
 #: How deep a daemon with least privilege is held to leave the catalogue's own fields as they are.
 _DEPTH = 6
 
+_LEVELS = "/^(now|normal|bulk)$/"
 _SHA256 = "/^[0-9a-f]{64}$/"
 _ENTRY = "['book', 'take', 'path', 'bytes', 'seconds', 'fileSha256', 'samplesSha256', 'enteredAt']"
 _TOKEN = "/^[A-Za-z0-9_-]{1,100}$/"  # noqa: S105 - what a claim's token looks like
@@ -297,6 +300,16 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
             "$place": {
                 ".validate": _any(_same(), "(newData.isNumber() && newData.val() >= 1)"),
             },
+        },
+        # Of the frontend; the daemon removes both when the request has ended.
+        _PRIORITY: {
+            ".validate": _any(
+                _same(),
+                f"(!{_DAEMON} && newData.isString() && newData.val().matches({_LEVELS}))",
+            )
+        },
+        _NOT_BEFORE: {
+            ".validate": _any(_same(), f"(!{_DAEMON} && newData.isNumber() && newData.val() > 0)")
         },
         "$field": _other_field(),
     }

@@ -5,7 +5,7 @@
  *   await requestNarration(db, "emma", user.uid);
  *
  * Copy this file into your project. It needs `@firebase/database` (or `firebase/database`) alone,
- * writes four fields of a book and reads the rest.
+ * writes a few fields of a book and reads the rest.
  */
 
 import {
@@ -152,13 +152,27 @@ export function watchNarration(
   return onValue(ref(db, `${BOOKS}/${bookId}`), (now) => onChange(narrationOf(now.val())), onRefused);
 }
 
+/** When a narration is wanted. */
+export interface Wishes {
+  /** What goes first. For a whole catalogue at once `bulk`; left out, `normal`. */
+  readonly priority?: "now" | "normal" | "bulk";
+  /** The narration does not begin before then. */
+  readonly notBefore?: Date;
+}
+
 /**
  * "Generate narrative": asks for a narration of the book's text, or for a fresh take of it.
  *
  * @param uid the signed-in user, who can ask for so many a minute before having to wait.
+ * @param wishes when it is wanted; they are of this request alone.
  */
-export async function requestNarration(db: Database, bookId: string, uid?: string): Promise<void> {
-  await ask(db, bookId, null, uid);
+export async function requestNarration(
+  db: Database,
+  bookId: string,
+  uid?: string,
+  wishes: Wishes = {},
+): Promise<void> {
+  await ask(db, bookId, null, uid, wishes);
 }
 
 /**
@@ -173,7 +187,7 @@ export async function retakeNarration(
   segments: readonly number[],
   uid?: string,
 ): Promise<void> {
-  await ask(db, bookId, [...segments], uid);
+  await ask(db, bookId, [...segments], uid, {});
 }
 
 async function ask(
@@ -181,12 +195,15 @@ async function ask(
   bookId: string,
   retake: number[] | null,
   uid: string | undefined,
+  wishes: Wishes,
 ): Promise<void> {
   await update(ref(db, `${BOOKS}/${bookId}`), {
     narrativeAudioStatus: "requested",
     narrativeAudioRequestedAt: serverTimestamp(),
     narrativeAudioRequestedBy: uid ?? null,
     narrativeAudioRetake: retake,
+    narrativeAudioPriority: wishes.priority ?? null,
+    narrativeAudioNotBefore: wishes.notBefore?.getTime() ?? null,
   });
 }
 

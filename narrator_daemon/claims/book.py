@@ -24,6 +24,8 @@ from narrator_daemon.catalogue import (
     ERROR,
     FAILED,
     FILE_PATH,
+    NOT_BEFORE,
+    OF_REQUEST,
     OPERATOR,
     PATH,
     PREVIEW,
@@ -43,6 +45,7 @@ from narrator_daemon.catalogue import (
     children,
     files_of,
     is_count,
+    moment,
 )
 from narrator_daemon.claims.claim import Claim, is_retry, same, waits_until
 from narrator_daemon.claims.failure import ErrorCode, Failure
@@ -80,7 +83,7 @@ class Verdict(Enum):
     EXHAUSTED = "exhausted"  # attempts used up; the book has failed
     LOST = "lost"  # not waiting, or no longer
     LEASED = "leased"  # another worker's claim stands on it, and that worker may be alive
-    LATER = "later"  # waits for its retry
+    LATER = "later"  # waits for its retry, or is not wanted yet
     # Of an outcome.
     APPLIED = "applied"
     DONE = "done"  # applied by the same call before
@@ -102,11 +105,13 @@ class Transition:
         verdict: what was found.
         book: the book to write, or None where nothing is to be written.
         claim: the claim that was made, or that was found and decided on.
+        until: when the book may be claimed, epoch milliseconds, where it is too early.
     """
 
     verdict: Verdict
     book: Record | None = None
     claim: Claim | None = None
+    until: int | None = None
 
     @property
     def lost_work(self) -> bool:
@@ -154,16 +159,19 @@ def claim(
     if book.get(STATUS) != REQUESTED:
         if STATUS not in book and old is not None and old.token is None:
             # Cancelled while it waited for its retry. Asked for again, it starts from attempt 1.
-            return Transition(Verdict.CANCELLED, without(dropped(book), RETAKE))
+            return Transition(Verdict.CANCELLED, without(dropped(book), *OF_REQUEST))
         return Transition(Verdict.LOST)
     if old is not None and old.token is not None and not lease_dead(old.token):
         return Transition(Verdict.LEASED)
+    wanted_at = wanted_from(book)
+    if wanted_at is not None and now_ms < wanted_at:
+        return Transition(Verdict.LATER, until=wanted_at)
     requested_at = book.get(REQUESTED_AT)
     wanted, text = digest(book), text_digest(book)
     retry = is_retry(old, text_hash=text, input_hash=wanted, requested_at=requested_at)
     if old is not None and retry:
-        if waits_until(old, now_ms) is not None:
-            return Transition(Verdict.LATER, claim=old)
+        if (until := waits_until(old, now_ms)) is not None:
+            return Transition(Verdict.LATER, claim=old, until=until)
         if old.attempt >= max_attempts:
             failure = old.last_error or Failure(
                 ErrorCode.WORKER_LOST,
@@ -187,6 +195,11 @@ def claim(
     )
     changed = {**book, STATUS: PROCESSING, PROGRESS: 0, CLAIM: made.as_record()}
     return Transition(Verdict.CLAIMED, changed, made)
+
+
+def wanted_from(book: Mapping[str, object]) -> int | None:
+    """``narrativeAudioNotBefore`` in epoch milliseconds; None where it holds no time."""
+    return moment(book.get(NOT_BEFORE))
 
 
 def _published_take(book: Record) -> int:
@@ -282,7 +295,7 @@ def request_again(book: object, *, now_ms: int) -> Transition:
     if book.get(STATUS) != FAILED:
         return Transition(Verdict.UNCHANGED)
     asked = {STATUS: REQUESTED, REQUESTED_AT: now_ms, REQUESTED_BY: OPERATOR}
-    return Transition(Verdict.APPLIED, {**book, **asked})
+    return Transition(Verdict.APPLIED, {**without(book, *OF_REQUEST), **asked})
 
 
 def request_retake(book: object, segments: Sequence[int], *, now_ms: int) -> Transition:
@@ -303,13 +316,13 @@ def request_retake(book: object, segments: Sequence[int], *, now_ms: int) -> Tra
         REQUESTED_BY: OPERATOR,
         RETAKE: list(segments),
     }
-    return Transition(Verdict.APPLIED, {**book, **asked})
+    return Transition(Verdict.APPLIED, {**without(book, *OF_REQUEST), **asked})
 
 
 def as_failed(book: Record, failure: Failure, attempts: int) -> Record:
     """The book made ``failed`` after so many attempts. An earlier narration's fields are kept."""
     return {
-        **without(dropped(book), RETAKE),
+        **without(dropped(book), *OF_REQUEST),
         STATUS: FAILED,
         UPDATED_AT: dict(SERVER_TIMESTAMP),
         ERROR: {

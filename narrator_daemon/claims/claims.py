@@ -17,7 +17,6 @@ from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, RETAKE, STATU
 from narrator_daemon.claims import book as books
 from narrator_daemon.claims import outcome as outcomes
 from narrator_daemon.claims.book import Transition, Verdict
-from narrator_daemon.claims.claim import waits_until
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import Outcome
 from narrator_daemon.claims.work import Attempted, Work
@@ -123,10 +122,9 @@ class Claims:
         announced_at = claiming.announced_at
         if announced_at is not None and seen.verdict not in (Verdict.CLAIMED, Verdict.MINE):
             self._leases.delete(book_id, token)
-        if seen.verdict is Verdict.LATER and seen.claim is not None:
-            now = self._now_ms()
-            until = waits_until(seen.claim, now) or now
-            return Attempted(book_id, seen.verdict, wait_seconds=(until - now) / 1000)
+        if seen.verdict is Verdict.LATER and seen.until is not None:
+            left = max(0, seen.until - self._now_ms())
+            return Attempted(book_id, seen.verdict, wait_seconds=left / 1000)
         if seen.claim is None or announced_at is None:
             return Attempted(book_id, seen.verdict)
         # Where the answer was lost, the book may have been edited since: what was claimed is what

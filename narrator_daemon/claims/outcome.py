@@ -18,12 +18,12 @@ from narrator_daemon.catalogue import (
     FILE_PATH,
     FILES,
     INPUT_HASH,
+    OF_REQUEST,
     PATH,
     PREVIEW,
     PROCESSING,
     READY,
     REQUESTED,
-    RETAKE,
     SERVER_TIMESTAMP,
     STATUS,
     TAKE,
@@ -79,7 +79,7 @@ class Publication:
 
     def apply(self, book: Record, claim: Claim) -> Record:
         """The book made ``ready``: every field at once, claim, progress and error removed."""
-        changed = without(dropped(book), ERROR, URL_EXPIRES_AT, FILES, CAPTIONS, RETAKE)
+        changed = without(dropped(book), ERROR, URL_EXPIRES_AT, FILES, CAPTIONS, *OF_REQUEST)
         changed |= {
             STATUS: READY,
             URL: self.url,
@@ -225,7 +225,7 @@ def settle(
         return Transition(Verdict.DONE if stands else Verdict.FENCED)
     status = book.get(STATUS)
     if status is None:
-        return Transition(Verdict.CANCELLED, without(dropped(book), RETAKE))
+        return Transition(Verdict.CANCELLED, without(dropped(book), *OF_REQUEST))
     same_input = status == REQUESTED and digest(book) == held.input_hash
     if status == REQUESTED and not same_input:
         return Transition(Verdict.SUPERSEDED, dropped(book))

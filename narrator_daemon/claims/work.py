@@ -57,7 +57,7 @@ class Attempted:
         book_id: of which book.
         verdict: what was found.
         work: the claim, if it was won.
-        wait_seconds: how long the book waits for its retry, where that is why.
+        wait_seconds: how long the book waits for its retry, or until it is wanted.
     """
 
     book_id: str

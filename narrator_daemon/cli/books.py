@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from narrator_daemon.cli.common import ConfigOption, load_settings
+from narrator_daemon.claims.failure import ErrorCode
+from narrator_daemon.cli.common import ConfigOption, load_settings, tell
 from narrator_daemon.errors import WrongUse
 from narrator_daemon.terminal import plain
 
 if TYPE_CHECKING:
     from narrator_daemon.commands.explain import Story
+    from narrator_daemon.commands.failures import Filter
 
 app = typer.Typer()
 
@@ -59,18 +61,82 @@ def _print_story(story: Story) -> None:
         say(problem, "red")
 
 
+CodeOption = Annotated[
+    list[ErrorCode] | None,
+    typer.Option("--code", help="Those that failed with it. Can be given several times."),
+]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Those that failed since: 2h, 7d, 2026-05-31, with T18:00."),
+]
+UntilOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Those that failed before it.")
+]
+ByOption = Annotated[
+    str | None, typer.Option("--by", metavar="UID", help="Those that this user asked for.")
+]
+
+
+def _filter(
+    codes: list[ErrorCode] | None, since: str | None, until: str | None, by: str | None
+) -> Filter:
+    from narrator_daemon.commands.failures import Filter, time_of
+
+    return Filter(
+        frozenset(map(str, codes or ())),
+        None if since is None else time_of(since),
+        None if until is None else time_of(until),
+        by,
+    )
+
+
+@app.command()
+def failed(
+    code: CodeOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    by: ByOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    config_file: ConfigOption = None,
+) -> None:
+    """List the books that have failed, the latest first."""
+    from narrator_daemon.commands import failures, status_table
+    from narrator_daemon.firebase.project import Project
+
+    wanted = _filter(code, since, until, by)
+    with Project(load_settings(config_file)) as project:
+        found = failures.find(project, wanted)
+    if as_json:
+        for one in found.failed:
+            print(json.dumps(one.as_record()))
+    else:
+        Console().print(status_table.failed_books(found.failed))
+    if found.more:
+        tell(f"Only the first {failures.MOST_READ} failed books by their ids were looked at.")
+
+
 @app.command()
 def retry(
     book_ids: Annotated[list[str] | None, typer.Argument(metavar="[BOOK_ID]...")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="All that have failed.")] = False,
+    code: CodeOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    by: ByOption = None,
     config_file: ConfigOption = None,
 ) -> None:
-    """Ask for failed books again, as pressing the button would."""
-    from narrator_daemon.commands.retry import ASKED, request_failed
+    """Ask for failed books again, as pressing the button would: by their ids, or all that fit."""
+    from narrator_daemon.commands.retry import ASKED, request_failed, request_named
 
-    if bool(book_ids) == failed:
-        raise WrongUse("Name the books, or say --failed for all that have failed.")
-    asked = request_failed(load_settings(config_file), book_ids or None)
+    filtered = bool(code) or any(one is not None for one in (since, until, by))
+    if bool(book_ids) == (failed or filtered):
+        raise WrongUse(
+            "Name the books, or say which with --code, --since, --until and --by, or --failed for "
+            "all that have failed."
+        )
+    wanted = _filter(code, since, until, by)
+    settings = load_settings(config_file)
+    asked = request_named(settings, book_ids) if book_ids else request_failed(settings, wanted)
     for book_id, verdict in asked.items():
         print(plain(f"{book_id}: {verdict}"))
     raise typer.Exit(0 if all(verdict == ASKED for verdict in asked.values()) else 1)

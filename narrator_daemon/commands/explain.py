@@ -259,6 +259,8 @@ def _fields(record: Record) -> dict[str, str]:
         "status": record.get(fields.STATUS, "none"),
         "requested": _when(record.get(fields.REQUESTED_AT)),
         "requested by": record.get(fields.REQUESTED_BY),
+        "priority": record.get(fields.PRIORITY),
+        "wanted from": _when(record.get(fields.NOT_BEFORE)),
         "progress": record.get(fields.PROGRESS),
         "take": record.get(fields.TAKE),
         "audio": record.get(fields.PATH),

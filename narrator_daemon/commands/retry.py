@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from narrator_daemon.catalogue import FAILED, is_key
-from narrator_daemon.claims.book import Verdict, request_again
+from narrator_daemon.claims.book import Transition, Verdict, request_again
+from narrator_daemon.commands.failures import Failed, Filter
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.settings import Settings
 
 ASKED = "requested"
 
-#: Failed books read at once.
+#: Failed books read at once, at first.
 _PAGE = 100
 
 
-def request_failed(settings: Settings, book_ids: Sequence[str] | None) -> dict[str, str]:
-    """Put failed books back to ``requested``.
-
-    Args:
-        settings: the project.
-        book_ids: which; None for all that have failed.
+def request_named(settings: Settings, book_ids: Sequence[str]) -> dict[str, str]:
+    """Put failed books back to ``requested``, by their ids.
 
     Returns:
         What became of each: ``requested``, or why not.
@@ -31,25 +28,48 @@ def request_failed(settings: Settings, book_ids: Sequence[str] | None) -> dict[s
         Unavailable: the database did not answer; those asked for before stay so.
     """
     with Project(settings) as project:
-        if book_ids is not None:
-            return {book_id: _request(project, book_id) for book_id in book_ids}
-        asked: dict[str, str] = {}
+        return {book_id: _request(project, book_id, Filter()) for book_id in book_ids}
+
+
+def request_failed(settings: Settings, wanted: Filter) -> dict[str, str]:
+    """Put all failed books that a filter takes back to ``requested``.
+
+    Args:
+        settings: the project.
+        wanted: which.
+
+    Returns:
+        What became of each that it takes: ``requested``, or why not.
+
+    Raises:
+        ConfigError: the settings name no project.
+        Unavailable: the database did not answer; those asked for before stay so.
+    """
+    asked: dict[str, str] = {}
+    seen: set[str] = set()
+    with Project(settings) as project:
         while True:
-            # Those that failed again meanwhile stand in the way of those not yet asked for.
-            failed = books.with_status(project, FAILED, len(asked) + _PAGE)
-            new = failed.keys() - asked.keys()
+            # Those that are not meant, or failed again meanwhile, stand in the way of the rest.
+            failed = books.with_status(project, FAILED, 2 * len(seen) + _PAGE)
+            new = failed.keys() - seen
             if not new:
                 return asked
-            asked |= {book_id: _request(project, book_id) for book_id in sorted(new)}
+            seen |= new
+            for book_id in sorted(new):
+                if wanted.takes(Failed.of(book_id, failed[book_id])):
+                    asked[book_id] = _request(project, book_id, wanted)
 
 
-def _request(project: Project, book_id: str) -> str:
+def _request(project: Project, book_id: str, wanted: Filter) -> str:
     if not is_key(book_id):
         return "no such book"
-    seen = books.change(
-        project,
-        book_id,
-        lambda book: request_again(book, now_ms=project.database_clock.now_ms()),
-    )
+
+    def decide(book: object) -> Transition:
+        # It may have failed anew since it was read, by another cause.
+        if not wanted.takes(Failed.of(book_id, book)):
+            return Transition(Verdict.UNCHANGED)
+        return request_again(book, now_ms=project.database_clock.now_ms())
+
+    seen = books.change(project, book_id, decide)
     told = {Verdict.APPLIED: ASKED, Verdict.GONE: "no such book"}
     return told.get(seen.verdict, "has not failed")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from narrator_daemon.clock import in_utc
+from narrator_daemon.commands.failures import Failed
 from narrator_daemon.commands.status import Fleet
 from narrator_daemon.queue.reasons import WORDS, Reason
 from narrator_daemon.terminal import plain
@@ -136,5 +138,22 @@ def _failures(fleet: Fleet) -> RenderableType:
             plain(one.message),
             "" if one.attempts is None else str(one.attempts),
             span(one.seconds),
+        )
+    return table
+
+
+def failed_books(failed: Sequence[Failed]) -> RenderableType:
+    """A table of failed books, with when and for whom."""
+    if not failed:
+        return Text("No book has failed that fits.")
+    table = _table("Failed", "Book", "Code", "Message", "Attempts", "When", "Requested by")
+    for one in failed:
+        table.add_row(
+            plain(one.book_id),
+            plain(one.code),
+            plain(one.message),
+            "" if one.attempts is None else str(one.attempts),
+            "?" if one.at is None else in_utc(one.at),
+            plain(one.requested_by or ""),
         )
     return table

@@ -161,7 +161,7 @@ def parts(
     picker = Picker(project, settings, claims, waiting, refusals)
     stopping = threading.Event()
     why_waiting = WhyWaiting(
-        waiting, lambda: refusals.books, dependencies, stopping, lambda: picker.limit
+        waiting, lambda: refusals.books, dependencies, stopping, lambda: picker.limit, now_ms
     )
 
     kept = KeptSegments(settings.kept)

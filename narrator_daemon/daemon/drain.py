@@ -32,8 +32,8 @@ class Drain:
     """Ends the worker once a whole reading finds no book that it could take.
 
     It waits for pauses before retries and for requesters' limits, and for what dead workers left to
-    be taken up; not for what another worker holds and keeps alive, nor for what the database does
-    not take.
+    be taken up; not for what another worker holds and keeps alive, nor for what is not wanted yet,
+    nor for what the database does not take.
 
     Args:
         project: the database.
@@ -91,9 +91,12 @@ class Drain:
             limit=self._limit(),
             now_ms=self._project.database_clock.now_ms(),
         )
-        ours = [wait for wait in waits.values() if wait.reason is not Reason.CLAIMED]
+        left = (Reason.CLAIMED, Reason.NOT_BEFORE)
+        ours = [wait for wait in waits.values() if wait.reason not in left]
         if not ours and books.is_complete(requested, _WINDOW):
-            _log.info("drained", held_by_others=len(in_work) + len(waits))
+            not_yet = sum(wait.reason is Reason.NOT_BEFORE for wait in waits.values())
+            others = len(in_work) + len(waits) - not_yet
+            _log.info("drained", held_by_others=others, not_wanted_yet=not_yet)
             self._stopping.set()
             return _READ_SECONDS
         untils = [wait.until for wait in ours if wait.until is not None]

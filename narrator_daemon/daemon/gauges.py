@@ -118,7 +118,7 @@ class Gauges:
             since_beat=None if beat_at is None else now - beat_at,
             since_reconcile=None if reconciled_at is None else now - reconciled_at,
             queue_depth=len(self._waiting),
-            oldest_request=None if oldest is None else (now_ms - oldest) / 1000,
+            oldest_request=None if oldest is None else max(0.0, (now_ms - oldest) / 1000),
             failing={loop.name: (loop.failures, loop.why) for loop in self._loops if loop.failures},
             refused=self._refusals.books,
             cannot_delete=self._store.cannot_delete,

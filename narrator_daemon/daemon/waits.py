@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection
 
 from narrator_daemon import logs
+from narrator_daemon.clock import now_ms
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.queue.reasons import Reason, Waits, of_candidates
 from narrator_daemon.queue.waiting import Waiting
@@ -26,6 +27,7 @@ class WhyWaiting:
         dependencies: while one is down nothing is claimed.
         stopping: set once nothing more is claimed.
         limit: gives ``limits.requests_per_minute`` as it is now.
+        now_ms: the database's clock, epoch milliseconds.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class WhyWaiting:
         dependencies: Dependencies,
         stopping: threading.Event,
         limit: Callable[[], int],
+        now_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._waiting = waiting
         self._refused = refused
         self._dependencies = dependencies
         self._stopping = stopping
         self._limit = limit
+        self._now_ms = now_ms
 
     def now(self) -> Waits:
         """Why they wait now."""
@@ -53,6 +57,7 @@ class WhyWaiting:
         return of_candidates(
             self._waiting.candidates,
             now,
+            self._now_ms(),
             limited=self._waiting.limited(now),
             limit=self._limit(),
             refused=self._refused(),

@@ -25,7 +25,8 @@ class Demand:
 
     Attributes:
         claimable: requested books that a worker with room would be given now.
-        later: requested books that have to wait, for a retry or for their requester's limit.
+        later: requested books that have to wait, for a retry, for their requester's limit or for
+            the time from which they are wanted.
         in_work: books that are being narrated, or were left so by a worker that died: while no
             worker runs nobody else takes those up.
         more: whether there are more books than were counted.

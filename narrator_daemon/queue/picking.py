@@ -1,7 +1,8 @@
 """Which waiting book this replica tries next, and the try.
 
-Oldest first. A book that has to wait (for its retry, its requester's limit, another's lease) goes
-back to the waiting ones until then and holds nobody else up.
+By level, oldest first. A book that has to wait (for its retry, its requester's limit, another's
+lease, the time from which it is wanted) goes back to the waiting ones until then and holds nobody
+else up.
 """
 
 from __future__ import annotations
@@ -75,16 +76,16 @@ class Picker:
             attempted = self._try(candidate)
         except NodeRefused as error:
             # One book that cannot be written must not stand before all others.
-            return self._leave_alone(candidate, self._refusals.add(candidate.book_id, error))
+            return self._put_off(candidate, self._refusals.add(candidate.book_id, error))
         except Contended:
-            return self._leave_alone(candidate, _CONTENDED_PAUSE_SECONDS)
+            return self._put_off(candidate, _CONTENDED_PAUSE_SECONDS)
         except Unavailable:
             self._waiting.put_back(candidate, time.monotonic() + _UNANSWERED_PAUSE_SECONDS)
             raise
         self._refusals.clear(candidate.book_id)
         return attempted
 
-    def _leave_alone(self, candidate: Candidate, seconds: float) -> Attempted:
+    def _put_off(self, candidate: Candidate, seconds: float) -> Attempted:
         self._waiting.put_back(candidate, time.monotonic() + seconds)
         return Attempted(candidate.book_id, Verdict.LATER, wait_seconds=seconds)
 
@@ -117,6 +118,10 @@ class Picker:
                 return None  # the claim will say why not
             candidate = Candidate.of(candidate.book_id, record, candidate.order)
             held = Claim.from_record(record.get(CLAIM))
+            left_ms = (candidate.wanted_at or 0) - self._project.database_clock.now_ms()
+            if left_ms > 0:
+                # Nothing is granted in advance: the grant would be over by then.
+                return self._put_off(candidate, left_ms / 1000)
             if candidate.requested_by is None or candidate.is_retry:
                 return None
             if held and held.token and self._claims.lease_alive(candidate.book_id, held.token):

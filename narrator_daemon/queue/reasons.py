@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from narrator_daemon.catalogue import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, children, is_number
+from narrator_daemon.catalogue import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, children
+from narrator_daemon.claims.book import wanted_from
 from narrator_daemon.claims.claim import Claim, same, waits_until
 from narrator_daemon.queue import requesters
+from narrator_daemon.queue.place import Level, level_of, waits_since
 from narrator_daemon.queue.waiting import Candidate
 
 
@@ -22,6 +24,7 @@ class Reason(StrEnum):
     """What a book waits for. The list is closed: metrics have a series for each."""
 
     NO_ROOM = "no_room"
+    NOT_BEFORE = "not_before"
     LIMIT = "limit"
     RETRY = "retry"
     CLAIMED = "claimed"
@@ -33,6 +36,7 @@ class Reason(StrEnum):
 #: In words for people, of one book.
 WORDS = {
     Reason.NO_ROOM: "for a worker with room",
+    Reason.NOT_BEFORE: "for the time from which it is wanted (narrativeAudioNotBefore)",
     Reason.LIMIT: "for the limit of its requester (limits.requests_per_minute)",
     Reason.RETRY: "for the pause before its next attempt",
     Reason.CLAIMED: "for the claim that another worker holds on it",
@@ -72,6 +76,7 @@ class Waits:
 def of_candidates(
     candidates: Iterable[Candidate],
     now: float,
+    now_ms: int,
     *,
     limited: Collection[str],
     limit: int,
@@ -83,6 +88,7 @@ def of_candidates(
     Args:
         candidates: the books.
         now: monotonic seconds.
+        now_ms: epoch milliseconds.
         limited: the requesters that are known to be at their limit.
         limit: ``limits.requests_per_minute``.
         refused: ids of the books whose claim the database does not take.
@@ -91,13 +97,15 @@ def of_candidates(
     counts = Counter[Reason]()
     free_of = Counter[str]()
     since: float | None = None
-    for one in sorted(candidates, key=lambda one: (one.order, one.book_id)):
+    for one in sorted(candidates, key=lambda one: (one.level, one.order, one.book_id)):
         reason = held_up or Reason.NO_ROOM
         uid = one.requested_by
         if one.book_id in refused:
             reason = Reason.REFUSED
         elif one.held_by is not None:
             reason = Reason.CLAIMED
+        elif one.wanted_at is not None and now_ms < one.wanted_at:
+            reason = Reason.NOT_BEFORE
         elif one.is_retry and one.not_before > now:
             reason = Reason.RETRY
         elif limit and uid is not None and not one.is_retry:
@@ -106,8 +114,8 @@ def of_candidates(
             if uid in limited or free_of[uid] > limit:
                 reason = Reason.LIMIT
         counts[reason] += 1
-        if reason is Reason.NO_ROOM and since is None:
-            since = one.order
+        if reason is Reason.NO_ROOM:
+            since = one.order if since is None else min(since, one.order)
     return Waits({reason: counts[reason] for reason in Reason}, since)
 
 
@@ -126,9 +134,9 @@ def of_records(
         For each of them; ``NO_ROOM`` where a worker with room would be given it now.
     """
 
-    def place(book_id: str) -> tuple[float, str]:
-        at = children(requested[book_id]).get(REQUESTED_AT)
-        return float(at) if is_number(at) else float(now_ms), book_id
+    def place(book_id: str) -> tuple[Level, float, str]:
+        book = children(requested[book_id])
+        return level_of(book), waits_since(book, float(now_ms)), book_id
 
     grants: dict[str, object] = {}
     waits = {}
@@ -140,6 +148,8 @@ def of_records(
         wait = Wait(Reason.NO_ROOM)
         if claim is not None and claim.token is not None:
             wait = Wait(Reason.CLAIMED)
+        elif (wanted_at := wanted_from(record)) is not None and now_ms < wanted_at:
+            wait = Wait(Reason.NOT_BEFORE, wanted_at)
         elif is_retry and (until := waits_until(claim, now_ms)) is not None:
             wait = Wait(Reason.RETRY, until)
         elif limit and not is_retry and isinstance(uid, str) and uid:

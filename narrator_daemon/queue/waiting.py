@@ -1,8 +1,10 @@
 """The waiting books that this replica knows of, and which of them is next.
 
-Oldest request first, by ``narrativeAudioRequestedAt``; by first sight where the frontend writes
-none. A book that has to wait (for its retry, or for its requester's limit) is passed over and holds
-nobody else up; of a requester at the limit, all books are passed over together.
+By level, and within one the oldest request first, by ``narrativeAudioRequestedAt``; by first sight
+where the frontend writes none. A higher level goes before an older book so many times and no more:
+nothing waits for ever. A book that has to wait (for its retry, its requester's limit, the time from
+which it is wanted) is passed over and holds nobody else up; of a requester at the limit, all books
+are passed over together.
 """
 
 from __future__ import annotations
@@ -10,14 +12,20 @@ from __future__ import annotations
 import heapq
 import random
 import threading
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from narrator_daemon.catalogue import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, STATUS, is_number
+from narrator_daemon.claims.book import wanted_from
 from narrator_daemon.claims.claim import Claim, same
 from narrator_daemon.firebase.books import is_complete
 from narrator_daemon.firebase.subscription import Hint
+from narrator_daemon.queue.place import Level, level_of, waits_since
+
+#: So many times others go before the oldest book that may be tried; then that one goes.
+MOST_OVERTAKINGS = 7
 
 
 @dataclass
@@ -33,7 +41,9 @@ class Candidate:
         is_retry: whether the request was claimed before; it is no new one then.
         held_by: the token of the claim that stands on it, or None.
         known: whether the record was seen whole; if not, the five above are unknown.
-        order: its place in the queue, epoch milliseconds.
+        order: since when it waits, epoch milliseconds.
+        level: what goes first.
+        wanted_at: from when it is wanted, epoch milliseconds, or None.
         not_before: when it may be tried, monotonic seconds.
         waits_for_retry: whether a claim without a token stands on it: should the request be
             cancelled, that is to go.
@@ -47,6 +57,8 @@ class Candidate:
     held_by: str | None
     known: bool
     order: float
+    level: Level = Level.NORMAL
+    wanted_at: int | None = None
     not_before: float = 0.0
     waits_for_retry: bool = False
 
@@ -70,15 +82,24 @@ class Candidate:
             claim is not None and same(claim.requested_at, requested_at),
             None if claim is None else claim.token,
             bool(book),
-            float(requested_at) if is_number(requested_at) else order,
+            waits_since(book, order),
+            level_of(book),
+            wanted_from(book),
             waits_for_retry=claim is not None and claim.token is None,
         )
 
 
 class Waiting:
-    """The queue of one replica. Safe to use from several threads."""
+    """The queue of one replica. Safe to use from several threads.
 
-    def __init__(self) -> None:
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # How often in a row the oldest book was passed over.
+        self._overtakings = 0
         self._lock = threading.Lock()
         self._candidates: dict[str, Candidate] = {}
         self._offers = 0
@@ -108,6 +129,7 @@ class Waiting:
             and found.known
             and old.held_by == found.held_by
             and same(old.requested_at, found.requested_at)
+            and (old.level, old.wanted_at) == (found.level, found.wanted_at)
         ):
             return  # nothing new: if it is being passed over, it stays so
         if (
@@ -115,7 +137,12 @@ class Waiting:
             and not (old.known and found.known)
             and not is_number(found.requested_at)
         ):
-            found = replace(found, order=old.order)
+            found = replace(found, order=max(old.order, float(found.wanted_at or 0)))
+        if old is not None and not found.known:
+            found = replace(found, level=old.level)
+        if found.wanted_at is not None:
+            wait_seconds = max(0.0, (found.wanted_at - now_ms) / 1000)
+            found = replace(found, not_before=self._clock() + wait_seconds)
         self._candidates[book_id] = found
 
     def take_in(self, hint: Hint, now_ms: int) -> None:
@@ -189,14 +216,24 @@ class Waiting:
 
         Args:
             now: monotonic seconds.
-            among: of how many of the oldest one is picked at random; 1 for the oldest.
+            among: of how many of the first one is picked at random; 1 for the first.
         """
         with self._lock:
-            free = (one for one in self._candidates.values() if self._is_free(one, now))
-            oldest = heapq.nsmallest(among, free, key=lambda one: (one.order, one.book_id))
-            if not oldest:
+            free = [one for one in self._candidates.values() if self._is_free(one, now)]
+            if not free:
                 return None
-            first = random.choice(oldest)  # noqa: S311
+            firsts = heapq.nsmallest(
+                among, free, key=lambda one: (one.level, one.order, one.book_id)
+            )
+            level = firsts[0].level
+            first = random.choice([one for one in firsts if one.level is level])  # noqa: S311
+            oldest = min(free, key=lambda one: (one.order, one.book_id))
+            if first is oldest:
+                self._overtakings = 0
+            elif self._overtakings < MOST_OVERTAKINGS:
+                self._overtakings += 1
+            else:
+                self._overtakings, first = 0, oldest
             self._forget(first.book_id)
             return first
 

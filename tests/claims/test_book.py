@@ -13,9 +13,13 @@ from narrator_daemon.catalogue import (
     CLAIM,
     ERROR,
     INPUT_HASH,
+    NOT_BEFORE,
+    OF_REQUEST,
     PATH,
+    PRIORITY,
     PROGRESS,
     REQUESTED_AT,
+    RETAKE,
     STATUS,
     TAKE,
     TEXT_HASH,
@@ -140,6 +144,22 @@ def settle(book: Any, outcome: Outcome = PUBLICATION, claim: Claim | None = None
             False,
             Verdict.EXHAUSTED,
             id="attempts-used-up",
+        ),
+        pytest.param(
+            waiting(**{NOT_BEFORE: NOW + 1}), False, Verdict.LATER, id="not-wanted-before"
+        ),
+        pytest.param(waiting(**{NOT_BEFORE: NOW}), False, Verdict.CLAIMED, id="wanted-from-now"),
+        pytest.param(
+            waiting(**{NOT_BEFORE: "tonight"}), False, Verdict.CLAIMED, id="wanted-from-no-time"
+        ),
+        pytest.param(
+            waiting(a_claim(), **{NOT_BEFORE: NOW + 1}), True, Verdict.LATER, id="dead-and-later"
+        ),
+        pytest.param(
+            in_work(a_claim(token="new"), **{NOT_BEFORE: NOW + 1}),
+            False,
+            Verdict.MINE,
+            id="mine-though-wanted-later",
         ),
         pytest.param(waiting(), False, Verdict.CLAIMED, id="waiting"),
     ],
@@ -610,6 +630,43 @@ def test_a_failed_book_asked_for_again_starts_anew() -> None:
         assert books.request_again(other, now_ms=NOW).book is None
 
 
+WISHES = {NOT_BEFORE: NOW - 1, PRIORITY: "bulk", RETAKE: [1]}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "stays"),
+    [
+        (PUBLICATION, False),
+        (OUTCOMES[1], False),
+        (Retry(ENGINE_FAILED, NOW + 2000, MAX_ATTEMPTS), True),
+        (Retry(ENGINE_FAILED, NOW + 2000, 1), False),
+        (GiveBack(), True),
+    ],
+)
+def test_what_was_wished_for_a_request_lasts_as_long_as_the_request(
+    outcome: Outcome, stays: bool
+) -> None:
+    seen = settle(in_work(**WISHES), outcome).book
+    assert seen is not None
+    assert {name: seen[name] for name in OF_REQUEST if name in seen} == (WISHES if stays else {})
+
+
+def test_what_was_wished_for_a_request_goes_when_it_is_cancelled_or_asked_by_an_operator() -> None:
+    cancelled = in_work(**WISHES)
+    del cancelled[STATUS]
+    left = a_claim(token=None)
+    for book in (
+        settle(cancelled).book,
+        try_claim({"narrative": "A", CLAIM: left.as_record(), **WISHES}).book,
+        books.request_again({"narrative": "A", STATUS: "failed", **WISHES}, now_ms=NOW).book,
+    ):
+        assert book is not None and not set(OF_REQUEST) & book.keys()
+    shown = {"narrative": "A", STATUS: "ready", PATH: "p", **WISHES}
+    again = books.request_retake(shown, [2], now_ms=NOW).book
+    assert again is not None
+    assert (again[RETAKE], NOT_BEFORE in again, PRIORITY in again) == ([2], False, False)
+
+
 # URLs that are renewed.
 
 
@@ -705,6 +762,8 @@ near_books = st.fixed_dictionaries(
         PROGRESS: json_values,
         PATH: st.just(PUBLICATION.path) | json_values,
         TAKE: json_values,
+        NOT_BEFORE: st.sampled_from([NOW - 1, NOW + 1]) | json_values,
+        PRIORITY: st.sampled_from(["now", "bulk"]) | json_values,
     },
 )
 any_book = near_books | json_values

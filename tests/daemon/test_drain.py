@@ -72,6 +72,18 @@ def desk() -> Desk:
     return Desk()
 
 
+def test_what_is_not_wanted_yet_is_left_to_the_next_drain(desk: Desk) -> None:
+    clock: Any = desk.project.database_clock
+    desk.project.shelf["tonight"] = book("requested", NotBefore=clock.now_ms() + 3_600_000)
+    assert desk.over()
+
+
+def test_what_is_wanted_by_now_is_not_left(desk: Desk) -> None:
+    clock: Any = desk.project.database_clock
+    desk.project.shelf["tonight"] = book("requested", NotBefore=clock.now_ms())
+    assert not desk.over(3600)
+
+
 def test_it_is_over_when_nothing_waits_and_nothing_is_in_work(desk: Desk) -> None:
     desk.project.shelf["done"] = book("ready")
     assert desk.over()

@@ -133,7 +133,7 @@ def _operators(environment: dict[str, str], frontend: Frontend) -> None:
     with mock.patch.dict(os.environ, variables):
         settings = config.load(None)
         frontend.node("books", "number", "narrative").set("Five.")
-        assert retry.request_failed(settings, ["number"]) == {"number": retry.ASKED}
+        assert retry.request_named(settings, ["number"]) == {"number": retry.ASKED}
         frontend.wait_for("number", "ready")
         project = Project(settings)
         try:

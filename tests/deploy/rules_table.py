@@ -231,6 +231,20 @@ def _admin_may() -> list[Request]:
             },
         ),
         *(
+            _write(
+                True,
+                f"generate, {level}, later: {book}",
+                ADMIN,
+                {
+                    f"books/{book}/narrativeAudioStatus": "requested",
+                    f"books/{book}/narrativeAudioPriority": level,
+                    f"books/{book}/narrativeAudioNotBefore": None if level is None else NOW + 1,
+                },
+            )
+            for book in BOOKS
+            for level in ("now", "normal", "bulk", None)
+        ),
+        *(
             _write(True, f"a notice: {choice}", ADMIN, {"books/plain/narrativeAudioNotice": choice})
             for choice in (True, False, None)
         ),
@@ -301,6 +315,13 @@ def _client_must_not() -> list[Request]:
         "again a text": {"books/ready/narrativeAudioRetake": "3"},
         "again a sentence of text": {"books/ready/narrativeAudioRetake/0": "3"},
         "again no sentence": {"books/ready/narrativeAudioRetake/0": 0},
+        "a level of no meaning": {"books/asked/narrativeAudioPriority": "first"},
+        "a level with more": {"books/asked/narrativeAudioPriority": "nowadays"},
+        "a level that is a number": {"books/asked/narrativeAudioPriority": 1},
+        "a level of fields": {"books/asked/narrativeAudioPriority": {"now": True}},
+        "wanted from a text": {"books/asked/narrativeAudioNotBefore": "tonight"},
+        "wanted from no time": {"books/asked/narrativeAudioNotBefore": 0},
+        "wanted from fields": {"books/asked/narrativeAudioNotBefore": {"at": NOW}},
         "status processing": {"books/asked/narrativeAudioStatus": "processing"},
         "status failed": {"books/asked/narrativeAudioStatus": "failed"},
         "status of no meaning": {"books/asked/narrativeAudioStatus": "done"},

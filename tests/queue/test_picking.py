@@ -29,7 +29,7 @@ class Desk:
     def __init__(self, limit: int = 2) -> None:
         self.settings = Settings.model_validate({"limits": {"requests_per_minute": limit}})
         self.project = MemoryProject()
-        self.waiting = Waiting()
+        self.waiting = Waiting(lambda: self.now)
         self.dead = False
         self.now = 100.0
         project: Any = self.project
@@ -335,3 +335,35 @@ class TestHints:
         waiting.take_in(Hint({"a": REQUESTED, "b": REQUESTED}), 0)
         waiting.take_in(Hint({"c": None}, frozenset({"a", "never seen"})), 0)
         assert len(waiting) == 2
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("by", ["ada", None])
+def test_one_that_is_not_wanted_yet_waits_and_costs_no_grant(
+    desk: Desk, known: bool, by: str | None
+) -> None:
+    asked = {"narrativeAudioNotBefore": SERVER_NOW + 60_000, "narrativeAudioRequestedBy": by}
+    desk.add("b", known=known, **{name: value for name, value in asked.items() if value})
+    assert desk.pick() == (None if known else ("b", "later"))
+    waits_and_is_wanted(desk)
+    assert limited_requests(desk) == (1 if by else 0)
+
+
+def waits_and_is_wanted(desk: Desk) -> None:
+    desk.now += 59.9
+    assert desk.pick() is None and limited_requests(desk) == 0
+    desk.project.wall = lambda: SERVER_NOW / 1000 + 60
+    desk.now += 0.1
+    assert desk.pick() == ("b", "claimed")
+
+
+def test_a_press_goes_before_a_bulk_request(desk: Desk) -> None:
+    for number in range(3):
+        desk.add(
+            f"bulk{number}", narrativeAudioPriority="bulk", narrativeAudioRequestedAt=number + 1
+        )
+    desk.add("pressed", narrativeAudioRequestedAt=100)
+    desk.add("waited-for", narrativeAudioPriority="now", narrativeAudioRequestedAt=101)
+    tried = [desk.pick() for _ in range(5)]
+    names = ["waited-for", "pressed", "bulk0", "bulk1", "bulk2"]
+    assert tried == [(name, "claimed") for name in names]

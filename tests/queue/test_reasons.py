@@ -38,7 +38,7 @@ def told(books: dict[str, Any], **known: Any) -> Waits:
             elif candidate is not None:
                 waiting.offer(candidate.book_id, books[candidate.book_id], NOW)
                 break
-    return of_candidates(waiting.candidates, 10.0, **{"limited": (), "limit": 2, **known})
+    return of_candidates(waiting.candidates, 10.0, NOW, **{"limited": (), "limit": 2, **known})
 
 
 def counts(waits: Waits) -> dict[str, int]:
@@ -72,6 +72,11 @@ def test_the_oldest_that_is_claimable_gives_the_age() -> None:
         (asked(RequestedAt=5, Claim={**CLAIM, "token": "t"}), {}, "claimed"),
         (asked(RequestedAt=5, Claim=CLAIM), {"put_back": {"b"}}, "retry"),
         (asked(RequestedAt=5, Claim=CLAIM), {"limited": {"ada"}}, "no_room"),
+        (asked(NotBefore=NOW + 1), {}, "not_before"),
+        (asked(NotBefore=NOW), {}, "no_room"),
+        (asked(NotBefore=True), {}, "no_room"),
+        (asked(NotBefore=NOW + 1, RequestedBy="ada"), {"limited": {"ada"}}, "not_before"),
+        (asked(NotBefore=NOW + 1), {"held_up": Reason.PAUSED}, "not_before"),
         (asked(), {"refused": {"b"}}, "refused"),
         (asked(), {"held_up": Reason.DEPENDENCY}, "dependency"),
         (asked(), {"held_up": Reason.PAUSED}, "paused"),
@@ -85,6 +90,8 @@ def test_the_database_shows_until_when() -> None:
     books = {
         "held": asked(RequestedAt=5, Claim={**CLAIM, "token": "t"}),
         "retried": asked(RequestedAt=5, Claim={**CLAIM, "notBefore": NOW + 5_000}),
+        "tonight": asked(RequestedAt=1, RequestedBy="ada", NotBefore=NOW + 9_000),
+        "bulk": asked(RequestedAt=2, RequestedBy="ada", Priority="bulk"),
         "first": asked(RequestedAt=3, RequestedBy="ada"),
         "second": asked(RequestedAt=4, RequestedBy="ada"),
     }
@@ -92,6 +99,8 @@ def test_the_database_shows_until_when() -> None:
     assert {book_id: (str(wait.reason), wait.until) for book_id, wait in waits.items()} == {
         "held": ("claimed", None),
         "retried": ("retry", NOW + 5_000),
+        "tonight": ("not_before", NOW + 9_000),
         "first": ("no_room", None),
         "second": ("limit", NOW + 50_000),
+        "bulk": ("limit", NOW + 50_000),
     }

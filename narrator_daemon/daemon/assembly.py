@@ -50,6 +50,7 @@ from narrator_daemon.firebase.subscription import Hint, Subscription
 from narrator_daemon.health.ask import ask
 from narrator_daemon.health.notify import ServiceManager
 from narrator_daemon.housekeeping.forgetting import Forgetter
+from narrator_daemon.housekeeping.lookouts import Lookouts
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
@@ -234,7 +235,17 @@ def parts(
         lambda: refusals.books,
     )
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
-    reaper = Reaper(project, claims, leases, watch, daemon.worker_id, refusals, offer_again)
+    reaper = Reaper(
+        project,
+        claims,
+        leases,
+        watch,
+        daemon.worker_id,
+        refusals,
+        offer_again,
+        Lookouts(project, daemon.worker_id, beat),
+        claim_settings.reconcile_seconds,
+    )
     reconciliation = Reconciler(
         project, waiting, reaper, claim_settings.reconcile_seconds, lambda: claimer.wake()
     )

@@ -55,7 +55,8 @@ from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
 from narrator_daemon.housekeeping.sweep import Sweeper
-from narrator_daemon.marks import allotment, keys
+from narrator_daemon.marks import keys
+from narrator_daemon.marks.allotment import Indices
 from narrator_daemon.narration.manner import Manners
 from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
@@ -178,7 +179,7 @@ def parts(
         engine,
         key,
         credentials,
-        lambda book_id: allotment.allot(project, book_id),
+        Indices(project).allot,
         store,
         kept,
         claims,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 from narrator_daemon.cli import main
 from narrator_daemon.speech import Spoken
@@ -22,9 +23,9 @@ def run(asked: str, seconds: float) -> None:
     speak = ToneSpeech.speak
 
     def slowly(
-        self: ToneSpeech, segments: Sequence[str], *, seed: int, skip: Collection[int] = ()
+        self: ToneSpeech, segments: Sequence[str], **settings: Any
     ) -> Generator[Spoken, None, None]:
-        for spoken in speak(self, segments, seed=seed, skip=skip):
+        for spoken in speak(self, segments, **settings):
             with Path(asked).open("a") as out:
                 out.write(f"{spoken.index}\n")
             time.sleep(seconds)

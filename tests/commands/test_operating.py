@@ -209,7 +209,7 @@ class TestRenewal:
 )
 def test_only_the_narration_that_was_signed_gets_the_url(change: dict, verdict: Verdict) -> None:
     book = {"title": "t", "narrativeAudioPath": "p", "narrativeAudioUrlExpiresAt": 1_000, **change}
-    seen = renew(book, path="p", url="new", expires_at=2_000, now_ms=500)
+    seen = renew(book, path="p", url="new", expires_at=2_000, files={}, now_ms=500)
     assert seen.verdict is verdict
     if seen.book is not None:
         assert seen.book == {
@@ -217,7 +217,10 @@ def test_only_the_narration_that_was_signed_gets_the_url(change: dict, verdict: 
             "narrativeAudioUrl": "new",
             "narrativeAudioUrlExpiresAt": 2_000,
         }
-    assert renew(None, path="p", url="new", expires_at=2_000, now_ms=500).verdict is Verdict.GONE
+    assert (
+        renew(None, path="p", url="new", expires_at=2_000, files={}, now_ms=500).verdict
+        is Verdict.GONE
+    )
 
 
 def test_a_requester_s_limit_makes_wait_and_holds_nobody_else_up(

@@ -7,6 +7,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import soundfile
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from csm import SAMPLE_RATE, CsmError
 from csm.checkpoint import hub, hub_voices
@@ -177,7 +178,16 @@ def test_the_models_own_voices_lie_beside_it(tmp_path: Path) -> None:
 def test_the_models_own_voices_come_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str, str | None]] = []
 
-    def download(model: str, name: str, *, token: str | None, revision: str | None) -> str:
+    def download(
+        model: str,
+        name: str,
+        *,
+        token: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not on this disk")
         assert revision is None
         asked.append((model, name, token))
         return "/cache/a.wav"
@@ -201,6 +211,8 @@ def test_what_the_hub_refuses_is_said(
     kind = getattr(huggingface_hub.errors, error)
 
     def refuse(*args: object, **settings: object) -> str:
+        if settings.get("local_files_only"):
+            raise LocalEntryNotFoundError("not on this disk")
         raise kind.__new__(kind)
 
     monkeypatch.setattr(hub, "hf_hub_download", refuse)

@@ -57,6 +57,7 @@ class Parts:
             SimpleNamespace(rooms={"kept": SimpleNamespace(total=10, free=4)}),
             self.presence,
             self.renewer,
+            lambda: WALL_MS,
         )
         return Gauges("w", *given, **more)
 
@@ -64,7 +65,6 @@ class Parts:
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
     monkeypatch.setattr(gauges, "time", SimpleNamespace(monotonic=lambda: STEADY))
-    monkeypatch.setattr(gauges, "now_ms", lambda: WALL_MS)
     return Parts()
 
 

@@ -43,6 +43,7 @@ def test_a_daemon_killed_in_the_middle_goes_on_after_the_finished_segments(
         return start_daemon(
             program=program(asked, seconds),
             KEPT__FOLDER=kept,
+            KEPT__DAYS=0,
             CLAIMS__LEASE_TTL_SECONDS=1.5,
             CLAIMS__BEAT_SECONDS=0.3,
             CLAIMS__RECONCILE_SECONDS=0.5,
@@ -77,7 +78,7 @@ def test_a_daemon_killed_in_the_middle_goes_on_after_the_finished_segments(
         engine=engine,
         limits=Limits(),
         seed=seed_of(book["narrativeAudioInputHash"], book["narrativeAudioTake"]),
-        mark=Mark(DEMO_KEY, index, 1.5, False),
+        mark=Mark(DEMO_KEY, index, 1.5, self_check=False, public=True),
         kept=KeptSegments(Kept(folder=tmp_path, max_gigabytes=0)),
     )
     published = requests.get(book["narrativeAudioUrl"], timeout=20).content

@@ -97,7 +97,8 @@ def test_copies_without_a_common_pace_are_found(copy: Samples) -> None:
 
 
 def test_cut_and_sped_up_at_once_is_found() -> None:
-    copy = stretched(cut(MARKED, 0.4, 2.5), 1.25)
+    # What lies between two cuts must hold a look-up of two seconds more than once.
+    copy = stretched(cut(MARKED, 0.4, 6.0), 1.25)
     assert detect(copy, RATE, KEY, BOOKS).book_index == BOOK
 
 

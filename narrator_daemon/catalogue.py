@@ -68,6 +68,7 @@ MARKS = "narrationMarks"
 NEXT_MARK = "narrationMarksNext"
 LIMITS = "narrationLimits"
 RENEWAL = "narrationRenewal"
+LOOKOUTS = "narrationLookouts"
 REGISTER = "narrationRegister"
 
 #: Beside the books of a catalogue that is not at ``/books``, the nodes above lie below this one, in
@@ -78,7 +79,18 @@ DEFAULT_PATH = "books"
 
 #: No books lie there.
 OWN_NODES = frozenset(
-    {LEASES, WORKERS, JOBS, MARKS, NEXT_MARK, LIMITS, RENEWAL, REGISTER, CATALOGUES}
+    {
+        LEASES,
+        WORKERS,
+        JOBS,
+        MARKS,
+        NEXT_MARK,
+        LIMITS,
+        RENEWAL,
+        LOOKOUTS,
+        REGISTER,
+        CATALOGUES,
+    }
 )
 
 #: The database replaces this by its own clock, epoch milliseconds, when it is written.

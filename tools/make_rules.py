@@ -241,6 +241,17 @@ def _beside_books() -> dict[str, object]:
             "through": {".validate": "newData.isNumber()"},
             "$other": {".validate": False},
         },
+        "narrationLookouts": {
+            ".read": _DAEMON,
+            "$seat": {
+                ".write": _DAEMON,
+                ".validate": "newData.hasChildren(['owner', 'instance', 'beat'])",
+                "owner": {".validate": "newData.isString()"},
+                "instance": {".validate": "newData.isString()"},
+                "beat": {".validate": "newData.isNumber()"},
+                "$other": {".validate": False},
+            },
+        },
     }
 
 

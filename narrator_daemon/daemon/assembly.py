@@ -50,11 +50,13 @@ from narrator_daemon.firebase.subscription import Hint, Subscription
 from narrator_daemon.health.ask import ask
 from narrator_daemon.health.notify import ServiceManager
 from narrator_daemon.housekeeping.forgetting import Forgetter
+from narrator_daemon.housekeeping.lookouts import Lookouts
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
 from narrator_daemon.housekeeping.sweep import Sweeper
-from narrator_daemon.marks import allotment, keys
+from narrator_daemon.marks import keys
+from narrator_daemon.marks.allotment import Indices
 from narrator_daemon.narration.manner import Manners
 from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
@@ -177,7 +179,7 @@ def parts(
         engine,
         key,
         credentials,
-        lambda book_id: allotment.allot(project, book_id),
+        Indices(project).allot,
         store,
         kept,
         claims,
@@ -234,7 +236,17 @@ def parts(
         lambda: refusals.books,
     )
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
-    reaper = Reaper(project, claims, leases, watch, daemon.worker_id, refusals, offer_again)
+    reaper = Reaper(
+        project,
+        claims,
+        leases,
+        watch,
+        daemon.worker_id,
+        refusals,
+        offer_again,
+        Lookouts(project, daemon.worker_id, beat),
+        claim_settings.reconcile_seconds,
+    )
     reconciliation = Reconciler(
         project, waiting, reaper, claim_settings.reconcile_seconds, lambda: claimer.wake()
     )

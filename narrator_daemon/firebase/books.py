@@ -59,6 +59,11 @@ def is_complete(found: Sized, most: int = WINDOW) -> bool:
     return len(found) < most
 
 
+def size(records: Record) -> int:
+    """About so many bytes, as they were sent."""
+    return len(json.dumps(records, ensure_ascii=False))
+
+
 def expiring(project: Project, until: float, most: int, *, since: float = 1) -> Record:
     """Books whose URL expires, those that do so first, by their ids.
 

@@ -1,4 +1,9 @@
-"""Takes up what dead workers left: any replica, judging by what it has seen itself."""
+"""Takes up what dead workers left: any replica, judging by what it has seen itself.
+
+Which replicas look is in ``lookouts``. A claim is written after its lease, so that the leases name
+whatever is in work. Books that say so without a lease were made by other hands, or a lease was
+lost. They are found by reading all that is in work, texts included, as often as its size allows.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +21,22 @@ from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.errors import NodeRefused
+from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
+from narrator_daemon.housekeeping.lookouts import Lookouts
 from narrator_daemon.rounds import Round
 
 #: Seconds after which a round ends, however many are dead; the next goes on. Longer, and the watch
 #: would take the time between two readings for one in which it slept, and judge all leases anew.
 _LONGEST_SECONDS = 15.0
+
+#: What reading all that is in work may cost on average, in bytes a second, and the longest pause
+#: between two such readings, in seconds.
+READ_BYTES_PER_SECOND = 2_000.0
+LONGEST_PAUSE_SECONDS = 6 * 3600.0
+
+#: Claims in books, by book: token (None without a usable one) and what lay there.
+Claimed = dict[str, tuple[str | None, Any]]
 
 _log = logs.get(__name__)
 
@@ -29,8 +44,7 @@ _log = logs.get(__name__)
 class Reaper:
     """Finds claims whose owners are dead and frees their books.
 
-    Candidates are every lease, and every claim seen in a book: one whose owner died before it
-    could write a lease has none.
+    Candidates are every lease, and every claim seen in a book without one.
 
     Args:
         project: the database.
@@ -40,6 +54,8 @@ class Reaper:
         reaped_by: this worker's id, for the history.
         refusals: told of the books that the database does not let be freed.
         on_freed: told the id of each book that may be claimed again.
+        lookouts: whether this replica is to look.
+        seconds: between two readings of what is in work, while that is little.
     """
 
     def __init__(
@@ -51,6 +67,8 @@ class Reaper:
         reaped_by: str,
         refusals: Refusals,
         on_freed: Callable[[str], None],
+        lookouts: Lookouts,
+        seconds: float,
     ) -> None:
         self._project = project
         self._claims = claims
@@ -59,51 +77,67 @@ class Reaper:
         self._reaped_by = reaped_by
         self._refusals = refusals
         self._on_freed = on_freed
-        # The claims in books at the last reading, by book: token (None without a usable one) and
-        # what lay there.
-        self._claimed: dict[str, tuple[str | None, Any]] = {}
+        self._lookouts = lookouts
+        self._seconds = seconds
+        # The claims in books that wait, and in books in work, at the last reading of each.
+        self._waiting: Claimed = {}
+        self._in_work: Claimed = {}
+        # When all that is in work is read again, monotonic seconds.
+        self._look_at = float("-inf")
 
-    def take_in(self, records: Mapping[str, Any]) -> None:
-        """Take in the books that wait or are in work, as just read."""
-        claimed = {}
-        for book_id, record in records.items():
-            if not isinstance(record, dict):
-                continue
-            found = record.get(CLAIM)
-            claim = Claim.from_record(found)
-            token = None if claim is None else claim.token
-            if token is not None or record.get(STATUS) == PROCESSING:
-                claimed[book_id] = token, found
-        self._claimed = claimed
+    def take_in(self, waiting: Mapping[str, Any]) -> None:
+        """Take in the books that wait, as just read."""
+        self._waiting = _claimed(waiting)
 
-    def round(self) -> None:
-        """Read the leases, judge, and take up what is dead.
+    def _look_through(self, now: float) -> None:
+        """Read all that is in work, if it is time to.
 
         Raises:
             Unavailable: the database did not answer.
         """
-        beats: dict[Hashable, object] = {
-            _name(book_id, token, found): None for book_id, (token, found) in self._claimed.items()
-        }
+        if not self._lookouts.on_duty or now < self._look_at:
+            return
+        in_work = books.with_status(self._project, PROCESSING)
+        self._in_work = _claimed(in_work)
+        pause = max(self._seconds, books.size(in_work) / READ_BYTES_PER_SECOND)
+        self._look_at = now + min(pause, LONGEST_PAUSE_SECONDS)
+
+    def round(self) -> None:
+        """Where this replica is to look: read the leases, judge, and take up what is dead.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        if not self._lookouts.look():
+            return
+        self._look_through(time.monotonic())
         reading = self._leases.read()
         leases: Mapping[Any, object] = reading.beats
-        ends_at = time.monotonic() + _LONGEST_SECONDS
-        self._watch.observe({**beats, **leases}, time.monotonic(), reading.ttls)
-        books = Round("reap")
+        now = time.monotonic()
+        ends_at = now + _LONGEST_SECONDS
+        # Whatever has a lease is judged by that, also once it has ended and its lease is gone.
+        self._in_work = _unexplained(self._in_work, leases)
+        alone = {**_unexplained(self._waiting, leases), **self._in_work}
+        beats: dict[Hashable, object] = {
+            _name(book_id, token, found): None for book_id, (token, found) in alone.items()
+        }
+        self._watch.observe({**beats, **leases}, now, reading.ttls)
+        self._lookouts.beat()
+        freed = Round("reap")
         for book_id, token in leases:
             if time.monotonic() > ends_at:
                 return
             if self._watch.dead((book_id, token)):
-                with books.item(book=book_id):
+                with freed.item(book=book_id):
                     if self._free(book_id, token, None):
                         self._leases.delete(book_id, token)
-        for book_id, (held, found) in self._claimed.items():
+        for book_id, (held, found) in alone.items():
             if time.monotonic() > ends_at:
                 return
-            name = _name(book_id, held, found)
-            if name not in leases and self._watch.dead(name):
-                with books.item(book=book_id):
-                    self._free(book_id, held, found)
+            if self._watch.dead(_name(book_id, held, found)):
+                with freed.item(book=book_id):
+                    if self._free(book_id, held, found):
+                        self._in_work.pop(book_id, None)
 
     def _free(self, book_id: str, token: str | None, found: object) -> bool:
         """Reap a book, if the claim stands on it still; gives whether it does so no longer.
@@ -137,3 +171,25 @@ class Reaper:
 def _name(book_id: str, token: str | None, found: object) -> tuple[str, str]:
     # A claim without a usable token is told apart by all that it holds.
     return book_id, token if token is not None else repr(found)
+
+
+def _claimed(records: Mapping[str, Any]) -> Claimed:
+    claimed = {}
+    for book_id, record in records.items():
+        if not isinstance(record, dict):
+            continue
+        found = record.get(CLAIM)
+        claim = Claim.from_record(found)
+        token = None if claim is None else claim.token
+        if token is not None or record.get(STATUS) == PROCESSING:
+            claimed[book_id] = token, found
+    return claimed
+
+
+def _unexplained(claimed: Claimed, leases: Mapping[Any, object]) -> Claimed:
+    """Those that have no lease."""
+    return {
+        book_id: (token, found)
+        for book_id, (token, found) in claimed.items()
+        if _name(book_id, token, found) not in leases
+    }

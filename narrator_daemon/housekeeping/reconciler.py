@@ -1,13 +1,12 @@
-"""Reads again what waits and what is in work: the stream may have missed something."""
+"""Reads again what waits: the stream may have missed something."""
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable
 
-from narrator_daemon.catalogue import PROCESSING, REQUESTED, Record
+from narrator_daemon.catalogue import REQUESTED
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.books import WINDOW
 from narrator_daemon.firebase.project import Project
@@ -30,7 +29,7 @@ class Reconciler:
     Args:
         project: the database.
         waiting: told what waits.
-        reaper: told what holds a claim.
+        reaper: told what waits, as a claim may stand on it.
         seconds: between two rounds; varied by a quarter.
         on_read: called after each round.
         random_unit: gives numbers in 0..1, for the jitter of rounds.
@@ -77,21 +76,16 @@ class Reconciler:
         most = MOST if whole else WINDOW
         reading = self._waiting.now_reading()
         waiting = books.with_status(self._project, REQUESTED, most, last=whole and self._read_last)
-        in_work = books.with_status(self._project, PROCESSING)
         complete = books.is_complete(waiting, most)
         now_ms = self._project.database_clock.now_ms()
         self._waiting.refresh(waiting, now_ms, complete=complete, since=reading)
-        self._reaper.take_in({**waiting, **in_work})
+        self._reaper.take_in(waiting)
         now = self.read_at = self._clock()
         if whole:
             self._read_last = not complete and not self._read_last
-            self._whole_at = now + max(LEAST_PAUSE_SECONDS, _size(waiting) / READ_BYTES_PER_SECOND)
+            pause = max(LEAST_PAUSE_SECONDS, books.size(waiting) / READ_BYTES_PER_SECOND)
+            self._whole_at = now + pause
         self._more_wait = len(waiting) >= WINDOW
         self._on_read()
         usual = self._seconds * (0.75 + 0.5 * self._random_unit())
         return min(usual, max(0.0, self._whole_at - now)) if self._more_wait else usual
-
-
-def _size(records: Record) -> int:
-    """About so many bytes, as they were sent."""
-    return len(json.dumps(records, ensure_ascii=False))

@@ -9,12 +9,14 @@ half of all indices, from a place of its own chosen by chance (two projects with
 index about once in twenty thousand pairs of a hundred thousand books), and files draw from the
 upper half, each by chance. Before, both counted from 1; those marks stay what they were. The
 catalogues of a database have tables of their own and draw from one counter, so that one key never
-finds one's mark in another's audio.
+finds one's mark in another's audio. Daemons draw from it in blocks.
 """
 
 from __future__ import annotations
 
 import secrets
+import threading
+from collections.abc import Callable
 from typing import TypeGuard
 
 from narrator_daemon.catalogue import CATALOGUES, MARKS, NEXT_MARK, children, is_count
@@ -30,6 +32,12 @@ LAST_INDEX = 2**32 - 1
 FIRST_LOCAL = 2**31
 #: A new database begins below this, so that it has room for a billion books.
 _LAST_START = 2**30
+#: Where the counter was lost, the next index is so far above all that are in tables: daemons hold
+#: indices that are in none yet.
+_IN_BLOCKS = 2**20
+#: Indices that a process draws at first and at most: one that ends soon wastes few, and a thousand
+#: new books a second take four draws.
+FIRST_BLOCK, LARGEST_BLOCK = 4, 256
 
 
 def is_index(value: object) -> TypeGuard[int]:
@@ -37,19 +45,54 @@ def is_index(value: object) -> TypeGuard[int]:
     return is_count(value, FIRST_INDEX, LAST_INDEX)
 
 
-def allot(project: Project, book_id: str) -> int:
-    """The book's index, a new one if it has none yet.
+class Indices:
+    """What one process allots: indices that it draws a block at a time, more with each block.
 
-    The number is drawn before it is written to the book, so a crash in between wastes it and can
-    never hand it out twice.
+    Those that are left when it ends are lost. Safe to use from several threads.
+
+    Args:
+        project: the database.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._lock = threading.Lock()
+        self._left = range(0)
+        self._block = FIRST_BLOCK
+
+    def allot(self, book_id: str) -> int:
+        """The book's index, a new one if it has none yet.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        return _allot(self._project, book_id, self._next)
+
+    def _next(self) -> int:
+        with self._lock:
+            if not self._left:
+                self._left = _draw(self._project, self._block)
+                self._block = min(4 * self._block, LARGEST_BLOCK)
+            # Not to be had again, whatever becomes of the write to the table.
+            index, self._left = self._left[0], self._left[1:]
+            return index
+
+
+def allot(project: Project, book_id: str) -> int:
+    """The book's index, a new one if it has none yet, for whoever needs one alone.
 
     Raises:
         Unavailable: the database did not answer.
     """
+    return _allot(project, book_id, lambda: _draw(project, 1)[0])
+
+
+def _allot(project: Project, book_id: str, draw: Callable[[], int]) -> int:
+    """The number is drawn before it is written to the book, so that none is handed out twice."""
     known = index_of(project, book_id)
     if known is not None:
         return known
-    drawn = _draw(project)
+    drawn = draw()
     return transact(
         project.node(MARKS, book_id),
         lambda seen: (None, seen) if is_index(seen) else (drawn, drawn),
@@ -67,20 +110,28 @@ def index_of(project: Project, book_id: str) -> int | None:
     return known if is_index(known) else None
 
 
-def _draw(project: Project) -> int:
+def _draw(project: Project, count: int) -> range:
+    """So many indices that nobody has drawn, or fewer where these are the last.
+
+    Raises:
+        Unavailable: the database did not answer, or all indices are used up.
+    """
     counter = project.reference(NEXT_MARK)
     first = FIRST_INDEX
     with database_errors():
         if not is_index(counter.get()):
             # The first book of all, or a counter that was lost: no index is given out twice.
             allotted = [index for index in _of_all_catalogues(project) if index < FIRST_LOCAL]
-            first = max(allotted) + 1 if allotted else FIRST_INDEX + secrets.randbelow(_LAST_START)
+            first = FIRST_INDEX + secrets.randbelow(_LAST_START)
+            if allotted:
+                first = max(allotted) + 1 + _IN_BLOCKS
 
-    def decide(seen: object) -> tuple[int, int]:
+    def decide(seen: object) -> tuple[int, range]:
         drawn = seen if is_index(seen) else first
         if drawn >= FIRST_LOCAL:
             raise Unavailable("database", f"all watermark indices under /{MARKS} are used up")
-        return drawn + 1, drawn
+        end = min(drawn + count, FIRST_LOCAL)
+        return end, range(drawn, end)
 
     # Whether a draw whose answer was lost was taken does not matter: the next one is higher.
     return transact(counter, decide)

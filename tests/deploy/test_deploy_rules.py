@@ -125,6 +125,7 @@ def test_a_daemon_with_least_privilege_does_all_its_work(recorded: list[Request]
         "narrationMarksNext",
         "narrationLimits",
         "narrationRenewal",
+        "narrationLookouts",
         "narrationRegister",
     }
     books = [

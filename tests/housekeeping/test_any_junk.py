@@ -20,6 +20,7 @@ from narrator_daemon.commands import status
 from narrator_daemon.daemon.in_work import InWork
 from narrator_daemon.daemon.minder import Minder
 from narrator_daemon.housekeeping import reaper as reaping
+from narrator_daemon.housekeeping.lookouts import Lookouts
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
@@ -102,7 +103,15 @@ class House:
             project, Settings(), "voice", lambda *name: self.watch.dead(name), self.leases
         )
         self.reaper = Reaper(
-            project, self.claims, self.leases, self.watch, "w", self.refusals, self.freed.append
+            project,
+            self.claims,
+            self.leases,
+            self.watch,
+            "w",
+            self.refusals,
+            self.freed.append,
+            Lookouts(project, "w", 10.0),
+            45.0,
         )
         self.reconciler = Reconciler(project, self.waiting, self.reaper, 45.0, lambda: None)
         self.renewer = Renewer(project, store, clock=lambda: SERVER_NOW)

@@ -17,6 +17,7 @@ from narrator_daemon.housekeeping import reaper as reaping
 from narrator_daemon.housekeeping import reconciler as reconciling
 from narrator_daemon.housekeeping import renewal
 from narrator_daemon.housekeeping import sweep as sweeping
+from narrator_daemon.housekeeping.lookouts import SEATS, Lookouts
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
@@ -57,6 +58,8 @@ class Fleet:
             "reaper",
             self.refusals,
             self.freed.append,
+            Lookouts(project, "reaper", 10.0, lambda: reaping.time.monotonic()),
+            40.0,
         )
 
     def leases_of(self, owner: str) -> Leases:
@@ -230,10 +233,68 @@ class TestReaper:
         for number in range(10):
             fleet.claim(f"b{number}")
         fleet.rounds(monkeypatch, 0, 20, 40)
-        ticks = iter(range(60, 1000, 4))
+        ticks = iter(range(48, 1000, 4))
         monkeypatch.setattr(reaping.time, "monotonic", lambda: next(ticks))
         fleet.reaper.round()
         assert 1 <= len(fleet.freed) <= 4
+
+    def test_all_in_work_is_read_as_often_as_its_size_allows(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        token = fleet.claim("b")
+        fleet.project.shelf["b"]["narrative"] = "A" * 200_000
+        read = []
+        for now in range(0, 430, 10):
+            fleet.project.tree["narrationLeases"]["b"][token]["beat"] = now
+            if now == 210:
+                fleet.project.shelf["b"]["narrative"] = "A" * 1_000
+            before = fleet.project.count("query")
+            fleet.rounds(monkeypatch, now)
+            if fleet.project.count("query") > before:
+                read.append(now)
+        # 200 kB at 2 kB a second; a little, each 40 seconds.
+        assert read == [0, 110, 220, 260, 300, 340, 380, 420]
+        assert fleet.freed == []
+
+    def test_what_had_a_lease_is_not_read_once_it_has_ended(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.claim("b")
+        fleet.project.shelf["b"]["narrative"] = "A" * 1_000_000
+        fleet.rounds(monkeypatch, 0)
+        fleet.project.shelf["b"] = {"narrativeAudioStatus": "ready"}
+        del fleet.project.tree["narrationLeases"]
+        fleet.rounds(monkeypatch, *range(10, 100, 10))
+        assert fleet.project.count("read /books/b") == 1  # that of its claim
+
+    def test_what_ended_before_its_lease_was_seen_is_read_once(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.claim("b")
+        fleet.project.shelf["b"]["narrative"] = "A" * 1_000_000
+        del fleet.project.tree["narrationLeases"]
+        fleet.rounds(monkeypatch, 0)
+        fleet.project.shelf["b"] = {"narrativeAudioStatus": "ready"}
+        fleet.rounds(monkeypatch, *range(10, 120, 10))
+        assert fleet.project.count("read /books/b") == 2
+
+    def test_while_two_others_look_nothing_of_the_books_is_read(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.claim("b")
+        del fleet.project.tree["narrationLeases"]
+        for beat in range(20):
+            fleet.project.tree["narrationLookouts"] = {
+                name: {"owner": "o", "instance": name, "beat": beat} for name in SEATS
+            }
+            fleet.rounds(monkeypatch, 10.0 * beat)
+        # Whether others live is not known at the first look.
+        assert fleet.project.count("get /narrationLeases") == 1
+        assert fleet.project.count("query") == 0
+        assert fleet.freed == []
+        # They die, and are replaced.
+        fleet.rounds(monkeypatch, *(190.0 + 10 * beat for beat in range(1, 9)))
+        assert fleet.freed == ["b"]
 
 
 class TestReconciler:
@@ -296,7 +357,7 @@ class TestReconciler:
             pause = reconciler.round()
             whole += len(fleet.waiting) == 1_000
             read += len(fleet.waiting) * 8_500
-            assert len(fleet.project.calls) == before + 2
+            assert len(fleet.project.calls) == before + 1
             now[0] += max(pause, 0.01)
         assert whole >= 8
         assert read / 300 < 350_000

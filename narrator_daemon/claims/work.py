@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from narrator_daemon.catalogue import Record
-from narrator_daemon.claims.book import Verdict
+from narrator_daemon.catalogue import Record, is_number
+from narrator_daemon.claims.book import Verdict, wanted_from
 from narrator_daemon.claims.claim import Claim
 
 
@@ -36,6 +36,12 @@ class Work:
     def token(self) -> str:
         """The claim's token. Work always has one."""
         return str(self.claim.token)
+
+    @property
+    def waited_from(self) -> object:
+        """The request's time as it was claimed, or that from which it was wanted, if later."""
+        asked, wanted = self.claim.requested_at, wanted_from(self.book)
+        return max(asked, wanted) if wanted is not None and is_number(asked) else asked
 
     def stop(self, why: Verdict) -> None:
         """Ask the one who works on it to stop at the next boundary."""

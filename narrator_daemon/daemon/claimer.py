@@ -14,7 +14,6 @@ from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.in_work import InWork
 from narrator_daemon.queue.picking import Picker
-from narrator_daemon.queue.place import waits_since
 from narrator_daemon.queue.waiting import Waiting
 
 #: Seconds between looks while a dependency is down.
@@ -81,8 +80,7 @@ class Claimer:
             self._endings.announce(Ending(attempted.book_id, "failed", failure=lost))
         if attempted.work is not None:
             work = attempted.work
-            # From when it was wanted, if that was later; 0 where the book has no time at all.
-            since_request = seconds_since(waits_since(work.book, 0.0) or None, self._now_ms())
+            since_request = seconds_since(work.waited_from, self._now_ms())
             self._claims.announce(Claimed(work.book_id, work.claim, since_request))
             self._start(work)
         return 0.0

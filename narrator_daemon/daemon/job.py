@@ -67,7 +67,6 @@ from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.retake import Retake
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.notice import notice_for
-from narrator_daemon.queue.place import waits_since
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine, SpeechError
 
@@ -604,9 +603,7 @@ class Job:
             outcome.failure if isinstance(outcome, Rejection | Retry) else None,
             self._facts,
             seconds=round(self._context.clock() - self.work.claimed_at, 3),
-            since_request=seconds_since(
-                waits_since(self.work.book, 0.0) or None, self._context.now_ms()
-            ),
+            since_request=seconds_since(self.work.waited_from, self._context.now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
             book_gone=seen.verdict is Verdict.GONE,
         )

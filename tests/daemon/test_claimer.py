@@ -129,3 +129,12 @@ def test_looks_are_rare_while_nothing_waits(desk: Desk) -> None:
     assert desk.claimer.step() == 10
     desk.waiting.offer("b", None, 0)
     assert desk.claimer.step() == 1
+
+
+def test_the_wait_of_a_book_that_was_put_off_counts_from_when_it_was_wanted(desk: Desk) -> None:
+    made = work(requested_at=now_ms() - 3_600_000)
+    made.book["narrativeAudioNotBefore"] = now_ms() - 2000
+    desk.picker.attempts = [Attempted("b", Verdict.CLAIMED, made)]
+    desk.claimer.step()
+    since = desk.claimed[0].since_request
+    assert since is not None and 1.9 < since < 600

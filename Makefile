@@ -173,7 +173,7 @@ $(DEMO_READY): requirements-demo.lock pyproject.toml tools/make_venv.sh
 # GPU, as a constraint. The others hold what one kind of machine installs, with the digests of the
 # index's files: the demo's, and that of a machine with a GPU, whose torch is the index's own.
 UV_COMPILE = PIP_CONFIG_FILE=/dev/null $(BIN)/uv pip compile --quiet --universal \
-  --python-version 3.11.5 --no-config --no-header --no-annotate pyproject.toml
+  --python-version 3.11 --no-config --no-header --no-annotate pyproject.toml
 lock: $(READY)
 	$(UV_COMPILE) --upgrade --all-extras --output-file requirements.lock
 	$(UV_COMPILE) --generate-hashes --constraint requirements.lock \

@@ -33,18 +33,20 @@ class Register:
         self, project: Project, settings: Settings, fingerprint: str, key_name: str
     ) -> None:
         self._project = project
-        speech, voice = settings.speech, settings.voice
+        speech = settings.speech
+        self._voice = _voice_of(settings)
         self._made_by: Record = {
             "version": __version__,
             "engine": speech.engine,
             "model": speech.model if speech.engine == "csm" else None,
             "revision": speech.revision if speech.engine == "csm" else None,
-            "voice": voice.prompt or (voice.reference.name if voice.reference else None),
             "settings": fingerprint,
             "watermarkKey": key_name,
         }
 
-    def enter(self, work: Work, path: str, file: Finished, seconds: float, index: int) -> None:
+    def enter(
+        self, work: Work, path: str, file: Finished, seconds: float, index: int, voice: str = ""
+    ) -> None:
         """Write the entry of a narration that is about to be published.
 
         Args:
@@ -53,6 +55,7 @@ class Register:
             file: as it was uploaded.
             seconds: of audio.
             index: the watermark's.
+            voice: the name of the one that the book asked for; empty for the configured one.
 
         Raises:
             Unavailable: the database did not answer.
@@ -72,6 +75,7 @@ class Register:
             "textHash": claim.text_hash,
             "requestedAt": moment(claim.requested_at),
             "claimedAt": claim.at,
+            "voice": voice or self._voice,
             **self._made_by,
         }
         known = {name: value for name, value in entry.items() if value is not None}
@@ -92,3 +96,11 @@ class Register:
             Unavailable: the database did not answer.
         """
         node.remove(self._project, work.token)
+
+
+def _voice_of(settings: Settings) -> str | None:
+    """The configured voice, as far as it has a name."""
+    voice = settings.voice
+    if settings.speech.engine == "kokoro":
+        return settings.kokoro.voice
+    return voice.default or voice.prompt or (voice.reference.name if voice.reference else None)

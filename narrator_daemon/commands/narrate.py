@@ -190,12 +190,13 @@ def _narrate(
     # A file is no book that could ask for it or out of it.
     notice = notice_for(settings.credentials, {})
     manner = manners.of(asked)
+    reader = manners.reader(manner.voice)
     shaped_by = fingerprint(engine, settings) + fingerprint_of(settings.credentials, {})
     seed = seed_of(book.input_hash(text, shaped_by + manners.fingerprint(asked)), 1)
     narration = narrate(
         text,
         wav,
-        engine=manners.reader(manner.voice),
+        engine=reader,
         lexicon=manner.lexicon.with_phonemes(taken=False),
         cast=manner.asked_cast,
         reader=manners.reader,
@@ -211,7 +212,7 @@ def _narrate(
         notice=notice,
         on_progress=display.show,
     )
-    kept.remove(kept_name(engine, seed))
+    kept.remove(kept_name(reader, seed))
     return narration
 
 

@@ -176,6 +176,8 @@ class Job:
         self.stuck = False
         self._on_end = on_end
         self._shown_at = self._logged_at = self.progress_at
+        #: What reads this book, in its voice: kept segments are named by it.
+        self._reader: SpeechEngine = context.engine
         self._kept_name: str | None = None
         self._facts: dict[str, Any] = {}
         self._enter: Callable[[], None] | None = None
@@ -263,10 +265,12 @@ class Job:
 
                 wav, companions = scratch(), asked_for(context.settings.files, scratch)
                 beginning = self._beginning(scratch)
-                narration, file, index = self._narrate(wav, companions, beginning, scratch)
+                manners = context.manners
+                manner = manners.of(self.work.book) if manners else Manner()
+                narration, file, index = self._narrate(manner, wav, companions, beginning, scratch)
                 published = self._upload(wav, narration, companions)
             self._enter = lambda: context.register.enter(
-                self.work, published.path, file, narration.duration_seconds, index
+                self.work, published.path, file, narration.duration_seconds, index, manner.voice
             )
             return published
         except Stopped:
@@ -346,6 +350,7 @@ class Job:
 
     def _narrate(
         self,
+        manner: Manner,
         wav: BinaryIO,
         companions: Sequence[Companion],
         beginning: Beginning | None,
@@ -361,13 +366,14 @@ class Job:
             settings.watermark.public,
         )
         seed = seed_of(self.work.claim.input_hash, self.work.claim.take)
-        self._kept_name = kept_name(context.engine, seed)
         manners = context.manners
-        manner = manners.of(self.work.book) if manners else Manner()
+        if manners:
+            self._reader = manners.reader(manner.voice)
+        self._kept_name = kept_name(self._reader, seed)
         narration = narrate(
             context.claims.text(self.work.book),
             wav,
-            engine=manners.reader(manner.voice) if manners else context.engine,
+            engine=self._reader,
             lexicon=manner.lexicon.with_phonemes(taken=False),
             cast=manner.asked_cast,
             reader=manners.reader if manners else None,
@@ -418,7 +424,7 @@ class Job:
         same_text = book.get(TEXT_HASH) == self._context.claims.text_digest(book)
         if published is None or not same_text:
             return Retake(numbers, None, 0)
-        return Retake(numbers, kept_name(self._context.engine, published), published)
+        return Retake(numbers, kept_name(self._reader, published), published)
 
     def _published_seed(self) -> int | None:
         """The seed of the take that is published; None where none is, or it cannot be told."""
@@ -617,7 +623,7 @@ class Job:
         if settled and isinstance(outcome, Publication):
             self._context.kept.publish(self._kept_name)
             if (replaced := self._published_seed()) is not None:
-                self._context.kept.remove(kept_name(self._context.engine, replaced))
+                self._context.kept.remove(kept_name(self._reader, replaced))
         elif over or verdict in (Verdict.GONE, Verdict.SUPERSEDED):
             self._context.kept.remove(self._kept_name)
 

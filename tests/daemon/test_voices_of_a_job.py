@@ -11,6 +11,7 @@ import pytest
 
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.narration.manner import Manners
+from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.tone import ToneSpeech
 from tests.desk import Desk
@@ -73,6 +74,31 @@ def sound(desk: Desk) -> bytes:
     assert desk.run().outcome == "published"
     with wave.open(io.BytesIO(desk.store.objects_by_path[desk.book["narrativeAudioPath"]])) as file:
         return file.readframes(file.getnframes())
+
+
+def test_segments_are_kept_by_the_voice_that_read_them(desk: Desk) -> None:
+    kept = desk.settings.kept.model_copy(update={"days": 7.0})
+    desk.context = replace(desk.context, kept=KeptSegments(kept))
+    desk.edit(narrativeAudioVoice="anna")
+    assert desk.run().outcome == "published"
+    (entry,) = desk.project.tree["narrationRegister"].values()
+    assert entry["voice"] == "anna"
+    (first,) = desk.kept_folder.iterdir()
+    assert first.suffix == ".published"
+
+    desk.edit(
+        narrativeAudioStatus="requested", narrativeAudioRequestedAt=8, narrativeAudioRetake=[1]
+    )
+    desk.endings.clear()
+    desk.over.clear()
+    again = desk.run()
+    assert (again.outcome, again.facts["segmentsKept"]) == (
+        "published",
+        again.facts["segments"] - 1,
+    )
+    # The new take's in the place of the old one's.
+    (second,) = desk.kept_folder.iterdir()
+    assert second.suffix == ".published" and second != first
 
 
 @pytest.fixture

@@ -188,7 +188,8 @@ def main() -> int:
     asked = parser.parse_args()
     brought, found = parts(), licences()
     said, rows = [], []
-    for name in sorted(locked()):
+    # A package may stand there twice, for two ranges of Python.
+    for name in sorted(set(locked())):
         if name not in found:
             said.append(f"{name}: is in the lock and not installed")
             continue

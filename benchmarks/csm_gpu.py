@@ -14,8 +14,9 @@ decodes, the engine speaks books, and transformers' own CSM is timed on the same
 `frames`: milliseconds a frame by the GPU's clock, of captured graphs of kernels and of plain torch;
 milliseconds to begin a segment; the share of what the memory's speed, measured there, would allow;
 memory.
-`profile`: where the time of a frame goes, kernel by kernel inside the replayed graph, by torch's
-profiler, and how much of it no kernel ran.
+`profile`: how long each kernel is on the GPU inside the replayed graph, by torch's profiler. One that
+begins before the last one ends counts while it waits, so that the sum is more than the frame: as
+many times more as kernels are there at once.
 `engine`: books of mixed segments through the engine as the daemon has it, prompts, codec and
 refilled slots included: seconds of audio a second, and how many of the slots are occupied.
 `peers`: transformers as it is, and with static caches and compiled, which takes minutes and is left
@@ -184,7 +185,7 @@ def _beginning(box: Box, model: Model, made: Frames) -> float:
 
 
 def profile(box: Box, model: Model) -> Rows:
-    """Microseconds of a frame that each kernel takes inside the graph, and those that none does."""
+    """Microseconds of a frame that each kernel is there inside the graph, waiting included."""
     activity = torch.profiler.ProfilerActivity
     seen = activity.CPU if box.tiny else activity.CUDA
     few = 2 if box.tiny else 5
@@ -193,7 +194,6 @@ def profile(box: Box, model: Model) -> Rows:
         made = Frames(model, batch)
         made.begin()
         made.seconds(2)
-        whole = 1e6 * made.seconds(few)
         with torch.profiler.profile(activities=[seen]) as profiled:
             made.seconds(few)
         for event in profiled.key_averages():
@@ -207,8 +207,6 @@ def profile(box: Box, model: Model) -> Rows:
                         "us_a_frame": taken / few,
                     }
                 )
-        busy = sum(row["us_a_frame"] for row in rows if row["slots"] == batch)
-        rows.append({"slots": batch, "kernel": "none", "launches": 0, "us_a_frame": whole - busy})
         del made
         free(box.device)
     return sorted(rows, key=lambda row: (row["slots"], -row["us_a_frame"]))

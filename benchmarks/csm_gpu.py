@@ -14,9 +14,9 @@ decodes, the engine speaks books, and transformers' own CSM is timed on the same
 `frames`: milliseconds a frame by the GPU's clock, of captured graphs of kernels and of plain torch;
 milliseconds to begin a segment; the share of what the memory's speed, measured there, would allow;
 memory.
-`profile`: how long each kernel is on the GPU inside the replayed graph, by torch's profiler. One that
-begins before the last one ends counts while it waits, so that the sum is more than the frame: as
-many times more as kernels are there at once.
+`profile`: how long each kernel is on the GPU inside the replayed graph, by torch's profiler. One
+that begins before the last one ends counts while it waits, so that the sum is more than the frame:
+as many times more as kernels are there at once.
 `engine`: books of mixed segments through the engine as the daemon has it, prompts, codec and
 refilled slots included: seconds of audio a second, and how many of the slots are occupied.
 `peers`: transformers as it is, and with static caches and compiled, which takes minutes and is left

@@ -15,7 +15,8 @@ from narrator_daemon.claims.work import Work
 from narrator_daemon.credentials import signer as signers
 from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.daemon.announcements import Announcements
-from narrator_daemon.daemon.job import Job, JobContext
+from narrator_daemon.daemon.job import Job
+from narrator_daemon.daemon.job_context import JobContext
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.marks.keys import DEMO_KEY
 from narrator_daemon.narration.segment_store import KeptSegments

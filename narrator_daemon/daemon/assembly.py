@@ -31,7 +31,8 @@ from narrator_daemon.daemon.drain import Drain
 from narrator_daemon.daemon.gauges import Gauges
 from narrator_daemon.daemon.heart import Heart
 from narrator_daemon.daemon.in_work import InWork
-from narrator_daemon.daemon.job import Job, JobContext
+from narrator_daemon.daemon.job import Job
+from narrator_daemon.daemon.job_context import JobContext
 from narrator_daemon.daemon.loading import Loading
 from narrator_daemon.daemon.loops import Loop, every
 from narrator_daemon.daemon.minder import Minder

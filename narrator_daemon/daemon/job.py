@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO
+from dataclasses import replace
 
 from tenacity import (
     Retrying,
@@ -21,54 +18,25 @@ from tenacity import (
 from narrator_daemon import logs
 from narrator_daemon.catalogue import (
     FAILED,
-    FILE_BYTES,
-    INPUT_HASH,
     STATUS,
-    TAKE,
-    TEXT_HASH,
-    is_count,
-    retake_of,
 )
-from narrator_daemon.claims.book import Transition, Verdict, text_hash
-from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.book import Transition, Verdict
 from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.failure import ErrorCode, Failure
-from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import GiveBack, Outcome, Publication, Rejection, Retry
-from narrator_daemon.claims.refusals import Refusals
-from narrator_daemon.claims.register import Register
 from narrator_daemon.claims.work import Work
-from narrator_daemon.clock import now_ms, seconds_since
-from narrator_daemon.cover import BadCover, Cover
-from narrator_daemon.credentials.compressed import FORMATS
-from narrator_daemon.credentials.files import FileCredentials
-from narrator_daemon.credentials.wav import Finished
-from narrator_daemon.daemon.announcements import Announcements
+from narrator_daemon.clock import seconds_since
 from narrator_daemon.daemon.delivery import Delivery
-from narrator_daemon.daemon.traces import Off, Traces
+from narrator_daemon.daemon.job_context import JobContext
+from narrator_daemon.daemon.making import Making
 from narrator_daemon.daemon.tries import Finality, backoff_ms
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
-from narrator_daemon.firebase.storage import AudioStore
-from narrator_daemon.marks.companions import score
-from narrator_daemon.narration.beginning import Beginning
-from narrator_daemon.narration.captions import captions_of
-from narrator_daemon.narration.companions import FORMS, About, Companion, asked_for, line
-from narrator_daemon.narration.manner import Manner, Manners
 from narrator_daemon.narration.narrate import (
-    Mark,
-    Narration,
     Stopped,
     Unnarratable,
-    kept_name,
-    narrate,
-    seed_of,
 )
 from narrator_daemon.narration.progress import Progress
-from narrator_daemon.narration.retake import Retake
-from narrator_daemon.narration.segment_store import KeptSegments
-from narrator_daemon.notice import notice_for
-from narrator_daemon.settings import Limits, Settings
-from narrator_daemon.speech import SpeechEngine, SpeechError
+from narrator_daemon.speech import SpeechError
 
 #: Seconds a book is left alone after a dependency failed it.
 _GIVE_BACK_PAUSE_SECONDS = 3.0
@@ -99,61 +67,6 @@ _OF_REFUSAL = (
 )
 
 
-@dataclass(frozen=True)
-class JobContext:
-    """What every job of a worker works with.
-
-    Attributes:
-        settings: all of them.
-        engine: loaded.
-        key: the watermark key.
-        credentials: puts into a finished file what it says of itself.
-        allot: gives a book's watermark index.
-        store: where audio goes.
-        kept: the finished segments of narrations that are not published yet.
-        claims: this worker's claims.
-        leases: this worker's leases.
-        report: told when a dependency fails.
-        stopping: set once the worker is shutting down.
-        endings: where the end of the claim is announced.
-        register: where publications are entered.
-        cover: brings the cover that a book names; raises ``BadCover``.
-        limits: gives those that hold now.
-        own_fault: gives what of the worker is at fault for an error; None where the book is.
-        random_unit: gives numbers in 0..1, for the jitter of retries.
-        sleep: waits so many seconds between tries to write an outcome.
-        clock: monotonic seconds.
-        traces: where claims are traced.
-        refusals: told of the books whose outcome the database does not take.
-        manners: how books are read; None where every book is read alike.
-        now_ms: the database's clock, epoch milliseconds.
-    """
-
-    settings: Settings
-    engine: SpeechEngine
-    key: bytes = field(repr=False)
-    credentials: FileCredentials
-    allot: Callable[[str], int]
-    store: AudioStore
-    kept: KeptSegments
-    claims: Claims
-    leases: Leases
-    report: Callable[[Unavailable], None]
-    stopping: threading.Event
-    endings: Announcements[Ending]
-    register: Register
-    cover: Callable[[object], Cover | None] = lambda _named: None
-    limits: Callable[[], Limits] = Limits
-    own_fault: Callable[[Exception], Unavailable | None] = lambda _error: None
-    random_unit: Callable[[], float] = random.random
-    sleep: Callable[[float], None] = time.sleep
-    clock: Callable[[], float] = time.monotonic
-    traces: Traces = field(default_factory=Off)
-    refusals: Refusals = field(default_factory=Refusals)
-    manners: Manners | None = None
-    now_ms: Callable[[], int] = now_ms
-
-
 class Job:
     """One claim being worked on, in a thread of its own.
 
@@ -176,10 +89,6 @@ class Job:
         self.stuck = False
         self._on_end = on_end
         self._shown_at = self._logged_at = self.progress_at
-        #: What reads this book, in its voice: kept segments are named by it.
-        self._reader: SpeechEngine = context.engine
-        self._kept_name: str | None = None
-        self._facts: dict[str, Any] = {}
         self._enter: Callable[[], None] | None = None
         self._entered = False
         self._delivery = Delivery(context.store, work.book_id, work.token, self._get_anywhere)
@@ -194,6 +103,16 @@ class Job:
             attempt=work.claim.attempt,
             take=work.claim.take,
             began=work.claimed_at,
+        )
+        self._making = Making(
+            context,
+            work,
+            self._delivery,
+            self._trace,
+            self._log,
+            get_anywhere=self._get_anywhere,
+            show_progress=self._show_progress,
+            attempt=self._attempt,
         )
         self._thread = threading.Thread(target=self._run, name="job", daemon=True)
 
@@ -256,23 +175,10 @@ class Job:
 
     def _make(self) -> Outcome:
         """The outcome of this attempt; whatever goes wrong becomes one."""
-        context = self._context
         try:
-            with ExitStack() as files:
-
-                def scratch() -> BinaryIO:
-                    return files.enter_context(context.kept.scratch())
-
-                wav, companions = scratch(), asked_for(context.settings.files, scratch)
-                beginning = self._beginning(scratch)
-                manners = context.manners
-                manner = manners.of(self.work.book) if manners else Manner()
-                narration, file, index = self._narrate(manner, wav, companions, beginning, scratch)
-                published = self._upload(wav, narration, companions)
-            self._enter = lambda: context.register.enter(
-                self.work, published.path, file, narration.duration_seconds, index, manner.voice
-            )
-            return published
+            made = self._making.make()
+            self._enter = made.enter
+            return made.publication
         except Stopped:
             return self._interrupted()
         except Unnarratable as error:
@@ -324,161 +230,6 @@ class Job:
         wait = backoff_ms(self.work.claim.attempt, self._context.random_unit())
         return Retry(
             failure, self._context.now_ms() + wait, self._context.settings.claims.max_attempts
-        )
-
-    def _beginning(self, scratch: Callable[[], BinaryIO]) -> Beginning | None:
-        """The beginning, where the book is so long that it is worth hearing before the rest."""
-        files, text = self._context.settings.files, self._context.claims.text(self.work.book)
-        least = files.preview_from_characters
-        if not least or not isinstance(text, str) or len(text) < least:
-            return None
-        companion = Companion(FORMS["m4a"], files.m4a_kbits, scratch())
-
-        def show(seconds: float) -> None:
-            self._attempt(lambda: self._show_beginning(companion, seconds))
-
-        return Beginning(files.preview_seconds, companion, show)
-
-    def _show_beginning(self, companion: Companion, seconds: float) -> None:
-        preview = self._delivery.upload_preview(companion, seconds)
-        seen = self._context.claims.show_preview(self.work, preview)
-        since_claim = round(time.monotonic() - self.work.claimed_at, 3)
-        self._facts["previewAfterSeconds"] = since_claim
-        self._log.info(
-            "beginning_shown", verdict=seen.verdict.value, seconds=seconds, after=since_claim
-        )
-
-    def _narrate(
-        self,
-        manner: Manner,
-        wav: BinaryIO,
-        companions: Sequence[Companion],
-        beginning: Beginning | None,
-        scratch: Callable[[], BinaryIO],
-    ) -> tuple[Narration, Finished, int]:
-        context, settings = self._context, self._context.settings
-        index = context.allot(self.work.book_id)
-        mark = Mark(
-            context.key,
-            index,
-            settings.watermark.strength_db,
-            settings.watermark.self_check,
-            settings.watermark.public,
-        )
-        seed = seed_of(self.work.claim.input_hash, self.work.claim.take)
-        manners = context.manners
-        if manners:
-            self._reader = manners.reader(manner.voice)
-        self._kept_name = kept_name(self._reader, seed)
-        narration = narrate(
-            context.claims.text(self.work.book),
-            wav,
-            engine=self._reader,
-            lexicon=manner.lexicon.with_phonemes(taken=False),
-            cast=manner.asked_cast,
-            reader=manners.reader if manners else None,
-            limits=context.limits(),
-            seed=seed,
-            mark=mark,
-            kept=context.kept,
-            retake=self._retake(),
-            loudness_lufs=settings.mastering.loudness_lufs,
-            pauses=settings.pauses,
-            words=settings.files.captions,
-            companions=companions,
-            about=self._about() if companions else About(),
-            beginning=beginning,
-            notice=notice_for(settings.credentials, self.work.book),
-            on_progress=self._show_progress,
-            on_step=self._trace.add,
-            stopped=lambda: self.work.stopped is not None,
-        )
-        started = context.clock()
-        with self._trace.step("credentials"):
-            made = context.credentials.made(
-                book_id=self.work.book_id,
-                index=index,
-                claim=self.work.token,
-                take=self.work.claim.take,
-                input_hash=self.work.claim.input_hash,
-            )
-            file = context.credentials.add(wav, made)
-            for companion in companions:
-                if companion.form.name in FORMATS:
-                    context.credentials.add_to_compressed(
-                        companion.file, companion.form.name, made, scratch
-                    )
-        narration.facts["secondsByStep"]["credentials"] = round(context.clock() - started, 3)
-        self._facts |= {**narration.facts, "audioSeconds": narration.duration_seconds}
-        if mark.self_check and companions:
-            self._facts["companionScores"] = self._scores(companions, mark)
-        self._log.info("narrated", seconds=narration.facts["secondsByStep"])
-        return replace(narration, size=file.size), file, index
-
-    def _retake(self) -> Retake | None:
-        """Which segments are to be read anew, and beside those of which take."""
-        book, numbers = self.work.book, retake_of(self.work.book)
-        if numbers is None:
-            return None
-        published = self._published_seed()
-        same_text = book.get(TEXT_HASH) == self._context.claims.text_digest(book)
-        if published is None or not same_text:
-            return Retake(numbers, None, 0)
-        return Retake(numbers, kept_name(self._reader, published), published)
-
-    def _published_seed(self) -> int | None:
-        """The seed of the take that is published; None where none is, or it cannot be told."""
-        made_from, take = self.work.book.get(INPUT_HASH), self.work.book.get(TAKE)
-        if not isinstance(made_from, str) or not made_from.isascii() or not is_count(take, 1):
-            return None
-        return seed_of(made_from, take)
-
-    def _about(self) -> About:
-        """What the book says of itself; a cover that cannot be used is told and left out."""
-        book, names = self.work.book, self._context.settings.books
-        cover = None
-        try:
-            cover = self._context.cover(book.get(names.cover_field))
-        except BadCover as error:
-            self._facts["coverLeftOut"] = str(error)
-            self._log.warning("cover_left_out", why=str(error))
-        title, author = (line(book.get(name)) for name in (names.title_field, names.author_field))
-        return About(title, author, cover)
-
-    def _scores(self, companions: Sequence[Companion], mark: Mark) -> dict[str, float]:
-        """The score of the mark in each file, by format."""
-        started = self._context.clock()
-        scores = {}
-        with self._trace.step("companion_check"):
-            for companion in companions:
-                found = score(companion.file, mark.key, mark.index)
-                scores[companion.form.name] = round(found, 2)
-                self._get_anywhere()
-        self._facts["secondsByStep"]["companion_check"] = round(self._context.clock() - started, 3)
-        return scores
-
-    def _upload(
-        self, wav: BinaryIO, narration: Narration, companions: Sequence[Companion]
-    ) -> Publication:
-        text = str(self._context.claims.text(self.work.book))
-        made = captions_of(narration, text) if self._context.settings.files.captions else None
-        started = self._context.clock()
-        with self._trace.step("upload"):
-            stored = self._delivery.upload(wav, narration.size)
-            files = self._delivery.upload_beside(companions)
-            captions = self._delivery.upload_captions(made) if made else {}
-        seconds = round(self._context.clock() - started, 3)
-        self._facts["secondsByStep"]["upload"] = seconds
-        beside = {name: record[FILE_BYTES] for name, record in {**files, **captions}.items()}
-        self._log.info("uploaded", bytes=narration.size, beside=beside, seconds=seconds)
-        return Publication(
-            url=stored.url,
-            url_expires_at=stored.url_expires_at,
-            duration_seconds=narration.duration_seconds,
-            path=stored.path,
-            text_hash=text_hash(text),
-            files=files,
-            captions=captions,
         )
 
     def _get_anywhere(self) -> None:
@@ -607,7 +358,7 @@ class Job:
             ended,
             claim,
             outcome.failure if isinstance(outcome, Rejection | Retry) else None,
-            self._facts,
+            self._making.facts,
             seconds=round(self._context.clock() - self.work.claimed_at, 3),
             since_request=seconds_since(self.work.waited_from, self._context.now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
@@ -618,14 +369,10 @@ class Job:
         """Remove the kept segments once nobody will go on from them; published ones stay."""
         settled = verdict in (Verdict.APPLIED, Verdict.DONE)
         over = settled and isinstance(outcome, Rejection)
-        if not self._kept_name:
-            return
         if settled and isinstance(outcome, Publication):
-            self._context.kept.publish(self._kept_name)
-            if (replaced := self._published_seed()) is not None:
-                self._context.kept.remove(kept_name(self._reader, replaced))
+            self._making.keep_segments()
         elif over or verdict in (Verdict.GONE, Verdict.SUPERSEDED):
-            self._context.kept.remove(self._kept_name)
+            self._making.forget_segments()
 
     def _attempt(self, call: Callable[[], object]) -> None:
         """Do what is good to have done and nothing depends on."""

@@ -43,7 +43,6 @@ class Launch:
         arguments: what it is given.
         kernel: Triton's; None of torch's.
         options: warps, stages and such.
-        grid: programs.
     """
 
     name: str
@@ -51,7 +50,6 @@ class Launch:
     constants: dict[str, Any] | None = None
     kernel: Any = None
     options: dict[str, Any] = field(default_factory=dict)
-    grid: tuple[int, ...] = ()
 
 
 class _Operators(TorchDispatchMode):
@@ -84,7 +82,7 @@ def launches(model: Model, batch: int) -> list[Launch]:
         options = {name: more.pop(name) for name in names if name in more}
         name = getattr(kernel, "__name__", str(kernel))
         constants = more | {"PDL": options.get("dependent", False)}
-        found.append(Launch(name, arguments, constants, kernel, options, grid))
+        found.append(Launch(name, arguments, constants, kernel, options))
 
     slots = Slots(model, batch)
     sampler = model.sampler(Sampling())

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from narrator_daemon.queue.place import Level, level_of, waits_since
 from narrator_daemon.queue.waiting import MOST_OVERTAKINGS, Waiting
-
-NOW = 1_750_000_000_000
+from tests.queue.asking import NOW, order
 
 
 def asked(level: object = None, at: int | None = None, wanted: object = None) -> dict[str, Any]:
@@ -22,13 +21,6 @@ def asked(level: object = None, at: int | None = None, wanted: object = None) ->
         "narrativeAudioNotBefore": wanted,
     }
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def order(waiting: Waiting, now: float = 0.0) -> list[str]:
-    taken = []
-    while (candidate := waiting.take(now)) is not None:
-        taken.append(candidate.book_id)
-    return taken
 
 
 @pytest.mark.parametrize("odd", [None, "NOW", "urgent", "", 0, True, ["now"], {"now": 1}])

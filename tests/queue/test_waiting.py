@@ -6,8 +6,7 @@ import pytest
 
 from narrator_daemon.claims.claim import Claim
 from narrator_daemon.queue.waiting import Waiting
-
-NOW = 1_750_000_000_000
+from tests.queue.asking import NOW, order
 
 
 def book(requested_at: Any = None, by: Any = None, claim: Any = None) -> dict[str, Any]:
@@ -18,13 +17,6 @@ def book(requested_at: Any = None, by: Any = None, claim: Any = None) -> dict[st
         "narrativeAudioClaim": claim,
     }
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def order(waiting: Waiting, now: float = 0.0) -> list[str]:
-    taken = []
-    while (candidate := waiting.take(now)) is not None:
-        taken.append(candidate.book_id)
-    return taken
 
 
 def test_the_oldest_request_is_first_whenever_it_was_seen() -> None:

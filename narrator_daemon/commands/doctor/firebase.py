@@ -30,8 +30,8 @@ from narrator_daemon.settings import Settings
 #: Ready books whose audio is looked for.
 _READY_BOOKS = 50
 
-#: Seconds between the clocks that are worth a word, and that do harm: waits before retries and the
-#: life of URLs are reckoned by this machine's, and signatures are refused 15 minutes off.
+#: Seconds between the clocks that are worth a word, and that do harm. Waits and URLs go by the
+#: services' clocks; logs go by this machine's, and so do tokens, which are refused when it is off.
 _CLOCK_WARN, _CLOCK_FAIL = 5.0, 60.0
 
 _NEED_A_PROJECT = (

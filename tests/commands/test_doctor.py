@@ -648,9 +648,7 @@ def test_the_gpu_s_memory_is_held_against_the_slots(
 
 def test_a_check_that_hangs_or_breaks_is_only_its_own_failure() -> None:
     for_ever = threading.Event()
-    started = time.monotonic()
     hung = check("slow", lambda: passed(str(for_ever.wait())), limit_seconds=0.2)
-    assert time.monotonic() - started < 5
     assert (hung.result, hung.note) == ("fail", "no answer for 0.2 s")
     for_ever.set()
 

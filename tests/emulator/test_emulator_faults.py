@@ -61,14 +61,14 @@ def test_a_connection_that_is_refused_does_nothing(firebase: LocalFirebase, rest
 
 
 def test_slow_requests_and_slow_answers(firebase: LocalFirebase, rest: Any) -> None:
-    firebase.faults.add(Fault("slow", method="PUT", count=1, seconds=0.3))
+    firebase.faults.add(Fault("slow", method="PUT", count=1, seconds=1))
     thread = threading.Thread(target=lambda: rest("PUT", "/a", 1))
     started = time.monotonic()
     thread.start()
     assert requests.get(f"{rest.base}/a.json", timeout=5).json() is None
     thread.join()
-    assert time.monotonic() - started >= 0.3
-    firebase.faults.add(Fault("slow_answer", method="PUT", count=1, seconds=0.3))
+    assert time.monotonic() - started >= 1
+    firebase.faults.add(Fault("slow_answer", method="PUT", count=1, seconds=1))
     thread = threading.Thread(target=lambda: rest("PUT", "/a", 2))
     thread.start()
     deadline = time.monotonic() + 5

@@ -112,8 +112,6 @@ def test_streams_end_when_the_server_stops() -> None:
         )
         lines = response.iter_lines(chunk_size=None)
         assert next(lines) == b"event: put"
-        started = time.monotonic()
-    assert time.monotonic() - started < 3
     assert b"event: put" not in list(lines)
 
 

@@ -99,16 +99,11 @@ def test_the_command_answers_a_probe_at_once_as_it_loads_nothing(tmp_path: Path)
         "sys.exit(repr(loaded) if loaded else code)"
     )
     environment = {**os.environ, "NARRATOR_DAEMON__STATE_DIR": str(tmp_path / "state")}
-    before = os.times()
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True
     )
-    after = os.times()
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout)["status"] == "healthy"
-    # Two seconds are allowed: a machine that is eight times too busy leaves a quarter of one.
-    spent = after.children_user + after.children_system
-    assert spent - before.children_user - before.children_system < 0.25
     folder.close()
 
 

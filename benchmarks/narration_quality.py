@@ -43,7 +43,10 @@ from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
 from narrator_daemon import speech
 from narrator_daemon.marks import keys
-from narrator_daemon.narration.narrate import Mark, Narration, Unnarratable, narrate
+from narrator_daemon.narration.accepting import Unnarratable
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import narrate
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Settings, Speech, Takes
 

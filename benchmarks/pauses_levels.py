@@ -31,7 +31,9 @@ from csm.mastering.loudness import integrated_loudness
 from csm.text import Delivery, Pauses
 from narrator_daemon import speech
 from narrator_daemon.marks import keys
-from narrator_daemon.narration.narrate import Mark, Narration, narrate
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import narrate
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Settings, Speech, Takes
 

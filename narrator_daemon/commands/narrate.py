@@ -20,18 +20,13 @@ from narrator_daemon.claims import book
 from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.errors import CannotRead
 from narrator_daemon.marks import keys, ledger
+from narrator_daemon.narration.accepting import Unnarratable
 from narrator_daemon.narration.captions import captions_of
 from narrator_daemon.narration.companions import About, Companion, asked_for, line
 from narrator_daemon.narration.manner import Manners
-from narrator_daemon.narration.narrate import (
-    Mark,
-    Narration,
-    Unnarratable,
-    fingerprint,
-    kept_name,
-    narrate,
-    seed_of,
-)
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import fingerprint, kept_name, narrate, seed_of
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.notice import fingerprint_of, notice_for

@@ -31,10 +31,8 @@ from narrator_daemon.daemon.job_context import JobContext
 from narrator_daemon.daemon.making import Making
 from narrator_daemon.daemon.tries import Finality, backoff_ms
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
-from narrator_daemon.narration.narrate import (
-    Stopped,
-    Unnarratable,
-)
+from narrator_daemon.narration.accepting import Unnarratable
+from narrator_daemon.narration.narrate import Stopped
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.speech import SpeechError
 

@@ -15,7 +15,7 @@ from narrator_daemon.claims.leases import Leases
 from narrator_daemon.daemon import assembly
 from narrator_daemon.daemon.loops import Loop
 from narrator_daemon.daemon.worker import Parts, Worker
-from narrator_daemon.firebase.storage import KEYLESS_LIFETIME
+from narrator_daemon.firebase.audio_urls import KEYLESS_LIFETIME
 from narrator_daemon.firebase.subscription import Hint
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.tone import ToneSpeech

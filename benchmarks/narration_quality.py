@@ -41,7 +41,6 @@ from benchmarks.judging import whisper_base
 from benchmarks.reporting import report
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
-from narrator_daemon import speech
 from narrator_daemon.marks import keys
 from narrator_daemon.narration.accepting import Unnarratable
 from narrator_daemon.narration.marking import Mark
@@ -49,6 +48,7 @@ from narrator_daemon.narration.narrate import narrate
 from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Settings, Speech, Takes
+from narrator_daemon.speech import choosing
 
 #: A jump between two samples within 10 ms of a segment's edge that is heard as a click.
 CLICK = 0.002
@@ -192,7 +192,7 @@ def main(engine: str, listen: bool, base: Path | None) -> None:
     examples = Path(__file__).parent.parent / "examples" / "books.json"
     books = json.loads(examples.read_text(encoding="utf-8"))
     model = Path(get_model_path()) if base is None else whisper_base.fetch(base)
-    speaker, listener = speech.create(settings), Listener(model)
+    speaker, listener = choosing.create(settings), Listener(model)
     speaker.load()
     mark = Mark(keys.DEMO_KEY, 7, settings.watermark.strength_db, False)
     target = settings.mastering.loudness_lufs

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from narrator_daemon import speech
 from narrator_daemon.catalogue import VOICE, Record
 from narrator_daemon.claims import book
 from narrator_daemon.credentials.files import FileCredentials, signer_of
@@ -31,7 +30,7 @@ from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.notice import fingerprint_of, notice_for
 from narrator_daemon.settings import Settings
-from narrator_daemon.speech import SpeechEngine
+from narrator_daemon.speech import SpeechEngine, choosing
 
 #: Seconds between lines about the progress where there is no terminal.
 _LINE_SECONDS = 30.0
@@ -109,7 +108,7 @@ def read_file(
             "No certificate is configured: signed by a throwaway that nobody trusts.",
             style="yellow",
         )
-    engine = speech.create(settings)
+    engine = choosing.create(settings)
     manners = Manners(settings, engine)
     asked: Record = {} if voice is None else {VOICE: voice}
     started = time.monotonic()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from csm import SAMPLE_RATE
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.errors import NarratorError
-from narrator_daemon.narration.wav import MOST_SAMPLES
 from narrator_daemon.settings import Limits
+from narrator_daemon.wav import MOST_SAMPLES
 
 
 class Unnarratable(NarratorError):

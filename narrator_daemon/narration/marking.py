@@ -15,7 +15,7 @@ from narrator_daemon.narration.beginning import Beginning
 from narrator_daemon.narration.companions import About, Chapter, Companion, Encoder
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.steps import Steps
-from narrator_daemon.narration.wav import WavWriter
+from narrator_daemon.wav import WavWriter
 
 #: Of the whole narration, what is done once it is measured, and once the file is written; the rest
 #: is for whoever takes it to its place.

@@ -51,11 +51,11 @@ from narrator_daemon.narration.segment_store import KeptSegments, SegmentFile
 from narrator_daemon.narration.speaking import SPEECH_SHARE, Speaking, readers_of
 from narrator_daemon.narration.steps import Steps
 from narrator_daemon.narration.timing import TimedBy, WordTimes, without_words, word_times
-from narrator_daemon.narration.wav import HEADER_BYTES
 from narrator_daemon.notice import Notice
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
 from narrator_daemon.speech import SpeechEngine
+from narrator_daemon.wav import HEADER_BYTES
 
 #: What the watermark adds, at 1 dB of strength: to the loudness in LU (it grows with the square),
 #: and to the highest peaks in dB. Measured on the preview voice and on noise, limited and not, at

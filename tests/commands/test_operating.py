@@ -26,9 +26,9 @@ from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.housekeeping.sweep import Sweeper
 from narrator_daemon.marks import ledger
-from narrator_daemon.narration.wav import WavWriter
 from narrator_daemon.settings import Storage
 from narrator_daemon.terminal import plain
+from narrator_daemon.wav import WavWriter
 from tests.actors import Frontend, Inside, wait_until
 
 StartInside = Callable[..., Inside]

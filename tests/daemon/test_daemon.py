@@ -264,10 +264,11 @@ def test_two_daemons_cannot_share_a_state_folder(start_daemon: Start, tmp_path: 
 
 def test_the_tone_engine_imports_no_torch(firebase: LocalFirebase, tmp_path: Path) -> None:
     program = (
-        "import sys; from narrator_daemon import config, speech;"
+        "import sys; from narrator_daemon import config;"
+        "from narrator_daemon.speech import choosing;"
         "from narrator_daemon.daemon import worker;"
         "from narrator_daemon.firebase.project import Project;"
-        "settings = config.load(None); engine = speech.create(settings); engine.load();"
+        "settings = config.load(None); engine = choosing.create(settings); engine.load();"
         "list(engine.speak(['Hello there.'], seed=1)); Project(settings);"
         "sys.exit('torch' in sys.modules)"
     )

@@ -15,7 +15,7 @@ from narrator_daemon.errors import ConfigError
 from narrator_daemon.narration.accepting import Unnarratable
 from narrator_daemon.narration.manner import Manners
 from narrator_daemon.settings import Settings
-from narrator_daemon.speech import create
+from narrator_daemon.speech.choosing import create
 
 VOICES = {"anna": {"prompt": "read_speech_a"}, "bob": {"prompt": "read_speech_b"}}
 VOICE, CAST, LEXICON = "narrativeAudioVoice", "narrativeAudioCast", "narrativeAudioLexicon"

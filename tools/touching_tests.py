@@ -27,17 +27,12 @@ KEPT = ROOT / "build" / "mutants"
 #: Tests of these are asked: those of the same names below ``tests``.
 ASKED = (
     "claims",
-    "commands",
-    "credentials",
     "daemon",
     "firebase",
     "health",
     "housekeeping",
-    "marks",
     "narration",
-    "protocol",
     "queue",
-    "speech",
 )
 
 #: Seconds that a test may take to be asked at all.

@@ -64,7 +64,7 @@ class House:
     def stop(self) -> None:
         self.parts.stopping.set()
         for loop in self._started:
-            loop.stop(5)
+            loop.stop(60)
 
 
 @pytest.fixture
@@ -97,14 +97,14 @@ def test_a_reading_that_is_done_wakes_the_claimer(house: House) -> None:
     house.project.shelf["b"] = REQUESTED
     house.start("reconciler")
     # The claimer, which knew of nothing, would have looked again after ten seconds.
-    wait_until(lambda: house.project.count("write /books/b$"), "the claim", 5)
+    wait_until(lambda: house.project.count("write /books/b$"), "the claim")
 
 
 def test_what_the_stream_brings_is_claimed(house: House) -> None:
     house.start("claimer")
     house.project.shelf["b"] = REQUESTED
     house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
-    wait_until(lambda: house.project.count("write /books/b$"), "the claim", 5)
+    wait_until(lambda: house.project.count("write /books/b$"), "the claim")
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ class TestLooks:
         at_once = threading.Barrier(10)
 
         def meet() -> None:
-            at_once.wait(10)
+            at_once.wait(60)
 
         world.project.at_each("get /books/b[0-9]/narrativeAudioStatus", meet)
         self.look(world)

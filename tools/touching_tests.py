@@ -1,7 +1,8 @@
 """Which tests carry out which lines of the program, for ``mutants.py``.
 
 Each file of tests runs once, in a process of its own and under coverage.py, with the lines told
-apart by test. What that gave is kept in ``build/mutants`` until the program or the file changes.
+apart by test. What that gave is kept in ``build/mutants`` until the file, or what it touches, is
+another.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Touching:
         if mutant.at_import and not found:
             found = [test for test in self._tests if test.name.startswith(room)]
         found.sort(key=lambda test: not test.name.startswith(room))
-        chosen = []
+        chosen: list[Test] = []
         for test in found:
             seconds -= test.seconds
             if chosen and seconds < 0:
@@ -98,24 +99,26 @@ class Touching:
 def made_once(modules: Sequence[str], tell: bool = False) -> Touching:
     """What the tests touch of these modules; runs those that are new.
 
+    A test that is red while nothing is changed is told, and not asked.
+
     Raises:
-        RuntimeError: tests are red while nothing is changed.
+        RuntimeError: a file of tests cannot be run.
     """
-    program = _digest([*sorted(PROGRAM.rglob("*.py")), *sorted((ROOT / "tests").glob("*.py"))])
     folder = KEPT / "touching"
     folder.mkdir(parents=True, exist_ok=True)
     found: list[Test] = []
     for path in _files():
         name = path.relative_to(ROOT).as_posix()
         kept = folder / (name.replace("/", ".") + ".json")
-        digest = _digest([path, *sorted(path.parent.glob("*.py"))], program)
-        record = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-        if record.get("digest") != digest:
+        record = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else None
+        if record is None or record["digest"] != _digest(path, record["modules"]):
             if tell:
                 print(f"touching: {name}", flush=True)
             kept.unlink(missing_ok=True)
-            _in_child(name, digest, kept)
+            _in_child(path, kept)
             record = json.loads(kept.read_text(encoding="utf-8"))
+        for test in record["red"]:
+            print(f"red without any mutant: {test}", flush=True)
         for test in record["tests"]:
             lines = {
                 module: frozenset(numbers)
@@ -133,27 +136,31 @@ def _files() -> list[Path]:
     return sorted(path for folder in [tests, *folders] for path in folder.glob("test_*.py"))
 
 
-def _digest(paths: Iterable[Path], more: str = "") -> str:
-    digest = hashlib.sha256(more.encode())
-    for path in paths:
-        digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
+def _digest(tests: Path, modules: Iterable[str]) -> str:
+    """Of a file of tests, what it may import from beside it, and what it touches."""
+    beside = [*tests.parent.glob("*.py"), *(ROOT / "tests").glob("*.py")]
+    helpers = {path for path in beside if not path.name.startswith("test_")}
+    digest = hashlib.sha256()
+    for path in [*sorted({tests, *helpers}), *(PROGRAM / f"{module}.py" for module in modules)]:
+        digest.update(path.as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()
 
 
-def _in_child(name: str, digest: str, kept: Path) -> None:
+def _in_child(path: Path, kept: Path) -> None:
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            status = _run(name, digest, kept)
+            status = _run(path, kept)
         finally:
             os._exit(status)
     _, status = os.waitpid(child, 0)
     if status != 0:
-        raise RuntimeError(f"red without any mutant: pytest {name}")
+        raise RuntimeError(f"cannot be run without any mutant: pytest {path}")
 
 
-def _run(name: str, digest: str, kept: Path) -> int:
+def _run(path: Path, kept: Path) -> int:
     import coverage
     import pytest
 
@@ -164,18 +171,32 @@ def _run(name: str, digest: str, kept: Path) -> int:
     )
     counter.start()
     watch = _Watch(counter)
-    status = int(pytest.main(["-q", "-p", "no:cacheprovider", name], plugins=[watch]))
+    status = pytest.main(["-q", "-p", "no:cacheprovider", str(path)], plugins=[watch])
     counter.stop()
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        return status
+    ran = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if status not in ran:
+        return int(status)
+    data = counter.get_data()
+    modules = sorted(_module(file) for file in data.measured_files())
     tests = [
         {"name": test, "seconds": round(seconds, 3), "lines": lines}
-        for test, seconds, lines in _told_apart(counter.get_data(), watch.seconds)
+        for test, seconds, lines in _told_apart(data, watch.seconds)
+        if test not in watch.red
     ]
+    record = {
+        "digest": _digest(path, modules),
+        "modules": modules,
+        "tests": tests,
+        "red": sorted(watch.red),
+    }
     written = kept.with_suffix(".new")
-    written.write_text(json.dumps({"digest": digest, "tests": tests}), encoding="utf-8")
+    written.write_text(json.dumps(record), encoding="utf-8")
     written.rename(kept)
     return 0
+
+
+def _module(file: str) -> str:
+    return Path(file).relative_to(PROGRAM).with_suffix("").as_posix()
 
 
 class _Watch:
@@ -184,6 +205,7 @@ class _Watch:
     def __init__(self, counter: coverage.Coverage) -> None:
         self._counter = counter
         self.seconds: dict[str, float] = {}
+        self.red: set[str] = set()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if not ELSEWHERE & set(_fixtures(item))]
@@ -191,6 +213,10 @@ class _Watch:
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
         self._counter.switch_context(item.nodeid)
         self.seconds[item.nodeid] = time.monotonic()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.red.add(report.nodeid)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         self._counter.switch_context("")
@@ -207,7 +233,7 @@ def _told_apart(
 ) -> Generator[tuple[str, float, dict[str, list[int]]], None, None]:
     touched: dict[str, dict[str, list[int]]] = {test: {} for test in seconds}
     for file in data.measured_files():
-        module = Path(file).relative_to(PROGRAM).with_suffix("").as_posix()
+        module = _module(file)
         for line, tests in data.contexts_by_lineno(file).items():
             for test in tests:
                 if test in touched:

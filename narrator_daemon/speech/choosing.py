@@ -41,7 +41,7 @@ def unjudged(settings: Settings) -> SpeechEngine:
         files = {name: one.piper for name, one in settings.voices.by_name.items()}
         first = settings.voice.default
         return PiperSpeech(model=files[first] if first else None, voices=files)
-    from csm.engine.sampling import Sampling
+    from csm.engine.operands.sampling import Sampling
     from narrator_daemon.speech.csm import CsmSpeech, VoiceSource
 
     speech = settings.speech

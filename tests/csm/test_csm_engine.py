@@ -21,7 +21,7 @@ from csm import SAMPLE_RATE, CsmError, Engine, OutOfMemory, Sampling, Take, Voic
 from csm.engine import batch, codec
 from csm.engine.kernels.draw import Sampler
 from csm.engine.model import Model
-from csm.engine.slots import Slots
+from csm.engine.operands.slots import Slots
 
 FRAME = 1920
 WAIT = 30.0

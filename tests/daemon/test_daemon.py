@@ -179,7 +179,9 @@ def with_its_audio_uploaded(firebase: LocalFirebase, frontend: Frontend) -> list
 
 def objects(firebase: LocalFirebase) -> list[str]:
     bucket = firebase.endpoints["bucket"]
-    listed = requests.get(f"{firebase.endpoints['storage_url']}/storage/v1/b/{bucket}/o", timeout=60)
+    listed = requests.get(
+        f"{firebase.endpoints['storage_url']}/storage/v1/b/{bucket}/o", timeout=60
+    )
     return [item["name"] for item in listed.json().get("items", [])]
 
 

@@ -22,7 +22,7 @@ from narrator_daemon.daemon import job as jobs
 from narrator_daemon.daemon.traces import Trace
 from narrator_daemon.daemon.tries import backoff_ms
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
-from narrator_daemon.narration import narrate
+from narrator_daemon.narration import accepting
 from narrator_daemon.speech import SpeechError
 from tests.desk import Desk
 from tests.memory import refusal
@@ -214,12 +214,12 @@ class TestStopping:
 
         def before(_index: int) -> None:
             reached.set()
-            assert release.wait(30)
+            assert release.wait(90)
 
         desk.engine.before = before
         job = desk.job()
         job.start()
-        assert reached.wait(30)
+        assert reached.wait(90)
         desk.stopping.set()
         job.give_back_now()
         (ending,) = desk.endings
@@ -229,7 +229,7 @@ class TestStopping:
         desk.edit(narrativeAudioStatus="processing")
         desk.book["narrativeAudioClaim"]["token"] = "another"
         release.set()
-        wait = time.monotonic() + 30
+        wait = time.monotonic() + 90
         while len(desk.ended) < 2 and time.monotonic() < wait:
             time.sleep(0.01)
         assert len(desk.ended) == 2
@@ -365,7 +365,7 @@ class TestFailure:
     def test_of_a_text_that_is_too_long_to_hear_leaves_no_segments(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(narrate, "MOST_SAMPLES", 60_000)
+        monkeypatch.setattr(accepting, "MOST_SAMPLES", 60_000)
         kept: list[int] = []
         desk.engine.before = lambda index: kept.append(len(list(desk.kept_folder.iterdir())))
         assert desk.run().outcome == "failed"
@@ -421,7 +421,7 @@ class TestDependencies:
         desk.project.fail("write /books/b$", refusal(400, "too deep"))
         job = desk.job(work)
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         assert desk.ended == [job] and desk.endings == []
         assert desk.book["narrativeAudioStatus"] == "processing"
         assert list(desk.context.refusals.books) == ["b"]
@@ -433,7 +433,7 @@ class TestDependencies:
         desk.project.fail("write /books/b$", refusal(500))
         job = desk.job(work)
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         # Three times, once it does not get on.
         assert desk.endings == [] and desk.now - 1000 == desk.settings.daemon.stuck_seconds + 20
 
@@ -487,7 +487,7 @@ class TestDependencies:
         job = desk.job()
         desk.project.fail("read /books/b$", RuntimeError("a bug"))
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         assert desk.endings == []
         assert desk.leases_left is None
         assert desk.leases.held() == (0, None)

@@ -28,6 +28,10 @@ from tests.drills.secrets import Secrets
 
 MAX_ATTEMPTS = 5
 
+#: Seconds for daemons to be ready, and after a plan's end for every book to have its outcome. A
+#: machine that is busy with other work needs more.
+PATIENCE = 120.0
+
 _SETTINGS = {
     "CLAIMS__LEASE_TTL_SECONDS": TTL_SECONDS,
     "CLAIMS__BEAT_SECONDS": BEAT_SECONDS,
@@ -95,13 +99,14 @@ class Result:
         return "\n".join([*self.violations, "the plan, and what plays it again:", str(self.plan)])
 
 
-def run(plan: Plan, folder: Path, patience: float = 120.0, other: Path | None = None) -> Result:
+def run(plan: Plan, folder: Path, patience: float = PATIENCE, other: Path | None = None) -> Result:
     """Carry out a plan and judge.
 
     Args:
         plan: what to do.
         folder: an empty one, for the daemons' states and logs.
-        patience: seconds after the plan's end in which every book must have its outcome.
+        patience: seconds for the daemons to be ready, and after the plan's end for every book to
+            have its outcome.
         other: a folder with the sources of another version, which half of the daemons run.
     """
     result = Result(plan)
@@ -111,7 +116,12 @@ def run(plan: Plan, folder: Path, patience: float = 120.0, other: Path | None = 
         Observer(firebase.endpoints["database_host"], MAX_ATTEMPTS) as observer,
         Frontend(firebase.endpoints) as frontend,
         fleet(
-            firebase.environment() | kept.environment, folder, _SETTINGS, plan.daemons, other
+            firebase.environment() | kept.environment,
+            folder,
+            _SETTINGS,
+            plan.daemons,
+            other,
+            patience=patience,
         ) as daemons,
     ):
         slow = firebase.faults.add(_SLOW_UPLOADS)

@@ -34,6 +34,12 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seed", type=int, help="this one alone, and print its plan")
     parser.add_argument("--other", type=Path, help="a folder with the sources of another version")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=drill.PATIENCE,
+        help="seconds for daemons to be ready, and after the last fault for every book to end",
+    )
     parser.add_argument("--json", type=Path, help="where the rows go as JSON")
     asked = parser.parse_args()
     logs.configure("warning", "auto")
@@ -54,7 +60,8 @@ def main() -> int:
         if asked.seed is not None:
             print(plan)
         folder = Path(tempfile.mkdtemp(prefix=f"drill-{seed}-"))
-        result = drill.run(plan, folder, other=asked.other and asked.other.resolve())
+        other = asked.other and asked.other.resolve()
+        result = drill.run(plan, folder, patience=asked.patience, other=other)
         row = result.row()
         if not rows:
             print("  ".join(row))

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from narrator_daemon import logs
 from tests.drills import drill
-from tests.drills.plan import make_plan
+from tests.drills.plan import TTL_SECONDS, make_plan
 
 
 def main() -> int:
@@ -30,6 +30,9 @@ def main() -> int:
     parser.add_argument("--daemons", type=int, default=4)
     parser.add_argument("--faults", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=60.0, help="over which they are spread")
+    parser.add_argument(
+        "--ttl", type=float, default=TTL_SECONDS, help="seconds that a lease lives; more where busy"
+    )
     parser.add_argument("--seeds", type=int, default=20, help="how many")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seed", type=int, help="this one alone, and print its plan")
@@ -56,6 +59,7 @@ def main() -> int:
             daemons=asked.daemons,
             faults=asked.faults,
             seconds=asked.seconds,
+            ttl=asked.ttl,
         )
         if asked.seed is not None:
             print(plan)

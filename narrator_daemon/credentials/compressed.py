@@ -13,7 +13,7 @@ import struct
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from narrator_daemon.credentials.errors import CannotSign
 from narrator_daemon.credentials.labels import label_mp3, label_mp4
@@ -74,6 +74,31 @@ def add_credentials_to_compressed(
         return file.tell()
 
 
+class _Noting:
+    """A file for the C2PA library, which says of an error that there was one, and no more.
+
+    Args:
+        file: the file.
+        failed: takes the errors in.
+    """
+
+    def __init__(self, file: BinaryIO, failed: list[Exception]) -> None:
+        self._file = file
+        self._failed = failed
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._file, name)
+
+        def call(*arguments: Any) -> Any:
+            try:
+                return method(*arguments)
+            except OSError as error:
+                self._failed.append(error)
+                raise
+
+        return call
+
+
 def _sign(
     source: BinaryIO, target: BinaryIO, definition: str, media_type: str, signer: Signer
 ) -> None:
@@ -104,7 +129,7 @@ def _sign(
             algorithm = c2pa.C2paSigningAlg[signer.algorithm.upper()]
             signs = c2pa.Signer.from_callback(by_command, algorithm, signer.certificates, address)
         with signs, c2pa.Builder(definition) as builder:
-            builder.sign(signs, media_type, source, target)
+            builder.sign(signs, media_type, _Noting(source, failed), _Noting(target, failed))
     except c2pa.C2paError as error:
         if failed:
             raise failed[0] from None

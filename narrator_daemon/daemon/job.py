@@ -209,7 +209,9 @@ class Job:
         if not isinstance(error, Refused):
             return False
         if error.dependency != "storage":
-            return self._context.claims.answers()
+            # What is refused of the database is a node of the book, as above, or everybody's: the
+            # counter of watermark indices, say.
+            return False
         try:
             self._context.store.check()
         except Unavailable:

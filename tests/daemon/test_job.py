@@ -459,6 +459,23 @@ class TestDependencies:
         assert desk.book["narrativeAudioClaim"]["attempt"] == (0 if of_all else 1)
         assert bool(desk.reported) is of_all
 
+    @pytest.mark.parametrize("of_all", [False, True])
+    def test_what_the_database_refuses_costs_an_attempt_where_it_is_of_this_book(
+        self, desk: Desk, of_all: bool
+    ) -> None:
+        """The counter of marks is of all."""
+        kind = Refused if of_all else NodeRefused
+        refused = kind("database", "the database answers 401: Permission denied")
+
+        def allot(_book_id: str) -> int:
+            raise refused
+
+        desk.context = replace(desk.context, allot=allot)
+        ending = desk.run()
+        assert ending.outcome == ("given_back" if of_all else "retried")
+        assert desk.book["narrativeAudioClaim"]["attempt"] == (0 if of_all else 1)
+        assert desk.reported == ([refused] if of_all else [])
+
     def test_one_who_shuts_down_tries_once(self, desk: Desk) -> None:
         job = desk.job()
         desk.project.fail("/books/b$", refusal(503))

@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csm.takes.drawing import Example
-from csm.takes.notes import Note
 from narrator_daemon.errors import NarratorError
+
+if TYPE_CHECKING:
+    # Worker processes import this package, and start sooner without what judges takes.
+    from csm.takes.drawing import Example
+    from csm.takes.notes import Note
 
 
 class SpeechError(NarratorError):

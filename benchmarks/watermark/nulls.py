@@ -21,7 +21,7 @@ from scipy.stats import norm
 
 from watermark import detect, embed
 from watermark.detection import scales
-from watermark.detection.acquisition import UNCHANGED
+from watermark.detection.acquisition import UNCHANGED, sum_unchanged
 from watermark.detection.evidence import follow, gather
 from watermark.detection.features import features_of
 from watermark.detection.search import Reading, search, whole
@@ -45,7 +45,9 @@ def scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]:
     """Every candidate's score on every reading of a search, flat."""
     pattern = pattern_of(key)
     seconds = len(samples) / RATE
-    return _scored(pattern, key, search(pattern, features_of(samples, RATE), seconds))
+    features = features_of(samples, RATE)
+    sums = sum_unchanged(pattern, features, 0.0, seconds)
+    return _scored(pattern, key, search(pattern, features, seconds, sums))
 
 
 def changed_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -286,3 +287,9 @@ def test_what_the_contract_keeps_from_a_browser(
     client: Any, method: str, path: str, body: Any
 ) -> None:
     assert client(method, path, body) == 401
+
+
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"rules": {".read": 7}}')
+    with pytest.raises(InvalidRulesError, match=r"mine\.json: /: '\.read' must be a boolean"):
+        LocalFirebase(rules=tmp_path / "mine.json")

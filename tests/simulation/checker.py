@@ -1,0 +1,552 @@
+"""Judges a history by what reaches the services: the promises of the claim protocol.
+
+For each book it keeps what the frontend wants of it, as far as anyone can tell from what it wrote,
+and for each claim what became of its worker. Every write to the database is judged when it is
+taken, and what is left over at the end.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from narrator_daemon.catalogue import (
+    CAPTIONS,
+    CLAIM,
+    ERROR,
+    FAILED,
+    FILE_PATH,
+    FILES,
+    INPUT_HASH,
+    JOBS,
+    LEASES,
+    LIMITS,
+    MARKS,
+    NOT_BEFORE,
+    PATH,
+    PREVIEW,
+    PROCESSING,
+    PROGRESS,
+    READY,
+    REGISTER,
+    REQUESTED,
+    REQUESTED_AT,
+    REQUESTED_BY,
+    STATUS,
+    TEXT_HASH,
+    URL,
+    URL_EXPIRES_AT,
+    Record,
+    children,
+)
+from narrator_daemon.claims.book import text_hash
+from narrator_daemon.claims.claim import Claim, same
+from narrator_daemon.queue.requesters import grant_name
+from tests.simulation.database import Path
+from tests.simulation.program import MAX_ATTEMPTS
+from tests.simulation.scheduler import Process
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+TEXT = "narrative"
+#: What a frontend writes, and no daemon changes.
+_FRONTENDS = (TEXT, "title", REQUESTED_BY)
+#: Ends of an attempt that need not be tried again.
+_PERMANENT = {"no_text", "text_not_string", "nothing_speakable"}
+
+
+class Violation(AssertionError):
+    """Something happened that is promised not to. ``kind`` says which promise it breaks."""
+
+    def __init__(self, kind: str, what: str) -> None:
+        super().__init__(f"{kind}: {what}")
+        self.kind = kind
+
+
+@dataclass
+class Wish:
+    """What the frontend wants of a book.
+
+    Attributes:
+        open: asked for, and neither answered nor cancelled.
+        texts: the book's texts from the last request on.
+        since: how many claims there were when the frontend last wrote.
+    """
+
+    exists: bool = True
+    open: bool = False
+    texts: frozenset[str] = frozenset()
+    since: int = 0
+
+
+@dataclass
+class Held:
+    """A claim, from when it was written.
+
+    Attributes:
+        excuses: why its worker may lose it, as far as something has gone wrong.
+        bad: whether the attempt went wrong by the book's fault, for all that is known.
+        maybe: whether it may have gone wrong so that it counts.
+        over: whether it stands no longer.
+    """
+
+    book_id: str
+    token: str
+    number: int
+    process: Process
+    at: float
+    text: Any
+    requested_at: Any
+    attempt: int
+    ttl: float
+    paused: float
+    troubles: int
+    excuses: set[str] = field(default_factory=set)
+    bad: bool = False
+    maybe: bool = False
+    over: bool = False
+
+
+class Checker:
+    """Hears of all writes of a history, and of what goes wrong."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.wishes: dict[str, Wish] = {}
+        self.held: dict[str, Held] = {}
+        self.published: dict[str, str] = {}
+        self._gaps: dict[tuple[str, str], tuple[float, float]] = {}
+        self._granted: set[str] = set()
+        self._ungranted: list[float] = []
+        self._grants: dict[str, list[float]] = {}
+        self._requests: set[tuple[str, str]] = set()
+        self.claims = 0
+        self.first_claims: list[tuple[float, str]] = []
+
+    # What the simulation tells.
+
+    def failed(self, token: str) -> None:
+        """The engine fails under a claim."""
+        held = self.held.get(token)
+        if held is not None:
+            held.bad = held.maybe = True
+
+    def hangs(self, token: str) -> None:
+        """The engine hangs under a claim."""
+        held = self.held.get(token)
+        if held is not None:
+            held.maybe = True
+            held.excuses.add("hangs")
+
+    def _demand(self, holds: bool, kind: str, what: str) -> None:
+        if not holds:
+            raise Violation(kind, what)
+
+    # The frontend's wishes.
+
+    def wishes_for(self, book_id: str, text: str | None, *, asks: bool | None, whole: bool) -> None:
+        """Take in that the frontend is about to write.
+
+        Args:
+            book_id: to which book.
+            text: that the book has from then on; None for a book that is deleted.
+            asks: whether it is asked for; None where the request stays what it is.
+            whole: whether the book is written anew.
+        """
+        old = self.wishes.get(book_id, Wish())
+        if text is None:
+            self.wishes[book_id] = Wish(exists=False, since=self.claims)
+            return
+        open_ = old.open and not whole if asks is None else asks
+        keeps = asks is None and not whole
+        texts = frozenset({text}) | (old.texts if keeps else frozenset())
+        self.wishes[book_id] = Wish(True, open_, texts, self.claims)
+
+    # Writes.
+
+    def judge(self, before: dict[str, Any], paths: list[Path]) -> None:
+        """Judge a write that was just taken."""
+        now = self._world.database.root
+        for path in paths:
+            match path[0]:
+                case "books" if len(path) > 1:
+                    old = before.get("books", {}).get(path[1])
+                    new = now.get("books", {}).get(path[1])
+                    if self._world.writer is not None:
+                        self._judge_book(path[1], old, new)
+                case name if name == LEASES and len(path) > 2:
+                    self._judge_lease(path[1], path[2])
+                case name if name == LIMITS and len(path) > 1:
+                    self._judge_grants(path[1], before)
+                case name if name == MARKS and len(path) > 1:
+                    self._judge_mark(path[1], before)
+
+    def _judge_lease(self, book_id: str, token: str) -> None:
+        now = self._world.scheduler.now
+        if self._world.database.get((LEASES, book_id, token)) is None:
+            return
+        longest, last = self._gaps.get((book_id, token), (0.0, now))
+        self._gaps[book_id, token] = max(longest, now - last), now
+
+    def _judge_grants(self, node: str, before: dict[str, Any]) -> None:
+        old = children(before.get(LIMITS, {}).get(node))
+        new = children(self._world.database.get((LIMITS, node)))
+        now = self._world.scheduler.now
+        fresh = sorted(new.keys() - old.keys())
+        grants = [at for at in self._grants.get(node, []) if now - at < 60.0]
+        grants += [now for _ in fresh]
+        self._grants[node] = grants
+        self._granted.update(fresh)
+        limit = self._world.plan.limit
+        self._demand(
+            not fresh or len(grants) <= limit,
+            "limit",
+            f"{len(grants)} narrations of one requester are granted within a minute, not {limit}",
+        )
+
+    def _judge_mark(self, book_id: str, before: dict[str, Any]) -> None:
+        marks = children(self._world.database.get((MARKS,)))
+        old = children(before.get(MARKS)).get(book_id)
+        self._demand(
+            old is None or marks.get(book_id) == old, "mark", f"{book_id} gets another mark"
+        )
+        others = [name for name, mark in marks.items() if mark == marks.get(book_id)]
+        self._demand(len(others) == 1, "mark", f"{others} have one mark")
+
+    def _judge_book(self, book_id: str, old: Any, new: Any) -> None:
+        wish = self.wishes.get(book_id, Wish(exists=False))
+        self._demand(
+            new is None or wish.exists, "ghost", f"{book_id} was deleted and is back: {new}"
+        )
+        self._demand(new is not None or not wish.exists, "lost", f"{book_id} is deleted by a daemon")
+        if new is None:
+            return
+        old = old if isinstance(old, dict) else {}
+        for name in _FRONTENDS:
+            by_operator = name == REQUESTED_BY and old.get(STATUS) == FAILED
+            self._demand(
+                by_operator or same(old.get(name), new.get(name)),
+                "foreign",
+                f"a daemon changes {name} of {book_id}",
+            )
+        before, after = Claim.from_record(old.get(CLAIM)), Claim.from_record(new.get(CLAIM))
+        was = before.token if before else None
+        is_ = after.token if after else None
+        if was is not None and was != is_:
+            self._judge_end(book_id, was, new)
+        if is_ is not None and is_ != was and after is not None:
+            self._judge_claim(book_id, wish, old, new, after)
+        if new.get(PATH) != old.get(PATH) and new.get(PATH) is not None:
+            self._judge_publication(book_id, wish, new)
+        if new.get(STATUS) == FAILED and old.get(STATUS) != FAILED:
+            self._judge_failure(book_id, wish, old, new)
+        if not wish.open and old.get(STATUS) not in (REQUESTED, PROCESSING):
+            self._demand(
+                same(old.get(STATUS), new.get(STATUS)),
+                "stale",
+                f"{book_id} was {old.get(STATUS)} and becomes {new.get(STATUS)} unasked",
+            )
+        wish = self.wishes[book_id]
+        self._demand(
+            not wish.open or new.get(STATUS) in (REQUESTED, PROCESSING),
+            "lost",
+            f"{book_id} was asked for and is {new.get(STATUS)}",
+        )
+
+    def _judge_claim(
+        self, book_id: str, wish: Wish, old: Record, new: Record, claim: Claim
+    ) -> None:
+        world = self._world
+        process, token = world.writer, str(claim.token)
+        assert process is not None
+        self.claims += 1
+        self._demand(wish.open, "stale", f"{book_id} is claimed though nobody waits for it")
+        wanted = old.get(NOT_BEFORE)
+        if isinstance(wanted, int):
+            self._demand(
+                world.database.now_ms() >= wanted - 2_500,
+                "early",
+                f"{book_id} is claimed before it is wanted",
+            )
+        known = self.held.get(token)
+        self._demand(known is None, "duplicate", f"{token} is claimed twice")
+        lease = world.database.get((LEASES, book_id, token))
+        self._demand(
+            lease is not None or world.is_late,
+            "lease",
+            f"{book_id} is claimed under {token}, which has no lease",
+        )
+        held = Held(
+            book_id,
+            token,
+            self.claims,
+            process,
+            world.scheduler.now,
+            new.get(TEXT),
+            claim.requested_at,
+            claim.attempt,
+            world.ttl_of(process),
+            world.paused[process.name],
+            world.troubles(process),
+        )
+        if world.is_late:
+            held.excuses.add("late")
+        self._judge_attempt(held, wish)
+        self._judge_limit(book_id, old, held)
+        self.held[token] = held
+
+    def _of_request(self, held: Held) -> list[Held]:
+        return [
+            one
+            for one in self.held.values()
+            if one.book_id == held.book_id
+            and one.text == held.text
+            and same(one.requested_at, held.requested_at)
+        ]
+
+    def _judge_attempt(self, held: Held, wish: Wish) -> None:
+        earlier = self._of_request(held)
+        most = sum(one.maybe or bool(one.excuses) or one.process.dead for one in earlier)
+        most += sum(self._world.stopped(one.process) for one in earlier)
+        self._demand(
+            held.attempt - 1 <= most,
+            "attempts",
+            f"attempt {held.attempt} of {held.book_id}, of which {most} may have gone wrong",
+        )
+        sure = sum(one.bad and one.over and one.number > wish.since for one in earlier)
+        self._demand(
+            held.attempt - 1 >= sure,
+            "attempts",
+            f"attempt {held.attempt} of {held.book_id}, of which {sure} went wrong before",
+        )
+        self._demand(
+            sure < MAX_ATTEMPTS,
+            "attempts",
+            f"{held.book_id} is tried more than {MAX_ATTEMPTS} times",
+        )
+
+    def _judge_limit(self, book_id: str, old: Record, held: Held) -> None:
+        uid, limit = old.get(REQUESTED_BY), self._world.plan.limit
+        name = grant_name(book_id, old.get(REQUESTED_AT), old.get(PATH))
+        if not isinstance(uid, str) or not limit or (book_id, name) in self._requests:
+            return
+        self._requests.add((book_id, name))
+        if name in self._granted or held.attempt > 1:
+            return
+        now = self._world.scheduler.now
+        self._ungranted = [at for at in self._ungranted if now - at < 60.0] + [now]
+        self._demand(
+            len(self._ungranted) <= self._world.lives,
+            "limit",
+            f"{len(self._ungranted)} books are claimed within a minute without a grant",
+        )
+
+    def _judge_end(self, book_id: str, token: str, new: Record) -> None:
+        """A claim stands no longer: settled by its worker, or taken from it."""
+        held = self.held.get(token)
+        if held is None or held.over:
+            return
+        held.over = True
+        world = self._world
+        claim = Claim.from_record(new.get(CLAIM))
+        error = claim.last_error if claim else None
+        settled = world.writer is held.process and (error is None or error.code != "worker_lost")
+        if settled and (claim is None or claim.token is None):
+            return
+        now = world.scheduler.now
+        longest, last = self._gaps.get((book_id, token), (now - held.at, held.at))
+        still = max(longest, now - last)
+        self._demand(
+            still >= held.ttl - 1e-6,
+            "taken",
+            f"{token} is taken from {held.process.name}, whose lease stood still for {still:.1f} s",
+        )
+        held.maybe = True
+        self._demand(
+            self._is_excused(held),
+            "taken",
+            f"{book_id} is taken from {held.process.name}, which went wrong in nothing",
+        )
+
+    def _is_excused(self, held: Held) -> bool:
+        world, process = self._world, held.process
+        return bool(
+            held.excuses
+            or process.dead
+            or world.stopped(process)
+            or world.paused[process.name] - held.paused > 0.1 * held.ttl
+            or world.troubles(process) > held.troubles
+            or held.book_id in world.ever_refused
+        )
+
+    def _judge_publication(self, book_id: str, wish: Wish, new: Record) -> None:
+        path = str(new[PATH])
+        stored = self._world.objects.by_name.get(path)
+        self._demand(stored is not None, "lost", f"{book_id} is published without {path}")
+        assert stored is not None
+        said = json.loads(stored.data)["text"]
+        self._demand(
+            wish.open, "duplicate", f"{book_id} is published again, or after it was cancelled"
+        )
+        self._demand(
+            said in wish.texts,
+            "stale",
+            f"{book_id} shows {said!r} after {sorted(wish.texts)} was asked for",
+        )
+        token = path.split("/")[-1].removesuffix(".wav")
+        self._demand(token not in self.published, "duplicate", f"{token} is published twice")
+        self._demand(
+            new.get(STATUS) == READY
+            and path.split("/")[-1] in str(new.get(URL))
+            and isinstance(new.get(INPUT_HASH), str)
+            and new.get(TEXT_HASH) == text_hash(said),
+            "half",
+            f"{book_id} is published in part: {new}",
+        )
+        self._demand(
+            all(name not in new for name in (CLAIM, PROGRESS, PREVIEW, ERROR)),
+            "half",
+            f"{book_id} is published, and something is left over: {new}",
+        )
+        for name in _named(new):
+            self._demand(
+                name in self._world.objects.by_name, "lost", f"{book_id} names {name}, which is not"
+            )
+        self.published[token] = book_id
+        wish.open = False
+
+    def _judge_failure(self, book_id: str, wish: Wish, old: Record, new: Record) -> None:
+        self._demand(wish.open, "stale", f"{book_id} fails though nobody waits for it")
+        error = children(new.get(ERROR))
+        code, attempts = error.get("code"), error.get("attempts", 0)
+        claim = Claim.from_record(old.get(CLAIM))
+        if code == "refused":
+            self._demand(
+                book_id in self._world.ever_refused or self._world.ever_closed,
+                "attempts",
+                f"{book_id} fails as refused, which it never was",
+            )
+        elif code not in _PERMANENT and claim is not None:
+            text, requested_at = new.get(TEXT), claim.requested_at
+            bad = [
+                one
+                for one in self.held.values()
+                if one.book_id == book_id
+                and one.text in {text, *wish.texts}
+                and same(one.requested_at, requested_at)
+                and (one.maybe or one.excuses or one.process.dead or self._world.stopped(one.process))
+            ]
+            self._demand(
+                attempts >= MAX_ATTEMPTS and len(bad) >= MAX_ATTEMPTS,
+                "attempts",
+                f"{book_id} fails with {attempts} attempts, {len(bad)} of which went wrong: {error}",
+            )
+        wish.open = False
+
+    # Objects.
+
+    def deletes(self, name: str) -> None:
+        """Judge the deletion of an object."""
+        for book_id, record in children(self._world.database.get(("books",))).items():
+            self._demand(
+                name not in _named(record), "lost", f"{book_id} plays {name}, which is deleted"
+            )
+
+    # Later.
+
+    def look(self, *, quiet_since: float | None) -> None:
+        """What must hold at any time once all has been quiet for a while."""
+        world = self._world
+        if quiet_since is None or world.scheduler.now - quiet_since < world.plan.url_seconds:
+            return
+        for book_id, record in children(world.database.get(("books",))).items():
+            until = record.get(URL_EXPIRES_AT) if isinstance(record, dict) else None
+            if isinstance(until, int):
+                self._demand(
+                    until > world.database.now_ms(),
+                    "url",
+                    f"the URL of {book_id} has expired",
+                )
+
+    def settled(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.left()
+
+    def left(self) -> list[str]:
+        """What is left to be done."""
+        found = [f"{name} was asked for" for name, wish in self.wishes.items() if wish.open]
+        found += [f"lease of {name}" for name in children(self._world.database.get((LEASES,)))]
+        for name, record in children(self._world.database.get(("books",))).items():
+            if isinstance(record, dict) and Claim.from_record(record.get(CLAIM)) is not None:
+                found.append(f"claim on {name}: {record.get(STATUS)} {record[CLAIM]}")
+        return found
+
+    def end(self) -> None:
+        """Judge what is left, once all that is left over was swept."""
+        world = self._world
+        books = children(world.database.get(("books",)))
+        named: set[str] = set()
+        for book_id, record in books.items():
+            named |= _named(record)
+            status = record.get(STATUS)
+            # What a frontend scribbles where no rules keep it from it is its own to clean up.
+            kept = {PROGRESS, PREVIEW} & record.keys()
+            self._demand(
+                not kept and Claim.from_record(record.get(CLAIM)) is None,
+                "left over",
+                f"{book_id} is {status}: {record}",
+            )
+            if status == READY:
+                self._demand(
+                    PATH in record and ERROR not in record, "half", f"{book_id} is half ready"
+                )
+        left = set(world.objects.by_name) - named
+        self._demand(not left, "orphan", f"objects are left: {sorted(left)}")
+        missing = named - set(world.objects.by_name)
+        self._demand(not missing, "lost", f"objects are gone: {sorted(missing)}")
+        self._judge_register(books)
+        self._judge_history()
+
+    def _judge_register(self, books: dict[str, Any]) -> None:
+        entries = children(self._world.database.get((REGISTER,)))
+        for token, entry in entries.items():
+            self._demand(
+                "state" not in entry, "register", f"the entry of {token} is not confirmed: {entry}"
+            )
+            self._demand(
+                token in self.published, "register", f"{token} has an entry and never was published"
+            )
+        for book_id, record in books.items():
+            path = record.get(PATH)
+            if isinstance(path, str):
+                token = path.split("/")[-1].removesuffix(".wav")
+                self._demand(
+                    token in entries or self._world.ever_closed,
+                    "register",
+                    f"{book_id} shows {token}, which has no entry",
+                )
+
+    def _judge_history(self) -> None:
+        for book_id, entries in children(self._world.database.get((JOBS,))).items():
+            for token, entry in children(entries).items():
+                said = entry.get("outcome")
+                self._demand(
+                    (said == "published") == (token in self.published),
+                    "history",
+                    f"the history of {book_id} says of {token}: {said}",
+                )
+
+
+def _named(record: Any) -> set[str]:
+    """The objects that a book names."""
+    if not isinstance(record, dict):
+        return set()
+    found = {record.get(PATH)}
+    for name in (FILES, CAPTIONS):
+        found |= {children(file).get(FILE_PATH) for file in children(record.get(name)).values()}
+    found.add(children(record.get(PREVIEW)).get(FILE_PATH))
+    return {path for path in found if isinstance(path, str)}
+
+

@@ -44,7 +44,7 @@ from narrator_daemon.claims.book import text_hash
 from narrator_daemon.claims.claim import Claim, same
 from narrator_daemon.queue.requesters import grant_name
 from tests.simulation.database import Path
-from tests.simulation.program import MAX_ATTEMPTS
+from tests.simulation.program import MAX_ATTEMPTS, WINDOW_SECONDS
 from tests.simulation.scheduler import Process
 
 if TYPE_CHECKING:
@@ -140,9 +140,16 @@ class Checker:
             held.maybe = True
             held.excuses.add("hangs")
 
-    def _demand(self, holds: bool, kind: str, what: str) -> None:
+    def demand(self, holds: bool, kind: str, what: str) -> None:
+        """See that something holds.
+
+        Raises:
+            Violation: it does not. The history ends, whoever catches this.
+        """
         if not holds:
-            raise Violation(kind, what)
+            found = Violation(kind, what)
+            self._world.scheduler.failure = self._world.scheduler.failure or found
+            raise found
 
     # The frontend's wishes.
 
@@ -195,38 +202,38 @@ class Checker:
         new = children(self._world.database.get((LIMITS, node)))
         now = self._world.scheduler.now
         fresh = sorted(new.keys() - old.keys())
-        grants = [at for at in self._grants.get(node, []) if now - at < 60.0]
+        grants = [at for at in self._grants.get(node, []) if now - at < WINDOW_SECONDS]
         grants += [now for _ in fresh]
         self._grants[node] = grants
         self._granted.update(fresh)
         limit = self._world.plan.limit
-        self._demand(
+        self.demand(
             not fresh or len(grants) <= limit,
             "limit",
-            f"{len(grants)} narrations of one requester are granted within a minute, not {limit}",
+            f"{len(grants)} narrations of one requester are granted in its window, not {limit}",
         )
 
     def _judge_mark(self, book_id: str, before: dict[str, Any]) -> None:
         marks = children(self._world.database.get((MARKS,)))
         old = children(before.get(MARKS)).get(book_id)
-        self._demand(
+        self.demand(
             old is None or marks.get(book_id) == old, "mark", f"{book_id} gets another mark"
         )
         others = [name for name, mark in marks.items() if mark == marks.get(book_id)]
-        self._demand(len(others) == 1, "mark", f"{others} have one mark")
+        self.demand(len(others) == 1, "mark", f"{others} have one mark")
 
     def _judge_book(self, book_id: str, old: Any, new: Any) -> None:
         wish = self.wishes.get(book_id, Wish(exists=False))
-        self._demand(
+        self.demand(
             new is None or wish.exists, "ghost", f"{book_id} was deleted and is back: {new}"
         )
-        self._demand(new is not None or not wish.exists, "lost", f"{book_id} is deleted by a daemon")
+        self.demand(new is not None or not wish.exists, "lost", f"{book_id} is deleted by a daemon")
         if new is None:
             return
         old = old if isinstance(old, dict) else {}
         for name in _FRONTENDS:
             by_operator = name == REQUESTED_BY and old.get(STATUS) == FAILED
-            self._demand(
+            self.demand(
                 by_operator or same(old.get(name), new.get(name)),
                 "foreign",
                 f"a daemon changes {name} of {book_id}",
@@ -235,7 +242,7 @@ class Checker:
         was = before.token if before else None
         is_ = after.token if after else None
         if was is not None and was != is_:
-            self._judge_end(book_id, was, new)
+            self._judge_end(book_id, was, old, new)
         if is_ is not None and is_ != was and after is not None:
             self._judge_claim(book_id, wish, old, new, after)
         if new.get(PATH) != old.get(PATH) and new.get(PATH) is not None:
@@ -243,13 +250,13 @@ class Checker:
         if new.get(STATUS) == FAILED and old.get(STATUS) != FAILED:
             self._judge_failure(book_id, wish, old, new)
         if not wish.open and old.get(STATUS) not in (REQUESTED, PROCESSING):
-            self._demand(
+            self.demand(
                 same(old.get(STATUS), new.get(STATUS)),
                 "stale",
                 f"{book_id} was {old.get(STATUS)} and becomes {new.get(STATUS)} unasked",
             )
         wish = self.wishes[book_id]
-        self._demand(
+        self.demand(
             not wish.open or new.get(STATUS) in (REQUESTED, PROCESSING),
             "lost",
             f"{book_id} was asked for and is {new.get(STATUS)}",
@@ -262,18 +269,18 @@ class Checker:
         process, token = world.writer, str(claim.token)
         assert process is not None
         self.claims += 1
-        self._demand(wish.open, "stale", f"{book_id} is claimed though nobody waits for it")
+        self.demand(wish.open, "stale", f"{book_id} is claimed though nobody waits for it")
         wanted = old.get(NOT_BEFORE)
         if isinstance(wanted, int):
-            self._demand(
+            self.demand(
                 world.database.now_ms() >= wanted - 2_500,
                 "early",
                 f"{book_id} is claimed before it is wanted",
             )
         known = self.held.get(token)
-        self._demand(known is None, "duplicate", f"{token} is claimed twice")
+        self.demand(known is None, "duplicate", f"{token} is claimed twice")
         lease = world.database.get((LEASES, book_id, token))
-        self._demand(
+        self.demand(
             lease is not None or world.is_late,
             "lease",
             f"{book_id} is claimed under {token}, which has no lease",
@@ -291,8 +298,9 @@ class Checker:
             world.paused[process.name],
             world.troubles(process),
         )
-        if world.is_late:
-            held.excuses.add("late")
+        if world.is_late or world.request_fault:
+            # Its worker may never hear that it stands.
+            held.excuses.add(world.request_fault or "late")
         self._judge_attempt(held, wish)
         self._judge_limit(book_id, old, held)
         self.held[token] = held
@@ -310,18 +318,20 @@ class Checker:
         earlier = self._of_request(held)
         most = sum(one.maybe or bool(one.excuses) or one.process.dead for one in earlier)
         most += sum(self._world.stopped(one.process) for one in earlier)
-        self._demand(
+        if held.book_id in self._world.ever_refused:
+            most = len(earlier)
+        self.demand(
             held.attempt - 1 <= most,
             "attempts",
             f"attempt {held.attempt} of {held.book_id}, of which {most} may have gone wrong",
         )
         sure = sum(one.bad and one.over and one.number > wish.since for one in earlier)
-        self._demand(
+        self.demand(
             held.attempt - 1 >= sure,
             "attempts",
             f"attempt {held.attempt} of {held.book_id}, of which {sure} went wrong before",
         )
-        self._demand(
+        self.demand(
             sure < MAX_ATTEMPTS,
             "attempts",
             f"{held.book_id} is tried more than {MAX_ATTEMPTS} times",
@@ -336,35 +346,36 @@ class Checker:
         if name in self._granted or held.attempt > 1:
             return
         now = self._world.scheduler.now
-        self._ungranted = [at for at in self._ungranted if now - at < 60.0] + [now]
-        self._demand(
+        self._ungranted = [at for at in self._ungranted if now - at < WINDOW_SECONDS] + [now]
+        self.demand(
             len(self._ungranted) <= self._world.lives,
             "limit",
-            f"{len(self._ungranted)} books are claimed within a minute without a grant",
+            f"{len(self._ungranted)} books are claimed in one window without a grant",
         )
 
-    def _judge_end(self, book_id: str, token: str, new: Record) -> None:
+    def _judge_end(self, book_id: str, token: str, old: Record, new: Record) -> None:
         """A claim stands no longer: settled by its worker, or taken from it."""
         held = self.held.get(token)
         if held is None or held.over:
             return
         held.over = True
         world = self._world
-        claim = Claim.from_record(new.get(CLAIM))
+        before, claim = (Claim.from_record(one.get(CLAIM)) for one in (old, new))
         error = claim.last_error if claim else None
-        settled = world.writer is held.process and (error is None or error.code != "worker_lost")
-        if settled and (claim is None or claim.token is None):
+        said_before = before.last_error if before else None
+        lost = error is not None and error.code == "worker_lost" and error != said_before
+        if world.writer is held.process and not lost and (claim is None or claim.token is None):
             return
         now = world.scheduler.now
         longest, last = self._gaps.get((book_id, token), (now - held.at, held.at))
         still = max(longest, now - last)
-        self._demand(
+        self.demand(
             still >= held.ttl - 1e-6,
             "taken",
             f"{token} is taken from {held.process.name}, whose lease stood still for {still:.1f} s",
         )
         held.maybe = True
-        self._demand(
+        self.demand(
             self._is_excused(held),
             "taken",
             f"{book_id} is taken from {held.process.name}, which went wrong in nothing",
@@ -384,20 +395,20 @@ class Checker:
     def _judge_publication(self, book_id: str, wish: Wish, new: Record) -> None:
         path = str(new[PATH])
         stored = self._world.objects.by_name.get(path)
-        self._demand(stored is not None, "lost", f"{book_id} is published without {path}")
+        self.demand(stored is not None, "lost", f"{book_id} is published without {path}")
         assert stored is not None
         said = json.loads(stored.data)["text"]
-        self._demand(
+        self.demand(
             wish.open, "duplicate", f"{book_id} is published again, or after it was cancelled"
         )
-        self._demand(
+        self.demand(
             said in wish.texts,
             "stale",
             f"{book_id} shows {said!r} after {sorted(wish.texts)} was asked for",
         )
         token = path.split("/")[-1].removesuffix(".wav")
-        self._demand(token not in self.published, "duplicate", f"{token} is published twice")
-        self._demand(
+        self.demand(token not in self.published, "duplicate", f"{token} is published twice")
+        self.demand(
             new.get(STATUS) == READY
             and path.split("/")[-1] in str(new.get(URL))
             and isinstance(new.get(INPUT_HASH), str)
@@ -405,25 +416,25 @@ class Checker:
             "half",
             f"{book_id} is published in part: {new}",
         )
-        self._demand(
+        self.demand(
             all(name not in new for name in (CLAIM, PROGRESS, PREVIEW, ERROR)),
             "half",
             f"{book_id} is published, and something is left over: {new}",
         )
         for name in _named(new):
-            self._demand(
+            self.demand(
                 name in self._world.objects.by_name, "lost", f"{book_id} names {name}, which is not"
             )
         self.published[token] = book_id
         wish.open = False
 
     def _judge_failure(self, book_id: str, wish: Wish, old: Record, new: Record) -> None:
-        self._demand(wish.open, "stale", f"{book_id} fails though nobody waits for it")
+        self.demand(wish.open, "stale", f"{book_id} fails though nobody waits for it")
         error = children(new.get(ERROR))
         code, attempts = error.get("code"), error.get("attempts", 0)
         claim = Claim.from_record(old.get(CLAIM))
         if code == "refused":
-            self._demand(
+            self.demand(
                 book_id in self._world.ever_refused or self._world.ever_closed,
                 "attempts",
                 f"{book_id} fails as refused, which it never was",
@@ -438,7 +449,7 @@ class Checker:
                 and same(one.requested_at, requested_at)
                 and (one.maybe or one.excuses or one.process.dead or self._world.stopped(one.process))
             ]
-            self._demand(
+            self.demand(
                 attempts >= MAX_ATTEMPTS and len(bad) >= MAX_ATTEMPTS,
                 "attempts",
                 f"{book_id} fails with {attempts} attempts, {len(bad)} of which went wrong: {error}",
@@ -450,7 +461,7 @@ class Checker:
     def deletes(self, name: str) -> None:
         """Judge the deletion of an object."""
         for book_id, record in children(self._world.database.get(("books",))).items():
-            self._demand(
+            self.demand(
                 name not in _named(record), "lost", f"{book_id} plays {name}, which is deleted"
             )
 
@@ -464,7 +475,7 @@ class Checker:
         for book_id, record in children(world.database.get(("books",))).items():
             until = record.get(URL_EXPIRES_AT) if isinstance(record, dict) else None
             if isinstance(until, int):
-                self._demand(
+                self.demand(
                     until > world.database.now_ms(),
                     "url",
                     f"the URL of {book_id} has expired",
@@ -492,37 +503,38 @@ class Checker:
             named |= _named(record)
             status = record.get(STATUS)
             # What a frontend scribbles where no rules keep it from it is its own to clean up.
-            kept = {PROGRESS, PREVIEW} & record.keys()
-            self._demand(
-                not kept and Claim.from_record(record.get(CLAIM)) is None,
+            held = Claim.from_record(record.get(CLAIM))
+            scribbled = CLAIM in record and held is None
+            self.demand(
+                scribbled or not {CLAIM, PROGRESS, PREVIEW} & record.keys(),
                 "left over",
                 f"{book_id} is {status}: {record}",
             )
             if status == READY:
-                self._demand(
+                self.demand(
                     PATH in record and ERROR not in record, "half", f"{book_id} is half ready"
                 )
         left = set(world.objects.by_name) - named
-        self._demand(not left, "orphan", f"objects are left: {sorted(left)}")
+        self.demand(not left, "orphan", f"objects are left: {sorted(left)}")
         missing = named - set(world.objects.by_name)
-        self._demand(not missing, "lost", f"objects are gone: {sorted(missing)}")
+        self.demand(not missing, "lost", f"objects are gone: {sorted(missing)}")
         self._judge_register(books)
         self._judge_history()
 
     def _judge_register(self, books: dict[str, Any]) -> None:
         entries = children(self._world.database.get((REGISTER,)))
         for token, entry in entries.items():
-            self._demand(
+            self.demand(
                 "state" not in entry, "register", f"the entry of {token} is not confirmed: {entry}"
             )
-            self._demand(
+            self.demand(
                 token in self.published, "register", f"{token} has an entry and never was published"
             )
         for book_id, record in books.items():
             path = record.get(PATH)
             if isinstance(path, str):
                 token = path.split("/")[-1].removesuffix(".wav")
-                self._demand(
+                self.demand(
                     token in entries or self._world.ever_closed,
                     "register",
                     f"{book_id} shows {token}, which has no entry",
@@ -532,7 +544,7 @@ class Checker:
         for book_id, entries in children(self._world.database.get((JOBS,))).items():
             for token, entry in children(entries).items():
                 said = entry.get("outcome")
-                self._demand(
+                self.demand(
                     (said == "published") == (token in self.published),
                     "history",
                     f"the history of {book_id} says of {token}: {said}",
@@ -546,7 +558,9 @@ def _named(record: Any) -> set[str]:
     found = {record.get(PATH)}
     for name in (FILES, CAPTIONS):
         found |= {children(file).get(FILE_PATH) for file in children(record.get(name)).values()}
-    found.add(children(record.get(PREVIEW)).get(FILE_PATH))
+    claim = Claim.from_record(record.get(CLAIM))
+    if claim is not None and claim.token is not None:
+        found.add(children(record.get(PREVIEW)).get(FILE_PATH))
     return {path for path in found if isinstance(path, str)}
 
 

@@ -132,7 +132,9 @@ class Wire:
         if kind == "comes late":
             world.later(task, lambda: self._apply(method, path, given))
             raise requests.ReadTimeout("Read timed out")
+        world.request_fault = kind
         answer = self._apply(method, path, given)
+        world.request_fault = None
         if kind == "comes twice":
             world.later(task, lambda: self._apply(method, path, given))
         if kind in ("lost once after", "gone after"):
@@ -216,6 +218,7 @@ class Wire:
         if world.is_cut("storage", self._process) or kind in ("lost once before", "gone before"):
             raise requests.ConnectionError("Connection refused")
         if world.is_closed("storage") or kind == "forbidden":
+            world.refused_object(name)
             raise google_api.Forbidden("forbidden")
         if kind == "busy":
             raise google_api.ServiceUnavailable("busy")

@@ -153,6 +153,7 @@ class World:
         self.projects: dict[str, Any] = {}
         self.writer: Process | None = None
         self.is_late = False
+        self.request_fault: str | None = None
         self.lives = plan.workers
         self.paused: dict[str, float] = {}
         self.ever_refused: set[str] = set()
@@ -247,11 +248,12 @@ class World:
 
     def _end_in_order(self) -> None:
         for seat in self.seats:
-            if not seat.process.dead:
+            seat.lives = -1
+            if not seat.process.dead and seat.worker is not None:
                 seat.stopped = True
                 seat.worker.stop()
         self.scheduler.run(lambda: all(seat.process.dead for seat in self.seats), self.scheduler.now + 40)
-        self.checker._demand(
+        self.checker.demand(
             all(seat.process.dead for seat in self.seats), "stop", "a worker does not end"
         )
 
@@ -386,6 +388,10 @@ class World:
         """Whether the database takes no value for a node."""
         return len(path) > 1 and path[0] == "books" and self._holds(self._refused.get(path[1]))
 
+    def refused_object(self, name: str) -> None:
+        """Take in that the bucket takes no object of a book, which may be the book's fault."""
+        self.ever_refused.add(name.split("/")[1] if name.count("/") > 1 else name)
+
     def is_broken(self, process: Process) -> bool:
         """Whether the engine of a process fails at everything."""
         return self._holds(self._broken.get(process.name))
@@ -408,7 +414,7 @@ class World:
 
     def denied(self, process: Process, writes: Writes) -> None:
         """The rules refuse what a daemon writes, which only happens for a reason."""
-        raise Violation("rules", f"the rules refuse of {process.name}: {writes}")
+        self.checker.demand(False, "rules", f"the rules refuse of {process.name}: {writes}")
 
     def later(
         self, task: Task, apply: Callable[[], Any], quiet: type[Exception] | None = None

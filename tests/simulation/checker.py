@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from greenlet import getcurrent
+
 from narrator_daemon.catalogue import (
     CAPTIONS,
     CLAIM,
@@ -42,10 +44,11 @@ from narrator_daemon.catalogue import (
 )
 from narrator_daemon.claims.book import text_hash
 from narrator_daemon.claims.claim import Claim, same
+from narrator_daemon.queue.place import level_of
 from narrator_daemon.queue.requesters import grant_name
 from tests.simulation.database import Path
-from tests.simulation.program import MAX_ATTEMPTS, WINDOW_SECONDS
-from tests.simulation.scheduler import Process
+from tests.simulation.limits import MAX_ATTEMPTS, SEEN_SECONDS, WINDOW_SECONDS
+from tests.simulation.scheduler import Process, Task
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -202,7 +205,8 @@ class Checker:
         new = children(self._world.database.get((LIMITS, node)))
         now = self._world.scheduler.now
         fresh = sorted(new.keys() - old.keys())
-        grants = [at for at in self._grants.get(node, []) if now - at < WINDOW_SECONDS]
+        # The services' clock is known to a second or two.
+        grants = [at for at in self._grants.get(node, []) if now - at < WINDOW_SECONDS - 2.0]
         grants += [now for _ in fresh]
         self._grants[node] = grants
         self._granted.update(fresh)
@@ -247,6 +251,12 @@ class Checker:
             self._judge_claim(book_id, wish, old, new, after)
         if new.get(PATH) != old.get(PATH) and new.get(PATH) is not None:
             self._judge_publication(book_id, wish, new)
+        if new.get(URL) != old.get(URL) and new.get(URL) is not None:
+            self.demand(
+                str(new.get(PATH)).split("/")[-1] in str(new[URL]),
+                "stale",
+                f"the URL of {book_id} leads elsewhere than to {new.get(PATH)}",
+            )
         if new.get(STATUS) == FAILED and old.get(STATUS) != FAILED:
             self._judge_failure(book_id, wish, old, new)
         if not wish.open and old.get(STATUS) not in (REQUESTED, PROCESSING):
@@ -303,6 +313,8 @@ class Checker:
             held.excuses.add(world.request_fault or "late")
         self._judge_attempt(held, wish)
         self._judge_limit(book_id, old, held)
+        if world.plan.queue:
+            self._judge_order(book_id, old)
         self.held[token] = held
 
     def _of_request(self, held: Held) -> list[Held]:
@@ -337,6 +349,20 @@ class Checker:
             f"{held.book_id} is tried more than {MAX_ATTEMPTS} times",
         )
 
+    def _judge_order(self, book_id: str, old: Record) -> None:
+        """Where one replica is alone and nothing disturbs it, the order is strict."""
+        world = self._world
+        level, asked = level_of(old), old[REQUESTED_AT]
+        seen = []
+        for name, record in children(world.database.get(("books",))).items():
+            waits = record.get(STATUS) == REQUESTED and CLAIM not in record
+            at = record.get(REQUESTED_AT)
+            if name != book_id and waits and world.database.now_ms() - at > 1000 * SEEN_SECONDS:
+                seen.append((level_of(record), at, name))
+        is_oldest = all(asked <= at for _, at, _ in seen)
+        before = [one for one in seen if one[:2] < (level, asked) and not is_oldest]
+        self.demand(not before, "order", f"{book_id} goes before {before}")
+
     def _judge_limit(self, book_id: str, old: Record, held: Held) -> None:
         uid, limit = old.get(REQUESTED_BY), self._world.plan.limit
         name = grant_name(book_id, old.get(REQUESTED_AT), old.get(PATH))
@@ -365,6 +391,8 @@ class Checker:
         said_before = before.last_error if before else None
         lost = error is not None and error.code == "worker_lost" and error != said_before
         if world.writer is held.process and not lost and (claim is None or claim.token is None):
+            if claim is not None and before is not None and claim.attempt == before.attempt:
+                self._judge_backoff(claim)
             return
         now = world.scheduler.now
         longest, last = self._gaps.get((book_id, token), (now - held.at, held.at))
@@ -379,6 +407,17 @@ class Checker:
             self._is_excused(held),
             "taken",
             f"{book_id} is taken from {held.process.name}, which went wrong in nothing",
+        )
+
+    def _judge_backoff(self, claim: Claim) -> None:
+        if any(self._world.plan.skews) or "wall clock jumps" in self._world.plan.kinds:
+            return
+        wait = (claim.not_before or 0) - self._world.database.now_ms()
+        most = 2000 * 2 ** max(claim.attempt - 1, 0)
+        self.demand(
+            wait <= most + 100,
+            "backoff",
+            f"attempt {claim.attempt} is to be followed by the next in {wait} ms",
         )
 
     def _is_excused(self, held: Held) -> bool:
@@ -463,6 +502,17 @@ class Checker:
         for book_id, record in children(self._world.database.get(("books",))).items():
             self.demand(
                 name not in _named(record), "lost", f"{book_id} plays {name}, which is deleted"
+            )
+        task = getcurrent()
+        token = name.split("/")[-1].split(".")[0]
+        held = self.held.get(token)
+        known = held and not held.process.dead and token not in self.published
+        if isinstance(task, Task) and "/sweeper" in task.name and known:
+            # What replaces another leaves that to the sweep; what has no place goes at once.
+            self.demand(
+                not all(one.startswith("frontend") for one in self._world.faults.fired),
+                "orphan",
+                f"{name} is left to the sweep",
             )
 
     # Later.

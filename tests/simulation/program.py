@@ -23,8 +23,8 @@ from narrator_daemon import addresses
 from narrator_daemon.credentials.wav import Finished
 from narrator_daemon.daemon import assembly, dependencies, disk, job, making, trial, worker
 from narrator_daemon.errors import Unavailable
+from narrator_daemon.firebase import books, service_clock, storage, subscription
 from narrator_daemon.firebase import project as projects
-from narrator_daemon.firebase import service_clock, storage, subscription
 from narrator_daemon.housekeeping import reaper, reconciler, turns
 from narrator_daemon.marks.keys import DEMO_KEY
 from narrator_daemon.narration.captions import Captions
@@ -35,6 +35,8 @@ from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechError
 from tests.simulation import faults
 from tests.simulation.bucket import Bucket
+from tests.simulation.limits import TTL, WINDOW_BOOKS, WINDOW_SECONDS
+from tests.simulation.plan import FAILS, KILLS
 from tests.simulation.scheduler import Process, current
 from tests.simulation.seams import Seams
 from tests.simulation.stream import SILENCE_SECONDS
@@ -43,14 +45,8 @@ from tests.simulation.wire import Client, Wire
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-TTL, BEAT, RECONCILE = 9.0, 2.0, 8.0
-#: In which a requester gets so many narrations.
-WINDOW_SECONDS = 10
-MAX_ATTEMPTS = 3
 #: What the trial reads.
 _TRIAL = trial._TEXT
-#: Texts that no worker gets through: one fails each time, one ends the process.
-FAILS, KILLS = "This one fails.", "This one kills."
 
 
 class Here:
@@ -319,6 +315,10 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
     seams.set(storage, "GIVE_UP_SECONDS", 6.0)
     seams.set(subscription, "SILENCE_SECONDS", SILENCE_SECONDS)
     seams.set(turns, "HOLD_MS", 8_000)
+    seams.set(books, "WINDOW", WINDOW_BOOKS)
+    seams.set(books.is_complete, "__defaults__", (WINDOW_BOOKS,))
+    seams.set(reconciler, "WINDOW", WINDOW_BOOKS)
+    seams.set(reconciler, "MOST", 4 * WINDOW_BOOKS)
     seams.set(requesters, "_WINDOW_MS", WINDOW_SECONDS * 1000)
     seams.set(dependencies, "_LOOK_SECONDS", 1.0)
     seams.set(reaper, "_LONGEST_SECONDS", 3.0)

@@ -9,9 +9,9 @@ import requests
 from urllib3.exceptions import ReadTimeoutError
 
 from narrator_daemon.catalogue import REQUESTED, STATUS
-from narrator_daemon.firebase.books import WINDOW
 from tests.simulation import faults
 from tests.simulation.database import Path, Query
+from tests.simulation.limits import WINDOW_BOOKS
 from tests.simulation.scheduler import Process, Task, current
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Seconds between signs of life, and without one until the reader gives up.
 ALIVE_SECONDS, SILENCE_SECONDS = 8.0, 20.0
 
-_WAITING = Query(STATUS, equal_to=REQUESTED, first=WINDOW)
+_WAITING = Query(STATUS, equal_to=REQUESTED, first=WINDOW_BOOKS)
 _KEEP_ALIVE = b"event: keep-alive\ndata: null\n\n"
 
 

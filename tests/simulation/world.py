@@ -38,7 +38,7 @@ from tests.simulation.checker import TEXT, Checker, Violation
 from tests.simulation.database import Database, Path, Writes
 from tests.simulation.faults import Faults
 from tests.simulation.plan import TEXTS, Plan
-from tests.simulation.program import BEAT, MAX_ATTEMPTS, RECONCILE
+from tests.simulation.limits import BEAT, MAX_ATTEMPTS, RECONCILE, STUCK_SECONDS, TTL
 from tests.simulation.scheduler import EPOCH, Process, Scheduler, Task, current
 from tests.simulation.stream import Streams
 
@@ -78,7 +78,7 @@ def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Set
                 "worker_id": name,
                 "books_at_once": at_once,
                 "grace_seconds": 3,
-                "stuck_seconds": 14,
+                "stuck_seconds": STUCK_SECONDS,
                 "state_dir": "/nowhere",
             },
             "files": {
@@ -340,7 +340,7 @@ class World:
 
     def pause(self, process: Process, lifetimes: float) -> None:
         """Let a process sleep, for so many lifetimes of a lease."""
-        seconds = lifetimes * program.TTL
+        seconds = lifetimes * TTL
         self.say("pause", worker=process.name, seconds=seconds)
         until = max(process.paused_until, self.scheduler.now + seconds)
         self.paused[process.name] += until - max(self.scheduler.now, process.paused_until)
@@ -455,9 +455,9 @@ class World:
         if timed:
             asked[REQUESTED_AT] = dict(SERVER_TIMESTAMP)
         asked[REQUESTED_BY] = self.plan.uids[number]
-        if dice.random() < 0.1:
+        if dice.random() < (0.4 if self.plan.queue else 0.1):
             asked[PRIORITY] = dice.choice(("now", "bulk"))
-        if dice.random() < 0.07:
+        if dice.random() < 0.07 and not self.plan.queue:
             asked[NOT_BEFORE] = self.database.now_ms() + dice.choice((500, 5000))
         return asked
 
@@ -467,7 +467,7 @@ class World:
         for number, text in enumerate(plan.texts):
             book_id = f"b{number}"
             self.checker.wishes_for(book_id, text, asks=True, whole=True)
-            asked = self._asked(book_id, dice, timed=dice.random() < 0.8)
+            asked = self._asked(book_id, dice, timed=dice.random() < 0.8 or plan.queue)
             self._write(book_id, {TEXT: text, "title": book_id, **asked}, whole=True)
             if dice.random() < 0.5:
                 self.scheduler.sleep(dice.choice((0.0, 0.5, 3.0)))

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 
 from tenacity import (
     Retrying,
@@ -120,14 +121,20 @@ class Job:
         self._trace.add("claim", self.work.claimed_at, time.monotonic())
         self._thread.start()
 
-    def watch(self, now: float, patience: float) -> None:
+    def watch(self, now: float, patience: float, *, awake_since: float = -inf) -> None:
         """Count it as stuck if it has not got anywhere for ``patience`` seconds.
 
         One that waits for the database to take its outcome is not: the database is known to be
         down, and a new process would have to wait as well. Where only this book cannot be written,
         it gives up by itself (``_is_final``).
+
+        Args:
+            now: monotonic seconds.
+            patience: seconds.
+            awake_since: monotonic seconds; before that this process slept, and nothing got on.
         """
-        self.stuck |= not self._settling and now - self.progress_at >= patience
+        since = max(self.progress_at, awake_since)
+        self.stuck |= not self._settling and now - since >= patience
 
     def give_back_at_boundary(self) -> None:
         """Ask it to stop at the next segment boundary and give its book back."""

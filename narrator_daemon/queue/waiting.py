@@ -139,7 +139,7 @@ class Waiting:
         ):
             found = replace(found, order=max(old.order, float(found.wanted_at or 0)))
         if old is not None and not found.known:
-            found = replace(found, level=old.level)
+            found = replace(found, level=old.level, waits_for_retry=old.waits_for_retry)
         if found.wanted_at is not None:
             wait_seconds = max(0.0, (found.wanted_at - now_ms) / 1000)
             found = replace(found, not_before=self._clock() + wait_seconds)
@@ -199,6 +199,8 @@ class Waiting:
         if gone is not None and gone.waits_for_retry:
             # Perhaps cancelled: whoever tries it finds what is left of its claim, and removes it.
             self._offer(book_id, None, now_ms)
+            # Until it is tried no reading brings it, and none says that it need not be.
+            self._candidates[book_id].waits_for_retry = True
 
     def _forget(self, book_id: str) -> None:
         self._candidates.pop(book_id, None)

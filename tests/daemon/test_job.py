@@ -250,6 +250,14 @@ class TestWatching:
         job.watch(job.progress_at + 100, 100)
         assert job.stuck
 
+    def test_no_progress_of_a_process_that_slept_is_not_stuck(self, desk: Desk) -> None:
+        job = desk.job()
+        woke = job.progress_at + 500
+        job.watch(woke + 99.9, 100, awake_since=woke)
+        assert not job.stuck
+        job.watch(woke + 100, 100, awake_since=woke)
+        assert job.stuck
+
     def test_a_stuck_one_that_stops_costs_an_attempt(self, desk: Desk) -> None:
         job = desk.job()
 

@@ -191,7 +191,7 @@ def _narrate(
         text,
         wav,
         engine=reader,
-        lexicon=manner.lexicon.with_phonemes(taken=False),
+        lexicon=manner.lexicon,
         cast=manner.asked_cast,
         reader=manners.reader,
         words=settings.files.captions,

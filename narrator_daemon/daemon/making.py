@@ -177,7 +177,7 @@ class Making:
             context.claims.text(self._work.book),
             wav,
             engine=self._reader,
-            lexicon=manner.lexicon.with_phonemes(taken=False),
+            lexicon=manner.lexicon,
             cast=manner.asked_cast,
             reader=context.manners.reader if context.manners else None,
             limits=context.limits(),

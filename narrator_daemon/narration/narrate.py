@@ -43,6 +43,7 @@ from narrator_daemon.narration.marking import (
     write,
     write_beginning,
 )
+from narrator_daemon.narration.names import Names
 from narrator_daemon.narration.narrated import NarratedPart, Narration
 from narrator_daemon.narration.notices import Placed, notice_segments, placed
 from narrator_daemon.narration.progress import Progress
@@ -138,7 +139,8 @@ def narrate(
         retake: which segments are to be read anew beside those of an earlier take; None for all.
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
-        lexicon: how names and rare words are said.
+        lexicon: how names and rare words are said: by IPA where the engine takes it and an entry
+            has some, else by spelling.
         cast: who reads what is said; None where one voice reads everything.
         reader: gives what reads in a voice of the cast; None where there is no cast.
         words: whether each word's place is to be found.
@@ -173,15 +175,17 @@ def narrate(
     steps = Steps(on_step)
     with steps.step("text"):
         readable = check_text(text, limits)
+        names = Names(engine, lexicon)
         try:
-            segments = segment(readable, lexicon=lexicon, cast=cast)
+            segments = segment(readable, lexicon=names.spelled, cast=cast)
         except NothingToSpeak:
             raise fault(
                 ErrorCode.NOTHING_SPEAKABLE, "The text holds no letters or digits that can be read."
             ) from None
     told = notice_segments(notice)
     texts = [part.text for part in (*segments, *told)]
-    with kept.open(kept_name(engine, seed), texts) as spoken:
+    keys = names.keys(texts)
+    with kept.open(kept_name(engine, seed), keys) as spoken:
         lengths = Pauses(**pauses.model_dump())
 
         def mastered(order: Sequence[Placed], tell: Callable[[Progress], None]) -> Mastering:
@@ -200,13 +204,13 @@ def narrate(
             if retake is not None:
                 try:
                     retake.check(len(segments))
-                    retake.take_over(kept, spoken, texts)
+                    retake.take_over(kept, spoken, keys)
                 except CannotRetake as error:
                     raise Unnarratable(error.failure) from error
             before = len(spoken.indices)
             # A notice is spoken last and heard first: nothing is to be heard without it.
             opening = Opening(None if told else beginning, spoken, show_beginning)
-            readers = readers_of([*segments, *told], engine, reader)
+            readers = readers_of([*segments, *told], engine, reader, names.saying)
             speaking = Speaking(texts, spoken, readers, seed, opening, tell, check_length, words)
             speaking.speak(retake)
         seconds = [spoken.seconds(index) for index in range(len(segments))]

@@ -123,6 +123,7 @@ def _wait(settings: Settings, project: Project, book_id: str, record: Record) ->
         workers_seen(project, settings.claims.lease_ttl_seconds, at_ms),
         settings.limits.requests_per_minute,
         at_ms,
+        demand.control_of(project),
     )
     return waits[book_id]
 

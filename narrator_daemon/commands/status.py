@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from narrator_daemon.catalogue import (
@@ -34,6 +34,7 @@ from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.books import WINDOW
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue import demand
+from narrator_daemon.queue.control import Control, holds_all, of_fleet
 from narrator_daemon.queue.reasons import Reason, Wait, of_records
 from narrator_daemon.settings import Settings
 
@@ -99,6 +100,7 @@ class WorkerSeen:
         down: what it depends on and does not answer, and why: it claims nothing meanwhile.
         refused: books whose changes the database does not take from it, and why; some of them,
             where there are many.
+        control: ``paused`` or ``draining`` where an operator keeps it from claiming; else empty.
     """
 
     worker_id: str
@@ -114,6 +116,7 @@ class WorkerSeen:
     audio_rate: float
     down: dict[str, str]
     refused: dict[str, str]
+    control: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ class Fleet:
         failures: latest first.
         more_failures: whether not all failed books were looked at.
         emulated: whether this is a local Firebase.
+        control: what an operator tells all workers.
     """
 
     queue: Queue
@@ -146,6 +150,7 @@ class Fleet:
     failures: list[FailureSeen]
     more_failures: bool
     emulated: bool
+    control: Control = field(default_factory=Control)
 
     @property
     def books_per_hour(self) -> float:
@@ -182,7 +187,8 @@ def read(
     failed = _with_status(project, FAILED, _FAILED_READ)
     at_ms = (clock or project.database_clock.now_ms)()
     workers = workers_seen(project, lease_ttl, at_ms)
-    waits = reasons_among(waiting, _grants(project, waiting), workers, limit, at_ms)
+    control = demand.control_of(project)
+    waits = reasons_among(waiting, _grants(project, waiting), workers, limit, at_ms, control)
     counts = Counter(str(wait.reason) for wait in waits.values())
     requests = [_since(record.get(REQUESTED_AT), at_ms) for record in waiting.values()]
     ages = [age for age in requests if age is not None]
@@ -195,6 +201,7 @@ def read(
         sorted(failures, key=lambda one: one.seconds or 0)[:_FAILURES_SHOWN],
         not books.is_complete(failed, _FAILED_READ),
         project.storage_emulator is not None,
+        of_fleet(control),
     )
 
 
@@ -224,6 +231,7 @@ def reasons_among(
     workers: Sequence[WorkerSeen],
     limit: int,
     at_ms: int,
+    control: object = None,
 ) -> dict[str, Wait]:
     """Why requested books wait, with what the workers say of themselves.
 
@@ -233,9 +241,17 @@ def reasons_among(
         workers: as they were seen.
         limit: ``limits.requests_per_minute``.
         at_ms: now, epoch milliseconds.
+        control: what ``/narrationControl`` holds.
     """
-    waits = of_records(requested, granted, limit=limit, now_ms=at_ms)
     alive = [worker for worker in workers if worker.alive]
+    held = holds_all(control, [worker.worker_id for worker in alive])
+    waits = of_records(
+        requested,
+        granted,
+        limit=limit,
+        now_ms=at_ms,
+        held_up=Reason.OPERATOR if held else None,
+    )
     for book_id in {book_id for worker in alive for book_id in worker.refused} & waits.keys():
         waits[book_id] = Wait(Reason.REFUSED)
     if alive and all(worker.down for worker in alive):
@@ -291,6 +307,7 @@ def _worker(worker_id: str, entry: Record, lease_ttl: float, at_ms: int) -> Work
         audio_rate=round(counted["audioSeconds"], 2),
         down={str(name): str(why) for name, why in children(entry.get("down")).items()},
         refused={str(name): str(why) for name, why in children(entry.get("refused")).items()},
+        control=str(entry.get("control", "")),
     )
 
 

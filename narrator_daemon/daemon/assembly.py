@@ -25,6 +25,7 @@ from narrator_daemon.claims.work import Work
 from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.claimer import Claimer
+from narrator_daemon.daemon.controlled import Controlled
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.disk import STATE_BYTES, Disk, bytes_a_book
 from narrator_daemon.daemon.drain import Drain
@@ -164,7 +165,13 @@ def parts(
     picker = Picker(project, settings, claims, waiting, refusals)
     stopping = threading.Event()
     why_waiting = WhyWaiting(
-        waiting, lambda: refusals.books, dependencies, stopping, lambda: picker.limit, now_ms
+        waiting,
+        lambda: refusals.books,
+        dependencies,
+        stopping,
+        lambda: picker.limit,
+        now_ms,
+        lambda: controlled.control.holds,
     )
 
     kept = KeptSegments(settings.kept)
@@ -174,7 +181,12 @@ def parts(
     dependencies.add("narration", trial.check)
 
     # One job a book.
-    in_work = InWork(lambda: books_at_once(daemon.books_at_once, engine))
+    in_work = InWork(
+        lambda: controlled.control.books_at_once or books_at_once(daemon.books_at_once, engine)
+    )
+    controlled = Controlled(
+        project, daemon.worker_id, in_work, stopping, on_change=lambda: claimer.wake()
+    )
     context = JobContext(
         settings,
         engine,
@@ -235,6 +247,7 @@ def parts(
         lambda: dependencies.down,
         settings.emulated,
         lambda: refusals.books,
+        control=lambda: controlled.control,
     )
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
     reaper = Reaper(
@@ -254,7 +267,16 @@ def parts(
     renewer = Renewer(project, store, owner=daemon.worker_id)
     forgetter = Forgetter(project, settings.registry)
     claiming = Claimer(
-        picker, waiting, in_work, dependencies, stopping, start, claimed, endings, now_ms
+        picker,
+        waiting,
+        in_work,
+        dependencies,
+        stopping,
+        start,
+        claimed,
+        endings,
+        now_ms,
+        lambda: controlled.holds,
     )
     report = dependencies.report
     claimer = Loop("claimer", claiming.step, report)
@@ -262,6 +284,7 @@ def parts(
     dependencies.when_up(reconciler.wake)
     loops = [
         claimer,
+        Loop("control", every(beat, controlled.look), report),
         reconciler,
         Loop("heart", heart.beat, report),
         # Beside the beats: many dead must not delay those.
@@ -295,6 +318,7 @@ def parts(
             stopping,
             lambda: picker.limit,
             lambda: refusals.books,
+            held=lambda: controlled.control.holds,
         )
         loops.append(Loop("drain", done.step, report))
     loading = Loading(engine)
@@ -316,6 +340,7 @@ def parts(
         presence,
         renewer,
         now_ms,
+        control=lambda: controlled.control,
         emulated=settings.emulated,
         notes=() if settings.emulated else proxies(),
     )

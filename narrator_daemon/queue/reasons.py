@@ -29,6 +29,7 @@ class Reason(StrEnum):
     RETRY = "retry"
     CLAIMED = "claimed"
     PAUSED = "paused"
+    OPERATOR = "operator"
     DEPENDENCY = "dependency"
     REFUSED = "refused"
 
@@ -41,6 +42,7 @@ WORDS = {
     Reason.RETRY: "for the pause before its next attempt",
     Reason.CLAIMED: "for the claim that another worker holds on it",
     Reason.PAUSED: "as claiming is paused",
+    Reason.OPERATOR: "as it is paused by an operator (narrator-daemon control)",
     Reason.DEPENDENCY: "as what the workers depend on does not answer",
     Reason.REFUSED: "as the database does not take its claim",
 }
@@ -120,7 +122,12 @@ def of_candidates(
 
 
 def of_records(
-    requested: Mapping[str, Any], granted: Callable[[str], object], *, limit: int, now_ms: int
+    requested: Mapping[str, Any],
+    granted: Callable[[str], object],
+    *,
+    limit: int,
+    now_ms: int,
+    held_up: Reason | None = None,
 ) -> dict[str, Wait]:
     """Why requested books wait, as the database shows it.
 
@@ -129,6 +136,7 @@ def of_records(
         granted: gives what ``/narrationLimits`` holds of a uid.
         limit: grants a minute of one uid; 0 for no limit.
         now_ms: epoch milliseconds.
+        held_up: why nothing at all is claimed now, if nothing is.
 
     Returns:
         For each of them; ``NO_ROOM`` where a worker with room would be given it now.
@@ -145,7 +153,7 @@ def of_records(
         claim = Claim.from_record(record.get(CLAIM))
         requested_at, uid = record.get(REQUESTED_AT), record.get(REQUESTED_BY)
         is_retry = claim is not None and same(claim.requested_at, requested_at)
-        wait = Wait(Reason.NO_ROOM)
+        wait = Wait(held_up or Reason.NO_ROOM)
         if claim is not None and claim.token is not None:
             wait = Wait(Reason.CLAIMED)
         elif (wanted_at := wanted_from(record)) is not None and now_ms < wanted_at:

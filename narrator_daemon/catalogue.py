@@ -71,6 +71,7 @@ RENEWAL = "narrationRenewal"
 LOOKOUTS = "narrationLookouts"
 REGISTER = "narrationRegister"
 CONTROL = "narrationControl"
+BUDGETS = "narrationBudgets"
 
 #: Beside the books of a catalogue that is not at ``/books``, the nodes above lie below this one, in
 #: one named by the path of its books (``Project.node``). The next index of a mark is of the whole
@@ -91,6 +92,7 @@ OWN_NODES = frozenset(
         LOOKOUTS,
         REGISTER,
         CONTROL,
+        BUDGETS,
         CATALOGUES,
     }
 )

@@ -242,6 +242,18 @@ def _beside_books() -> dict[str, object]:
             "through": {".validate": "newData.isNumber()"},
             "$other": {".validate": False},
         },
+        # What was granted and made on a day, in all and by requester.
+        "narrationBudgets": {
+            ".read": _DAEMON,
+            "$who": {
+                ".write": _DAEMON,
+                ".validate": "newData.hasChildren(['day', 'seconds'])",
+                "day": {".validate": "newData.isNumber()"},
+                "seconds": {".validate": "newData.isNumber() && newData.val() >= 0"},
+                "granted": {"$grant": {".validate": "newData.isNumber() && newData.val() >= 0"}},
+                "$other": {".validate": False},
+            },
+        },
         # By a command that has the daemon's uid, or by hand in the console.
         "narrationControl": {
             ".read": _DAEMON,

@@ -34,6 +34,7 @@ from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.books import WINDOW
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue import demand
+from narrator_daemon.queue.budgets import Budgets
 from narrator_daemon.queue.control import Control, holds_all, of_fleet
 from narrator_daemon.queue.reasons import Reason, Wait, of_records
 from narrator_daemon.settings import Settings
@@ -169,7 +170,11 @@ class Fleet:
 
 
 def read(
-    project: Project, lease_ttl: float, limit: int = 0, clock: Callable[[], int] | None = None
+    project: Project,
+    lease_ttl: float,
+    limit: int = 0,
+    clock: Callable[[], int] | None = None,
+    used_up: Callable[[str | None], int | None] = lambda _uid: None,
 ) -> Fleet:
     """Read the fleet.
 
@@ -178,6 +183,7 @@ def read(
         lease_ttl: seconds after which a worker that says nothing is taken for dead.
         limit: ``limits.requests_per_minute``.
         clock: epoch milliseconds; the database's own unless another is given.
+        used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
 
     Raises:
         Unavailable: the database did not answer.
@@ -188,7 +194,9 @@ def read(
     at_ms = (clock or project.database_clock.now_ms)()
     workers = workers_seen(project, lease_ttl, at_ms)
     control = demand.control_of(project)
-    waits = reasons_among(waiting, _grants(project, waiting), workers, limit, at_ms, control)
+    waits = reasons_among(
+        waiting, _grants(project, waiting), workers, limit, at_ms, control, used_up
+    )
     counts = Counter(str(wait.reason) for wait in waits.values())
     requests = [_since(record.get(REQUESTED_AT), at_ms) for record in waiting.values()]
     ages = [age for age in requests if age is not None]
@@ -232,6 +240,7 @@ def reasons_among(
     limit: int,
     at_ms: int,
     control: object = None,
+    used_up: Callable[[str | None], int | None] = lambda _uid: None,
 ) -> dict[str, Wait]:
     """Why requested books wait, with what the workers say of themselves.
 
@@ -242,6 +251,7 @@ def reasons_among(
         limit: ``limits.requests_per_minute``.
         at_ms: now, epoch milliseconds.
         control: what ``/narrationControl`` holds.
+        used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
     """
     alive = [worker for worker in workers if worker.alive]
     held = holds_all(control, [worker.worker_id for worker in alive])
@@ -251,6 +261,7 @@ def reasons_among(
         limit=limit,
         now_ms=at_ms,
         held_up=Reason.OPERATOR if held else None,
+        used_up=used_up,
     )
     for book_id in {book_id for worker in alive for book_id in worker.refused} & waits.keys():
         waits[book_id] = Wait(Reason.REFUSED)
@@ -346,12 +357,15 @@ def readings(settings: Settings, every: float | None) -> Generator[Fleet, None, 
     """
     seen = False
     with Project(settings) as project:
+        pace = settings.speech.seconds_per_character
+        budgets = Budgets(project, lambda: settings.limits, pace)
         while True:
             try:
                 yield read(
                     project,
                     settings.claims.lease_ttl_seconds,
                     settings.limits.requests_per_minute,
+                    used_up=budgets.used_up,
                 )
                 seen = True
             except Unavailable:

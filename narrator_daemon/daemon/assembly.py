@@ -62,6 +62,7 @@ from narrator_daemon.marks.allotment import Indices
 from narrator_daemon.narration.manner import Manners
 from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.queue.budgets import Budgets
 from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting
 from narrator_daemon.settings import Settings
@@ -162,7 +163,8 @@ def parts(
     )
     waiting = Waiting()
     refusals = Refusals()
-    picker = Picker(project, settings, claims, waiting, refusals)
+    budgets = Budgets(project, lambda: reloading.limits, settings.speech.seconds_per_character)
+    picker = Picker(project, settings, claims, waiting, refusals, budgets)
     stopping = threading.Event()
     why_waiting = WhyWaiting(
         waiting,
@@ -319,6 +321,7 @@ def parts(
             lambda: picker.limit,
             lambda: refusals.books,
             held=lambda: controlled.control.holds,
+            used_up=budgets.used_up,
         )
         loops.append(Loop("drain", done.step, report))
     loading = Loading(engine)
@@ -362,7 +365,8 @@ def parts(
         claimed.listen(metrics.claimed)
         endings.listen(metrics.ended)
         services.append(metrics)
-    # The last, as it is the only one that asks the database.
+    # The last, as they ask the database.
+    endings.listen(budgets.end)
     endings.listen(lambda ending: history.record_ending(project, ending))
     facts = {
         "engine": engine.name,

@@ -33,7 +33,8 @@ class Drain:
 
     It waits for pauses before retries and for requesters' limits, and for what dead workers left to
     be taken up; not for what another worker holds and keeps alive, nor for what is not wanted yet,
-    nor for what the database does not take; nor, while an operator keeps it from claiming, for any.
+    nor for another day's budget, nor for what the database does not take; nor for anything while an
+    operator keeps it from claiming.
 
     Args:
         project: the database.
@@ -46,6 +47,7 @@ class Drain:
         refused: gives the ids of books whose claim the database does not take.
         clock: monotonic seconds.
         held: whether an operator has told it to claim nothing.
+        used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Drain:
         refused: Callable[[], Collection[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
         held: Callable[[], bool] = lambda: False,
+        used_up: Callable[[str | None], int | None] = lambda _uid: None,
     ) -> None:
         self._project = project
         self._limit = limit
@@ -72,6 +75,7 @@ class Drain:
         self._refused = refused
         self._clock = clock
         self._is_held = held
+        self._used_up = used_up
         # Since when each claim of others stands, as far as was seen.
         self._held: dict[tuple[str, str], float] = {}
 
@@ -96,8 +100,14 @@ class Drain:
             partial(demand.limits_of, self._project),
             limit=self._limit(),
             now_ms=self._project.database_clock.now_ms(),
+            used_up=self._used_up,
         )
-        left = {Reason.CLAIMED, Reason.NOT_BEFORE, *(Reason if held else ())}
+        left = {
+            Reason.CLAIMED,
+            Reason.NOT_BEFORE,
+            Reason.BUDGET,
+            *(Reason if held else ()),
+        }
         ours = [wait for wait in waits.values() if wait.reason not in left]
         if not ours and books.is_complete(requested, _WINDOW):
             not_yet = sum(wait.reason is Reason.NOT_BEFORE for wait in waits.values())

@@ -67,6 +67,7 @@ class WhyWaiting:
             limit=self._limit(),
             refused=self._refused(),
             held_up=held_up,
+            over_budget=self._waiting.over_budget(now),
         )
 
     def say(self) -> float:

@@ -1,8 +1,8 @@
 """What an operator tells the fleet, or one worker: to pause, to drain, how many books at once.
 
 ``/narrationControl`` = ``{fleet: part, workers: {workerId: part}}``, where a part is ``{state,
-booksAtOnce, why, at}`` and may lack any of these. ``narrator-daemon control`` writes it, or an operator
-by hand, in the console of the database. What cannot be meant changes nothing, and is told.
+booksAtOnce, why, at}`` and may lack any of these. ``narrator-daemon control`` writes it, or someone
+by hand, in the database's console. What cannot be meant changes nothing, and is told.
 """
 
 from __future__ import annotations

@@ -89,13 +89,20 @@ def control_of(project: Project) -> object:
         return None
 
 
-def read(project: Project, *, limit: int, clock: Callable[[], int] | None = None) -> Demand:
+def read(
+    project: Project,
+    *,
+    limit: int,
+    clock: Callable[[], int] | None = None,
+    used_up: Callable[[str | None], int | None] = lambda _uid: None,
+) -> Demand:
     """Count, by the index of the status, at most a hundred books that wait and a hundred in work.
 
     Args:
         project: the database.
         limit: ``limits.requests_per_minute``.
         clock: epoch milliseconds; the database's own unless another is given.
+        used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
 
     Raises:
         Unavailable: the database did not answer.
@@ -111,6 +118,7 @@ def read(project: Project, *, limit: int, clock: Callable[[], int] | None = None
         limit=limit,
         now_ms=now_ms,
         held_up=Reason.OPERATOR if held else None,
+        used_up=used_up,
     )
     claimable, later = count(waits)
     complete = books.is_complete(requested) and books.is_complete(in_work)

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     NO_ROOM = "no_room"
     NOT_BEFORE = "not_before"
     LIMIT = "limit"
+    BUDGET = "budget"
     RETRY = "retry"
     CLAIMED = "claimed"
     PAUSED = "paused"
@@ -39,6 +40,7 @@ WORDS = {
     Reason.NO_ROOM: "for a worker with room",
     Reason.NOT_BEFORE: "for the time from which it is wanted (narrativeAudioNotBefore)",
     Reason.LIMIT: "for the limit of its requester (limits.requests_per_minute)",
+    Reason.BUDGET: "for the next day, as this day's hours of audio are used up ([limits])",
     Reason.RETRY: "for the pause before its next attempt",
     Reason.CLAIMED: "for the claim that another worker holds on it",
     Reason.PAUSED: "as claiming is paused",
@@ -84,6 +86,7 @@ def of_candidates(
     limit: int,
     refused: Collection[str] = (),
     held_up: Reason | None = None,
+    over_budget: Collection[str | None] = (),
 ) -> Waits:
     """Why the books that a worker knows wait.
 
@@ -95,8 +98,12 @@ def of_candidates(
         limit: ``limits.requests_per_minute``.
         refused: ids of the books whose claim the database does not take.
         held_up: why this worker claims nothing at all now, if it does not.
+        over_budget: the requesters whose budget is known to be used up; None among them where the
+            catalogue's is.
     """
     counts = Counter[Reason]()
+    # Nobody's requests count towards the catalogue's budget alone.
+    over_budget_of = frozenset(over_budget)
     free_of = Counter[str]()
     since: float | None = None
     for one in sorted(candidates, key=lambda one: (one.level, one.order, one.book_id)):
@@ -110,6 +117,8 @@ def of_candidates(
             reason = Reason.NOT_BEFORE
         elif one.is_retry and one.not_before > now:
             reason = Reason.RETRY
+        elif not one.is_retry and not over_budget_of.isdisjoint({None, uid}):
+            reason = Reason.BUDGET
         elif limit and uid is not None and not one.is_retry:
             # More than a minute brings are not claimable, whatever of this minute is used up.
             free_of[uid] += 1
@@ -128,6 +137,7 @@ def of_records(
     limit: int,
     now_ms: int,
     held_up: Reason | None = None,
+    used_up: Callable[[str | None], int | None] = lambda _uid: None,
 ) -> dict[str, Wait]:
     """Why requested books wait, as the database shows it.
 
@@ -137,6 +147,7 @@ def of_records(
         limit: grants a minute of one uid; 0 for no limit.
         now_ms: epoch milliseconds.
         held_up: why nothing at all is claimed now, if nothing is.
+        used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
 
     Returns:
         For each of them; ``NO_ROOM`` where a worker with room would be given it now.
@@ -147,6 +158,7 @@ def of_records(
         return level_of(book), waits_since(book, float(now_ms)), book_id
 
     grants: dict[str, object] = {}
+    budgets: dict[str | None, int | None] = {}
     waits = {}
     for book_id in sorted(requested, key=place):
         record = children(requested[book_id])
@@ -160,6 +172,8 @@ def of_records(
             wait = Wait(Reason.NOT_BEFORE, wanted_at)
         elif is_retry and (until := waits_until(claim, now_ms)) is not None:
             wait = Wait(Reason.RETRY, until)
+        elif not is_retry and (until := _over(uid, budgets, used_up)) is not None:
+            wait = Wait(Reason.BUDGET, until)
         elif limit and not is_retry and isinstance(uid, str) and uid:
             if uid not in grants:
                 grants[uid] = granted(uid)
@@ -174,3 +188,13 @@ def of_records(
                 grants[uid] = stored or grants[uid]
         waits[book_id] = wait
     return waits
+
+
+def _over(
+    uid: object, known: dict[str | None, int | None], used_up: Callable[[str | None], int | None]
+) -> int | None:
+    """Until when a budget is used up; each is asked for once."""
+    whose = uid if isinstance(uid, str) and uid else None
+    if whose not in known:
+        known[whose] = used_up(whose)
+    return known[whose]

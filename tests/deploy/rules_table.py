@@ -145,6 +145,7 @@ CLOSED = {
     "narrationLimits": {"0f": {"1e": 9}},
     "narrationRenewal": {"owner": "w1", "until": 9, "through": 9},
     "narrationLookouts": {"first": {"owner": "w1", "instance": "i1", "beat": 4}},
+    "narrationBudgets": {"catalogue": {"day": 5, "seconds": 7, "granted": {"1e": 9}}},
     "narrationControl": {
         "fleet": {"state": "paused", "why": "night", "at": 9},
         "workers": {"w1": {"booksAtOnce": 2}},
@@ -375,6 +376,9 @@ def _client_must_not() -> list[Request]:
         "narrationRenewal/until": 1,
         "narrationLookouts/first": {"owner": "w2", "instance": "i2", "beat": 0},
         "narrationLookouts/first/beat": 5,
+        "narrationBudgets/catalogue": {"day": 5, "seconds": 0},
+        "narrationBudgets/catalogue/seconds": 0,
+        "narrationBudgets/0f": {"day": 5, "seconds": 0},
         "narrationControl": {"fleet": {"state": "running"}},
         "narrationControl/fleet": {"state": "running"},
         "narrationControl/fleet/state": "running",
@@ -503,6 +507,13 @@ def _daemon_must_not() -> list[Request]:
         "a seat of a number": {"narrationLookouts/first/instance": 1},
         "a seat whose beat is a text": {"narrationLookouts/first/beat": "x"},
         "a seat with more": {"narrationLookouts/first/more": 1},
+        "a budget without a day": {"narrationBudgets/catalogue": {"seconds": 5}},
+        "a budget of a day of text": {"narrationBudgets/catalogue/day": "x"},
+        "a budget of seconds of text": {"narrationBudgets/catalogue/seconds": "x"},
+        "a budget of less than none": {"narrationBudgets/catalogue/seconds": -1},
+        "a grant of text": {"narrationBudgets/catalogue/granted/1e": "x"},
+        "a grant of less than none": {"narrationBudgets/catalogue/granted/1e": -1},
+        "a budget with more": {"narrationBudgets/catalogue/more": 1},
         **{
             f"{what}, told to {part}": {f"narrationControl/{part}/{field}": value}
             for part in ("fleet", "workers/w1")

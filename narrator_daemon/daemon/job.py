@@ -370,6 +370,7 @@ class Job:
             since_request=seconds_since(self.work.waited_from, self._context.now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
             book_gone=seen.verdict is Verdict.GONE,
+            book=self.work.book,
         )
 
     def _forget_segments(self, outcome: Outcome, verdict: Verdict) -> None:

@@ -22,7 +22,6 @@ from narrator_daemon.daemon import job as jobs
 from narrator_daemon.daemon.traces import Trace
 from narrator_daemon.daemon.tries import backoff_ms
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
-from narrator_daemon.narration import narrate
 from narrator_daemon.speech import SpeechError
 from tests.desk import Desk
 from tests.memory import refusal
@@ -373,7 +372,7 @@ class TestFailure:
     def test_of_a_text_that_is_too_long_to_hear_leaves_no_segments(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(narrate, "MOST_SAMPLES", 60_000)
+        monkeypatch.setattr("narrator_daemon.narration.accepting.MOST_SAMPLES", 60_000)
         kept: list[int] = []
         desk.engine.before = lambda index: kept.append(len(list(desk.kept_folder.iterdir())))
         assert desk.run().outcome == "failed"

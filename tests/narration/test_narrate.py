@@ -302,7 +302,7 @@ def test_what_no_wav_file_can_hold_is_refused(
 ) -> None:
     # The first while it is spoken, the second once its pauses are known.
     most = round(share * finished[0].duration_seconds * SAMPLE_RATE)
-    monkeypatch.setattr("narrator_daemon.narration.narrate.MOST_SAMPLES", most)
+    monkeypatch.setattr("narrator_daemon.narration.accepting.MOST_SAMPLES", most)
     engine = Voice()
     with pytest.raises(Unnarratable, match="Divide it") as refused:
         read(tmp_path, engine)

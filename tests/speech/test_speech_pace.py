@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from csm import SAMPLE_RATE
 from csm.takes.drawing import Example
+from narrator_daemon import speech
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import Amended, Slots, SpeechEngine, SpeechError, Spoken, choosing
 from narrator_daemon.speech.piper import PACE, PiperSpeech

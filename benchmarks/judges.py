@@ -89,6 +89,10 @@ class Words:
         self._path = path
         self._known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
+    def has(self, clip: Clip) -> bool:
+        """Whether they are known already."""
+        return _digest(clip.samples) in self._known
+
     def __call__(self, clips: list[Clip]) -> list[list[tuple[float, float]]]:
         """Beginning and end of each word of each clip, in seconds."""
         new = [clip for clip in clips if _digest(clip.samples) not in self._known]

@@ -212,4 +212,5 @@ def _preview(folder: Path) -> Iterator[Clip]:
 def is_segment(clip: Clip) -> bool:
     """Whether it is long enough for a segment once its ends are trimmed, and its text is words."""
     seconds = hear(clip.samples, SAMPLE_RATE).seconds
-    return _LEAST_SECONDS - 0.4 <= seconds <= _MOST_SECONDS and "#" not in clip.text
+    written = {"#", "*"} & set(clip.text)  # keys, which the prompts have no words for
+    return _LEAST_SECONDS - 0.4 <= seconds <= _MOST_SECONDS and not written

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import soundfile
 
-from benchmarks.common import KOKORO, daemon_process, wait_until
+from benchmarks.common import KOKORO, cpu_seconds, daemon_process, process_tree, wait_until
 from benchmarks.reporting import report
 from narrator_daemon.commands.demo import example_books
 from narrator_daemon.emulator import LocalFirebase
@@ -60,20 +60,8 @@ class Memory:
 
     def _look(self) -> None:
         while not self._over.wait(0.1):
-            self.last = sum(_resident(one) for one in _tree(self._process))
+            self.last = sum(_resident(one) for one in process_tree(self._process))
             self.most = max(self.most, self.last)
-
-
-def _tree(process: int) -> list[int]:
-    waiting, found = [process], []
-    while waiting:
-        found.append(waiting.pop())
-        try:
-            for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
-                waiting += map(int, children.read_text().split())
-        except OSError:
-            continue
-    return found
 
 
 def _resident(process: int) -> int:
@@ -117,18 +105,26 @@ def start(engine: str) -> dict[str, object]:
     """Start a daemon, until its engine is ready."""
     with LocalFirebase() as firebase, tempfile.TemporaryDirectory() as name:
         folder, started = Path(name), time.monotonic()
-        chosen = {"SPEECH__ENGINE": engine, "KOKORO__MODEL": KOKORO}
+        chosen = {
+            "SPEECH__ENGINE": engine,
+            "KOKORO__MODEL": KOKORO,
+            "TAKES__RECOGNISE": "false",
+        }
         process = daemon_process(firebase, folder, **chosen)
         memory = Memory(process.pid)
         try:
             wait_until(lambda: _ready(folder / "log"), 300)
-            seconds = time.monotonic() - started
+            seconds, cpu = time.monotonic() - started, cpu_seconds(process.pid)
             time.sleep(1)
         finally:
             memory.stop()
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-        return {"start_s": seconds, "idle_memory_mib": memory.last / 2**20}
+        return {
+            "start_s": seconds,
+            "start_cpu_s": cpu,
+            "idle_memory_mib": memory.last / 2**20,
+        }
 
 
 def _ready(log: Path) -> bool:

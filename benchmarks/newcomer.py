@@ -53,7 +53,7 @@ def first_ready(folder: Path, voice: str) -> dict[str, object]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        start_new_session=True,
+        process_group=0,
     )
     assert demo.stdout is not None
     try:

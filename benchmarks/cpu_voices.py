@@ -4,7 +4,8 @@
 
 Reads words of the example books by `narrator-daemon narrate`, takes judged without a recogniser,
 and starts a daemon beside the local Firebase. Kokoro reads from the folder `.venv/kokoro`, which
-`make kokoro` brings. CPU is that of all processes; memory is what is resident, summed over them, at
+`make kokoro` brings. `csm` is a checkpoint of a toy's size with random weights, which is started
+and reads nothing: what its libraries cost. CPU is that of all processes; memory is what is resident, summed over them, at
 its highest of ten looks a second. Wall time on a machine that does something else is no figure.
 """
 
@@ -29,6 +30,8 @@ from narrator_daemon.commands.demo import example_books
 from narrator_daemon.emulator import LocalFirebase
 
 ENGINES = ("tone", "piper", "kokoro")
+#: What is told of a narration.
+NARRATED = ("audio_s", "wall_s", "cpu_s", "cpu_s_an_audio_s", "memory_mib")
 
 
 def text(count: int) -> str:
@@ -71,7 +74,7 @@ def _resident(process: int) -> int:
         return 0
 
 
-def narrate(engine: str, count: int, folder: Path) -> dict[str, object]:
+def narrate(engine: str, count: int, folder: Path) -> dict[str, float]:
     """Read the text, with what it took."""
     (folder / "text.txt").write_text(text(count))
     command = [sys.executable, "-m", "narrator_daemon", "narrate", "text.txt", "--out", "out.wav"]
@@ -92,17 +95,11 @@ def narrate(engine: str, count: int, folder: Path) -> dict[str, object]:
     memory.stop()
     cpu = after[2] + after[3] - before[2] - before[3]
     audio = soundfile.info(folder / "out.wav").duration
-    return {
-        "audio_s": audio,
-        "wall_s": wall,
-        "cpu_s": cpu,
-        "cpu_s_an_audio_s": cpu / audio,
-        "memory_mib": memory.most / 2**20,
-    }
+    return dict(zip(NARRATED, (audio, wall, cpu, cpu / audio, memory.most / 2**20), strict=True))
 
 
 def start(engine: str) -> dict[str, object]:
-    """Start a daemon, until its engine is ready."""
+    """Start a daemon, until its engine is ready, with what it took."""
     with LocalFirebase() as firebase, tempfile.TemporaryDirectory() as name:
         folder, started = Path(name), time.monotonic()
         chosen = {
@@ -110,6 +107,12 @@ def start(engine: str) -> dict[str, object]:
             "KOKORO__MODEL": KOKORO,
             "TAKES__RECOGNISE": "false",
         }
+        if engine == "csm":
+            from tests.csm import tiny_checkpoint
+
+            chosen["SPEECH__MODEL"] = str(tiny_checkpoint.make(folder / "model"))
+            chosen["SPEECH__DEVICE"] = "cpu"
+            started = time.monotonic()
         process = daemon_process(firebase, folder, **chosen)
         memory = Memory(process.pid)
         try:
@@ -136,8 +139,10 @@ def main(engines: list[str], count: int) -> None:
     """Measure and report."""
     rows = []
     for engine in engines:
-        with tempfile.TemporaryDirectory() as name:
-            narrated = narrate(engine, count, Path(name))
+        narrated: dict[str, float | None] = dict.fromkeys(NARRATED)
+        if engine != "csm":
+            with tempfile.TemporaryDirectory() as name:
+                narrated |= narrate(engine, count, Path(name))
         rows.append({"engine": engine, "words": count, **start(engine), **narrated})
     report("cpu_voices", rows)
 

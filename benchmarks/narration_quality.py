@@ -44,11 +44,14 @@ from benchmarks.judging.opinion import Opinion
 from benchmarks.reporting import report
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
-from narrator_daemon import speech
 from narrator_daemon.marks import keys
-from narrator_daemon.narration.narrate import Mark, Narration, Unnarratable, narrate
+from narrator_daemon.narration.accepting import Unnarratable
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import narrate
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Kokoro, Settings, Speech, Takes
+from narrator_daemon.speech import choosing
 
 #: A jump between two samples within 10 ms of a segment's edge that is heard as a click.
 CLICK = 0.002
@@ -200,7 +203,7 @@ def main(engine: str, listen: bool, base: Path | None, opinion: Opinion | None) 
     examples = Path(__file__).parent.parent / "examples" / "books.json"
     books = json.loads(examples.read_text(encoding="utf-8"))
     model = Path(get_model_path()) if base is None else whisper_base.fetch(base)
-    speaker, listener = speech.create(settings), Listener(model)
+    speaker, listener = choosing.create(settings), Listener(model)
     speaker.load()
     mark = Mark(keys.DEMO_KEY, 7, settings.watermark.strength_db, False)
     target = settings.mastering.loudness_lufs

@@ -130,7 +130,7 @@ def test_the_end_of_a_job_wakes_the_claimer(house: House, woken: list[str]) -> N
 
 def test_everything_that_is_depended_on_is_probed(house: House) -> None:
     names = house.parts.gauges._dependencies.names
-    assert set(names) == {"database", "storage", "credentials", "disk", "narration"}
+    assert set(names) == {"database", "storage", "credentials", "leases", "disk", "narration"}
 
 
 def test_a_drain_is_a_loop_of_its_own(house: House) -> None:

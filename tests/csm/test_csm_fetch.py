@@ -62,3 +62,17 @@ def test_an_engine_without_a_model_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     done = fetch(monkeypatch, SPEECH__ENGINE="tone")
     assert done.exit_code == 2
     assert "[speech] engine: the engine tone has no model to fetch" in done.stderr
+
+
+@pytest.mark.parametrize("header", [{"Retry-After": "21600"}, {"RateLimit": '"api";r=0;t=21600'}])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_hub_that_asks_for_hours_does_not_get_them(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, status: int, header: dict[str, str]
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", slept.append)
+    hub.busy = status, header
+    done = fetch(monkeypatch)
+    assert done.exit_code == 2 and f"answers {status}" in done.stderr
+    # The client's own pauses, which double.
+    assert len(slept) > 1 and sum(slept) < 60

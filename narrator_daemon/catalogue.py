@@ -70,6 +70,8 @@ LIMITS = "narrationLimits"
 RENEWAL = "narrationRenewal"
 LOOKOUTS = "narrationLookouts"
 REGISTER = "narrationRegister"
+CONTROL = "narrationControl"
+BUDGETS = "narrationBudgets"
 
 #: Beside the books of a catalogue that is not at ``/books``, the nodes above lie below this one, in
 #: one named by the path of its books (``Project.node``). The next index of a mark is of the whole
@@ -89,6 +91,8 @@ OWN_NODES = frozenset(
         RENEWAL,
         LOOKOUTS,
         REGISTER,
+        CONTROL,
+        BUDGETS,
         CATALOGUES,
     }
 )

@@ -75,6 +75,7 @@ _PUBLISHED = [
 _DEPTH = 6
 
 _LEVELS = "/^(now|normal|bulk)$/"
+_CONTROL_STATES = "/^(running|paused|draining)$/"
 _SHA256 = "/^[0-9a-f]{64}$/"
 _ENTRY = "['book', 'take', 'path', 'bytes', 'seconds', 'fileSha256', 'samplesSha256', 'enteredAt']"
 _TOKEN = "/^[A-Za-z0-9_-]{1,100}$/"  # noqa: S105 - what a claim's token looks like
@@ -241,6 +242,24 @@ def _beside_books() -> dict[str, object]:
             "through": {".validate": "newData.isNumber()"},
             "$other": {".validate": False},
         },
+        # What was granted and made on a day, in all and by requester.
+        "narrationBudgets": {
+            ".read": _DAEMON,
+            "$who": {
+                ".write": _DAEMON,
+                ".validate": "newData.hasChildren(['day', 'seconds'])",
+                "day": {".validate": "newData.isNumber()"},
+                "seconds": {".validate": "newData.isNumber() && newData.val() >= 0"},
+                "granted": {"$grant": {".validate": "newData.isNumber() && newData.val() >= 0"}},
+                "$other": {".validate": False},
+            },
+        },
+        # By a command that has the daemon's uid, or by hand in the console.
+        "narrationControl": {
+            ".read": _DAEMON,
+            "fleet": _told(),
+            "workers": {"$worker": _told()},
+        },
         "narrationLookouts": {
             ".read": _DAEMON,
             "$seat": {
@@ -252,6 +271,20 @@ def _beside_books() -> dict[str, object]:
                 "$other": {".validate": False},
             },
         },
+    }
+
+
+def _told() -> dict[str, object]:
+    """What an operator tells the fleet, or one worker."""
+    return {
+        ".write": _DAEMON,
+        "state": {".validate": f"newData.isString() && newData.val().matches({_CONTROL_STATES})"},
+        "booksAtOnce": {
+            ".validate": "newData.isNumber() && newData.val() >= 1 && newData.val() <= 64"
+        },
+        "why": {".validate": _all("newData.isString()", _short("newData", 200))},
+        "at": {".validate": "newData.isNumber()"},
+        "$other": {".validate": False},
     }
 
 

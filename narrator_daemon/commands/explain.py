@@ -29,6 +29,7 @@ from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.queue import demand
+from narrator_daemon.queue.budgets import Budgets
 from narrator_daemon.queue.reasons import Wait
 from narrator_daemon.settings import Settings
 
@@ -124,6 +125,8 @@ def _wait(settings: Settings, project: Project, book_id: str, record: Record) ->
         workers_seen(project, settings.claims.lease_ttl_seconds, at_ms),
         settings.limits.requests_per_minute,
         at_ms,
+        demand.control_of(project),
+        Budgets(project, lambda: settings.limits, settings.speech.seconds_per_character).used_up,
     )
     return waits[book_id]
 

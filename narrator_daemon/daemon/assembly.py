@@ -26,6 +26,7 @@ from narrator_daemon.claims.work import Work
 from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.claimer import Claimer
+from narrator_daemon.daemon.controlled import Controlled
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.disk import STATE_BYTES, Disk, bytes_a_book
 from narrator_daemon.daemon.drain import Drain
@@ -62,6 +63,7 @@ from narrator_daemon.marks.allotment import Indices
 from narrator_daemon.narration.manner import Manners
 from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.queue.budgets import Budgets
 from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting
 from narrator_daemon.settings import Settings
@@ -163,10 +165,17 @@ def parts(
     )
     waiting = Waiting()
     refusals = Refusals()
-    picker = Picker(project, settings, claims, waiting, refusals)
+    budgets = Budgets(project, lambda: reloading.limits, settings.speech.seconds_per_character)
+    picker = Picker(project, settings, claims, waiting, refusals, budgets)
     stopping = threading.Event()
     why_waiting = WhyWaiting(
-        waiting, lambda: refusals.books, dependencies, stopping, lambda: picker.limit, now_ms
+        waiting,
+        lambda: refusals.books,
+        dependencies,
+        stopping,
+        lambda: picker.limit,
+        now_ms,
+        lambda: controlled.control.holds,
     )
 
     kept = KeptSegments(settings.kept)
@@ -176,7 +185,12 @@ def parts(
     dependencies.add("narration", trial.check)
 
     # One job a book.
-    in_work = InWork(lambda: books_at_once(daemon.books_at_once, engine))
+    in_work = InWork(
+        lambda: controlled.control.books_at_once or books_at_once(daemon.books_at_once, engine)
+    )
+    controlled = Controlled(
+        project, daemon.worker_id, in_work, stopping, on_change=lambda: claimer.wake()
+    )
     context = JobContext(
         settings,
         engine,
@@ -237,6 +251,7 @@ def parts(
         lambda: dependencies.down,
         settings.emulated,
         lambda: refusals.books,
+        control=lambda: controlled.control,
     )
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
     reaper = Reaper(
@@ -256,7 +271,16 @@ def parts(
     renewer = Renewer(project, store, owner=daemon.worker_id)
     forgetter = Forgetter(project, settings.registry)
     claiming = Claimer(
-        picker, waiting, in_work, dependencies, stopping, start, claimed, endings, now_ms
+        picker,
+        waiting,
+        in_work,
+        dependencies,
+        stopping,
+        start,
+        claimed,
+        endings,
+        now_ms,
+        lambda: controlled.holds,
     )
     report = dependencies.report
     claimer = Loop("claimer", claiming.step, report)
@@ -264,6 +288,7 @@ def parts(
     dependencies.when_up(reconciler.wake)
     loops = [
         claimer,
+        Loop("control", every(beat, controlled.look), report),
         reconciler,
         Loop("heart", heart.beat, report),
         # Beside the beats: many dead must not delay those.
@@ -297,6 +322,8 @@ def parts(
             stopping,
             lambda: picker.limit,
             lambda: refusals.books,
+            held=lambda: controlled.control.holds,
+            used_up=budgets.used_up,
         )
         loops.append(Loop("drain", done.step, report))
     loading = Loading(engine)
@@ -318,6 +345,7 @@ def parts(
         presence,
         renewer,
         now_ms,
+        control=lambda: controlled.control,
         emulated=settings.emulated,
         notes=() if settings.emulated else proxies(),
     )
@@ -339,7 +367,8 @@ def parts(
         claimed.listen(metrics.claimed)
         endings.listen(metrics.ended)
         services.append(metrics)
-    # The last, as it is the only one that asks the database.
+    # The last, as they ask the database.
+    endings.listen(budgets.end)
     endings.listen(lambda ending: history.record_ending(project, ending))
     facts = {
         "engine": engine.name,

@@ -11,7 +11,7 @@ from narrator_daemon.credentials.manifest import Made
 from narrator_daemon.credentials.wav import Finished
 from narrator_daemon.marks.companions import score
 from narrator_daemon.narration.companions import Companion
-from narrator_daemon.narration.narrate import Mark
+from narrator_daemon.narration.marking import Mark
 
 
 def sign(

@@ -22,7 +22,9 @@ from narrator_daemon.narration.beginning import Beginning
 from narrator_daemon.narration.captions import captions_of
 from narrator_daemon.narration.companions import FORMS, About, Companion, asked_for, line
 from narrator_daemon.narration.manner import Manner
-from narrator_daemon.narration.narrate import Mark, Narration, kept_name, narrate, seed_of
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import kept_name, narrate, seed_of
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.retake import Retake
 from narrator_daemon.notice import notice_for
@@ -175,7 +177,7 @@ class Making:
             context.claims.text(self._work.book),
             wav,
             engine=self._reader,
-            lexicon=manner.lexicon.with_phonemes(taken=False),
+            lexicon=manner.lexicon,
             cast=manner.asked_cast,
             reader=context.manners.reader if context.manners else None,
             limits=context.limits(),

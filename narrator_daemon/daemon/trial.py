@@ -20,7 +20,8 @@ from narrator_daemon.daemon import disk, finishing
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.narration.captions import captions_of
 from narrator_daemon.narration.companions import asked_for
-from narrator_daemon.narration.narrate import Mark, kept_name, narrate
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import kept_name, narrate
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine

@@ -104,8 +104,10 @@ class Waiting:
         self._candidates: dict[str, Candidate] = {}
         self._offers = 0
         self._offered: dict[str, int] = {}
-        # Until when requesters are passed over, monotonic seconds.
+        # Until when requesters are passed over, monotonic seconds: at their limit, and over a
+        # budget; None for all, where the catalogue's is used up.
         self._limited: dict[str, float] = {}
+        self._over_budget: dict[str | None, float] = {}
 
     def offer(self, book_id: str, record: object, now_ms: int) -> None:
         """Take in that a book may be waiting.
@@ -139,7 +141,7 @@ class Waiting:
         ):
             found = replace(found, order=max(old.order, float(found.wanted_at or 0)))
         if old is not None and not found.known:
-            found = replace(found, level=old.level)
+            found = replace(found, level=old.level, waits_for_retry=old.waits_for_retry)
         if found.wanted_at is not None:
             wait_seconds = max(0.0, (found.wanted_at - now_ms) / 1000)
             found = replace(found, not_before=self._clock() + wait_seconds)
@@ -199,6 +201,8 @@ class Waiting:
         if gone is not None and gone.waits_for_retry:
             # Perhaps cancelled: whoever tries it finds what is left of its claim, and removes it.
             self._offer(book_id, None, now_ms)
+            # Until it is tried no reading brings it, and none says that it need not be.
+            self._candidates[book_id].waits_for_retry = True
 
     def _forget(self, book_id: str) -> None:
         self._candidates.pop(book_id, None)
@@ -251,6 +255,23 @@ class Waiting:
             self._limited = {one: end for one, end in self._limited.items() if end > now}
             self._limited[uid] = until
 
+    def pass_over_budget(self, uid: str | None, until: float, now: float) -> None:
+        """Pass over all new requests of a requester, or of all, until a monotonic time.
+
+        Args:
+            uid: whose budget is used up; None where the catalogue's is.
+            until: monotonic seconds.
+            now: monotonic seconds.
+        """
+        with self._lock:
+            self._over_budget = {one: end for one, end in self._over_budget.items() if end > now}
+            self._over_budget[uid] = until
+
+    def over_budget(self, now: float) -> frozenset[str | None]:
+        """Whose budgets are used up at a monotonic time; None among them for the catalogue's."""
+        with self._lock:
+            return frozenset(uid for uid, until in self._over_budget.items() if until > now)
+
     def limited(self, now: float) -> frozenset[str]:
         """The requesters that are passed over at a monotonic time."""
         with self._lock:
@@ -259,11 +280,12 @@ class Waiting:
     def _is_free(self, one: Candidate, now: float) -> bool:
         if one.not_before > now:
             return False
-        return (
-            one.requested_by is None
-            or one.is_retry
-            or self._limited.get(one.requested_by, now) <= now
-        )
+        if one.is_retry:
+            return True
+        uid = one.requested_by
+        if max(self._over_budget.get(whose, now) for whose in (None, uid)) > now:
+            return False
+        return uid is None or self._limited.get(uid, now) <= now
 
     def free(self, now: float) -> int:
         """How many may be tried at a monotonic time."""

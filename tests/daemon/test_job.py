@@ -23,7 +23,6 @@ from narrator_daemon.daemon import job as jobs
 from narrator_daemon.daemon.traces import Trace
 from narrator_daemon.daemon.tries import backoff_ms
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
-from narrator_daemon.narration import narrate
 from narrator_daemon.speech import SpeechError
 from tests.desk import Desk
 from tests.memory import refusal
@@ -251,6 +250,14 @@ class TestWatching:
         job.watch(job.progress_at + 100, 100)
         assert job.stuck
 
+    def test_no_progress_of_a_process_that_slept_is_not_stuck(self, desk: Desk) -> None:
+        job = desk.job()
+        woke = job.progress_at + 500
+        job.watch(woke + 99.9, 100, awake_since=woke)
+        assert not job.stuck
+        job.watch(woke + 100, 100, awake_since=woke)
+        assert job.stuck
+
     def test_a_stuck_one_that_stops_costs_an_attempt(self, desk: Desk) -> None:
         job = desk.job()
 
@@ -366,7 +373,7 @@ class TestFailure:
     def test_of_a_text_that_is_too_long_to_hear_leaves_no_segments(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(narrate, "MOST_SAMPLES", 60_000)
+        monkeypatch.setattr("narrator_daemon.narration.accepting.MOST_SAMPLES", 60_000)
         kept: list[int] = []
         desk.engine.before = lambda index: kept.append(len(list(desk.kept_folder.iterdir())))
         assert desk.run().outcome == "failed"

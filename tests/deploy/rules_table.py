@@ -145,6 +145,11 @@ CLOSED = {
     "narrationLimits": {"0f": {"1e": 9}},
     "narrationRenewal": {"owner": "w1", "until": 9, "through": 9},
     "narrationLookouts": {"first": {"owner": "w1", "instance": "i1", "beat": 4}},
+    "narrationBudgets": {"catalogue": {"day": 5, "seconds": 7, "granted": {"1e": 9}}},
+    "narrationControl": {
+        "fleet": {"state": "paused", "why": "night", "at": 9},
+        "workers": {"w1": {"booksAtOnce": 2}},
+    },
     "narrationRegister": {
         "t7": {**ENTRY, "state": "pending"},
         "t8": {**ENTRY, "publishedAt": 8},
@@ -371,6 +376,14 @@ def _client_must_not() -> list[Request]:
         "narrationRenewal/until": 1,
         "narrationLookouts/first": {"owner": "w2", "instance": "i2", "beat": 0},
         "narrationLookouts/first/beat": 5,
+        "narrationBudgets/catalogue": {"day": 5, "seconds": 0},
+        "narrationBudgets/catalogue/seconds": 0,
+        "narrationBudgets/0f": {"day": 5, "seconds": 0},
+        "narrationControl": {"fleet": {"state": "running"}},
+        "narrationControl/fleet": {"state": "running"},
+        "narrationControl/fleet/state": "running",
+        "narrationControl/workers/w1": {"state": "paused"},
+        "narrationControl/workers/w1/booksAtOnce": 1,
         "narrationRegister/t9": {**ENTRY, "state": "pending"},
         "narrationRegister/t7": {**ENTRY, "publishedAt": 8},
         "narrationRegister/t8": None,
@@ -494,6 +507,28 @@ def _daemon_must_not() -> list[Request]:
         "a seat of a number": {"narrationLookouts/first/instance": 1},
         "a seat whose beat is a text": {"narrationLookouts/first/beat": "x"},
         "a seat with more": {"narrationLookouts/first/more": 1},
+        "a budget without a day": {"narrationBudgets/catalogue": {"seconds": 5}},
+        "a budget of a day of text": {"narrationBudgets/catalogue/day": "x"},
+        "a budget of seconds of text": {"narrationBudgets/catalogue/seconds": "x"},
+        "a budget of less than none": {"narrationBudgets/catalogue/seconds": -1},
+        "a grant of text": {"narrationBudgets/catalogue/granted/1e": "x"},
+        "a grant of less than none": {"narrationBudgets/catalogue/granted/1e": -1},
+        "a budget with more": {"narrationBudgets/catalogue/more": 1},
+        **{
+            f"{what}, told to {part}": {f"narrationControl/{part}/{field}": value}
+            for part in ("fleet", "workers/w1")
+            for what, field, value in (
+                ("a state of no meaning", "state", "stopped"),
+                ("a state and more", "state", "paused by me"),
+                ("no books at once", "booksAtOnce", 0),
+                ("too many books at once", "booksAtOnce", 65),
+                ("books at once as a text", "booksAtOnce", "4"),
+                ("a reason without end", "why", "x" * 201),
+                ("a reason of fields", "why", {"x": 1}),
+                ("a time of text", "at", "now"),
+                ("something unknown", "sate", "paused"),
+            )
+        },
         "elsewhere": {"elsewhere/x": 2},
         "all there is": {"/": None},
     }
@@ -542,6 +577,19 @@ def _odd_books() -> list[Request]:
     ]
 
 
+def _daemon_may() -> list[Request]:
+    told = {
+        "pause": {"state": "paused", "why": "night", "at": NOW},
+        "drain": {"state": "draining", "at": NOW, "booksAtOnce": 64},
+        "resume": None,
+    }
+    return [
+        _write(True, f"daemon: {name}, {part}", DAEMON, {f"narrationControl/{part}": value})
+        for part in ("fleet", "workers/w1", "workers/w9")
+        for name, value in told.items()
+    ]
+
+
 def _reads() -> list[Request]:
     return [
         *(
@@ -580,7 +628,14 @@ def _of_another_catalogue(requests: list[Request]) -> list[Request]:
 
 def table() -> list[Request]:
     """All that is written by hand."""
-    everything = [*_admin_may(), *_client_must_not(), *_daemon_must_not(), *_odd_books(), *_reads()]
+    everything = [
+        *_admin_may(),
+        *_client_must_not(),
+        *_daemon_must_not(),
+        *_daemon_may(),
+        *_odd_books(),
+        *_reads(),
+    ]
     everything += _of_another_catalogue(everything)
     # As JSON has it: nulls written out do not exist.
     return json_round(everything)

@@ -12,7 +12,7 @@ from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.errors import Unavailable
-from narrator_daemon.firebase.storage import beside
+from narrator_daemon.firebase.object_names import beside
 from narrator_daemon.housekeeping import reaper as reaping
 from narrator_daemon.housekeeping import reconciler as reconciling
 from narrator_daemon.housekeeping import renewal

@@ -102,3 +102,17 @@ def test_kokoro_without_its_voice_on_the_hub_is_said(
     done = fetch(monkeypatch, SPEECH__ENGINE="kokoro", KOKORO__MODEL=HUB_ID)
     assert done.exit_code == 2
     assert "voices/af_heart.bin" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("header", [{"Retry-After": "21600"}, {"RateLimit": '"api";r=0;t=21600'}])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_hub_that_asks_for_hours_does_not_get_them(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, status: int, header: dict[str, str]
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", slept.append)
+    hub.busy = status, header
+    done = fetch(monkeypatch)
+    assert done.exit_code == 2 and f"answers {status}" in done.stderr
+    # The client's own pauses, which double.
+    assert len(slept) > 1 and sum(slept) < 60

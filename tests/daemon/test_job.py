@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
+from narrator_daemon.claims.book import Verdict
 from narrator_daemon.clock import now_ms
 from narrator_daemon.credentials import signer as signers
 from narrator_daemon.credentials.errors import CannotSign
@@ -482,6 +483,28 @@ class TestDependencies:
         assert ending.outcome == ("given_back" if of_all else "retried")
         assert desk.book["narrativeAudioClaim"]["attempt"] == (0 if of_all else 1)
         assert desk.reported == ([refused] if of_all else [])
+
+    def test_a_lease_that_could_not_be_renewed_in_time_is_told_and_pauses_claiming(
+        self, desk: Desk
+    ) -> None:
+        """A machine that is too slow would claim and give back for ever."""
+        work = desk.claim()
+
+        def late(_index: int) -> None:
+            desk.leases.let_go(time.monotonic() + 32)
+
+        desk.engine.before = late
+        ending = desk.run(desk.job(work))
+        assert (ending.outcome, ending.lease_lost) == ("given_back", True)
+        (told,) = desk.reported
+        assert told.dependency == "leases" and "45 s" in str(told)
+        desk.leases.check()  # nothing is held any more
+
+    def test_who_takes_the_work_of_another_for_its_own_is_not_too_slow(self, desk: Desk) -> None:
+        work = desk.claim()
+        desk.engine.before = lambda _index: work.stop(Verdict.FENCED)
+        desk.run(desk.job(work))
+        assert desk.reported == []
 
     def test_one_who_shuts_down_tries_once(self, desk: Desk) -> None:
         job = desk.job()

@@ -199,6 +199,7 @@ def _narrate(
         engine=reader,
         lexicon=manner.lexicon,
         cast=manner.asked_cast,
+        pause_marks=settings.text.pause_marks,
         reader=manners.reader,
         words=settings.files.captions,
         limits=settings.limits,

@@ -178,6 +178,7 @@ class Making:
             engine=self._reader,
             lexicon=manner.lexicon,
             cast=manner.asked_cast,
+            pause_marks=settings.text.pause_marks,
             reader=context.manners.reader if context.manners else None,
             limits=context.limits(),
             seed=seed,

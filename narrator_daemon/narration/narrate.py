@@ -29,6 +29,7 @@ from csm.text import (
     NothingToSpeak,
     Pauses,
     Segment,
+    Sentence,
     latin_share,
     segment,
 )
@@ -227,7 +228,8 @@ def fingerprint(engine: SpeechEngine, settings: Settings) -> str:
     """All that shapes a narration besides its text and take (``book.input_hash``)."""
     loudness = settings.mastering.loudness_lufs
     pauses = " ".join(f"{seconds:g}" for seconds in settings.pauses.model_dump().values())
-    return f"{engine.name} {engine.settings_fingerprint} {loudness:g} LUFS pauses {pauses}"
+    marks = " pause marks" if settings.text.pause_marks else ""
+    return f"{engine.name} {engine.settings_fingerprint} {loudness:g} LUFS pauses {pauses}{marks}"
 
 
 def kept_name(engine: SpeechEngine, seed: int) -> str:
@@ -250,6 +252,7 @@ def narrate(
     pauses: PauseSettings = _DEFAULT_PAUSES,
     lexicon: Lexicon = EMPTY,
     cast: Cast | None = None,
+    pause_marks: bool = False,
     reader: Callable[[str], SpeechEngine] | None = None,
     words: bool = True,
     companions: Sequence[Companion] = (),
@@ -280,6 +283,7 @@ def narrate(
         lexicon: how names and rare words are said: by IPA where the engine takes it and an entry
             has some, else by spelling.
         cast: who reads what is said; None where one voice reads everything.
+        pause_marks: whether ``[pause 2s]`` in the text is a pause.
         reader: gives what reads in a voice of the cast; None where there is no cast.
         words: whether each word's place is to be found.
         companions: files that are written beside it, of the same samples.
@@ -315,7 +319,7 @@ def narrate(
         readable = check_text(text, limits)
         names = Names(engine, lexicon)
         try:
-            segments = segment(readable, lexicon=names.spelled, cast=cast)
+            segments = segment(readable, lexicon=names.spelled, cast=cast, pause_marks=pause_marks)
         except NothingToSpeak:
             raise fault(
                 ErrorCode.NOTHING_SPEAKABLE, "The text holds no letters or digits that can be read."
@@ -461,7 +465,7 @@ class _Parts:
         self._tell(Progress("finishing", min(self._share, _MEASURED_SHARE)))
         segment = self._order[number].segment
         *inner, last = (
-            InnerPause(share, self._pauses.before(sentence.follows))
+            InnerPause(share, self._pause_after(sentence), sentence.pause is not None)
             for share, sentence in zip(segment.shares, segment.sentences, strict=True)
         )
         return Part(
@@ -470,6 +474,11 @@ class _Parts:
             tuple(inner),
             _ALLOWED_LU[segment.delivery],
         )
+
+    def _pause_after(self, sentence: Sentence) -> float:
+        if sentence.pause is not None:
+            return sentence.pause
+        return self._pauses.before(sentence.follows)
 
 
 def _embedder(mark: Mark) -> watermark.Embedder:

@@ -102,7 +102,10 @@ def test_off_nothing_changes() -> None:
 
 
 def test_places_of_words_are_those_of_the_text_as_it_is_held() -> None:
-    text = "In 1815 <b>she</b> waited [pause 2s] and left.[pause]Then, Cafe\u0301s [pause 1s]\n\nclosed."
+    text = (
+        "In 1815 <b>she</b> waited [pause 2s] and left.[pause]Then, Cafe\u0301s [pause 1s]"
+        "\n\nclosed."
+    )
     parts = segment(text, pause_marks=True)
     found = page_words([word for part in parts for word in part.words], text)
     assert [text[word.start : word.end] for word in found] == (

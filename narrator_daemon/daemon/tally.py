@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from narrator_daemon.catalogue import is_count
 from narrator_daemon.claims.ending import Ending
+from narrator_daemon.queue.forecast import Pace, Sums
 
 #: What a rate is taken over, in seconds.
 WINDOW_SECONDS = 3600.0
@@ -29,6 +31,7 @@ class _Step:
     books: int = 0
     failed: int = 0
     audio_seconds: float = 0.0
+    sums: Sums = field(default_factory=Sums)
 
 
 class Tally:
@@ -69,18 +72,34 @@ class Tally:
             step.books += ending.published
             step.failed += ending.outcome == "failed"
             step.audio_seconds += ending.audio_seconds
+            characters = ending.facts.get("characters")
+            if ending.published and is_count(characters, 1):
+                step.sums += Sums.of_book(characters, ending.seconds)
 
     def _forget(self, now: float) -> None:
         self._steps = [step for step in self._steps if now - step.begins < WINDOW_SECONDS]
 
+    @property
+    def pace(self) -> Pace | None:
+        """What a book took of late, from claim to end; None before the first."""
+        with self._lock:
+            self._forget(self._clock())
+            return sum((step.sums for step in self._steps), Sums()).pace
+
     def as_record(self) -> dict[str, Any]:
-        """``{seconds, books, failed, audioSeconds}``: how long it counted, and what."""
+        """How long it counted, and what.
+
+        ``{seconds, books, failed, audioSeconds, took}``; the last of books that were published
+        (``queue.forecast.Sums``), absent before the first.
+        """
         with self._lock:
             now = self._clock()
             self._forget(now)
+            took = sum((step.sums for step in self._steps), Sums())
             return {
                 "seconds": round(min(WINDOW_SECONDS, now - self._started), 1),
                 "books": sum(step.books for step in self._steps),
                 "failed": sum(step.failed for step in self._steps),
                 "audioSeconds": round(sum(step.audio_seconds for step in self._steps), 1),
+                **({"took": took.as_record()} if took.books else {}),
             }

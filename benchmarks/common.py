@@ -21,6 +21,9 @@ from firebase_admin import db
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.firebase.subscription import parse_events
 
+#: The model and the voices of Kokoro, as `make kokoro` brings them.
+KOKORO = str(Path(__file__).parent.parent / ".venv/kokoro")
+
 
 @contextmanager
 def daemon(firebase: LocalFirebase, **settings: object) -> Iterator[Path]:

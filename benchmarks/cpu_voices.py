@@ -23,14 +23,12 @@ from pathlib import Path
 
 import soundfile
 
-from benchmarks.common import daemon_process, wait_until
+from benchmarks.common import KOKORO, daemon_process, wait_until
 from benchmarks.reporting import report
 from narrator_daemon.commands.demo import example_books
 from narrator_daemon.emulator import LocalFirebase
 
-ROOT = Path(__file__).parent.parent
 ENGINES = ("tone", "piper", "kokoro")
-KOKORO = str(ROOT / ".venv/kokoro")
 
 
 def text(count: int) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 from firebase_admin import db, exceptions
 
 from narrator_daemon.emulator.database.values import key_order
-from narrator_daemon.firebase.storage import StoredAudio, StoredObject, slug
+from narrator_daemon.firebase.object_names import slug
+from narrator_daemon.firebase.storage import StoredAudio, StoredObject
 
 #: What the database's clock says, epoch milliseconds.
 SERVER_NOW = 1_750_000_000_000

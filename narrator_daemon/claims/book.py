@@ -158,9 +158,8 @@ def claim(
     if old is not None and old.token == token:
         return Transition(Verdict.MINE, claim=old)
     if book.get(STATUS) != REQUESTED:
-        waited = READY_BY in book if old is None else old.token is None
-        if STATUS not in book and waited:
-            # Cancelled while it waited. Asked for again, it starts from attempt 1.
+        if STATUS not in book and old is not None and old.token is None:
+            # Cancelled while it waited for its retry. Asked for again, it starts from attempt 1.
             return Transition(Verdict.CANCELLED, without(dropped(book), *OF_REQUEST))
         return Transition(Verdict.LOST)
     if old is not None and old.token is not None and not lease_dead(old.token):
@@ -325,6 +324,8 @@ def request_retake(book: object, segments: Sequence[int], *, now_ms: int) -> Tra
 def foretell(book: object, *, requested_at: object, ready_by: int | None) -> Transition:
     """Say when a waiting book will be ready, or that nobody knows.
 
+    Of a request that was cancelled, what was said goes, and its wishes with it.
+
     Args:
         book: as read.
         requested_at: of the request that this is about.
@@ -333,6 +334,8 @@ def foretell(book: object, *, requested_at: object, ready_by: int | None) -> Tra
     if not isinstance(book, dict):
         return Transition(Verdict.GONE)
     held = Claim.from_record(book.get(CLAIM))
+    if STATUS not in book and CLAIM not in book and READY_BY in book:
+        return Transition(Verdict.CANCELLED, without(book, READY_BY, *OF_REQUEST))
     if (
         book.get(STATUS) != REQUESTED
         or not same(book.get(REQUESTED_AT), requested_at)

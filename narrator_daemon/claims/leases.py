@@ -155,8 +155,10 @@ class Leases:
 
         Raises:
             Unavailable: the database did not answer.
+            NodeRefused: it does not let this one go.
         """
-        with database_errors():
+        place = self._project.node_path(LEASES, book_id, token)
+        with books.one_node(self._project, place), database_errors():
             self._project.node(LEASES, book_id, token).delete()
 
     def read(self) -> Reading:

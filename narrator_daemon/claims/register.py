@@ -102,5 +102,5 @@ def _voice_of(settings: Settings) -> str | None:
     """The configured voice, as far as it has a name."""
     voice = settings.voice
     if settings.speech.engine == "kokoro":
-        return settings.kokoro.voice
+        return voice.default or settings.kokoro.voice
     return voice.default or voice.prompt or (voice.reference.name if voice.reference else None)

@@ -178,7 +178,7 @@ def parts(
     )
 
     kept = KeptSegments(settings.kept)
-    trial = Trial(engine, settings, key, kept)
+    trial = Trial(engine, settings, key, credentials, kept)
     disk = Disk(_folders(settings, kept), kept.make_room)
     dependencies.add("disk", disk.check, disk.look)
     dependencies.add("narration", trial.check)

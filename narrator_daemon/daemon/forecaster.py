@@ -13,6 +13,7 @@ from typing import Any
 
 from narrator_daemon.catalogue import (
     CONTROL,
+    STATUS,
     WORKERS,
     Record,
     children,
@@ -90,8 +91,11 @@ class Forecaster:
             Unavailable: the database did not answer.
         """
         candidates = [one for one in self._waiting.candidates if one.characters is not None]
-        if not self._leads() or self._clock() < self._refused_until or not candidates:
+        if not self._leads() or self._clock() < self._refused_until:
             self._written.clear()
+            return FORECAST_SECONDS
+        self._forget({one.book_id for one in candidates})
+        if not candidates:
             return FORECAST_SECONDS
         with database_errors():
             entries = children(self._project.node(WORKERS).get())
@@ -103,6 +107,14 @@ class Forecaster:
         ready_in = forecast(loads, free, self._waiting.arriving(now_ms))
         self._write(candidates, ready_in, len(alive), now_ms)
         return max(FORECAST_SECONDS, books.size(entries) / READ_BYTES_PER_SECOND)
+
+    def _forget(self, known: Collection[str]) -> None:
+        """Remove what was said of requests that were cancelled; claims take care of all others."""
+        for book_id in self._written.keys() - set(known):
+            requested_at, shown = self._written[book_id]
+            if shown is not None and books.read(self._project, book_id, STATUS) is None:
+                self._claims.foretell(book_id, requested_at, None)
+            del self._written[book_id]
 
     def _control(self) -> object:
         try:
@@ -139,8 +151,6 @@ class Forecaster:
         replicas: int,
         now_ms: int,
     ) -> None:
-        known = {one.book_id for one in candidates}
-        self._written = {name: said for name, said in self._written.items() if name in known}
         began = self._clock()
         left = WRITE_BYTES_PER_SECOND * FORECAST_SECONDS
         round_ = Round("forecast")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 
 from tenacity import (
     Retrying,
@@ -28,10 +29,8 @@ from narrator_daemon.daemon.job_context import JobContext
 from narrator_daemon.daemon.making import Making
 from narrator_daemon.daemon.tries import Finality, backoff_ms
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
-from narrator_daemon.narration.narrate import (
-    Stopped,
-    Unnarratable,
-)
+from narrator_daemon.narration.accepting import Unnarratable
+from narrator_daemon.narration.narrate import Stopped
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.queue.forecast import seconds_left
 from narrator_daemon.speech import SpeechError
@@ -127,14 +126,20 @@ class Job:
         self._trace.add("claim", self.work.claimed_at, time.monotonic())
         self._thread.start()
 
-    def watch(self, now: float, patience: float) -> None:
+    def watch(self, now: float, patience: float, *, awake_since: float = -inf) -> None:
         """Count it as stuck if it has not got anywhere for ``patience`` seconds.
 
         One that waits for the database to take its outcome is not: the database is known to be
         down, and a new process would have to wait as well. Where only this book cannot be written,
         it gives up by itself (``_is_final``).
+
+        Args:
+            now: monotonic seconds.
+            patience: seconds.
+            awake_since: monotonic seconds; before that this process slept, and nothing got on.
         """
-        self.stuck |= not self._settling and now - self.progress_at >= patience
+        since = max(self.progress_at, awake_since)
+        self.stuck |= not self._settling and now - since >= patience
 
     def give_back_at_boundary(self) -> None:
         """Ask it to stop at the next segment boundary and give its book back."""
@@ -217,7 +222,9 @@ class Job:
         if not isinstance(error, Refused):
             return False
         if error.dependency != "storage":
-            return self._context.claims.answers()
+            # What is refused of the database is a node of the book, as above, or everybody's: the
+            # counter of watermark indices, say.
+            return False
         try:
             self._context.store.check()
         except Unavailable:

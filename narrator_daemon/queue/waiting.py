@@ -59,8 +59,8 @@ class Candidate:
         level: what goes first.
         wanted_at: from when it is wanted, epoch milliseconds, or None.
         not_before: when it may be tried, monotonic seconds.
-        waits_for_retry: whether a claim without a token stands on it, or when it will be ready:
-            should the request be cancelled, that is to go.
+        waits_for_retry: whether a claim without a token stands on it: should the request be
+            cancelled, that is to go.
         characters: of its text; None where that is not known, or no text.
         ready_by: when it will be ready as the book says, epoch milliseconds, or None.
     """
@@ -105,7 +105,7 @@ class Candidate:
             waits_since(book, order),
             level_of(book),
             wanted_from(book),
-            waits_for_retry=READY_BY in book if claim is None else claim.token is None,
+            waits_for_retry=claim is not None and claim.token is None,
             characters=len(text) if isinstance(text, str) else None,
             ready_by=moment(book.get(READY_BY)),
         )
@@ -171,7 +171,7 @@ class Waiting:
         ):
             found = replace(found, order=max(old.order, float(found.wanted_at or 0)))
         if old is not None and not found.known:
-            found = replace(found, level=old.level)
+            found = replace(found, level=old.level, waits_for_retry=old.waits_for_retry)
         if found.wanted_at is not None:
             wait_seconds = max(0.0, (found.wanted_at - now_ms) / 1000)
             found = replace(found, not_before=self._clock() + wait_seconds)
@@ -262,6 +262,8 @@ class Waiting:
         if gone is not None and gone.waits_for_retry:
             # Perhaps cancelled: whoever tries it finds what is left of its claim, and removes it.
             self._offer(book_id, None, now_ms)
+            # Until it is tried no reading brings it, and none says that it need not be.
+            self._candidates[book_id].waits_for_retry = True
 
     def _forget(self, book_id: str) -> None:
         self._candidates.pop(book_id, None)

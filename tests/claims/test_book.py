@@ -850,5 +850,6 @@ class TestReadyBy:
 
     def test_it_goes_with_a_cancelled_request(self) -> None:
         book = {"narrative": "A", "narrativeAudioReadyBy": 99, "narrativeAudioPriority": "bulk"}
-        seen = try_claim(book)
+        seen = books.foretell(book, requested_at=7, ready_by=None)
         assert seen.verdict is Verdict.CANCELLED and seen.book == {"narrative": "A"}
+        assert books.foretell({"narrative": "A"}, requested_at=7, ready_by=None).book is None

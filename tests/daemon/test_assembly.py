@@ -15,7 +15,7 @@ from narrator_daemon.claims.leases import Leases
 from narrator_daemon.daemon import assembly
 from narrator_daemon.daemon.loops import Loop
 from narrator_daemon.daemon.worker import Parts, Worker
-from narrator_daemon.firebase.storage import KEYLESS_LIFETIME
+from narrator_daemon.firebase.audio_urls import KEYLESS_LIFETIME
 from narrator_daemon.firebase.subscription import Hint
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.tone import ToneSpeech
@@ -64,7 +64,7 @@ class House:
     def stop(self) -> None:
         self.parts.stopping.set()
         for loop in self._started:
-            loop.stop(5)
+            loop.stop(60)
 
 
 @pytest.fixture
@@ -97,14 +97,14 @@ def test_a_reading_that_is_done_wakes_the_claimer(house: House) -> None:
     house.project.shelf["b"] = REQUESTED
     house.start("reconciler")
     # The claimer, which knew of nothing, would have looked again after ten seconds.
-    wait_until(lambda: house.project.count("write /books/b$"), "the claim", 5)
+    wait_until(lambda: house.project.count("write /books/b$"), "the claim")
 
 
 def test_what_the_stream_brings_is_claimed(house: House) -> None:
     house.start("control", "claimer")
     house.project.shelf["b"] = REQUESTED
     house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
-    wait_until(lambda: house.project.count("write /books/b$"), "the claim", 5)
+    wait_until(lambda: house.project.count("write /books/b$"), "the claim")
 
 
 @pytest.fixture

@@ -179,3 +179,17 @@ def test_places_are_those_of_workers_that_claim() -> None:
 @pytest.mark.parametrize("lately", [None, [], {"took": "x"}, {"took": {"books": 5}}])
 def test_without_a_pace_there_is_no_place(lately: Any) -> None:
     assert places({"a": entry(lately=lately)}, None) == []
+
+
+def test_what_was_said_of_a_cancelled_request_goes(desk: Desk) -> None:
+    desk.ask("a", 1, Priority="bulk")
+    desk.ask("b", 2)
+    assert desk.step() == {"a": 10, "b": 20} or desk.step() == {"b": 10, "a": 20}
+    del desk.project.shelf["a"]["narrativeAudioStatus"]
+    desk.project.shelf["b"]["narrativeAudioStatus"] = "processing"
+    desk.waiting.forget(["a", "b"])
+    assert set(desk.step()) == {"b"}
+    assert "narrativeAudioPriority" not in desk.project.shelf["a"]
+    reads = desk.project.count("get /books")
+    desk.step()
+    assert desk.project.count("get /books") == reads

@@ -22,7 +22,6 @@ from narrator_daemon.daemon import job as jobs
 from narrator_daemon.daemon.traces import Trace
 from narrator_daemon.daemon.tries import backoff_ms
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
-from narrator_daemon.narration import narrate
 from narrator_daemon.queue.forecast import Pace
 from narrator_daemon.speech import SpeechError
 from tests.desk import TEXT, Desk
@@ -251,6 +250,14 @@ class TestWatching:
         job.watch(job.progress_at + 100, 100)
         assert job.stuck
 
+    def test_no_progress_of_a_process_that_slept_is_not_stuck(self, desk: Desk) -> None:
+        job = desk.job()
+        woke = job.progress_at + 500
+        job.watch(woke + 99.9, 100, awake_since=woke)
+        assert not job.stuck
+        job.watch(woke + 100, 100, awake_since=woke)
+        assert job.stuck
+
     def test_a_stuck_one_that_stops_costs_an_attempt(self, desk: Desk) -> None:
         job = desk.job()
 
@@ -366,7 +373,7 @@ class TestFailure:
     def test_of_a_text_that_is_too_long_to_hear_leaves_no_segments(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(narrate, "MOST_SAMPLES", 60_000)
+        monkeypatch.setattr("narrator_daemon.narration.accepting.MOST_SAMPLES", 60_000)
         kept: list[int] = []
         desk.engine.before = lambda index: kept.append(len(list(desk.kept_folder.iterdir())))
         assert desk.run().outcome == "failed"
@@ -459,6 +466,23 @@ class TestDependencies:
         assert ending.outcome == ("given_back" if of_all else "retried")
         assert desk.book["narrativeAudioClaim"]["attempt"] == (0 if of_all else 1)
         assert bool(desk.reported) is of_all
+
+    @pytest.mark.parametrize("of_all", [False, True])
+    def test_what_the_database_refuses_costs_an_attempt_where_it_is_of_this_book(
+        self, desk: Desk, of_all: bool
+    ) -> None:
+        """The counter of marks is of all."""
+        kind = Refused if of_all else NodeRefused
+        refused = kind("database", "the database answers 401: Permission denied")
+
+        def allot(_book_id: str) -> int:
+            raise refused
+
+        desk.context = replace(desk.context, allot=allot)
+        ending = desk.run()
+        assert ending.outcome == ("given_back" if of_all else "retried")
+        assert desk.book["narrativeAudioClaim"]["attempt"] == (0 if of_all else 1)
+        assert desk.reported == ([refused] if of_all else [])
 
     def test_one_who_shuts_down_tries_once(self, desk: Desk) -> None:
         job = desk.job()

@@ -6,8 +6,9 @@ Three workers of two books each work off a day's requests: presses of a button a
 request of 400 books in the morning and one at noon, some put off until evening. One book in a
 hundred is tried twice. A book takes what its characters take at its worker's pace, times a factor
 drawn anew for each (``SPREAD`` is its standard deviation, 0.08 unless another is given), and a
-second and a half besides. The forecast knows none of these: it has what workers have measured over
-the last hour, and is asked every 15 s, as the daemon does, and at each claim. Each book's first
+second and a half besides. The forecast knows none of these: it has what workers have measured (20
+books each of the day before, and what comes), and is asked every 15 s, as the daemon does, and at
+each claim. Each book's first
 forecast is held against when it was ready, as a share of the time that was left when it was made.
 Whatever was asked for later, and whatever went wrong, is in it.
 """
@@ -44,13 +45,11 @@ class _Work:
 class _Worker:
     pace: float
     jobs: list[_Work] = field(default_factory=list)
-    ended: deque[tuple[float, Sums]] = field(default_factory=deque)
+    took: Sums = field(default_factory=Sums)
 
-    def took(self, now: float) -> Sums:
-        """What books took over the last hour."""
-        while self.ended and now - self.ended[0][0] > _HOUR:
-            self.ended.popleft()
-        return sum((sums for _, sums in self.ended), Sums())
+
+def _length(draw: random.Random) -> int:
+    return int(min(10_000, max(200, draw.lognormvariate(8.2, 0.6))))
 
 
 def _requests(draw: random.Random) -> list[tuple[float, str, int, Level, float]]:
@@ -58,8 +57,7 @@ def _requests(draw: random.Random) -> list[tuple[float, str, int, Level, float]]
     found = []
 
     def ask(at: float, level: Level, wanted: float = 0.0) -> None:
-        characters = int(min(10_000, max(200, draw.lognormvariate(8.2, 0.6))))
-        found.append((at, f"b{len(found):05}", characters, level, wanted))
+        found.append((at, f"b{len(found):05}", _length(draw), level, wanted))
 
     for start in (8 * _HOUR, 12 * _HOUR):
         for _ in range(400):
@@ -77,6 +75,11 @@ def day(seed: int, spread: float) -> list[tuple[Level, float, float, float]]:
     now = 0.0
     waiting = Waiting(lambda: now)
     workers = [_Worker(pace) for pace in _PACES]
+    for one in workers:
+        for _ in range(20):
+            characters = _length(draw)
+            seconds = _OVERHEAD + characters * one.pace * max(0.5, draw.gauss(1, spread))
+            one.took = one.took.then(characters, seconds)
     asked = deque(_requests(draw))
     books = {book: (characters, level) for _, book, characters, level, _ in asked}
     said: dict[str, tuple[float, float]] = {}
@@ -101,11 +104,11 @@ def day(seed: int, spread: float) -> list[tuple[Level, float, float, float]]:
                     _begin(one, work.book, work.characters, now, spread, draw, again=False)
                     continue
                 ready[work.book] = work.ends
-                one.ended.append((now, Sums.of_book(work.characters, work.ends - work.began)))
+                one.took = one.took.then(work.characters, work.ends - work.began)
             while len(one.jobs) < _AT_ONCE and (taken := waiting.take(now)) is not None:
                 characters = taken.characters or 0
                 _begin(one, taken.book_id, characters, now, spread, draw)
-                if (pace := one.took(now).pace) is not None:
+                if (pace := one.took.pace) is not None:
                     said.setdefault(taken.book_id, (now, now + pace.takes(characters)))
         if now >= looks:
             looks = now + _LOOK
@@ -132,12 +135,12 @@ def _begin(
 
 def _foretell(waiting: Waiting, workers: list[_Worker], now: float) -> dict[str, float]:
     """What the leading replica would write of the books that wait, and workers of their own."""
-    usual = sum((one.took(now) for one in workers), Sums()).pace
+    usual = sum((one.took for one in workers), Sums()).pace
     if usual is None:
         return {}
     found, places = {}, []
     for one in workers:
-        pace = one.took(now).pace or usual
+        pace = one.took.pace or usual
         for work in one.jobs:
             elapsed = now - work.began
             share = elapsed / (work.ends - work.began)

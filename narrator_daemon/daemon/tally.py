@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from narrator_daemon.catalogue import is_count
@@ -31,7 +31,6 @@ class _Step:
     books: int = 0
     failed: int = 0
     audio_seconds: float = 0.0
-    sums: Sums = field(default_factory=Sums)
 
 
 class Tally:
@@ -47,6 +46,7 @@ class Tally:
         self._lock = threading.Lock()
         self._steps: list[_Step] = []
         self._broke_on: list[str] = []
+        self._took = Sums()
 
     @property
     def engine_is_broken(self) -> bool:
@@ -74,7 +74,7 @@ class Tally:
             step.audio_seconds += ending.audio_seconds
             characters = ending.facts.get("characters")
             if ending.published and is_count(characters, 1):
-                step.sums += Sums.of_book(characters, ending.seconds)
+                self._took = self._took.then(characters, ending.seconds)
 
     def _forget(self, now: float) -> None:
         self._steps = [step for step in self._steps if now - step.begins < WINDOW_SECONDS]
@@ -83,19 +83,18 @@ class Tally:
     def pace(self) -> Pace | None:
         """What a book took of late, from claim to end; None before the first."""
         with self._lock:
-            self._forget(self._clock())
-            return sum((step.sums for step in self._steps), Sums()).pace
+            return self._took.pace
 
     def as_record(self) -> dict[str, Any]:
         """How long it counted, and what.
 
         ``{seconds, books, failed, audioSeconds, took}``; the last of books that were published
-        (``queue.forecast.Sums``), absent before the first.
+        (``queue.forecast.Sums``), however long ago; absent before the first.
         """
         with self._lock:
             now = self._clock()
             self._forget(now)
-            took = sum((step.sums for step in self._steps), Sums())
+            took = self._took
             return {
                 "seconds": round(min(WINDOW_SECONDS, now - self._started), 1),
                 "books": sum(step.books for step in self._steps),

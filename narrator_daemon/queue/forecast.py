@@ -16,6 +16,9 @@ _LEAST_SHARE = 0.05
 #: Books from which on it is known what a book takes whatever its length.
 _LEAST_BOOKS = 8
 
+#: What is left of the weight of books when another one ends: fifty count.
+_KEPT = 0.98
+
 #: The most of the room that later requests of higher levels are taken to need; one book in eight
 #: is the oldest whatever comes.
 _MOST_ABOVE = 0.8
@@ -65,6 +68,11 @@ class Sums:
             self.squares + other.squares,
             self.products + other.products,
         )
+
+    def then(self, characters: int, seconds: float) -> Sums:
+        """With one book more; what was longer ago counts for less, and never for nothing."""
+        values = (self.books, self.characters, self.seconds, self.squares, self.products)
+        return Sums(*(_KEPT * value for value in values)) + Sums.of_book(characters, seconds)
 
     @property
     def pace(self) -> Pace | None:

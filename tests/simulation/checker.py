@@ -486,7 +486,9 @@ class Checker:
                 if one.book_id == book_id
                 and one.text in {text, *wish.texts}
                 and same(one.requested_at, requested_at)
-                and (one.maybe or one.excuses or one.process.dead or self._world.stopped(one.process))
+                and (
+                    one.maybe or one.excuses or one.process.dead or self._world.stopped(one.process)
+                )
             ]
             self.demand(
                 attempts >= MAX_ATTEMPTS and len(bad) >= MAX_ATTEMPTS,
@@ -612,5 +614,3 @@ def _named(record: Any) -> set[str]:
     if claim is not None and claim.token is not None:
         found.add(children(record.get(PREVIEW)).get(FILE_PATH))
     return {path for path in found if isinstance(path, str)}
-
-

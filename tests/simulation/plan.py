@@ -119,7 +119,9 @@ class Plan:
             workers=workers,
             voices=tuple(f"voice {number if mixed else 0}" for number in range(workers)),
             at_once=tuple(dice.choice((1, 2)) for _ in range(workers)),
-            ttls=tuple(dice.choice((6.0, 9.0, 15.0)) if several_ttls else 9.0 for _ in range(workers)),
+            ttls=tuple(
+                dice.choice((6.0, 9.0, 15.0)) if several_ttls else 9.0 for _ in range(workers)
+            ),
             old=tuple(several_versions and dice.random() < 0.5 for _ in range(workers)),
             skews=tuple(
                 dice.choice((-3600.0, 0.0, 120.0, 86_400.0)) if wrong_clocks else 0.0

@@ -293,9 +293,13 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
     seams.set(assembly, "KeptSegments", Kept)
     seams.set(assembly, "FileCredentials", Credentials)
     seams.set(assembly, "signer_of", lambda *_, **__: None)
-    seams.set(assembly, "keys", types.SimpleNamespace(
-        require=lambda _settings: DEMO_KEY, DEMO_KEY=b"", fingerprint=lambda _key: "key"
-    ))
+    seams.set(
+        assembly,
+        "keys",
+        types.SimpleNamespace(
+            require=lambda _settings: DEMO_KEY, DEMO_KEY=b"", fingerprint=lambda _key: "key"
+        ),
+    )
     seams.set(assembly, "Gauges", Gauges)
     seams.set(assembly, "AudioStore", storage.AudioStore)
     seams.set(worker, "StateFolder", StateFolder)
@@ -348,5 +352,3 @@ def start(world: World, process: Process, settings: Settings, voice: str, *, old
     made = assembly.parts(settings, engine, project)
     manager: Any = Manager()
     return worker.Worker(settings, made, manager)
-
-

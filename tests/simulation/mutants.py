@@ -30,6 +30,7 @@ from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books as shelf
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.housekeeping import forgetting, renewal, sweep
+from narrator_daemon.housekeeping.lookouts import Seat
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.marks import allotment
@@ -549,9 +550,28 @@ def register_not_confirmed(seams: Seams) -> None:
 
 
 @mutant
-def register_reads_the_path_first(seams: Seams) -> None:
-    """What became of an unconfirmed entry is read the wrong way round, and no entry is young."""
+def register_not_written(seams: Seams) -> None:
+    """Narrations are published without an entry in the register."""
     seams.set(Register, "enter", lambda *_: None)
+
+
+@mutant
+def nobody_reconciles(seams: Seams) -> None:
+    """What the stream has missed is never read."""
+    seams.set(Reconciler, "round", lambda _self: 8.0)
+
+
+@mutant
+def nobody_minds(seams: Seams) -> None:
+    """Books in work are not looked after."""
+    seams.set(Claims, "look_after", lambda *_: None)
+
+
+@mutant
+def nobody_looks_out(seams: Seams) -> None:
+    """Leases are looked after by those alone who took the seats first."""
+    seams.set(Seat, "is_free", lambda self, *_: self.value is None)
+    seams.set(Seat, "is_kept", lambda self, *_: self.value is not None)
 
 
 @mutant

@@ -22,6 +22,7 @@ from csm.text import (
     Lexicon,
     NothingToSpeak,
     Pauses,
+    Sentence,
     latin_share,
     segment,
 )
@@ -43,6 +44,7 @@ from narrator_daemon.narration.marking import (
     write,
     write_beginning,
 )
+from narrator_daemon.narration.names import Names
 from narrator_daemon.narration.narrated import NarratedPart, Narration
 from narrator_daemon.narration.notices import Placed, notice_segments, placed
 from narrator_daemon.narration.progress import Progress
@@ -88,7 +90,8 @@ def fingerprint(engine: SpeechEngine, settings: Settings) -> str:
     """All that shapes a narration besides its text and take (``book.input_hash``)."""
     loudness = settings.mastering.loudness_lufs
     pauses = " ".join(f"{seconds:g}" for seconds in settings.pauses.model_dump().values())
-    return f"{engine.name} {engine.settings_fingerprint} {loudness:g} LUFS pauses {pauses}"
+    marks = " pause marks" if settings.text.pause_marks else ""
+    return f"{engine.name} {engine.settings_fingerprint} {loudness:g} LUFS pauses {pauses}{marks}"
 
 
 def kept_name(engine: SpeechEngine, seed: int) -> str:
@@ -111,6 +114,7 @@ def narrate(
     pauses: PauseSettings = _DEFAULT_PAUSES,
     lexicon: Lexicon = EMPTY,
     cast: Cast | None = None,
+    pause_marks: bool = False,
     reader: Callable[[str], SpeechEngine] | None = None,
     words: bool = True,
     companions: Sequence[Companion] = (),
@@ -138,8 +142,10 @@ def narrate(
         retake: which segments are to be read anew beside those of an earlier take; None for all.
         loudness_lufs: integrated loudness by BS.1770.
         pauses: how long they are.
-        lexicon: how names and rare words are said.
+        lexicon: how names and rare words are said: by IPA where the engine takes it and an entry
+            has some, else by spelling.
         cast: who reads what is said; None where one voice reads everything.
+        pause_marks: whether ``[pause 2s]`` in the text is a pause.
         reader: gives what reads in a voice of the cast; None where there is no cast.
         words: whether each word's place is to be found.
         companions: files that are written beside it, of the same samples.
@@ -173,15 +179,17 @@ def narrate(
     steps = Steps(on_step)
     with steps.step("text"):
         readable = check_text(text, limits)
+        names = Names(engine, lexicon)
         try:
-            segments = segment(readable, lexicon=lexicon, cast=cast)
+            segments = segment(readable, lexicon=names.spelled, cast=cast, pause_marks=pause_marks)
         except NothingToSpeak:
             raise fault(
                 ErrorCode.NOTHING_SPEAKABLE, "The text holds no letters or digits that can be read."
             ) from None
     told = notice_segments(notice)
     texts = [part.text for part in (*segments, *told)]
-    with kept.open(kept_name(engine, seed), texts) as spoken:
+    keys = names.keys(texts)
+    with kept.open(kept_name(engine, seed), keys) as spoken:
         lengths = Pauses(**pauses.model_dump())
 
         def mastered(order: Sequence[Placed], tell: Callable[[Progress], None]) -> Mastering:
@@ -200,13 +208,13 @@ def narrate(
             if retake is not None:
                 try:
                     retake.check(len(segments))
-                    retake.take_over(kept, spoken, texts)
+                    retake.take_over(kept, spoken, keys)
                 except CannotRetake as error:
                     raise Unnarratable(error.failure) from error
             before = len(spoken.indices)
             # A notice is spoken last and heard first: nothing is to be heard without it.
             opening = Opening(None if told else beginning, spoken, show_beginning)
-            readers = readers_of([*segments, *told], engine, reader)
+            readers = readers_of([*segments, *told], engine, reader, names.saying)
             speaking = Speaking(texts, spoken, readers, seed, opening, tell, check_length, words)
             speaking.speak(retake)
         seconds = [spoken.seconds(index) for index in range(len(segments))]
@@ -292,7 +300,7 @@ class _Parts:
         self._tell(Progress("finishing", min(self._share, MEASURED_SHARE)))
         segment = self._order[number].segment
         *inner, last = (
-            InnerPause(share, self._pauses.before(sentence.follows))
+            InnerPause(share, self._pause_after(sentence), sentence.pause is not None)
             for share, sentence in zip(segment.shares, segment.sentences, strict=True)
         )
         return Part(
@@ -301,3 +309,8 @@ class _Parts:
             tuple(inner),
             _ALLOWED_LU[segment.delivery],
         )
+
+    def _pause_after(self, sentence: Sentence) -> float:
+        if sentence.pause is not None:
+            return sentence.pause
+        return self._pauses.before(sentence.follows)

@@ -7,17 +7,21 @@ the log, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csm.takes.drawing import Example
-from csm.takes.notes import Note
 from narrator_daemon.errors import NarratorError
+
+if TYPE_CHECKING:
+    # Worker processes import this package, and start sooner without what judges takes.
+    from csm.takes.drawing import Example
+    from csm.takes.notes import Note
+    from csm.text.lexicon import Lexicon
 
 
 class SpeechError(NarratorError):
@@ -180,11 +184,26 @@ class HearsWords(Protocol):
 class HasVoices(Protocol):
     """An engine that reads in several voices."""
 
+    @property
+    def voices(self) -> Collection[str]:
+        """The names that ``in_voice`` takes."""
+
     def in_voice(self, name: str) -> SpeechEngine:
-        """This engine reading in a voice of the settings; loaded and closed with it.
+        """This engine reading in a voice of the settings, or of its own; closed with it.
 
         Raises:
-            KeyError: the settings have no such voice.
+            KeyError: there is no such voice.
+        """
+
+
+@runtime_checkable
+class TakesPhonemes(Protocol):
+    """An engine that says names by their IPA, or one around such an engine."""
+
+    def saying(self, lexicon: Lexicon) -> SpeechEngine | None:
+        """This engine saying what has IPA in a lexicon by that; None where it takes no phonemes.
+
+        What it says so is no part of its ``settings_fingerprint``.
         """
 
 

@@ -18,29 +18,52 @@ def create(settings: Settings) -> SpeechEngine:
     with importing("speech.engine"):
         from narrator_daemon.speech.judged import judged
 
-        return judged(unjudged(settings), settings.takes)
+        engine = judged(unjudged(settings), settings.takes)
+        if settings.speech.engine != "csm" or settings.voice.pace == 1:
+            return engine
+        from narrator_daemon.speech.stretched import stretched
+
+        return stretched(engine, settings.voice.pace)
 
 
 def unjudged(settings: Settings) -> SpeechEngine:
-    """The same, whose takes are kept as they come.
+    """The same, whose takes are kept as they come, before those of csm are made longer or shorter.
 
     Raises:
         ImportError: a library of it is not installed.
     """
+    tempo = settings.voice.pace
     if settings.speech.engine == "tone":
         from narrator_daemon.speech.tone import ToneSpeech
 
-        return ToneSpeech(voices=settings.voices.by_name)
+        return ToneSpeech(voices=settings.voices.by_name, tempo=tempo)
     if settings.speech.engine == "kokoro":
-        from narrator_daemon.speech.kokoro_engine import KokoroSpeech
-
-        return KokoroSpeech(**settings.kokoro.model_dump())
+        return _kokoro(settings)
     if settings.speech.engine == "piper":
         from narrator_daemon.speech.piper import PiperSpeech
 
         files = {name: one.piper for name, one in settings.voices.by_name.items()}
         first = settings.voice.default
-        return PiperSpeech(model=files[first] if first else None, voices=files)
+        return PiperSpeech(model=files[first] if first else None, voices=files, tempo=tempo)
+    return _csm(settings)
+
+
+def _kokoro(settings: Settings) -> SpeechEngine:
+    from narrator_daemon.speech.kokoro_engine import KokoroSpeech
+
+    kokoro = settings.kokoro
+    named = {name: one.kokoro or kokoro.voice for name, one in settings.voices.by_name.items()}
+    default = settings.voice.default
+    return KokoroSpeech(
+        model=kokoro.model,
+        revision=kokoro.revision,
+        voice=named.get(default, default) if default else kokoro.voice,
+        speed=kokoro.speed * settings.voice.pace,
+        named=named,
+    )
+
+
+def _csm(settings: Settings) -> SpeechEngine:
     from csm.engine.operands.sampling import Sampling
     from narrator_daemon.speech.csm import CsmSpeech, VoiceSource
 
@@ -70,5 +93,6 @@ def unjudged(settings: Settings) -> SpeechEngine:
             name: VoiceSource(one.reference, one.transcript or "", one.prompt)
             for name, one in named.items()
         },
-        max_segment_seconds=settings.limits.max_segment_seconds,
+        # Of what is heard, once it is made longer or shorter.
+        max_segment_seconds=settings.limits.max_segment_seconds * settings.voice.pace,
     )

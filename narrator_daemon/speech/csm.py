@@ -209,6 +209,11 @@ class CsmSpeech:
             return engine.make_voice(source.reference, source.transcript)
         return None
 
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The names of its voices (``HasVoices``)."""
+        return tuple(sorted(self._named))
+
     def in_voice(self, name: str) -> SpeechEngine:
         """The same in another voice (``HasVoices``).
 

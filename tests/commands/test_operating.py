@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 from narrator_daemon import cli, config
 from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
@@ -196,6 +197,34 @@ class TestRenewal:
             assert requests.get(url, timeout=60).content == b"RIFF"
         for book_id in ("thief", "lost", "odd"):
             assert frontend.book(book_id)["narrativeAudioUrl"] == "old"
+
+    @pytest.mark.usefixtures("environment")
+    def test_one_that_cannot_be_is_said(
+        self,
+        firebase: LocalFirebase,
+        frontend: Frontend,
+        sweeper: tuple[Sweeper, AudioStore],
+    ) -> None:
+        _, store = sweeper
+        for name in ("a", "b", "c"):
+            path = store.path(name, "0" * 32)
+            store.upload(path, io.BytesIO(b"RIFF"), 4, book_id=name)
+            frontend.add(
+                name,
+                TEXT,
+                narrativeAudioPath=path,
+                narrativeAudioUrl="old",
+                narrativeAudioUrlExpiresAt=1_000,
+            )
+        firebase.faults.add(Fault("status", method="PUT", path="^/books/b$", status=401))
+        done = command("refresh-urls")
+        assert (done.exit_code, done.stdout) == (1, "2 URLs renewed\n")
+        assert "1 could not be" in done.stderr
+        assert [frontend.book(name)["narrativeAudioUrl"] == "old" for name in "abc"] == [
+            False,
+            True,
+            False,
+        ]
 
 
 @pytest.mark.parametrize(

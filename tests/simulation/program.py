@@ -35,7 +35,7 @@ from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechError
 from tests.simulation import faults
 from tests.simulation.bucket import Bucket
-from tests.simulation.limits import WINDOW_BOOKS, WINDOW_SECONDS
+from tests.simulation.limits import TTL, WINDOW_BOOKS, WINDOW_SECONDS
 from tests.simulation.plan import FAILS, KILLS
 from tests.simulation.scheduler import Process, current
 from tests.simulation.seams import Seams

@@ -68,15 +68,15 @@ class _Time(types.SimpleNamespace):
 
 class _Threading(types.SimpleNamespace):
     @staticmethod
-    def Lock() -> steps.Lock:
+    def Lock() -> steps.Lock:  # noqa: N802 - the name it stands for
         return steps.Lock(_World.scheduler)
 
     @staticmethod
-    def Event() -> steps.Event:
+    def Event() -> steps.Event:  # noqa: N802
         return steps.Event(_World.scheduler)
 
     @staticmethod
-    def Thread(
+    def Thread(  # noqa: N802
         target: Callable[..., object],
         name: str = "thread",
         args: Any = (),

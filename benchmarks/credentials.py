@@ -26,7 +26,8 @@ import numpy as np
 from narrator_daemon.credentials import signer as signers
 from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.marks.keys import DEMO_KEY
-from narrator_daemon.narration.narrate import Mark, narrate
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import narrate
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Limits, Settings, Speech
 from narrator_daemon.speech.tone import ToneSpeech

@@ -15,7 +15,7 @@ from narrator_daemon.credentials.errors import CannotSign
 from narrator_daemon.credentials.manifest import Made, label, manifest
 from narrator_daemon.credentials.native import Signing
 from narrator_daemon.credentials.signer import Signer
-from narrator_daemon.narration.wav import HEADER_BYTES, ROOM_BYTES
+from narrator_daemon.wav import HEADER_BYTES, ROOM_BYTES
 
 _BLOCK = 1 << 20
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import os
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -293,3 +295,24 @@ def test_a_label_that_is_no_json_is_shown_as_it_is(tmp_path: Path) -> None:
     file.write(b"LIST" + (len(item) + 4).to_bytes(4, "little") + b"INFO" + item)
     (tmp_path / "a.wav").write_bytes(file.getvalue())
     assert read_label(tmp_path / "a.wav") == {"unreadable": "made by a machine"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("room", [0, 2_000])
+def test_a_disk_that_is_full_is_told_as_one(
+    tmp_path: Path, signer: Signer, kind: str, room: int
+) -> None:
+    """And not as a signer that fails."""
+
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if self.tell() + len(data) > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    path = tmp_path / f"book.{kind}"
+    write(path)
+    before = path.read_bytes()
+    with path.open("r+b") as file, pytest.raises(OSError, match="No space left"):
+        add_credentials_to_compressed(file, kind, MADE, signer, Full)
+    assert path.read_bytes() == before

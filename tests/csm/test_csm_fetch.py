@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from narrator_daemon import cli
 from narrator_daemon.speech import SpeechError
-from narrator_daemon.speech.kokoro.engine import KokoroSpeech
+from narrator_daemon.speech.kokoro_engine import KokoroSpeech
 from tests.speech import tiny_kokoro
 
 __all__ = ["hub"]

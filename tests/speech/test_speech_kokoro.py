@@ -82,6 +82,12 @@ def test_marks_stay_where_they_are(text: str, said: str) -> None:
         ("ɡˈə^ʊ", "ɡˈəʊ", "ɡˈQ"),
         ("lˈɪɾə^l", "lˈɪɾᵊl", "lˈɪɾᵊl"),
         ("bˈʌʔn\u0329", "bˈʌtn", "bˈʌtn"),
+        # "I" is said with some stress, or not at all; "eye" and "ideal" are as they are.
+        ("ænd a^ɪ wʊd", "ænd ˌI wʊd", "ænd ˌI wʊd"),
+        ("a^ɪv sˈiːn", "ˌIv sˈin", "ˌIv sˈiːn"),
+        ("a^ɪˈæm", "ˌIˈæm", "ˌIˈæm"),
+        ("ˈa^ɪ", "ˈI", "ˈI"),
+        ("a^ɪdˈiːl", "Idˈil", "Idˈiːl"),
     ],
 )
 def test_phonemes_are_those_the_model_knows(espeak: str, american: str, british: str) -> None:

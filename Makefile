@@ -51,13 +51,14 @@ coverage: $(READY)
 	$(BIN)/python tools/coverage_table.py build/coverage/coverage.json
 
 # The demo page in a real browser. Its types are checked, what is left without them must be what
-# esbuild makes of it, and the bundled SDK what the versions in package.json give.
+# esbuild makes of it, and the bundled SDK what the versions in package.json give. What is packed is
+# compared by its digest, as packers differ.
 e2e: $(READY) page $(FRONTEND_READY)
 	sh tools/get_program.sh chromium chromium fonts-dejavu-core
 	cd $(FRONTEND) && npm run --silent check
 	cd $(FRONTEND) && node compare.mjs $(CURDIR)/narrator_daemon/emulator/page
 	cd $(FRONTEND) && node vendor.mjs $(CURDIR)/$(VENV)/vendor
-	diff --recursive $(VENV)/vendor $(FRONTEND)/vendor
+	diff --recursive --exclude='*.xz' $(VENV)/vendor $(FRONTEND)/vendor
 	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
 
 # The Firebase JavaScript SDK against the local Firebase. Needs Node.js 20 or newer and npm.

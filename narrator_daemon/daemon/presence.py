@@ -104,6 +104,9 @@ class Presence:
             "inWork": len(self._in_work),
             "atOnce": self._in_work.capacity,
             "lately": self._tally.as_record(),
+            "left": [
+                round(left) for job in self._in_work.jobs if (left := job.seconds_left) is not None
+            ],
             "down": {name: _told(why) for name, why in self._down().items()},
             "refused": {
                 name: _told(why) for name, why in islice(self._refused().items(), _MOST_REFUSED)

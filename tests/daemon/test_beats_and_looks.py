@@ -32,6 +32,7 @@ class Job:
         self.work = work
         self.stuck = False
         self.hangs = False
+        self.seconds_left = None
         self.watched: list[tuple[float, float, float]] = []
 
     def watch(self, now: float, patience: float, *, awake_since: float) -> None:

@@ -11,5 +11,7 @@ WINDOW_BOOKS = 4
 WINDOW_SECONDS = 10
 #: Seconds without progress after which a job is stuck.
 STUCK_SECONDS = 14.0
+#: Seconds after which whoever reads for nobody has noticed it.
+IDLE_SECONDS = 6.0
 #: Seconds after which whoever runs has seen all that waits.
 SEEN_SECONDS = 14.0

@@ -88,9 +88,7 @@ class Scheduler:
         self._tasks: list[Task] = []
         self.failure: BaseException | None = None
 
-    def spawn(
-        self, name: str, call: Callable[[], object], process: Process | None = None
-    ) -> Task:
+    def spawn(self, name: str, call: Callable[[], object], process: Process | None = None) -> Task:
         """Start a task."""
         full = name if process is None else process.nth(name)
         task = Task(lambda _woken: self._run(task, call), self._hub)

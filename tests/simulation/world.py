@@ -59,7 +59,7 @@ def _rules() -> Rules:
 
 @lru_cache(512)
 def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Settings:
-    limit, url_seconds, captions, preview = plan
+    limit, url_seconds, captions, preview, grace = plan
     return Settings.model_validate(
         {
             "firebase": {
@@ -77,7 +77,7 @@ def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Set
             "daemon": {
                 "worker_id": name,
                 "books_at_once": at_once,
-                "grace_seconds": 3,
+                "grace_seconds": grace,
                 "stuck_seconds": STUCK_SECONDS,
                 "state_dir": "/nowhere",
             },
@@ -158,6 +158,7 @@ class World:
         self.paused: dict[str, float] = {}
         self.ever_refused: set[str] = set()
         self.ever_closed = False
+        self.cut_off: set[str] = set()
         self._cut: dict[tuple[str, str], float] = {}
         self._closed: dict[str, float] = {}
         self._refused: dict[str, float] = {}
@@ -252,7 +253,9 @@ class World:
             if not seat.process.dead and seat.worker is not None:
                 seat.stopped = True
                 seat.worker.stop()
-        self.scheduler.run(lambda: all(seat.process.dead for seat in self.seats), self.scheduler.now + 40)
+        self.scheduler.run(
+            lambda: all(seat.process.dead for seat in self.seats), self.scheduler.now + 40
+        )
         self.checker.demand(
             all(seat.process.dead for seat in self.seats), "stop", "a worker does not end"
         )
@@ -288,7 +291,7 @@ class World:
             f"w{number}",
             plan.at_once[number],
             plan.ttls[number],
-            (plan.limit, plan.url_seconds, plan.captions, plan.preview),
+            (plan.limit, plan.url_seconds, plan.captions, plan.preview, plan.grace_seconds),
         )
 
     def _start(self, seat: Seat) -> None:
@@ -357,12 +360,9 @@ class World:
     def troubles(self, process: Process) -> int:
         """How much went wrong that keeps a process from beating, or from knowing what it did."""
         tasks = ("heart", "claimer", "main")
-        of_tasks = sum(
+        return sum(
             name.split("#")[0] in {f"{process.name}/{task}" for task in tasks}
             for name in self.faults.fired
-        )
-        return of_tasks + sum(
-            name.startswith("gremlin") and "database" in name for name in self.faults.fired
         )
 
     # Services.
@@ -406,11 +406,31 @@ class World:
         for path, value in writes:
             self._digest.update(f"{self.scheduler.now:.6f} {path} {value}".encode())
             if self.tell is not None and path[0] == "books":
-                self.say("writes", by=process.name if process else "frontend", path=path, value=value)
+                self.say(
+                    "writes", by=process.name if process else "frontend", path=path, value=value
+                )
 
     def written(self) -> None:
         """Take in that it is done."""
         self.writer = None
+
+    def meddle(self, path: Path) -> None:
+        """Let the frontend write to a book just after a daemon did, or not."""
+        task = current()
+        dice = task.dice
+        chance, action, seconds = dice.random(), dice.choice(_ACTIONS), dice.choice(_AT_ONCE)
+        text, book_id = dice.choice(TEXTS), path[1]
+        if chance >= self.plan.meddles or not self.faults.on:
+            return
+        name = f"frontend@{task.name}#{task.requests} {action}"
+
+        def act() -> None:
+            self.scheduler.sleep(seconds)
+            if self.faults.on and self.faults.wish(name):
+                asked = self._asked(book_id, current().dice, timed=current().dice.random() < 0.5)
+                self._act(action, book_id, text, asked)
+
+        self.scheduler.spawn(name, act)
 
     def denied(self, process: Process, writes: Writes) -> None:
         """The rules refuse what a daemon writes, which only happens for a reason."""
@@ -480,9 +500,7 @@ class World:
             extra = self._asked(book_id, dice, timed=again)
             if not self.faults.on:
                 return
-            if self.faults.allowed is None or f"frontend#{number} {action}" in self.faults.allowed:
-                self.faults.fired.append(f"frontend#{number} {action}")
-                self.faults.most += 1
+            if self.faults.wish(f"frontend#{number} {action}"):
                 self._act(action, book_id, text, extra)
 
     def _act(self, action: str, book_id: str, text: str, asked: dict[str, Any]) -> None:
@@ -491,7 +509,9 @@ class World:
         if book is None:
             asks = action in ("press", "ask", "overwrite")
             wishes(book_id, text, asks=asks, whole=True)
-            self._write(book_id, {TEXT: text, "title": book_id, **(asked if asks else {})}, whole=True)
+            self._write(
+                book_id, {TEXT: text, "title": book_id, **(asked if asks else {})}, whole=True
+            )
             return
         held = book.get(TEXT)
         if action == "press":
@@ -533,7 +553,10 @@ class World:
         for number in range(self.plan.gremlin):
             self.scheduler.sleep(self.plan.seconds * dice.random() / max(1, self.plan.gremlin))
             kind, which = dice.choice(kinds.PROCESS), dice.randrange(self.plan.workers)
-            seconds, book = dice.choice((1.0, 5.0, 12.0)), f"b{dice.randrange(len(self.plan.texts))}"
+            seconds, book = (
+                dice.choice((1.0, 5.0, 12.0)),
+                f"b{dice.randrange(len(self.plan.texts))}",
+            )
             lifetimes, jump = dice.choice((0.5, 1.2, 2.5)), dice.choice((-7200.0, 300.0, 90_000.0))
             if not self.faults.on:
                 return
@@ -557,6 +580,7 @@ class World:
         elif kind == "wall clock jumps":
             process.skew += jump
         elif kind == "database cut off":
+            self.cut_off.add(process.name)
             self._cut["database", process.name] = until
         elif kind == "database down":
             self._cut["database", ""] = until
@@ -576,6 +600,8 @@ class World:
             self._full[process.name] = until
 
 
+#: Seconds between a daemon's write and the frontend's.
+_AT_ONCE = (0.0, 0.005, 0.05, 0.5)
 _ACTIONS = (
     "press",
     "press",

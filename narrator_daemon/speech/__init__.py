@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from csm.takes.drawing import Example
 from csm.takes.notes import Note
-from csm.text.lexicon import Lexicon
 from narrator_daemon.errors import NarratorError
 from narrator_daemon.libraries import importing
 from narrator_daemon.settings import Settings
+
+if TYPE_CHECKING:
+    # The programs of voices import this package, and text takes a second of their start.
+    from csm.text.lexicon import Lexicon
 
 
 class SpeechError(NarratorError):

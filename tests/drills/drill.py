@@ -71,7 +71,7 @@ class Result:
     def row(self) -> dict[str, Any]:
         """For a table."""
         kinds = Counter(violation.partition(":")[0] for violation in self.violations)
-        names = ["published", "failed", "worker_lost", "claims", "given_back", "lost"]
+        names = ["published", "retaken", "failed", "worker_lost", "claims", "given_back", "lost"]
         names += ["false_alarms", "swept"]
         return {
             "seed": self.plan.seed,
@@ -111,7 +111,12 @@ def run(plan: Plan, folder: Path, patience: float = 120.0, other: Path | None = 
         Observer(firebase.endpoints["database_host"], MAX_ATTEMPTS) as observer,
         Frontend(firebase.endpoints) as frontend,
         fleet(
-            firebase.environment() | kept.environment, folder, _SETTINGS, plan.daemons, other
+            firebase.environment() | kept.environment,
+            folder,
+            # One for all, so that any of them has the segments for a retake.
+            {**_SETTINGS, "KEPT__FOLDER": folder / "kept"},
+            plan.daemons,
+            other,
         ) as daemons,
     ):
         slow = firebase.faults.add(_SLOW_UPLOADS)

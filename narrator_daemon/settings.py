@@ -94,6 +94,8 @@ class Limits(Section):
     max_words: Annotated[int, Field(ge=1)] = 1_000
     max_segment_seconds: Annotated[float, Field(ge=1, le=160)] = 60
     requests_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 10
+    audio_hours_per_day: Annotated[float, Field(ge=0, le=1_000_000)] = 0
+    requester_audio_hours_per_day: Annotated[float, Field(ge=0, le=1_000_000)] = 0
 
 
 class Speech(Section):

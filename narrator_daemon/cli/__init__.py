@@ -16,6 +16,7 @@ from narrator_daemon import __version__
 from narrator_daemon.cli import (
     bench,
     books,
+    control,
     inspect,
     lexicon,
     local,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for commands in (service.app, local.app, books.app, queue.app, bench.app, inspect.app, voices.app):
     app.add_typer(commands)
+app.add_typer(control.app, name="control")
 app.add_typer(lexicon.app, name="lexicon")
 app.add_typer(model.app, name="model")
 app.add_typer(register.app, name="register")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from csm.text import NothingToSpeak, segment
 from narrator_daemon.catalogue import CAST, LEXICON, TEXT_HASH, Record, is_key
 from narrator_daemon.claims.book import Verdict, claimed_text_hash, request_retake
-from narrator_daemon.clock import now_ms
 from narrator_daemon.errors import NoSuchBook, WrongUse
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
@@ -41,7 +40,9 @@ def request(settings: Settings, book_id: str, numbers: Sequence[int]) -> None:
             _check(book_id, text, numbers, settings.text.pause_marks)
         wanted = sorted(set(numbers))
         seen = books.change(
-            project, book_id, lambda book: request_retake(book, wanted, now_ms=now_ms())
+            project,
+            book_id,
+            lambda book: request_retake(book, wanted, now_ms=project.database_clock.now_ms()),
         )
         if seen.verdict is not Verdict.APPLIED:
             raise WrongUse(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from narrator_daemon import speech
 from narrator_daemon.narration.manner import Manners
 from narrator_daemon.settings import NamedVoice, Settings
+from narrator_daemon.speech import choosing
 
 
 def listed(settings: Settings) -> dict[str, str]:
@@ -19,7 +19,7 @@ def listed(settings: Settings) -> dict[str, str]:
         ConfigError: the settings name a voice that there is not.
         NotInstalled: a library of the engine is not.
     """
-    engine = speech.create(settings)
+    engine = choosing.create(settings)
     try:
         named = settings.voices.by_name
         return {

@@ -19,7 +19,7 @@ from csm.text import Break
 from csm.text.words import PageWord, page_words
 from narrator_daemon.claims.book import text_hash
 from narrator_daemon.narration.companions import Chapter
-from narrator_daemon.narration.narrate import Narration
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.timing import TimedBy
 
 #: Characters of one cue at most: two lines, as subtitles have them.

@@ -18,7 +18,7 @@ from csm.text.lexicon import BadLexicon, Lexicon
 from narrator_daemon.catalogue import CAST, LEXICON, VOICE, Record
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.errors import ConfigError
-from narrator_daemon.narration.narrate import fault
+from narrator_daemon.narration.accepting import fault
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import HasVoices, SpeechEngine
 

@@ -29,7 +29,7 @@ from narrator_daemon.narration.measures import (
     inspect,
     outline_of,
 )
-from narrator_daemon.narration.narrate import Narration
+from narrator_daemon.narration.narrated import Narration
 
 _PART_COLUMNS = 300
 _HEIGHT = 100

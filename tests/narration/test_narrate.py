@@ -24,15 +24,10 @@ from csm.takes.notes import Note
 from csm.text import Pauses as Lengths
 from csm.text import segment
 from narrator_daemon.claims.failure import ErrorCode
-from narrator_daemon.narration.narrate import (
-    Mark,
-    Narration,
-    Stopped,
-    Unnarratable,
-    fingerprint,
-    kept_name,
-    narrate,
-)
+from narrator_daemon.narration.accepting import Unnarratable
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import Stopped, fingerprint, kept_name, narrate
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Limits, Mastering, Pauses, Settings
@@ -329,7 +324,7 @@ def test_what_no_wav_file_can_hold_is_refused(
 ) -> None:
     # The first while it is spoken, the second once its pauses are known.
     most = round(share * finished[0].duration_seconds * SAMPLE_RATE)
-    monkeypatch.setattr("narrator_daemon.narration.narrate.MOST_SAMPLES", most)
+    monkeypatch.setattr("narrator_daemon.narration.accepting.MOST_SAMPLES", most)
     engine = Voice()
     with pytest.raises(Unnarratable, match="Divide it") as refused:
         read(tmp_path, engine)

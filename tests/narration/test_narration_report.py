@@ -20,10 +20,10 @@ from csm.text.segments import Segment, Sentence
 from narrator_daemon.commands.narrate import read_file
 from narrator_daemon.errors import CannotRead
 from narrator_daemon.narration.measures import Inspection, inspect
-from narrator_daemon.narration.narrate import NarratedPart, Narration
+from narrator_daemon.narration.narrated import NarratedPart, Narration
 from narrator_daemon.narration.report import write_report
-from narrator_daemon.narration.wav import WavWriter
 from narrator_daemon.settings import Kept, Settings, Speech
+from narrator_daemon.wav import WavWriter
 
 HOSTILE = '</p><script>alert(1)</script><img src=x onerror=alert(2)> "&amp;\x1b[31m\u202eevil'
 LONG = "A sentence that is long enough to have a pace that can be compared. "

@@ -23,9 +23,9 @@ from csm.text.lexicon import parse
 from narrator_daemon import speech
 from narrator_daemon.errors import NarratorError
 from narrator_daemon.settings import Kokoro, Settings, Speech, Takes
-from narrator_daemon.speech import SpeechError, judged
+from narrator_daemon.speech import SpeechError, choosing, judged
 from narrator_daemon.speech.kokoro import files, symbols
-from narrator_daemon.speech.kokoro.engine import KokoroSpeech
+from narrator_daemon.speech.kokoro_engine import KokoroSpeech
 from narrator_daemon.speech.tone import ToneSpeech
 from tests.speech import tiny_kokoro
 
@@ -405,7 +405,7 @@ def test_settings_choose_it(folder: Path) -> None:
     settings = Settings(
         speech=Speech(engine="kokoro"), kokoro=Kokoro(model=str(folder), voice="af_heart")
     )
-    engine = speech.create(settings)
+    engine = choosing.create(settings)
     assert engine.name == "kokoro" and engine.pace is not None
     engine.close()
 
@@ -418,7 +418,7 @@ def test_a_voice_is_a_name_and_no_path(voice: str) -> None:
 
 def test_gpl_is_only_loaded_in_the_worker(folder: Path) -> None:
     code = (
-        "import sys; from narrator_daemon.speech.kokoro.engine import KokoroSpeech;"
+        "import sys; from narrator_daemon.speech.kokoro_engine import KokoroSpeech;"
         f"e = KokoroSpeech(model={str(folder)!r}, voice='af_heart'); e.load(); e.close();"
         "sys.exit('espeakng_loader' in sys.modules or 'torch' in sys.modules)"
     )

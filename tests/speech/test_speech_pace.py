@@ -14,7 +14,7 @@ from csm import SAMPLE_RATE
 from csm.takes.drawing import Example
 from narrator_daemon import speech
 from narrator_daemon.settings import Settings
-from narrator_daemon.speech import Amended, Slots, SpeechEngine, SpeechError, Spoken
+from narrator_daemon.speech import Amended, Slots, SpeechEngine, SpeechError, Spoken, choosing
 from narrator_daemon.speech.piper import PACE, PiperSpeech
 from narrator_daemon.speech.stretched import StretchedSpeech, Stretcher, stretched
 from narrator_daemon.speech.tone import ToneSpeech
@@ -45,7 +45,7 @@ def _settings(engine: str, pace: float, **sections: object) -> Settings:
 
 @PACES
 def test_the_tone_goes_so_much_faster(pace: float) -> None:
-    engine = speech.create(_settings("tone", pace))
+    engine = choosing.create(_settings("tone", pace))
     assert _seconds(engine) * pace == pytest.approx(_seconds(ToneSpeech()), abs=0.001)
     assert engine.settings_fingerprint != ToneSpeech().settings_fingerprint
     voiced = ToneSpeech(voices=["anna"], tempo=pace).in_voice("anna")
@@ -56,7 +56,7 @@ def test_the_tone_goes_so_much_faster(pace: float) -> None:
 def test_kokoro_is_told_the_speed(pace: float, tmp_path: Path) -> None:
     folder = tiny_kokoro.save(tmp_path)
     model = {"kokoro": {"model": str(folder), "speed": 1.1}}
-    usual, engine = (speech.unjudged(_settings("kokoro", one, **model)) for one in (1.0, pace))
+    usual, engine = (choosing.unjudged(_settings("kokoro", one, **model)) for one in (1.0, pace))
     try:
         usual.load()
         engine.load()
@@ -220,12 +220,12 @@ def test_closing_the_stream_closes_the_engines() -> None:
 
 
 def test_only_what_cannot_read_faster_is_stretched(tmp_path: Path) -> None:
-    slow = speech.create(_settings("csm", 0.8, speech={"engine": "csm", "model": str(tmp_path)}))
-    plain = speech.create(_settings("csm", 1.0, speech={"engine": "csm", "model": str(tmp_path)}))
+    slow = choosing.create(_settings("csm", 0.8, speech={"engine": "csm", "model": str(tmp_path)}))
+    plain = choosing.create(_settings("csm", 1.0, speech={"engine": "csm", "model": str(tmp_path)}))
     assert isinstance(slow, StretchedSpeech) and not isinstance(plain, StretchedSpeech)
     # A segment's cap is that of what is heard.
     assert ":48s" in slow.settings_fingerprint and ":60s" in plain.settings_fingerprint
-    assert not isinstance(speech.create(_settings("piper", 0.8)), StretchedSpeech)
+    assert not isinstance(choosing.create(_settings("piper", 0.8)), StretchedSpeech)
 
 
 def test_a_process_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

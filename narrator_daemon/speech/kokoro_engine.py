@@ -36,7 +36,7 @@ MOST_AT_ONCE = 16
 #: Seconds in which a segment's phonemes come.
 _PHONEMES_LIMIT = 30.0
 #: By its file, as it needs nothing of this package: importing that would take seconds of a start.
-_WORKER = ("-P", str(Path(__file__).with_name("espeak_worker.py")))
+_WORKER = ("-P", str(Path(__file__).parent / "kokoro" / "espeak_worker.py"))
 #: What must be installed, all of it by the extra.
 _LIBRARIES = ("espeakng-loader", "huggingface-hub", "onnxruntime")
 _MISSING = "the engine kokoro is not installed: pip install 'narrator-daemon[kokoro]'"

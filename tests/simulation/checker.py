@@ -554,9 +554,7 @@ class Checker:
         task = getcurrent()
         token = name.split("/")[-1].split(".")[0]
         held = self.held.get(token)
-        over = (
-            held and held.gone_at is not None and held.gone_at < world.scheduler.now - IDLE_SECONDS
-        )
+        over = held and held.gone_at is not None and held.gone_at < world.scheduler.now - IDLE_SECONDS
         known = over and held and not held.process.dead and token not in self.published
         if isinstance(task, Task) and "/sweeper" in task.name and known:
             # What replaces another leaves that to the sweep; what has no place goes at once.

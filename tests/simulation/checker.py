@@ -531,12 +531,14 @@ class Checker:
                 if one.book_id == book_id
                 and one.text in {text, *wish.texts}
                 and same(one.requested_at, requested_at)
-                and (one.maybe or one.excuses or one.process.dead or self._world.stopped(one.process))
+                and (
+                    one.maybe or one.excuses or one.process.dead or self._world.stopped(one.process)
+                )
             ]
             self.demand(
                 attempts >= MAX_ATTEMPTS and len(bad) >= MAX_ATTEMPTS,
                 "attempts",
-                f"{book_id} fails with {attempts} attempts, {len(bad)} of which went wrong: {error}",
+                f"{book_id} fails by {attempts} attempts, {len(bad)} of which failed: {error}",
             )
         wish.open = False
 
@@ -552,7 +554,9 @@ class Checker:
         task = getcurrent()
         token = name.split("/")[-1].split(".")[0]
         held = self.held.get(token)
-        over = held and held.gone_at is not None and held.gone_at < world.scheduler.now - IDLE_SECONDS
+        over = (
+            held and held.gone_at is not None and held.gone_at < world.scheduler.now - IDLE_SECONDS
+        )
         known = over and held and not held.process.dead and token not in self.published
         if isinstance(task, Task) and "/sweeper" in task.name and known:
             # What replaces another leaves that to the sweep; what has no place goes at once.
@@ -665,5 +669,3 @@ def _named(record: Any) -> set[str]:
     if claim is not None and claim.token is not None:
         found.add(children(record.get(PREVIEW)).get(FILE_PATH))
     return {path for path in found if isinstance(path, str)}
-
-

@@ -309,7 +309,9 @@ def attempts_of_the_settings(seams: Seams) -> None:
     """A replica with another voice counts attempts of its own."""
     claim = books.claim
     seams.set(
-        books, "claim", lambda book, **known: claim(book, **{**known, "text_digest": known["digest"]})
+        books,
+        "claim",
+        lambda book, **known: claim(book, **{**known, "text_digest": known["digest"]}),
     )
 
 
@@ -351,9 +353,7 @@ def judges_across_gaps(seams: Seams) -> None:
 def judges_by_its_own_lifetime(seams: Seams) -> None:
     """A lease is judged by the lifetime of who looks."""
     observe = LeaseWatch.observe
-    seams.set(
-        LeaseWatch, "observe", lambda self, beats, now, _ttls=None: observe(self, beats, now)
-    )
+    seams.set(LeaseWatch, "observe", lambda self, beats, now, _ttls=None: observe(self, beats, now))
 
 
 @mutant
@@ -487,7 +487,9 @@ def limit_of_one_more(seams: Seams) -> None:
     """One more is granted than is allowed."""
     take = requesters.take
     seams.set(
-        requesters, "take", lambda granted, *, limit, **known: take(granted, limit=limit + 1, **known)
+        requesters,
+        "take",
+        lambda granted, *, limit, **known: take(granted, limit=limit + 1, **known),
     )
 
 
@@ -528,8 +530,9 @@ def sweeps_what_is_claimed(seams: Seams) -> None:
     seams.set(
         sweep.Sweeper,
         "_orphaned",
-        lambda self, stored: self._store.is_ours(stored)
-        and not self._named(stored.metadata["bookId"], stored.path),
+        lambda self, stored: (
+            self._store.is_ours(stored) and not self._named(stored.metadata["bookId"], stored.path)
+        ),
     )
 
 
@@ -643,5 +646,3 @@ def levels_are_ignored(seams: Seams) -> None:
         return Level.NORMAL
 
     seams.set(Candidate, "of", staticmethod(broken))
-
-

@@ -118,7 +118,7 @@ class Plan:
         count = dice.choice((1, 1, 2, 2, 3, 5))
         poison = dice.random() < 0.12
         limited = dice.random() < 0.2
-        renews = dice.random() < 0.08
+        renews = dice.random() < 0.05
         share = dice.choice((0.15, 0.3, 0.6))
         kinds = frozenset(kind for kind in faults.ALL if dice.random() < share)
         texts = [dice.choice(TEXTS) for _ in range(count)]
@@ -128,7 +128,9 @@ class Plan:
             workers=workers,
             voices=tuple(f"voice {number if mixed else 0}" for number in range(workers)),
             at_once=tuple(dice.choice((1, 2)) for _ in range(workers)),
-            ttls=tuple(dice.choice((6.0, 9.0, 15.0)) if several_ttls else 9.0 for _ in range(workers)),
+            ttls=tuple(
+                dice.choice((6.0, 9.0, 15.0)) if several_ttls else 9.0 for _ in range(workers)
+            ),
             old=tuple(several_versions and dice.random() < 0.5 for _ in range(workers)),
             skews=tuple(
                 dice.choice((-3600.0, 0.0, 120.0, 86_400.0)) if wrong_clocks else 0.0
@@ -143,9 +145,9 @@ class Plan:
             kinds=kinds,
             most_faults=dice.choice((1, 3, 8, 20)),
             gremlin=dice.choice((0, 1, 2, 4)),
-            seconds=60.0 if renews else dice.choice((6.0, 15.0, 30.0)),
+            seconds=45.0 if renews else dice.choice((5.0, 10.0, 20.0)),
             url_seconds=30.0 if renews else 3600.0,
-            quiet_seconds=60.0 if renews else 0.0,
+            quiet_seconds=45.0 if renews else 0.0,
             survivors=dice.choice(("all", "one")),
             ends_in_order=dice.random() < 0.3,
             rules=dice.random() < 0.06,

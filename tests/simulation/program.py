@@ -35,7 +35,7 @@ from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechError
 from tests.simulation import faults
 from tests.simulation.bucket import Bucket
-from tests.simulation.limits import TTL, WINDOW_BOOKS, WINDOW_SECONDS
+from tests.simulation.limits import WINDOW_BOOKS, WINDOW_SECONDS
 from tests.simulation.plan import FAILS, KILLS
 from tests.simulation.scheduler import Process, current
 from tests.simulation.seams import Seams
@@ -133,8 +133,6 @@ class Kept:
 
 class Disk:
     """A disk that a history may fill."""
-
-    rooms: dict[str, object] = {}
 
     def __init__(self, *_: object) -> None:
         pass
@@ -299,9 +297,13 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
     seams.set(assembly, "KeptSegments", Kept)
     seams.set(assembly, "FileCredentials", Credentials)
     seams.set(assembly, "signer_of", lambda *_, **__: None)
-    seams.set(assembly, "keys", types.SimpleNamespace(
-        require=lambda _settings: DEMO_KEY, DEMO_KEY=b"", fingerprint=lambda _key: "key"
-    ))
+    seams.set(
+        assembly,
+        "keys",
+        types.SimpleNamespace(
+            require=lambda _settings: DEMO_KEY, DEMO_KEY=b"", fingerprint=lambda _key: "key"
+        ),
+    )
     seams.set(assembly, "Gauges", Gauges)
     seams.set(assembly, "AudioStore", storage.AudioStore)
     seams.set(worker, "StateFolder", StateFolder)
@@ -359,5 +361,3 @@ def start(world: World, process: Process, settings: Settings, voice: str, *, old
     made = assembly.parts(settings, engine, project)
     manager: Any = Manager()
     return worker.Worker(settings, made, manager)
-
-

@@ -37,8 +37,8 @@ from tests.simulation.bucket import Objects
 from tests.simulation.checker import TEXT, Checker, Violation
 from tests.simulation.database import Database, Path, Writes
 from tests.simulation.faults import Faults
-from tests.simulation.plan import TEXTS, Plan
 from tests.simulation.limits import BEAT, MAX_ATTEMPTS, RECONCILE, STUCK_SECONDS, TTL
+from tests.simulation.plan import TEXTS, Plan
 from tests.simulation.scheduler import EPOCH, Process, Scheduler, Task, current
 from tests.simulation.stream import Streams
 
@@ -253,7 +253,9 @@ class World:
             if not seat.process.dead and seat.worker is not None:
                 seat.stopped = True
                 seat.worker.stop()
-        self.scheduler.run(lambda: all(seat.process.dead for seat in self.seats), self.scheduler.now + 40)
+        self.scheduler.run(
+            lambda: all(seat.process.dead for seat in self.seats), self.scheduler.now + 40
+        )
         self.checker.demand(
             all(seat.process.dead for seat in self.seats), "stop", "a worker does not end"
         )
@@ -404,7 +406,9 @@ class World:
         for path, value in writes:
             self._digest.update(f"{self.scheduler.now:.6f} {path} {value}".encode())
             if self.tell is not None and path[0] == "books":
-                self.say("writes", by=process.name if process else "frontend", path=path, value=value)
+                self.say(
+                    "writes", by=process.name if process else "frontend", path=path, value=value
+                )
 
     def written(self) -> None:
         """Take in that it is done."""
@@ -505,7 +509,9 @@ class World:
         if book is None:
             asks = action in ("press", "ask", "overwrite")
             wishes(book_id, text, asks=asks, whole=True)
-            self._write(book_id, {TEXT: text, "title": book_id, **(asked if asks else {})}, whole=True)
+            self._write(
+                book_id, {TEXT: text, "title": book_id, **(asked if asks else {})}, whole=True
+            )
             return
         held = book.get(TEXT)
         if action == "press":
@@ -547,7 +553,10 @@ class World:
         for number in range(self.plan.gremlin):
             self.scheduler.sleep(self.plan.seconds * dice.random() / max(1, self.plan.gremlin))
             kind, which = dice.choice(kinds.PROCESS), dice.randrange(self.plan.workers)
-            seconds, book = dice.choice((1.0, 5.0, 12.0)), f"b{dice.randrange(len(self.plan.texts))}"
+            seconds, book = (
+                dice.choice((1.0, 5.0, 12.0)),
+                f"b{dice.randrange(len(self.plan.texts))}",
+            )
             lifetimes, jump = dice.choice((0.5, 1.2, 2.5)), dice.choice((-7200.0, 300.0, 90_000.0))
             if not self.faults.on:
                 return

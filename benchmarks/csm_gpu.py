@@ -52,7 +52,7 @@ from csm.engine import bench, starts
 from csm.engine.device import on
 from csm.engine.kernels.operations import Plain
 from csm.engine.model import Model
-from csm.engine.sampling import Sampling
+from csm.engine.operands.sampling import Sampling
 from csm.engine.sizing import bytes_a_frame
 
 FRAME_SECONDS = 0.08
@@ -174,10 +174,11 @@ def _beginning(box: Box, model: Model, made: Frames) -> float:
     some = [
         starts.Start(slot, ids, prefix, SEGMENT_FRAMES, slot) for slot in range(made.slots.count)
     ][:4]
+    together = starts.Together(model, made.slots, lambda _done, _of: None)
     taken = []
     for _ in range(4):
         started = time.perf_counter()
-        starts.together(model, made.slots, some)
+        together.begin(some)
         if not box.tiny:
             torch.cuda.synchronize(box.device)
         taken.append((time.perf_counter() - started) / len(some))

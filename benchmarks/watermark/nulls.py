@@ -21,13 +21,14 @@ from scipy.stats import norm
 
 from watermark import detect, embed
 from watermark.detection import scales
-from watermark.detection.acquisition import UNCHANGED
+from watermark.detection.acquisition import UNCHANGED, sum_unchanged
 from watermark.detection.evidence import follow, gather
 from watermark.detection.features import features_of
+from watermark.detection.long_files import LongFile
 from watermark.detection.search import Reading, search, whole
 from watermark.detection.stretches import search_stretches
 from watermark.detection.thorough import search_by_data
-from watermark.pattern import Pattern, pattern_of
+from watermark.pattern import CELL_SECONDS, Pattern, pattern_of
 from watermark.payload import encode, payload_of
 from watermark.statistics import threshold
 
@@ -45,7 +46,9 @@ def scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]:
     """Every candidate's score on every reading of a search, flat."""
     pattern = pattern_of(key)
     seconds = len(samples) / RATE
-    return _scored(pattern, key, search(pattern, features_of(samples, RATE), seconds))
+    features = features_of(samples, RATE)
+    sums = sum_unchanged(pattern, features, 0.0, seconds)
+    return _scored(pattern, key, search(pattern, features, seconds, sums))
 
 
 def changed_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]:
@@ -64,6 +67,18 @@ def changed_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float
         readings.append(whole(follow(pattern, read, line, 0.0, seconds), seconds))
         readings += search_stretches(pattern, read, seconds, line.change, jump=8.0)
     return _scored(pattern, key, readings)
+
+
+def long_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]:
+    """The same on readings of minutes that were added up."""
+    pattern = pattern_of(key)
+    together = LongFile(pattern)
+    for begin in range(0, len(samples) // RATE - 60 + 1, 60):
+        features = features_of(samples[begin * RATE : (begin + 60) * RATE], RATE)
+        cell = int(np.ceil(begin / CELL_SECONDS))
+        sums = sum_unchanged(pattern, features, cell * CELL_SECONDS - begin, 60.0)
+        together.add(features, sums, cell, begin)
+    return _scored(pattern, key, together.readings())
 
 
 def _scored(pattern: Pattern, key: bytes, readings: list[Reading]) -> NDArray[np.float32]:
@@ -85,6 +100,17 @@ def trials(keys: int) -> Iterator[tuple[str, NDArray[np.float32], bytes]]:
             yield "another key", embed(clip.samples, RATE, key_of(trial + 500), 5), key
             if each == 0:
                 yield "another book", embed(clip.samples, RATE, key, 5), key
+
+
+def long_trials(keys: int) -> Iterator[tuple[str, NDArray[np.float32], bytes]]:
+    """The same of the clips end to end, two stretches of two minutes and a half or more each."""
+    clips = [clip.samples for clip in load(RESULTS / "clips")]
+    for number, parts in enumerate((clips[::2], clips[1::2])):
+        speech = np.concatenate(parts)
+        for each in range(keys):
+            trial = 100_000 + 10_000 * number + each
+            yield "unmarked", speech, key_of(trial)
+            yield "another key", embed(speech, RATE, key_of(trial + 5_000), 5), key_of(trial)
 
 
 def summary(values: NDArray[np.float32]) -> dict[str, Any]:
@@ -172,6 +198,7 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=6, help="keys tried on every clip")
     parser.add_argument("--thorough", action="store_true", help="only searches by the data")
     parser.add_argument("--changed", action="store_true", help="only cut and sped copies")
+    parser.add_argument("--long", action="store_true", help="only minutes added up")
     parser.add_argument("--scores-only", action="store_true", help="no whole searches beside")
     parser.add_argument("--clips", type=int, help="of those the first so many clips")
     arguments = parser.parse_args()
@@ -182,12 +209,15 @@ def main() -> None:
         return
     if arguments.changed:
         scales._HOLDS_UP = scales._WORTH_A_LOOK = 0.0
-    score = changed_scores if arguments.changed else scores
-    stem = "nulls-changed" if arguments.changed else "nulls"
+    stem, score, these = "nulls", scores, trials
+    if arguments.changed:
+        stem, score = "nulls-changed", changed_scores
+    if arguments.long:
+        stem, score, these = "nulls-long", long_scores, long_trials
     gathered: dict[str, list[NDArray[np.float32]]] = {}
     hits = {"unmarked": 0, "another key": 0, "another book": 0}
     searches = dict.fromkeys(hits, 0)
-    for population, samples, key in trials(arguments.keys):
+    for population, samples, key in these(arguments.keys):
         gathered.setdefault(population, []).append(score(samples, key))
         searches[population] += 1
         if arguments.scores_only:

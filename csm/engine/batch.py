@@ -17,11 +17,11 @@ from torch import Tensor
 from csm.engine import starts
 from csm.engine.capture import Captured
 from csm.engine.model import Model, decode_one_frame
+from csm.engine.operands.sampling import Sampling
+from csm.engine.operands.slots import Slots
+from csm.engine.operands.state import ENDED, RAN_AWAY
 from csm.engine.reports import Report, Reports
-from csm.engine.sampling import Sampling
 from csm.engine.script import Piece, Scribe
-from csm.engine.slots import Slots
-from csm.engine.state import ENDED, RAN_AWAY
 from csm.engine.streams import Job
 from csm.engine.voice import Voice
 
@@ -98,9 +98,15 @@ class Batch:
         self._gpu = model.device.type == "cuda"
         slots = self._slots = Slots(model, count)
         sampler = model.sampler(sampling)
+        graphs = 1 + len(starts.USUAL)
         # Not by way of self: a circle would keep the memory of a batch that is let go.
         self._frame = Captured(
-            lambda: decode_one_frame(model, slots, sampler), model.device, on_progress
+            lambda: decode_one_frame(model, slots, sampler),
+            model.device,
+            lambda done, _of: on_progress(done, graphs),
+        )
+        self._together = starts.Together(
+            model, slots, lambda done, _of: on_progress(1 + done, graphs)
         )
         self._look = FRAMES_A_LOOK if self._gpu else 1
         self._reports = Reports(self._slots.report, LOOKS_BEHIND if self._gpu else 0)
@@ -228,8 +234,7 @@ class Batch:
             if speaking.since is None and slot not in self._filling
         ]
         if self._beside is None:
-            beginning = [self._start(slot, speaking) for slot, speaking in waiting]
-            starts.together(self._model, self._slots, beginning)
+            self._together.begin([self._start(slot, speaking) for slot, speaking in waiting])
             for _, speaking in waiting:
                 self._begun(speaking)
             return

@@ -64,6 +64,11 @@ def to(device: torch.device, numbers: torch.Tensor) -> torch.Tensor:
     return numbers.pin_memory().to(device, non_blocking=True)
 
 
+def copy(place: torch.Tensor, numbers: torch.Tensor) -> None:
+    """Copy numbers of the host to where they are read from, without waiting for the device."""
+    place.copy_(numbers.pin_memory() if place.is_cuda else numbers, non_blocking=True)
+
+
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
     """Collect garbage now, and not again before the end.

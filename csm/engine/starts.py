@@ -4,30 +4,36 @@ On a GPU the segments that begin in one turn go through together, as the host's 
 more than the device's. What a segment's rows are computed beside must not change them, not even in
 the last bit: shapes choose kernels, and kernels the order of additions. So the shape of a pass
 follows from the segment's own length alone, and what is missing to it is filled with rows that
-count for nothing. On a CPU, where arithmetic is what takes the time, each goes alone.
+count for nothing. So there are few shapes, and those of nearly every segment are captured. On a
+CPU, where arithmetic is what takes the time, each goes alone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from csm.engine import device
+from csm.engine.capture import Captured
 from csm.engine.model import Model, prefill
+from csm.engine.operands.slots import Slots
+from csm.engine.operands.state import ROWS, column
 from csm.engine.prompt import Prompt
-from csm.engine.slots import Slots
-from csm.engine.state import ROWS, column
 
 #: Texts are filled up to a multiple of so many tokens, and caches are read up to one of so many
 #: positions.
 LENGTH_STEP, REACH_STEP = 64, 512
 #: Segments in a pass, and tokens of the longest of which there are so many.
 TOGETHER, LONGEST_TOGETHER = 4, 256
+#: Lengths and reaches of the passes that are captured: texts of up to 300 characters, with voices
+#: of up to 25 s.
+USUAL = tuple((length, reach) for length in (64, 128) for reach in (512, 1024))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +106,49 @@ def put(slots: Slots, start: Start, filled: Filled) -> None:
     slots.begin(start.slot, filled.inputs, start.position, start.cap, start.seed)
 
 
-@torch.inference_mode()
-def together(model: Model, slots: Slots, starts: Sequence[Start]) -> None:
-    """Begin segments, some at once; nothing here waits for the device."""
-    for group, length, reach in _groups(starts, model.positions):
-        for start in group:
-            if start is not None and start.prefix is not None:
-                slots.cache[:, start.slot, :, :, : start.begins] = start.prefix
-        _pass(model, slots, device.to(model.device, _numbers(group, length)), reach)
+class Together:
+    """Begins segments in slots, some at once; nothing here waits for the device.
+
+    Args:
+        model: the weights.
+        slots: of which none is in work yet.
+        on_progress: told of the passes that are captured on a GPU: how many are, of how many.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: Model, slots: Slots, on_progress: Callable[[int, int], None]) -> None:
+        self._model, self._slots = model, slots
+        #: By length and reach: what a pass reads its numbers from, and the pass.
+        self._captured: dict[tuple[int, int], tuple[Tensor, Captured]] = {}
+        usual = [shape for shape in USUAL if shape[1] <= model.positions]
+        for count, (length, reach) in enumerate(usual):
+
+            def one_more(done: int, _of: int, before: int = count) -> None:
+                on_progress(before + done, len(usual))
+
+            # Nothing that begins: a text of no token, in a slot that is done.
+            numbers = torch.zeros(TOGETHER, _IDS + length, dtype=torch.int64, device=model.device)
+            numbers[:, ROWS.index("done")] = numbers[:, ROWS.index("sound")] = 1
+            # Not by way of self: a circle would keep the slots' memory.
+            run = partial(_pass, model, slots, numbers, reach)
+            step = Captured(run, model.device, one_more)
+            self._captured[length, reach] = numbers, step
+
+    @torch.inference_mode()
+    def begin(self, starts: Sequence[Start]) -> None:
+        """Begin segments with the next frame."""
+        for group, length, reach in _groups(starts, self._model.positions):
+            for start in group:
+                if start is not None and start.prefix is not None:
+                    self._slots.cache[:, start.slot, :, :, : start.begins] = start.prefix
+            block = _numbers(group, length)
+            captured = self._captured.get((length, reach))
+            if captured is None:
+                _pass(self._model, self._slots, device.to(self._model.device, block), reach)
+            else:
+                numbers, step = captured
+                device.copy(numbers, block)
+                step()
 
 
 def _room(model: Model, positions: int) -> Tensor:

@@ -120,6 +120,8 @@ export interface Narration {
   readonly state: NarrationState;
   /** From 0 to 1 while processing, else 0. */
   readonly progress: number;
+  /** When it will probably be ready, while it waits or is being made; null where nobody knows. */
+  readonly readyBy: Date | null;
   /** The newest finished narration, also while another is being made or has failed. */
   readonly audio: NarrationAudio | null;
   /** The first minute of a long book that is being narrated. */
@@ -133,8 +135,11 @@ export function narrationOf(book: unknown): Narration {
   const field = (name: string) => child(book, name);
   const status = field("narrativeAudioStatus");
   const state = STATES.find((known) => known === status) ?? "none";
+  const busy = state === "requested" || state === "processing";
+  const readyBy = busy ? number(field("narrativeAudioReadyBy")) : 0;
   return {
     state,
+    readyBy: readyBy > 0 ? new Date(readyBy) : null,
     progress: state === "processing" ? clamp(number(field("narrativeAudioProgress"))) : 0,
     audio: audioOf(book),
     preview: state === "processing" ? fileOf(field("narrativeAudioPreview"), "m4a") : null,

@@ -15,6 +15,7 @@ from narrator_daemon.daemon.tally import Tally
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.health.condition import CLOCK_FAIL_SECONDS
+from narrator_daemon.queue.control import Control
 from narrator_daemon.speech import SpeechEngine
 
 #: Seconds for which another daemon with the same id is spoken of after it was seen.
@@ -44,6 +45,7 @@ class Presence:
         refused: gives the books that the database does not take changes of, and why.
         wall_ms: the wall clock, epoch milliseconds.
         clock: monotonic seconds.
+        control: what an operator tells it.
 
     Attributes:
         clock_offset: seconds by which this machine's clock is ahead of the database's, or None
@@ -62,6 +64,7 @@ class Presence:
         refused: Callable[[], Mapping[str, str]] = dict,
         wall_ms: Callable[[], int] = now_ms,
         clock: Callable[[], float] = time.monotonic,
+        control: Callable[[], Control] = Control,
     ) -> None:
         self._worker_id = worker_id
         self._entry = project.node(WORKERS, worker_id)
@@ -73,6 +76,7 @@ class Presence:
         self._refused = refused
         self._wall_ms = wall_ms
         self._clock = clock
+        self._control = control
         self._instance = uuid.uuid4().hex
         # This clock in the middle of the last write; what the database made of its time is read
         # before the next.
@@ -92,6 +96,7 @@ class Presence:
             Unavailable: the database did not answer.
         """
         self._look()
+        control = self._control()
         entry = {
             "version": __version__,
             "engine": self._engine.name,
@@ -99,10 +104,14 @@ class Presence:
             "inWork": len(self._in_work),
             "atOnce": self._in_work.capacity,
             "lately": self._tally.as_record(),
+            "left": [
+                round(left) for job in self._in_work.jobs if (left := job.seconds_left) is not None
+            ],
             "down": {name: _told(why) for name, why in self._down().items()},
             "refused": {
                 name: _told(why) for name, why in islice(self._refused().items(), _MOST_REFUSED)
             },
+            **({"control": str(control.state)} if control.holds else {}),
             "emulated": self._emulated,
             "instance": self._instance,
             "at": dict(SERVER_TIMESTAMP),

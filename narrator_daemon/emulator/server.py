@@ -26,11 +26,12 @@ from narrator_daemon.emulator.database.caller import Caller
 from narrator_daemon.emulator.database.database import Database
 from narrator_daemon.emulator.database.databases import Databases
 from narrator_daemon.emulator.database.disk import write_export
-from narrator_daemon.emulator.database.rules import Rules, default_rules
+from narrator_daemon.emulator.database.rules import InvalidRulesError, Rules, default_rules
 from narrator_daemon.emulator.database.tree import Commit
 from narrator_daemon.emulator.harness.control import Control
 from narrator_daemon.emulator.harness.faults import Faults
 from narrator_daemon.emulator.harness.gateway import CONTROL, Gateway, Handler
+from narrator_daemon.emulator.harness.target import request_log
 from narrator_daemon.emulator.harness.traffic import Kind, Traffic
 from narrator_daemon.emulator.protocols import rest, websocket
 from narrator_daemon.emulator.protocols.connections import Connections
@@ -41,7 +42,6 @@ from narrator_daemon.emulator.storage.rules import StorageRules
 from narrator_daemon.emulator.storage.rules import default_rules as default_storage_rules
 from narrator_daemon.emulator.storage.rules_language import StorageRulesError
 from narrator_daemon.emulator.storage.service import StorageService, kind_of
-from narrator_daemon.emulator.target import request_log
 from narrator_daemon.errors import NarratorError
 
 T = TypeVar("T")
@@ -379,7 +379,10 @@ def _read_rules(rules: Path | Mapping[str, Any] | None) -> Rules:
         return Rules(default_rules())
     if isinstance(rules, Mapping):
         return Rules(json.dumps(rules, indent=2))
-    return Rules(_read_text(rules, "the rules"))
+    try:
+        return Rules(_read_text(rules, "the rules"))
+    except InvalidRulesError as error:
+        raise InvalidRulesError(f"cannot use the rules: {rules}: {error}") from error
 
 
 def _read_storage_rules(rules: Path | str | None) -> StorageRules:

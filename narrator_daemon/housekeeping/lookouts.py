@@ -101,6 +101,11 @@ class Lookouts:
         """Whether this replica looks for all: it holds a seat, or seats cannot be had."""
         return self._held is not None or self._clock() < self._alone_until
 
+    @property
+    def leads(self) -> bool:
+        """Whether it holds the first seat: what one replica does for all is for this one."""
+        return self._held == SEATS[0]
+
     def look(self) -> bool:
         """Look at the seats and take one that is free; gives whether to read the leases now.
 

@@ -25,8 +25,8 @@ def score(file: BinaryIO, key: bytes, index: int) -> float:
         Unreadable: it cannot be decoded.
     """
     file.flush()
-    # By this name a process that decodes it finds it too.
-    with open_audio(Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")) as audio:
+    # By this name a process that decodes it finds it too. The log goes on meanwhile.
+    with open_audio(Path(f"/proc/{os.getpid()}/fd/{file.fileno()}"), alone=False) as audio:
         check = watermark.SelfCheck(audio.rate, key, index)
         left = SECONDS * audio.rate
         for block in audio.blocks():

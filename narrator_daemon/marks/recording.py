@@ -7,7 +7,7 @@ from pathlib import Path
 
 from narrator_daemon.marks.audio_files import open_audio
 from narrator_daemon.marks.detect import Source, at_most_two
-from watermark.fingerprint import LEAST_SECONDS, Levels, Likeness, fingerprint_of, likeness
+from watermark.marking.fingerprint import LEAST_SECONDS, Levels, Likeness, fingerprint_of, likeness
 
 #: What a chance of error leaves open, where no recording was compared.
 CHANCE_ALONE = (

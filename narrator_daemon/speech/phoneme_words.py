@@ -7,7 +7,10 @@ said: Needleman and Wunsch, "A general method applicable to the search for simil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from csm.text.pronounced import Said
+from csm.text.words import word_spans
 
 #: What is no sound of its own: stress, length, ties and combining marks, spaces, punctuation.
 _SILENT = frozenset(" ˈˌːˑ.,;:!?-—'\"()ʲ\u0329\u0361\u032f\u0303")
@@ -42,6 +45,35 @@ def word_places(words: Sequence[str], said: Sequence[str]) -> list[int]:
         following = following if place is None else place
         found.append(following)
     return found[::-1]
+
+
+def words_alone(
+    text: str, said: Sequence[Said], phonemes: Callable[[Sequence[str]], Sequence[str]]
+) -> list[str]:
+    """The phonemes of each word of a text by itself, words being what spaces part.
+
+    Args:
+        text: what is said.
+        said: what of it is said by its IPA.
+        phonemes: of words, all others at once.
+    """
+    spans = word_spans(text)
+    own: dict[int, str] = {}
+    for one in said:
+        inside = [
+            number
+            for number, (start, end) in enumerate(spans)
+            if start < one.end and one.start < end
+        ]
+        pieces = one.ipa.split()
+        if len(pieces) != len(inside):
+            pieces = [one.ipa, *[""] * (len(inside) - 1)]
+        for number, piece in zip(inside, pieces, strict=True):
+            own.setdefault(number, piece)
+    others = [number for number in range(len(spans)) if number not in own]
+    found = phonemes([text[slice(*spans[number])] for number in others]) if others else ()
+    own.update(zip(others, found, strict=True))
+    return [own[number] for number in range(len(spans))]
 
 
 def sounds(phonemes: str) -> list[str]:

@@ -16,9 +16,9 @@ from csm import Engine, Sampling, Voice
 from csm.engine import batch, starts
 from csm.engine.batch import Batch
 from csm.engine.model import Model
+from csm.engine.operands.slots import Slots
 from csm.engine.script import Scribe
-from csm.engine.slots import Slots
-from csm.engine.starts import Start
+from csm.engine.starts import USUAL, Start, Together
 
 SLOTS = 6
 TEXTS = ["Call me Ishmael.", "Some years ago.", "No.", "It was wise.", "It was not.", "I sail."]
@@ -47,7 +47,7 @@ class Made:
         # What was there before is no zeros.
         with torch.inference_mode():
             slots.cache.fill_(0.5)
-        starts.together(self.model, slots, all_starts)
+        Together(self.model, slots, lambda _done, _of: None).begin(all_starts)
         return slots
 
 
@@ -102,6 +102,32 @@ def test_who_begins_beside_it_changes_no_bit(
     end = mine.position
     assert torch.equal(alone.cache[:, 0, :, :, :end], beside.cache[:, mine.slot, :, :, :end])
     assert torch.equal(alone.inputs[0], beside.inputs[mine.slot])
+
+
+def test_passes_of_usual_shapes_are_captured_and_told(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[int] = []
+
+    class Recording:
+        def __init__(self, step: Any, _device: Any, on_progress: Any) -> None:
+            self.step = step
+            on_progress(1, 1)
+
+        def __call__(self) -> None:
+            runs.append(1)
+            self.step()
+
+    monkeypatch.setattr(starts, "Captured", Recording)
+    progress: list[tuple[int, int]] = []
+    together = Together(
+        made.model, Slots(made.model, SLOTS), lambda done, of: progress.append((done, of))
+    )
+    assert progress == [(number + 1, len(USUAL)) for number in range(len(USUAL))]
+    together.begin([made.start(slot, 20 + slot, 30) for slot in range(5)])
+    assert len(runs) == 2  # Four at once, and one.
+    together.begin([made.start(0, 300, 0), made.start(1, 200, 30)])
+    assert len(runs) == 2
 
 
 def test_a_start_at_the_models_last_position(made: Made) -> None:

@@ -32,6 +32,7 @@ class Job:
         self.work = work
         self.stuck = False
         self.hangs = False
+        self.seconds_left = None
         self.watched: list[tuple[float, float, float]] = []
 
     def watch(self, now: float, patience: float, *, awake_since: float) -> None:
@@ -252,7 +253,7 @@ class TestLooks:
         at_once = threading.Barrier(10)
 
         def meet() -> None:
-            at_once.wait(10)
+            at_once.wait(60)
 
         world.project.at_each("get /books/b[0-9]/narrativeAudioStatus", meet)
         self.look(world)

@@ -40,7 +40,7 @@ def start(reported: list[Unavailable]) -> Iterator[Start]:
 
     yield begin
     for loop in started:
-        loop.stop(5)
+        loop.stop(60)
 
 
 REFUSED = NodeRefused("database", "/narrationWorkers/w cannot be written")
@@ -112,11 +112,11 @@ def test_a_wake_in_a_round_brings_another(start: Start) -> None:
     def step() -> float:
         rounds.append(1)
         entered.set()
-        leave.wait(10)
+        leave.wait(60)
         return 3600.0
 
     loop = start(step)
-    assert entered.wait(10)
+    assert entered.wait(60)
     loop.wake()
     leave.set()
     wait_until(lambda: len(rounds) == 2, "another round")
@@ -157,11 +157,11 @@ def test_a_round_that_goes_on_is_late(start: Start) -> None:
 
     def step() -> float:
         entered.set()
-        leave.wait(10)
+        leave.wait(60)
         return 3600.0
 
     loop = start(step)
-    assert entered.wait(10)
+    assert entered.wait(60)
     time.sleep(0.1)
     assert loop.overdue_seconds >= 0.1
     leave.set()
@@ -172,14 +172,14 @@ def test_it_ends_after_its_round(start: Start) -> None:
     steps = Steps(3600.0)
     loop = start(steps)
     steps.wait_for(1)
-    loop.stop(5)
+    loop.stop(60)
     assert not loop.alive
     assert steps.rounds == 1
 
 
 def test_one_that_was_not_started_can_be_stopped() -> None:
     loop = Loop("looper", Steps(1.0), print)
-    loop.stop(5)
+    loop.stop(60)
     assert not loop.alive
 
 

@@ -45,7 +45,7 @@ class Scene:
 
     def scrape(self) -> dict[str, float]:
         """Every sample by its name and labels, as they are written."""
-        answer = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10)
+        answer = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=60)
         return {
             sample.name + json.dumps(sample.labels, sort_keys=True): sample.value
             for family in text_string_to_metric_families(answer.text)

@@ -202,7 +202,7 @@ def house(tmp_path: Path) -> House:
 
 
 def ended(thread: threading.Thread) -> None:
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 

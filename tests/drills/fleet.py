@@ -167,12 +167,23 @@ def fleet(
     settings: Mapping[str, object],
     count: int,
     other: Path | None = None,
+    *,
+    patience: float,
 ) -> Iterator[Fleet]:
-    """So many daemons, ready for work, every second of the other version; killed at the end."""
+    """So many daemons, ready for work, every second of the other version; killed at the end.
+
+    Args:
+        environment: as for ``Fleet``.
+        folder: as for ``Fleet``.
+        settings: as for ``Fleet``.
+        count: how many.
+        other: as for ``Fleet``.
+        patience: seconds in which each must be ready.
+    """
     daemons = Fleet(environment, folder, settings, other)
     try:
         for life in [daemons.start(str(slot), slot % 2 == 1) for slot in range(count)]:
-            life.daemon.wait_ready(60)
+            life.daemon.wait_ready(patience)
         yield daemons
     finally:
         daemons.kill_all()

@@ -9,7 +9,7 @@ over bands is a small matrix product, which is what makes a four-hour pattern af
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -56,8 +56,10 @@ LONG, SHORT = Blocks(2048, 1792), Blocks(512, 416)
 MAX_CELLS = LONG.longest
 #: A stretch's cells are read at this many offsets within a cell.
 PHASES = 2
-#: Queries correlated at once: few, so that the work stays in the cache.
-_BATCH = 16
+#: Queries, and segments of the cycle, correlated at once: so few that the work stays in the cache,
+#: which halves the time.
+BATCH = 16
+_SEGMENTS = 24
 #: Chance alone brings some ninety segments of a full search above this.
 _WORTH_A_LOOK = 4.5
 
@@ -114,16 +116,23 @@ class Line:
 
 
 @lru_cache(maxsize=8)
-def _pilot_spectra(key: bytes, blocks: Blocks) -> NDArray[np.complex64]:
-    """Spectra of the pilot's overlapping segments, ``[frequency, segment, band]``; 17 MB."""
+def _pilot_spectra(key: bytes, blocks: Blocks) -> tuple[NDArray[np.complex64], ...]:
+    """Spectra of the pilot's overlapping segments, some together; 17 MB.
+
+    Each ``[frequency, segment, band]``.
+    """
     pilot = pattern_of(key).signs[:, PILOT_BANDS]
-    shape = (blocks.transform // 2 + 1, blocks.segments, len(PILOT_BANDS))
-    spectra = np.empty(shape, np.complex64)
-    for segment in range(blocks.segments):
-        first = segment * blocks.step
-        places = np.arange(first, first + blocks.transform) % CYCLE_CELLS
-        spectra[:, segment] = scipy.fft.rfft(pilot[places].astype(np.float32), axis=0)
-    return spectra
+    together = []
+    for begin in range(0, blocks.segments, _SEGMENTS):
+        count = min(_SEGMENTS, blocks.segments - begin)
+        shape = (blocks.transform // 2 + 1, count, len(PILOT_BANDS))
+        spectra = np.empty(shape, np.complex64)
+        for segment in range(count):
+            first = (begin + segment) * blocks.step
+            places = np.arange(first, first + blocks.transform) % CYCLE_CELLS
+            spectra[:, segment] = scipy.fft.rfft(pilot[places].astype(np.float32), axis=0)
+        together.append(spectra)
+    return tuple(together)
 
 
 def read_cells(
@@ -176,13 +185,13 @@ def acquire(
     if not norms.any():
         return []
     peaks: list[tuple[float, int, int]] = []
-    for first in range(0, len(queries), _BATCH):
-        batch = slice(first, first + _BATCH)
-        sums = correlate(pattern, queries[batch], LONG)
-        scores = sums.max(axis=0) / np.maximum(norms[batch], 1e-6)
-        for segment, query in np.argwhere(scores > _WORTH_A_LOOK):
-            place = segment * LONG.step + sums[:, segment, query].argmax()
-            peaks.append((float(scores[segment, query]), first + int(query), int(place)))
+    for first in range(0, len(queries), BATCH):
+        batch = slice(first, first + BATCH)
+        for begin, sums in _correlate(pattern, queries[batch], LONG):
+            scores = sums.max(axis=0) / np.maximum(norms[batch], 1e-6)
+            for segment, query in np.argwhere(scores > _WORTH_A_LOOK):
+                place = begin + segment * LONG.step + sums[:, segment, query].argmax()
+                peaks.append((float(scores[segment, query]), first + int(query), int(place)))
     found = (
         Line(
             changes[query // PHASES],
@@ -195,10 +204,40 @@ def acquire(
     return distinct(found, keep)
 
 
-def acquire_unchanged(
-    pattern: Pattern, features: Features, seconds: float, *, keep: int
-) -> list[Line]:
-    """The likeliest places sound as a whole comes from, if its speed and pitch were not changed.
+@dataclass(frozen=True)
+class Sums:
+    """How well unchanged sound fits the pilot at every place of the cycle.
+
+    Attributes:
+        total: of cell 0 at each place, ``[PHASES, CYCLE_CELLS]``.
+        energy: its variance, ``[PHASES]``.
+        begin: the second at which cell 0 begins.
+    """
+
+    total: NDArray[np.float32]
+    energy: NDArray[np.float32]
+    begin: float
+
+    def lines(self, keep: int) -> list[Line]:
+        """The likeliest places, by falling score; none where the sound is silent."""
+        if not self.energy.any():
+            return []
+        scores = self.total / np.sqrt(self.energy + np.float32(1e-12))[:, None]
+        best = np.argpartition(scores, -4 * keep, axis=None)[-4 * keep :]
+        found = (
+            Line(
+                UNCHANGED,
+                self.begin + (flat // CYCLE_CELLS + 0.5) / PHASES * CELL_SECONDS,
+                int(flat % CYCLE_CELLS),
+                float(scores.flat[flat]),
+            )
+            for flat in sorted(best.tolist(), key=lambda flat: -scores.flat[flat])
+        )
+        return distinct(found, keep)
+
+
+def sum_unchanged(pattern: Pattern, features: Features, begin: float, end: float) -> Sums:
+    """Compare sound as a whole with the pilot, if its speed and pitch were not changed.
 
     It stays in step then however long it is, so its stretches can be added up: noise that drowns
     each of them may leave their sum.
@@ -206,39 +245,23 @@ def acquire_unchanged(
     Args:
         pattern: the key's.
         features: of the sound.
-        seconds: its length.
-        keep: how many lines to give at most.
-
-    Returns:
-        As ``acquire``.
+        begin: the second at which cell 0 begins.
+        end: the last.
     """
     total = np.zeros((PHASES, CYCLE_CELLS), np.float32)
     energy = np.zeros(PHASES, np.float32)
-    for first in range(0, max(int(seconds / CELL_SECONDS), 1), MAX_CELLS):
-        begin = first * CELL_SECONDS
-        queries = _queries(features, (UNCHANGED,), begin, seconds)[0]
+    for first in range(0, max(int((end - begin) / CELL_SECONDS), 1), MAX_CELLS):
+        queries = _queries(features, (UNCHANGED,), begin + first * CELL_SECONDS, end)[0]
         energy += np.einsum("qtb,qtb->q", queries, queries)
-        sums = correlate(pattern, queries, LONG).transpose(2, 1, 0).reshape(PHASES, CYCLE_CELLS)
-        total += np.roll(sums, -first, axis=1)
-    if not energy.any():
-        return []
-    total /= np.sqrt(energy + np.float32(1e-12))[:, None]
-    best = np.argpartition(total, -4 * keep, axis=None)[-4 * keep :]
-    found = (
-        Line(
-            UNCHANGED,
-            (flat // CYCLE_CELLS + 0.5) / PHASES * CELL_SECONDS,
-            int(flat % CYCLE_CELLS),
-            float(total.flat[flat]),
-        )
-        for flat in sorted(best.tolist(), key=lambda flat: -total.flat[flat])
-    )
-    return distinct(found, keep)
+        for at, sums in _correlate(pattern, queries, LONG):
+            flat = sums.transpose(2, 1, 0).reshape(PHASES, -1)
+            total[:, np.arange(at - first, at - first + flat.shape[1]) % CYCLE_CELLS] += flat
+    return Sums(total, energy, begin)
 
 
-def correlate(
+def _correlate(
     pattern: Pattern, queries: NDArray[np.float32], blocks: Blocks
-) -> NDArray[np.float32]:
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Sums of stretches of cells with the pilot at every place of the cycle.
 
     Args:
@@ -246,14 +269,49 @@ def correlate(
         queries: ``[query, blocks.transform, len(PILOT_BANDS)]``, zero beyond ``blocks.longest``.
         blocks: how the cycle is cut.
 
-    Returns:
-        ``[blocks.step, segment, query]``; places beyond the cycle's end are its first again.
+    Yields:
+        A place, and the sums of some segments from there on, ``[blocks.step, segment, query]``;
+        places beyond the cycle's end are its first again.
     """
-    spectrum = scipy.fft.rfft(queries, axis=1).transpose(1, 2, 0)
-    spectra = _pilot_spectra(pattern.key, blocks)
-    product = np.matmul(spectra, np.ascontiguousarray(spectrum.conj()))
-    sums = scipy.fft.irfft(product, n=blocks.transform, axis=0)
-    return np.asarray(sums[: blocks.step], np.float32)
+    spectrum = scipy.fft.rfft(queries, axis=1).transpose(1, 2, 0).conj()
+    spectrum = np.ascontiguousarray(spectrum)
+    begin = 0
+    for spectra in _pilot_spectra(pattern.key, blocks):
+        sums = scipy.fft.irfft(np.matmul(spectra, spectrum), n=blocks.transform, axis=0)
+        yield begin, np.asarray(sums[: blocks.step], np.float32)
+        begin += blocks.step * spectra.shape[1]
+
+
+def best_places(
+    pattern: Pattern, queries: NDArray[np.float32], blocks: Blocks, keep: int
+) -> list[list[tuple[float, int]]]:
+    """The places where short stretches of cells fit the pilot best.
+
+    Args:
+        pattern: the key's.
+        queries: ``[query, blocks.transform, len(PILOT_BANDS)]``, zero beyond ``blocks.longest``.
+        blocks: how the cycle is cut.
+        keep: how many places of each query, no two of one segment.
+
+    Returns:
+        Of each query the scores, in standard deviations, and the places, best first.
+    """
+    norms = np.sqrt(np.einsum("qtb,qtb->q", queries, queries)) + np.float32(1e-6)
+    found: list[list[tuple[float, int]]] = []
+    for first in range(0, len(queries), BATCH):
+        batch = queries[first : first + BATCH]
+        best = [[(-np.inf, 0)] * keep for _ in batch]
+        for begin, sums in _correlate(pattern, batch, blocks):
+            peaks = sums.max(axis=0) / norms[first : first + BATCH]
+            least = np.array([kept[-1][0] for kept in best])
+            for segment, query in np.argwhere(peaks > least):
+                score = float(peaks[segment, query])
+                if score > best[query][-1][0]:
+                    place = begin + segment * blocks.step + sums[:, segment, query].argmax()
+                    kept = [*best[query], (score, int(place) % CYCLE_CELLS)]
+                    best[query] = sorted(kept, reverse=True)[:keep]
+        found += best
+    return found
 
 
 def distinct(found: Iterable[Line], keep: int) -> list[Line]:

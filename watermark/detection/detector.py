@@ -173,10 +173,12 @@ class _KeySearch:
         self, features: Features, samples: NDArray[np.float32], rate: int, begin: float
     ) -> None:
         """Search a chunk until a mark is found; ``begin`` is its first second in the file."""
-        for readings in self._passes.over(features, samples, rate):
+        for readings in self._passes.over(features, samples, rate, begin):
             if readings and self._take(readings, begin):
                 self._passes.remember(readings[0].trails[0].line.change)
                 return
+        if self._passes.together.full:
+            self._take_together()
 
     def _take(self, readings: list[Reading], begin: float) -> bool:
         """Score readings, and say whether they tell a book."""
@@ -210,8 +212,16 @@ class _KeySearch:
             if self.hits:
                 return
 
+    def _take_together(self) -> None:
+        """Score what the last chunks say as one, if none of the file says anything by itself."""
+        readings = [] if self.hits else self._passes.together.readings()
+        if readings:
+            self._take(readings, 0.0)
+        self._passes.together.clear()
+
     def finish(self) -> None:
         """Score all chunks together, if there was more than one."""
+        self._take_together()
         if self._added > 1:
             self.readings += 1
             self._consider([Evidence(self._total, self._energy)], [()], 0.0)

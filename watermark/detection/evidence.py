@@ -98,7 +98,7 @@ def follow(
         for at_cell in range(0, len(outwards), stretch_cells):
             span = outwards[at_cell : at_cell + stretch_cells]
             guess = entry + slope * np.arange(1, len(span) + 1)
-            bend, tilt = _fit(readings, signs[span], expected[span] + guess)
+            bend, tilt = best_fit(readings, signs[span], expected[span] + guess)
             shifts[span] = guess + bend
             entry = float(shifts[span[-1]])
             slope += tilt
@@ -131,7 +131,7 @@ def straight(features: Features, line: Line, begin: float, end: float) -> Trail:
     )
 
 
-def _fit(
+def best_fit(
     readings: NDArray[np.float32], signs: NDArray[np.float32], expected: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
     """How a stretch has to be shifted and tilted for its pilot to fit best.

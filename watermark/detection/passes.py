@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from watermark.detection.acquisition import UNCHANGED, Change
+from watermark.detection.acquisition import UNCHANGED, Change, sum_unchanged
 from watermark.detection.evidence import follow
 from watermark.detection.features import Features
+from watermark.detection.long_files import LongFile
 from watermark.detection.scales import find_changes, read_as
 from watermark.detection.search import Reading, search, whole
 from watermark.detection.stretches import search_stretches
-from watermark.pattern import Pattern
+from watermark.pattern import CELL_SECONDS, Pattern
 
 
 class Passes:
@@ -29,9 +30,11 @@ class Passes:
         self._thorough = thorough
         self._known: list[Change] = []
         self._chunk = 0
+        #: The chunks so far as one, for a mark too weak in each of them.
+        self.together = LongFile(pattern)
 
     def over(
-        self, features: Features, samples: NDArray[np.float32], rate: int
+        self, features: Features, samples: NDArray[np.float32], rate: int, begin: float
     ) -> Iterator[list[Reading]]:
         """Readings of a chunk, search by search; go on while they lead to nothing.
 
@@ -39,10 +42,15 @@ class Passes:
             features: of the chunk, read as if nothing had been changed.
             samples: the chunk, ``[n]``, within −1..1.
             rate: samples a second.
+            begin: the chunk's first second in the file.
         """
         seconds = len(samples) / rate
         self._chunk += 1
-        yield search(self._pattern, features, seconds)
+        # Cells are those of the file, so that its chunks can be added up.
+        cell = int(np.ceil(begin / CELL_SECONDS - 1e-6))
+        sums = sum_unchanged(self._pattern, features, cell * CELL_SECONDS - begin, seconds)
+        self.together.add(features, sums, cell, begin)
+        yield search(self._pattern, features, seconds, sums)
         yield search_stretches(self._pattern, features, seconds, UNCHANGED)
         for change in self._known:
             read = read_as(change, samples, rate)

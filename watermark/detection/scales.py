@@ -22,7 +22,7 @@ from watermark.detection.acquisition import (
     SHORT,
     Change,
     Line,
-    correlate,
+    best_places,
     distinct,
     read_cells,
 )
@@ -40,8 +40,6 @@ _SLOWEST, _FASTEST, _SHIFTED = 0.49, 2.04, 1.135
 _LOOKED = 1.055
 #: Stretches looked up for each guess of tempo, of which one may have a cut in it.
 _STRETCHES = 2
-#: Queries correlated at once.
-_BATCH = 16
 #: A look-up of so many guesses hardly reaches this without chance.
 _WORTH_A_LOOK = 5.4
 #: Guesses made exact.
@@ -182,15 +180,9 @@ def _correlated(pattern: Pattern, read: Features, group: _Group, seconds: float)
         count = min(int(seconds / cell), group.cells)
         at = np.asarray((np.arange(count) + 0.5) * cell, np.float64)
         row[:count] = read_cells(read, change, at, PILOT_BANDS)
-    norms = np.sqrt(np.einsum("qtb,qtb->q", queries, queries)) + np.float32(1e-6)
-    for first in range(0, len(queries), _BATCH):
-        sums = correlate(pattern, queries[first : first + _BATCH], SHORT)
-        peaks = sums.max(axis=0)
-        for row_number, segment in enumerate(peaks.argmax(axis=0)):
-            change = group.changes[first + row_number]
-            place = int(segment) * SHORT.step + int(sums[:, segment, row_number].argmax())
-            score = float(peaks[segment, row_number] / norms[first + row_number])
-            yield Line(change, CELL_SECONDS / change.pace / 2, place % CYCLE_CELLS, score)
+    places = best_places(pattern, queries, SHORT, 1)
+    for change, ((score, place),) in zip(group.changes, places, strict=True):
+        yield Line(change, CELL_SECONDS / change.pace / 2, place, score)
 
 
 def _made_exact(pattern: Pattern, line: Line, samples: NDArray[np.float32], rate: int) -> Line:

@@ -17,8 +17,8 @@ from watermark.detection.acquisition import (
     MAX_CELLS,
     Change,
     Line,
+    Sums,
     acquire,
-    acquire_unchanged,
 )
 from watermark.detection.evidence import Trail, follow
 from watermark.detection.features import Features
@@ -59,13 +59,14 @@ class Reading:
     pilot: float
 
 
-def search(pattern: Pattern, features: Features, seconds: float) -> list[Reading]:
+def search(pattern: Pattern, features: Features, seconds: float, sums: Sums) -> list[Reading]:
     """Everything in a minute of sound that may be this key's mark.
 
     Args:
         pattern: the key's.
         features: of the sound.
         seconds: its length, at most two minutes.
+        sums: how well the sound as a whole fits each place, unchanged.
 
     Returns:
         Readings, the likeliest first by the pilot; empty where all is silent.
@@ -73,7 +74,7 @@ def search(pattern: Pattern, features: Features, seconds: float) -> list[Reading
     # What was found on the sound as a whole is read as a whole.
     straight = [
         follow(pattern, features, line, 0.0, seconds, stretch_cells=int(seconds / CELL_SECONDS) + 2)
-        for line in acquire_unchanged(pattern, features, seconds, keep=_KEEP_UNCHANGED)
+        for line in sums.lines(_KEEP_UNCHANGED)
     ]
     trails: list[Trail] = []
     stretches = max(1, -int(-seconds // _STRETCH_SECONDS))

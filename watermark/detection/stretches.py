@@ -17,7 +17,7 @@ from watermark.detection.acquisition import (
     SHORT,
     Change,
     Line,
-    correlate,
+    best_places,
     read_cells,
 )
 from watermark.detection.evidence import Trail
@@ -27,8 +27,6 @@ from watermark.pattern import CYCLE_CELLS, DATA_BANDS, PILOT_BANDS, Pattern
 
 #: Cells looked up at once, two seconds, and from one look-up to the next.
 _WINDOW, _APART = 24, 15
-#: Queries correlated at once.
-_BATCH = 16
 #: Places kept of each look-up.
 _KEEP = 2
 #: Cells before and after a look-up's in which its line may go on.
@@ -90,22 +88,16 @@ def _look_up(pattern: Pattern, features: Features, seconds: float, change: Chang
         read = np.lib.stride_tricks.sliding_window_view(cells[phase::PHASES], _WINDOW, axis=0)
         queries[:, phase, :_WINDOW] = read[starts].transpose(0, 2, 1)
     flat = queries.reshape(-1, SHORT.transform, len(PILOT_BANDS))
-    norms = np.sqrt(np.einsum("qtb,qtb->q", flat, flat)) + np.float32(1e-6)
     found: dict[tuple[int, int, int], Line] = {}
-    for first in range(0, len(flat), _BATCH):
-        sums = correlate(pattern, flat[first : first + _BATCH], SHORT)
-        peaks = sums.max(axis=0)
-        for row in range(peaks.shape[1]):
-            window, phase = divmod(first + row, PHASES)
-            for segment in np.argpartition(peaks[:, row], -_KEEP)[-_KEEP:]:
-                place = int(segment) * SHORT.step + int(sums[:, segment, row].argmax())
-                score = float(peaks[segment, row] / norms[first + row])
-                start = int(starts[window])
-                line = Line(change, float(at[start * PHASES + phase]), place % CYCLE_CELLS, score)
-                # The same diagonal from the next window is the same line.
-                key = ((place - start) % CYCLE_CELLS, phase, window // 3)
-                if key not in found or found[key].score < score:
-                    found[key] = line
+    for row, places in enumerate(best_places(pattern, flat, SHORT, _KEEP)):
+        window, phase = divmod(row, PHASES)
+        start = int(starts[window])
+        for score, place in places:
+            line = Line(change, float(at[start * PHASES + phase]), place, score)
+            # The same diagonal from the next window is the same line.
+            key = ((place - start) % CYCLE_CELLS, phase, window // 3)
+            if key not in found or found[key].score < score:
+                found[key] = line
     return list(found.values())
 
 

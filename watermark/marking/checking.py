@@ -187,16 +187,16 @@ class Tracer(_Judge):
         peak = np.abs(chunk.samples).max()
         if length < PIECE_SECONDS or not peak:
             return
-        for trail in self._trails(chunk.samples / peak):
+        for trail in self._trails(chunk.samples / peak, chunk.begin / self._rate):
             at = (trail.seconds / PIECE_SECONDS).astype(int)
             for piece in np.unique(at[(at >= 0) & (at < len(rows))]):
                 rows[piece] = self._row(trail.part(at == piece))
 
-    def _trails(self, samples: NDArray[np.float32]) -> tuple[Trail, ...]:
+    def _trails(self, samples: NDArray[np.float32], begin: float) -> tuple[Trail, ...]:
         """Along the likeliest reading of the first search that finds one of the books."""
         likeliest: tuple[Trail, ...] = ()
         features = features_of(samples, self._rate)
-        for readings in self._passes.over(features, samples, self._rate):
+        for readings in self._passes.over(features, samples, self._rate, begin):
             if not readings:
                 continue
             evidence = gather(self._pattern, readings[0].trails)

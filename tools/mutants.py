@@ -60,7 +60,7 @@ LEAST_KILLED = 0.95
 #: How many of each room are in the sample.
 SAMPLE = 50
 
-#: Seconds of tests, as they took under coverage, that a mutant is shown to at most.
+#: Seconds of CPU of tests, as they took under coverage, that a mutant is shown to at most.
 SHOWN_SECONDS = 60.0
 
 #: Seconds after which a mutant's tests count as red: it hangs.

@@ -37,7 +37,7 @@ ASKED = (
     "queue",
 )
 
-#: Seconds that a test may take to be asked at all.
+#: Seconds of CPU that a test may take to be asked at all.
 SLOWEST = 5.0
 
 #: Fixtures whose tests are not asked: they talk to a server, and to processes whose lines are not
@@ -54,7 +54,7 @@ class Test:
 
     Attributes:
         name: as pytest says it, from the root.
-        seconds: that it took, under coverage.
+        seconds: of CPU that it took, under coverage.
         lines: those that it carried out, by module.
     """
 
@@ -218,7 +218,7 @@ class _Watch:
 
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
         self._counter.switch_context(item.nodeid)
-        self.seconds[item.nodeid] = time.monotonic()
+        self.seconds[item.nodeid] = time.process_time()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -226,7 +226,7 @@ class _Watch:
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         self._counter.switch_context("")
-        self.seconds[nodeid] = time.monotonic() - self.seconds[nodeid]
+        self.seconds[nodeid] = time.process_time() - self.seconds[nodeid]
 
 
 def _fixtures(item: pytest.Item) -> Collection[str]:

@@ -39,6 +39,7 @@ PREVIEW = "narrativeAudioPreview"
 RETAKE = "narrativeAudioRetake"
 PRIORITY = "narrativeAudioPriority"
 NOT_BEFORE = "narrativeAudioNotBefore"
+READY_BY = "narrativeAudioReadyBy"
 CLAIM = "narrativeAudioClaim"
 
 #: What a frontend may set beside a request, and what ends with it.

@@ -50,6 +50,7 @@ _LEAVES = {
     "narrativeAudioDuration": "newData.isNumber() && newData.val() > 0",
     "narrativeUpdatedAt": "newData.isNumber()",
     "narrativeAudioProgress": "newData.isNumber() && newData.val() >= 0 && newData.val() <= 1",
+    "narrativeAudioReadyBy": "newData.isNumber() && newData.val() > 0",
     "narrativeAudioPath": "newData.isString()",
     "narrativeAudioInputHash": "newData.isString() && newData.val().matches(/^[0-9a-f]{64}$/)",
     "narrativeAudioTextHash": "newData.isString() && newData.val().matches(/^[0-9a-f]{64}$/)",
@@ -68,7 +69,9 @@ _FORMATS = ["m4a", "opus", "mp3"]
 _CAPTION_NAMES = ["json", "vtt", "chapters"]
 #: What a book has when it is "ready". A URL for ever has no expiry.
 _PUBLISHED = [
-    name for name in _LEAVES if name not in ("narrativeAudioUrlExpiresAt", "narrativeAudioProgress")
+    name
+    for name in _LEAVES
+    if name not in ("narrativeAudioUrlExpiresAt", "narrativeAudioProgress", "narrativeAudioReadyBy")
 ]
 
 #: How deep a daemon with least privilege is held to leave the catalogue's own fields as they are.
@@ -226,6 +229,16 @@ def _beside_books() -> dict[str, object]:
                 },
                 "samplesSha256": {
                     ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
+                },
+                "files": {
+                    "$format": {
+                        ".validate": "newData.hasChildren(['bytes', 'sha256'])",
+                        "bytes": {".validate": "newData.isNumber()"},
+                        "sha256": {
+                            ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
+                        },
+                        "$other": {".validate": False},
+                    },
                 },
             },
         },

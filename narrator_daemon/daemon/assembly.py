@@ -30,6 +30,7 @@ from narrator_daemon.daemon.controlled import Controlled
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.disk import STATE_BYTES, Disk, bytes_a_book
 from narrator_daemon.daemon.drain import Drain
+from narrator_daemon.daemon.forecaster import FORECAST_SECONDS, Forecaster
 from narrator_daemon.daemon.gauges import Gauges
 from narrator_daemon.daemon.heart import Heart
 from narrator_daemon.daemon.in_work import InWork
@@ -163,7 +164,7 @@ def parts(
         leases,
         manner=manners.fingerprint,
     )
-    waiting = Waiting()
+    waiting = Waiting(text_field=settings.books.text_field)
     refusals = Refusals()
     budgets = Budgets(project, lambda: reloading.limits, settings.speech.seconds_per_character)
     picker = Picker(project, settings, claims, waiting, refusals, budgets)
@@ -212,6 +213,7 @@ def parts(
         refusals=refusals,
         manners=manners,
         now_ms=now_ms,
+        pace=lambda: tally.pace,
     )
 
     def end(job: Job) -> None:
@@ -254,6 +256,7 @@ def parts(
         control=lambda: controlled.control,
     )
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
+    lookouts = Lookouts(project, daemon.worker_id, beat)
     reaper = Reaper(
         project,
         claims,
@@ -262,11 +265,20 @@ def parts(
         daemon.worker_id,
         refusals,
         offer_again,
-        Lookouts(project, daemon.worker_id, beat),
+        lookouts,
         claim_settings.reconcile_seconds,
     )
     reconciliation = Reconciler(
         project, waiting, reaper, claim_settings.reconcile_seconds, lambda: claimer.wake()
+    )
+    forecaster = Forecaster(
+        project,
+        claims,
+        waiting,
+        lambda: lookouts.leads,
+        lease_ttl=ttl,
+        limit=lambda: picker.limit,
+        refused=lambda: refusals.books,
     )
     renewer = Renewer(project, store, owner=daemon.worker_id)
     forgetter = Forgetter(project, settings.registry)
@@ -288,7 +300,7 @@ def parts(
     dependencies.when_up(reconciler.wake)
     loops = [
         claimer,
-        Loop("control", every(beat, controlled.look), report),
+        Loop("control", every(2 * beat, controlled.look), report),
         reconciler,
         Loop("heart", heart.beat, report),
         # Beside the beats: many dead must not delay those.
@@ -309,6 +321,7 @@ def parts(
             first_after=random.uniform(0.1, 1.0) * _SWEEP_SECONDS,  # noqa: S311
             after_failure=_SWEEP_AGAIN_SECONDS,
         ),
+        Loop("forecaster", forecaster.step, report, first_after=FORECAST_SECONDS),
         Loop("renewer", renewer.step, report),
         Loop("reporter", why_waiting.say, report, first_after=SAY_SECONDS),
     ]

@@ -1,8 +1,8 @@
 """Hours of audio a day, for one requester and for the whole catalogue, across replicas.
 
 Under ``/narrationBudgets/{who}`` lies ``{day, seconds, granted: {grant: seconds}}``, where ``who``
-is the SHA-256 of a uid, or ``catalogue``. A new request is granted the audio that its text is reckoned
-to make while the day's sum is below the budget, so that a day goes over by one book at most, and by
+is the SHA-256 of a uid, or ``catalogue``. A new request is granted what its text is reckoned to
+make while the day's sum is below the budget, so that a day goes over by one book at most, and by
 what those in work were reckoned wrong. Once it ends, what was really made takes its place. A day is
 one of UTC by the database's clock, and a book belongs to that on which it was granted.
 """

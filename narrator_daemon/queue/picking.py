@@ -129,7 +129,7 @@ class Picker:
             record = books.read(self._project, candidate.book_id)
             if not isinstance(record, dict) or record.get(STATUS) != REQUESTED:
                 return None  # the claim will say why not
-            candidate = Candidate.of(candidate.book_id, record, candidate.order)
+            candidate = Candidate.of(candidate.book_id, record, candidate.order, self._text_field)
             held = Claim.from_record(record.get(CLAIM))
             left_ms = (candidate.wanted_at or 0) - self._project.database_clock.now_ms()
             if left_ms > 0:

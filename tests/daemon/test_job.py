@@ -23,8 +23,9 @@ from narrator_daemon.daemon import job as jobs
 from narrator_daemon.daemon.traces import Trace
 from narrator_daemon.daemon.tries import backoff_ms
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
+from narrator_daemon.queue.forecast import Pace
 from narrator_daemon.speech import SpeechError
-from tests.desk import Desk
+from tests.desk import TEXT, Desk
 from tests.memory import refusal
 
 
@@ -214,12 +215,12 @@ class TestStopping:
 
         def before(_index: int) -> None:
             reached.set()
-            assert release.wait(30)
+            assert release.wait(90)
 
         desk.engine.before = before
         job = desk.job()
         job.start()
-        assert reached.wait(30)
+        assert reached.wait(90)
         desk.stopping.set()
         job.give_back_now()
         (ending,) = desk.endings
@@ -229,7 +230,7 @@ class TestStopping:
         desk.edit(narrativeAudioStatus="processing")
         desk.book["narrativeAudioClaim"]["token"] = "another"
         release.set()
-        wait = time.monotonic() + 30
+        wait = time.monotonic() + 90
         while len(desk.ended) < 2 and time.monotonic() < wait:
             time.sleep(0.01)
         assert len(desk.ended) == 2
@@ -429,7 +430,7 @@ class TestDependencies:
         desk.project.fail("write /books/b$", refusal(400, "too deep"))
         job = desk.job(work)
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         assert desk.ended == [job] and desk.endings == []
         assert desk.book["narrativeAudioStatus"] == "processing"
         assert list(desk.context.refusals.books) == ["b"]
@@ -441,7 +442,7 @@ class TestDependencies:
         desk.project.fail("write /books/b$", refusal(500))
         job = desk.job(work)
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         # Three times, once it does not get on.
         assert desk.endings == [] and desk.now - 1000 == desk.settings.daemon.stuck_seconds + 20
 
@@ -534,7 +535,7 @@ class TestDependencies:
         job = desk.job()
         desk.project.fail("read /books/b$", RuntimeError("a bug"))
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         assert desk.endings == []
         assert desk.leases_left is None
         assert desk.leases.held() == (0, None)
@@ -591,3 +592,32 @@ def test_a_signer_that_fails_costs_the_book_no_attempt(desk: Desk) -> None:
     assert desk.store.objects_by_path == {}
     with pytest.raises(CannotSign):
         credentials.check()
+
+
+def test_a_job_says_when_its_book_will_be_ready(desk: Desk) -> None:
+    context = replace(desk.context, pace=lambda: Pace(0, 0.5))
+    desk.context = context
+    work = desk.claim()
+    shown = []
+    desk.engine.before = lambda _index: shown.append(desk.book.get("narrativeAudioReadyBy"))
+    desk.now = work.claimed_at
+    assert desk.run(desk.job(work)).published
+    # 35 seconds for a text of seventy characters; once, as nothing is news.
+    now_ms = context.now_ms()
+    assert shown[0] == pytest.approx(now_ms + 500 * len(TEXT), abs=60_000)
+    assert len(set(shown)) == 1
+    assert "narrativeAudioReadyBy" not in desk.book
+
+
+def test_a_job_that_knows_no_pace_says_nothing(desk: Desk) -> None:
+    seen: list[bool] = []
+    desk.engine.before = lambda _index: seen.append("narrativeAudioReadyBy" in desk.book)
+    assert desk.run().published
+    assert seen and not any(seen)
+
+
+def test_rules_without_the_field_cost_a_job_nothing(desk: Desk) -> None:
+    desk.context = replace(desk.context, pace=lambda: Pace(0, 0.5))
+    work = desk.claim()
+    desk.project.fail("write /books/b$", refusal(401), times=1)
+    assert desk.run(desk.job(work)).published

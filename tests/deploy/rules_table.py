@@ -83,6 +83,7 @@ PROCESSING = {
     **REQUESTED,
     "narrativeAudioStatus": "processing",
     "narrativeAudioProgress": 0.5,
+    "narrativeAudioReadyBy": NOW + 9,
     "narrativeAudioClaim": CLAIM,
     "narrativeAudioPreview": {
         "url": "https://example.org/p.m4a",
@@ -340,6 +341,9 @@ def _client_must_not() -> list[Request]:
         "text a number": {"books/plain/narrative": 5},
         "text a list": {"books/plain/narrative": {"0": "a"}},
         "progress": {"books/work/narrativeAudioProgress": 1},
+        "another time to be ready by": {"books/work/narrativeAudioReadyBy": NOW},
+        "no time to be ready by": {"books/work/narrativeAudioReadyBy": None},
+        "own time to be ready by": {"books/asked/narrativeAudioReadyBy": NOW},
         "delete progress": {"books/work/narrativeAudioProgress": None},
         "delete claim": {"books/work/narrativeAudioClaim": None},
         "claim a text": {"books/work/narrativeAudioClaim": "mine"},
@@ -439,6 +443,8 @@ def _daemon_must_not() -> list[Request]:
         "ready from failed": {"books/failed": {**READY, "narrativeAudioStatus": "ready"}},
         "ready without a URL": {"books/work": _without(READY, "narrativeAudioUrl")},
         "ready with its claim": {"books/work": {**READY, "narrativeAudioClaim": CLAIM}},
+        "ready by a text": {"books/work/narrativeAudioReadyBy": "soon"},
+        "ready by no time": {"books/work/narrativeAudioReadyBy": 0},
         "a progress of 2": {"books/work/narrativeAudioProgress": 2},
         "a duration of 0": {"books/ready/narrativeAudioDuration": 0},
         "a hash that is none": {"books/ready/narrativeAudioTextHash": "x"},
@@ -587,6 +593,15 @@ def _daemon_may() -> list[Request]:
         _write(True, f"daemon: {name}, {part}", DAEMON, {f"narrationControl/{part}": value})
         for part in ("fleet", "workers/w1", "workers/w9")
         for name, value in told.items()
+    ] + [
+        _write(
+            True,
+            f"daemon: {book} will be ready by {at}",
+            DAEMON,
+            {f"books/{book}": {**BOOKS[book], "narrativeAudioReadyBy": at}},
+        )
+        for book in ("asked", "work")
+        for at in (NOW + 5, None)
     ]
 
 

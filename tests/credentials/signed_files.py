@@ -1,8 +1,8 @@
-"""Signed files for other readers than the library's Python: the JavaScript one, in Node and browsers.
+"""Signed files for another reader than the library's Python: the JavaScript one.
 
     python -m tests.credentials.signed_files FOLDER
 
-A signed file of each format, what was done to them, and what this project's own readers say of each.
+A signed file of each format, what was done to them, and what this project's readers say of each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from narrator_daemon.credentials.labels import read_label
 from narrator_daemon.credentials.reading import Trust, read_credentials
 from narrator_daemon.credentials.signer import Signer
 from narrator_daemon.credentials.wav import add_credentials
-from narrator_daemon.narration.wav import WavWriter
+from narrator_daemon.wav import WavWriter
 from tests.actors import ROOT
 from tests.credentials.test_credentials import MADE
 

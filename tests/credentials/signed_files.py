@@ -1,8 +1,8 @@
-"""Signed files for other readers than the library's Python: the JavaScript one, in Node and browsers.
+"""Signed files for another reader than the library's Python: the JavaScript one.
 
     python -m tests.credentials.signed_files FOLDER
 
-A signed file of each format, what was done to them, and what this project's own readers say of each.
+A signed file of each format, what was done to them, and what this project's readers say of each.
 """
 
 from __future__ import annotations

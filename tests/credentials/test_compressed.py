@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import struct
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from narrator_daemon.credentials.labels import read_label
 from narrator_daemon.credentials.signer import Signer
 from narrator_daemon.credentials.wav import add_credentials
 from narrator_daemon.settings import Credentials
+from tests.credentials.signed_files import made
 from tests.credentials.test_credentials import MADE, wav, write_pair
 
 av = pytest.importorskip("av")
@@ -258,6 +261,15 @@ def test_labels_are_found_in_each_format(tmp_path: Path) -> None:
         label = read_label(path)
         assert label is not None
         assert label["Label"] == "1"
+
+
+@pytest.mark.skipif(not shutil.which("ffprobe"), reason="needs ffprobe")
+@pytest.mark.parametrize("form", ["wav", *KINDS])
+def test_ffprobe_reads_the_label(tmp_path: Path, signer: Signer, form: str) -> None:
+    path = made(tmp_path, form, signer)
+    command = ["ffprobe", "-v", "error", "-show_entries", "format_tags=AIGC", "-of", "json", path]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert json.loads(told["format"]["tags"]["AIGC"]) == read_label(path)
 
 
 @pytest.fixture(scope="module")

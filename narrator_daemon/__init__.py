@@ -6,8 +6,8 @@ reads its text aloud, watermarks the audio, uploads a WAV and writes URL, durati
 
 import os
 
-# onnxruntime's wheels report to their maker from version 1.29 on, unless this is set before they are
-# imported: a number for this machine, the models' names and how long each took.
+# onnxruntime's wheels report to their maker from version 1.29 on, unless this is set before they
+# are imported: a number for this machine, the models' names and how long each took.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 

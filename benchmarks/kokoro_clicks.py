@@ -26,7 +26,7 @@ from csm.takes import noise
 from csm.takes.sound import hear
 from csm.text import segment
 from narrator_daemon.commands.demo import example_books
-from narrator_daemon.speech.kokoro.engine import KokoroSpeech
+from narrator_daemon.speech.kokoro_engine import KokoroSpeech
 
 #: How loud a click is, as a share of the largest sample.
 SIZES = (0.5, 0.25, 0.125)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from narrator_daemon import cli
 from narrator_daemon.speech import SpeechError
+from narrator_daemon.speech.kokoro.files import VOICES
 from narrator_daemon.speech.kokoro_engine import KokoroSpeech
 from tests.speech import tiny_kokoro
 
@@ -70,38 +71,48 @@ def test_an_engine_without_a_model_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     assert "[speech] engine: the engine tone has no model to fetch" in done.stderr
 
 
-def test_kokoro_is_brought_with_its_voice_and_speaks_when_the_hub_is_gone(
+def _kokoro_with_all_voices(tmp_path: Path) -> Path:
+    folder = tiny_kokoro.save(tmp_path / "kokoro")
+    one = (folder / "voices" / "af_heart.bin").read_bytes()
+    for voice in VOICES:
+        (folder / "voices" / f"{voice}.bin").write_bytes(one)
+    return folder
+
+
+def test_kokoro_is_brought_with_its_voices_and_speaks_when_the_hub_is_gone(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.folder = tmp_path / "kokoro"
-    tiny_kokoro.save(hub.folder)
+    hub.folder = _kokoro_with_all_voices(tmp_path)
     done = fetch(monkeypatch, SPEECH__ENGINE="kokoro", KOKORO__MODEL=HUB_ID)
     assert done.exit_code == 0, done.stderr
     folder = Path(done.stdout.splitlines()[0].rpartition(", in ")[2])
     assert folder.name == COMMIT
     hub.stop()
-    engine = KokoroSpeech(model=HUB_ID, voice="af_heart", at_once=1)
-    try:
-        engine.load()
-        assert [spoken.index for spoken in engine.speak(["Call me Ishmael."], seed=1)] == [0]
-    finally:
-        engine.close()
-    # A voice that was not brought is asked for, and cannot be had.
-    other = KokoroSpeech(model=HUB_ID, voice="af_bella", at_once=1)
+    for voice in ("af_heart", "bm_lewis"):
+        engine = KokoroSpeech(model=HUB_ID, voice=voice, at_once=1)
+        try:
+            engine.load()
+            assert [spoken.index for spoken in engine.speak(["Call me Ishmael."], seed=1)] == [0]
+        finally:
+            engine.close()
+
+
+def test_kokoro_that_was_not_brought_is_said(hub: Hub) -> None:
+    hub.stop()
+    engine = KokoroSpeech(model=HUB_ID, voice="af_bella", at_once=1)
     with pytest.raises(SpeechError, match=HUB_ID):
-        other.load()
-    other.close()
+        engine.load()
+    engine.close()
 
 
-def test_kokoro_without_its_voice_on_the_hub_is_said(
+def test_kokoro_without_a_voice_on_the_hub_is_said(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.folder = tmp_path / "kokoro"
-    tiny_kokoro.save(hub.folder)
-    hub.hidden = {"voices/af_heart.bin"}
+    hub.folder = _kokoro_with_all_voices(tmp_path)
+    hub.hidden = {"voices/bm_lewis.bin"}
     done = fetch(monkeypatch, SPEECH__ENGINE="kokoro", KOKORO__MODEL=HUB_ID)
     assert done.exit_code == 2
-    assert "voices/af_heart.bin" in done.stderr and "Traceback" not in done.stderr
+    assert "voices/bm_lewis.bin" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("header", [{"Retry-After": "21600"}, {"RateLimit": '"api";r=0;t=21600'}])

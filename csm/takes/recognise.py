@@ -148,7 +148,7 @@ class Recogniser:
             max(0.0, float(places[min(first, len(places) - 1)]) - _ALIGNED_LATE_SECONDS)
             for first in firsts
         ]
-        return snapped(samples, starts)
+        return snapped(samples, starts, words)
 
     def _token_places(
         self, tokens: list[int], features: NDArray[np.float32], sound: NDArray[np.float32]

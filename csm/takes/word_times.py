@@ -19,7 +19,9 @@ _EACH = 1.5
 #: A recogniser's starts are moved to the end of a silence of this length, if they lie within it or
 #: so many seconds before or after. Shorter ones are inside words: what closes before a "t".
 _SNAPPED_SILENCE_SECONDS = 0.1
-_SNAPPED_BEFORE, _SNAPPED_AFTER = 0.05, 0.15
+_SNAPPED_BEFORE, _SNAPPED_AFTER = 0.15, 0.35
+#: Ends of words are not so far from a silence.
+_ENDS_AFTER = 0.15
 
 
 def estimated(samples: NDArray[np.float32], words: Sequence[str]) -> tuple[float, ...]:
@@ -77,7 +79,7 @@ def with_ends(
         low = min(max(start, low), seconds)
         end = until = min(max(limit, low), seconds)
         # The next word may be said to begin a moment before the silence ends.
-        place = bisect_right(silences, until - _SNAPPED_AFTER, key=lambda silence: silence[1])
+        place = bisect_right(silences, until - _ENDS_AFTER, key=lambda silence: silence[1])
         if place < len(silences) and low < silences[place][0] < until:
             end = silences[place][0]
         found.append((low, end))
@@ -97,21 +99,28 @@ def _silences(samples: NDArray[np.float32]) -> list[tuple[float, float]]:
     return [*found, (float(sound[-1] + 1) * LEVEL_SECONDS, len(samples) / SAMPLE_RATE)]
 
 
-def snapped(samples: NDArray[np.float32], starts: Sequence[float]) -> tuple[float, ...]:
+def snapped(
+    samples: NDArray[np.float32], starts: Sequence[float], words: Sequence[str]
+) -> tuple[float, ...]:
     """Starts that lie in or near a silence moved to its end, where the word can be heard first.
+
+    Which word a silence goes before is told by the recogniser and by the words' lengths together:
+    around a silence either alone is wrong by a short word now and then.
 
     Args:
         samples: of the take, float32 mono at ``csm.SAMPLE_RATE``, ``[n]``.
         starts: of its words, seconds, ascending, from a recogniser.
+        words: what is said, as many.
     """
     silences = _silences(samples)
     if not silences or not starts:
         return tuple(starts)
     moved = list(starts)
     moved[0] = sound_of(samples, SAMPLE_RATE)[0] / SAMPLE_RATE
-    places = np.asarray(starts)
+    places = (np.asarray(starts) + np.asarray(estimated(samples, words))) / 2
     for begin, end in silences[:-1]:
         nearest = int(np.argmin(np.abs(places - end)))
         if nearest and begin - _SNAPPED_BEFORE <= starts[nearest] <= end + _SNAPPED_AFTER:
+            moved[:nearest] = [min(one, begin) for one in moved[:nearest]]
             moved[nearest] = end
     return tuple(np.maximum.accumulate(moved).tolist())

@@ -490,6 +490,13 @@ def _daemon_must_not() -> list[Request]:
         "a limit of text": {"narrationLimits/0f/1e": "x"},
         "an entry that says too little": {"narrationRegister/t9": {"state": "pending"}},
         "an entry of a bad token": {"narrationRegister/t 9": {**ENTRY, "state": "pending"}},
+        "an entry whose file has no digest": {
+            "narrationRegister/t9": {
+                **ENTRY,
+                "files": {"m4a": {"bytes": 5, "sha256": "0"}},
+                "state": "pending",
+            }
+        },
         "an entry without a digest": {
             "narrationRegister/t9": {**ENTRY, "fileSha256": "0", "state": "pending"}
         },

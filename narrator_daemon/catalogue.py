@@ -39,11 +39,12 @@ PREVIEW = "narrativeAudioPreview"
 RETAKE = "narrativeAudioRetake"
 PRIORITY = "narrativeAudioPriority"
 NOT_BEFORE = "narrativeAudioNotBefore"
+BATCH = "narrativeAudioBatch"
 READY_BY = "narrativeAudioReadyBy"
 CLAIM = "narrativeAudioClaim"
 
 #: What a frontend may set beside a request, and what ends with it.
-OF_REQUEST = (RETAKE, PRIORITY, NOT_BEFORE)
+OF_REQUEST = (RETAKE, PRIORITY, NOT_BEFORE, BATCH)
 
 # Of an object beside the WAV: ``{url, urlExpiresAt, bytes, path}``; of a beginning its length too.
 FILE_URL = "url"
@@ -73,6 +74,7 @@ LOOKOUTS = "narrationLookouts"
 REGISTER = "narrationRegister"
 CONTROL = "narrationControl"
 BUDGETS = "narrationBudgets"
+BATCHES = "narrationBatches"
 
 #: Beside the books of a catalogue that is not at ``/books``, the nodes above lie below this one, in
 #: one named by the path of its books (``Project.node``). The next index of a mark is of the whole
@@ -94,6 +96,7 @@ OWN_NODES = frozenset(
         REGISTER,
         CONTROL,
         BUDGETS,
+        BATCHES,
         CATALOGUES,
     }
 )

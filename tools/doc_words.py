@@ -142,6 +142,11 @@ FIELDS = {
         "beside a request: epoch ms before which the book is not claimed; optional. Removed when "
         "the book is `ready` or `failed`; see [First and later](priority.md)",
     ),
+    "narrativeAudioBatch": (
+        "frontend",
+        "beside a request: the id of the batch that it belongs to; optional. Removed when the book "
+        "is `ready` or `failed`; see [Many books at once](batches.md)",
+    ),
     "narrativeAudioReadyBy": (
         "daemon",
         "while `requested` or `processing`: when it will probably be ready, epoch ms; absent while "

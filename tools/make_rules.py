@@ -41,6 +41,7 @@ _LEXICON = "narrativeAudioLexicon"
 _RETAKE = "narrativeAudioRetake"
 _PRIORITY = "narrativeAudioPriority"
 _NOT_BEFORE = "narrativeAudioNotBefore"
+_BATCH = "narrativeAudioBatch"
 _TEXT = "narrative"
 
 #: The daemon's own fields and what each may hold.
@@ -121,7 +122,9 @@ def _book_by_daemon() -> str:
         *(f"{new} === '{status}'" for status in ("requested", "processing", "failed", "ready"))
     )
     ended = _any(*(f"{old} === '{status}'" for status in ("failed", "ready")))
-    again = f"({ended} && {new} === 'requested')"
+    of_batch = f"newData.hasChild('{_BATCH}')"
+    again = f"(({ended} || ({old} === null && {of_batch})) && {new} === 'requested')"
+    cancelled = f"({in_work} && {new} === null && data.hasChild('{_BATCH}'))"
     names = json.dumps(_PUBLISHED).replace('"', "'")
     published = _all(
         f"newData.hasChildren({names})", *(f"!newData.hasChild('{n}')" for n in (_CLAIM, _ERROR))
@@ -130,7 +133,7 @@ def _book_by_daemon() -> str:
         _same(_TEXT),
         _any(_same(_REQUESTED_BY), again),
         _any(_same(_REQUESTED_AT), again),
-        _any(_same(_STATUS), f"({in_work} && {outcome})", again),
+        _any(_same(_STATUS), f"({in_work} && {outcome})", again, cancelled),
         _any(f"{new} !== 'ready'", f"{old} === 'ready'", f"({published})"),
     )
 
@@ -301,6 +304,35 @@ def _told() -> dict[str, object]:
     }
 
 
+def _batches(readers: str | bool, admin: str) -> dict[str, object]:
+    """Many books asked for together: by an admin; what becomes of them is the daemon's word."""
+    daemon_or_same = _any(_DAEMON, _same())
+    return {
+        ".read": readers,
+        ".indexOn": ["open"],
+        "$batch": {
+            ".write": _any(_DAEMON, admin),
+            ".validate": f"$batch.matches({_TOKEN}) && "
+            "newData.hasChildren(['books', 'requestedAt'])",
+            "requestedAt": {
+                ".validate": _any(daemon_or_same, "newData.val() === now"),
+            },
+            "requestedBy": {
+                ".validate": _any(daemon_or_same, "(auth !== null && newData.val() === auth.uid)")
+            },
+            "title": {".validate": _all("newData.isString()", _short("newData", 200))},
+            "open": {".validate": "newData.val() === true"},
+            "cancel": {".validate": "newData.val() === true"},
+            "books": {
+                "$book": {".validate": _any(daemon_or_same, "newData.val() === 'requested'")}
+            },
+            "counts": {"$state": {".validate": daemon_or_same}},
+            "finishedAt": {".validate": daemon_or_same},
+            "$other": {".validate": False},
+        },
+    }
+
+
 def _unread(nodes: dict[str, object]) -> dict[str, object]:
     """Nodes without their own ``.read``: whoever may read what is above may read them."""
     return {
@@ -368,6 +400,9 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
         _NOT_BEFORE: {
             ".validate": _any(_same(), f"(!{_DAEMON} && newData.isNumber() && newData.val() > 0)")
         },
+        _BATCH: {
+            ".validate": _any(_same(), f"(newData.isString() && newData.val().matches({_TOKEN}))")
+        },
         "$field": _other_field(),
     }
     return {
@@ -378,6 +413,7 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
                 "$bookId": book,
             },
             **_beside_books(),
+            "narrationBatches": _batches(readers, admin),
             "narrationMarksNext": {
                 ".read": _DAEMON,
                 ".write": f"{_DAEMON} && newData.exists()",
@@ -385,7 +421,13 @@ def rules(readers: str | bool, admin: str) -> dict[str, object]:
                 "(!data.isNumber() || newData.val() > data.val())",
             },
             # Catalogues that do not lie at /books, by the paths of their books.
-            "narrationCatalogues": {".read": _DAEMON, "$catalogue": _unread(_beside_books())},
+            "narrationCatalogues": {
+                ".read": _DAEMON,
+                "$catalogue": {
+                    **_unread(_beside_books()),
+                    "narrationBatches": _batches(readers, admin),
+                },
+            },
         }
     }
 

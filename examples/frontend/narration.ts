@@ -21,6 +21,9 @@ import {
 /** Where the catalogue is; `[books] path` of the daemon. */
 export const BOOKS = "books";
 
+/** Where batches are: beside the books of a catalogue at `/books`. */
+export const BATCHES = "narrationBatches";
+
 /** Why a book could not be narrated; the list is closed. */
 export type ErrorCode =
   | "no_text"
@@ -212,14 +215,100 @@ async function ask(
   uid: string | undefined,
   wishes: Wishes,
 ): Promise<void> {
-  await update(ref(db, `${BOOKS}/${bookId}`), {
+  await update(ref(db, `${BOOKS}/${bookId}`), requestOf(retake, uid, wishes));
+}
+
+function requestOf(
+  retake: number[] | null,
+  uid: string | undefined,
+  wishes: Wishes,
+): Record<string, unknown> {
+  return {
     narrativeAudioStatus: "requested",
     narrativeAudioRequestedAt: serverTimestamp(),
     narrativeAudioRequestedBy: uid ?? null,
     narrativeAudioRetake: retake,
     narrativeAudioPriority: wishes.priority ?? null,
     narrativeAudioNotBefore: wishes.notBefore?.getTime() ?? null,
-  });
+    narrativeAudioBatch: null,
+  };
+}
+
+/** How far a batch is. */
+export interface Batch {
+  /** What became of each book, by its id. */
+  readonly books: ReadonlyMap<string, "requested" | "ready" | "failed" | "cancelled">;
+  /** Books that are over, as a share of all, from 0 to 1. */
+  readonly progress: number;
+  /** Whether no book of it is still to come. */
+  readonly finished: boolean;
+  /** Whether it was taken back. */
+  readonly cancelled: boolean;
+}
+
+/**
+ * Asks for many books together, all at once or none; 1,000 at most.
+ *
+ * @param uid as for `requestNarration`, whose limit counts for each of them.
+ * @param wishes as for `requestNarration`; left out, they go after presses of a button.
+ * @returns the id of the batch.
+ */
+export async function requestBatch(
+  db: Database,
+  bookIds: readonly string[],
+  uid?: string,
+  title = "",
+  wishes: Wishes = { priority: "bulk" },
+): Promise<string> {
+  const id = crypto.randomUUID();
+  const fields: Record<string, unknown> = {};
+  for (const bookId of bookIds) {
+    const request = requestOf(null, uid, wishes);
+    for (const [name, value] of Object.entries({ ...request, narrativeAudioBatch: id })) {
+      fields[`${BOOKS}/${bookId}/${name}`] = value;
+    }
+  }
+  fields[`${BATCHES}/${id}`] = {
+    requestedAt: serverTimestamp(),
+    requestedBy: uid ?? null,
+    title: title || null,
+    open: true,
+    books: Object.fromEntries(bookIds.map((bookId) => [bookId, "requested"])),
+  };
+  await update(ref(db), fields);
+  return id;
+}
+
+/** Calls back with how far a batch is, now and at each change, until the function it gives is called. */
+export function watchBatch(
+  db: Database,
+  id: string,
+  onChange: (batch: Batch) => void,
+  onRefused?: (error: Error) => void,
+): Unsubscribe {
+  return onValue(ref(db, `${BATCHES}/${id}`), (now) => onChange(batchOf(now.val())), onRefused);
+}
+
+/** Takes back what of a batch is not over; a running daemon does it within half a minute. */
+export async function cancelBatch(db: Database, id: string): Promise<void> {
+  await update(ref(db, `${BATCHES}/${id}`), { cancel: true });
+}
+
+/** Reads a batch out of what is in the database. Takes any value. */
+export function batchOf(batch: unknown): Batch {
+  const listed = child(batch, "books");
+  const states = ["ready", "failed", "cancelled"] as const;
+  const named = typeof listed === "object" && listed !== null ? Object.entries(listed) : [];
+  const books = new Map(
+    named.map(([id, state]) => [id, states.find((known) => known === state) ?? "requested"] as const),
+  );
+  const over = [...books.values()].filter((state) => state !== "requested").length;
+  return {
+    books,
+    progress: books.size ? over / books.size : 0,
+    finished: child(batch, "open") !== true,
+    cancelled: child(batch, "cancel") === true,
+  };
 }
 
 /**

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from narrator_daemon.catalogue import (
+    BATCH,
     BESIDE,
     CLAIM,
     ERROR,
@@ -319,6 +320,38 @@ def request_retake(book: object, segments: Sequence[int], *, now_ms: int) -> Tra
         RETAKE: list(segments),
     }
     return Transition(Verdict.APPLIED, {**without(book, *OF_REQUEST), **asked})
+
+
+def request_in_batch(book: object, batch: str, *, now_ms: int, wishes: Record) -> Transition:
+    """Ask for a book as one of many, as an operator; one that is asked for already stays so.
+
+    Args:
+        book: as read.
+        batch: the id of the batch.
+        now_ms: epoch milliseconds.
+        wishes: other fields of the request.
+    """
+    if not isinstance(book, dict):
+        return Transition(Verdict.GONE)
+    if book.get(STATUS) in (REQUESTED, PROCESSING):
+        return Transition(Verdict.UNCHANGED)
+    asked = {STATUS: REQUESTED, REQUESTED_AT: now_ms, REQUESTED_BY: OPERATOR, BATCH: batch}
+    return Transition(Verdict.APPLIED, {**without(book, *OF_REQUEST), **asked, **wishes})
+
+
+def cancel_of_batch(book: object, batch: str) -> Transition:
+    """Take the request of a batch back, if it is this batch's and not over.
+
+    Who has it in work sees the status gone, as when a frontend cancels.
+    """
+    if not isinstance(book, dict):
+        return Transition(Verdict.GONE)
+    if book.get(BATCH) != batch or book.get(STATUS) not in (REQUESTED, PROCESSING):
+        return Transition(Verdict.UNCHANGED)
+    held = Claim.from_record(book.get(CLAIM))
+    if held is not None and held.token is not None:
+        return Transition(Verdict.CANCELLED, without(book, STATUS))
+    return Transition(Verdict.CANCELLED, without(dropped(book), STATUS, *OF_REQUEST))
 
 
 def foretell(book: object, *, requested_at: object, ready_by: int | None) -> Transition:

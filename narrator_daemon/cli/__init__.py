@@ -14,6 +14,7 @@ from dotenv import load_dotenv
 
 from narrator_daemon import __version__
 from narrator_daemon.cli import (
+    batch,
     bench,
     books,
     control,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 for commands in (service.app, local.app, books.app, queue.app, bench.app, inspect.app, voices.app):
     app.add_typer(commands)
+app.add_typer(batch.app, name="batch")
 app.add_typer(control.app, name="control")
 app.add_typer(lexicon.app, name="lexicon")
 app.add_typer(model.app, name="model")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
@@ -64,6 +65,7 @@ from narrator_daemon.marks.allotment import Indices
 from narrator_daemon.narration.manner import Manners
 from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.queue.batches import LOOK_SECONDS, Batches
 from narrator_daemon.queue.budgets import Budgets
 from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting
@@ -280,6 +282,7 @@ def parts(
         limit=lambda: picker.limit,
         refused=lambda: refusals.books,
     )
+    batches = Batches(project, lambda: lookouts.leads, time.monotonic)
     renewer = Renewer(project, store, owner=daemon.worker_id)
     forgetter = Forgetter(project, settings.registry)
     claiming = Claimer(
@@ -322,6 +325,7 @@ def parts(
             after_failure=_SWEEP_AGAIN_SECONDS,
         ),
         Loop("forecaster", forecaster.step, report, first_after=FORECAST_SECONDS),
+        Loop("batches", batches.step, report, first_after=LOOK_SECONDS),
         Loop("renewer", renewer.step, report),
         Loop("reporter", why_waiting.say, report, first_after=SAY_SECONDS),
     ]
@@ -382,6 +386,7 @@ def parts(
         services.append(metrics)
     # The last, as they ask the database.
     endings.listen(budgets.end)
+    endings.listen(batches.end)
     endings.listen(lambda ending: history.record_ending(project, ending))
     facts = {
         "engine": engine.name,

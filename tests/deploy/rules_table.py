@@ -158,11 +158,21 @@ CLOSED = {
 }
 #: Beside the books of a catalogue that is not at ``/books``.
 OTHER = "narrationCatalogues/library%2Ftitles"
+BATCH = {
+    "requestedAt": 5,
+    "requestedBy": "bea",
+    "title": "A series",
+    "open": True,
+    "books": {"asked": "requested", "ready": "ready"},
+    "counts": {"total": 2, "ready": 1},
+}
+_BATCHES = {"narrationBatches": {"b1": BATCH, "b0": {**BATCH, "open": None, "finishedAt": 6}}}
 _BESIDE = {name: node for name, node in CLOSED.items() if name != "narrationMarksNext"}
 DATABASE = {
     "books": BOOKS,
     **CLOSED,
-    "narrationCatalogues": {OTHER.partition("/")[2]: _BESIDE},
+    **_BATCHES,
+    "narrationCatalogues": {OTHER.partition("/")[2]: {**_BESIDE, **_BATCHES}},
     "elsewhere": {"x": 1},
 }
 
@@ -590,6 +600,95 @@ def _odd_books() -> list[Request]:
     ]
 
 
+def _of_batches() -> list[Request]:
+    new = {
+        "requestedAt": NOW,
+        "requestedBy": "ada",
+        "title": "Another",
+        "open": True,
+        "books": {"asked": "requested", "plain": "requested"},
+    }
+    at = "narrationBatches/{}".format
+    bad = {
+        "without books": {at("b2"): _without(new, "books")},
+        "of a bad id": {at("b 2"): new},
+        "of yesterday": {at("b2"): {**new, "requestedAt": 5}},
+        "of another": {at("b2"): {**new, "requestedBy": "eve"}},
+        "with a title of fields": {at("b1/title"): {"x": 1}},
+        "with a longer title": {at("b1/title"): "x" * 201},
+        "open by a word": {at("b1/open"): "yes"},
+        "cancelled by a word": {at("b1/cancel"): "yes"},
+        "with a book that is ready": {at("b1/books/asked"): "ready"},
+        "with its counts": {at("b1/counts/ready"): 2},
+        "that is over": {at("b1/finishedAt"): 7},
+        "with more": {at("b1/more"): 1},
+    }
+    return [
+        _write(True, "a batch", ADMIN, {at("b2"): new}),
+        _write(
+            True,
+            "a batch with its books",
+            ADMIN,
+            {
+                at("b2"): new,
+                "books/plain/narrativeAudioStatus": "requested",
+                "books/plain/narrativeAudioRequestedAt": NOW,
+                "books/plain/narrativeAudioBatch": "b2",
+            },
+        ),
+        _write(True, "a batch is cancelled", ADMIN, {at("b1/cancel"): True}),
+        _write(True, "a batch is deleted", ADMIN, {at("b0"): None}),
+        *(_write(False, f"a batch {name}", ADMIN, writes) for name, writes in bad.items()),
+        *(
+            _write(False, f"a batch by {name}", who, {at("b1/cancel"): True})
+            for name, who in (("a reader", READER), ("nobody", NOBODY))
+        ),
+        *(
+            Request(f"batches read as {who}", who, DATABASE, who is not NOBODY, read=at("b1"))
+            for who in (ADMIN, READER, NOBODY, DAEMON)
+        ),
+        _write(
+            False, "a batch of a book of fields", ADMIN, {"books/asked/narrativeAudioBatch/x": 1}
+        ),
+        _write(False, "a batch of a bad key", ADMIN, {"books/asked/narrativeAudioBatch": "b 1"}),
+        _write(
+            True,
+            "daemon: a batch is over",
+            DAEMON,
+            {
+                at("b1"): {
+                    **_without(BATCH, "open"),
+                    "books": {"asked": "cancelled", "ready": "ready"},
+                    "counts": {"total": 2, "ready": 1, "cancelled": 1},
+                    "finishedAt": NOW,
+                }
+            },
+        ),
+        _write(True, "daemon: a batch by a command", DAEMON, {at("b3"): {**new, "requestedAt": 9}}),
+        Request(
+            "daemon: a book of a batch is cancelled",
+            DAEMON,
+            {"books": {"b": {**REQUESTED, "narrativeAudioBatch": "b1"}}},
+            True,
+            writes={"books/b": PLAIN | {"narrativeAudioRequestedAt": 5}},
+        ),
+        _write(
+            True,
+            "daemon: a book is asked for in a batch",
+            DAEMON,
+            {
+                "books/plain": {
+                    **PLAIN,
+                    "narrativeAudioStatus": "requested",
+                    "narrativeAudioRequestedAt": 9,
+                    "narrativeAudioRequestedBy": "narrator-daemon retry",
+                    "narrativeAudioBatch": "b1",
+                }
+            },
+        ),
+    ]
+
+
 def _daemon_may() -> list[Request]:
     told = {
         "pause": {"state": "paused", "why": "night", "at": NOW},
@@ -631,12 +730,12 @@ def _of_another_catalogue(requests: list[Request]) -> list[Request]:
     """The same of what lies beside the books of a catalogue that is not at ``/books``."""
 
     def beside(path: str | None) -> bool:
-        return path is not None and path.partition("/")[0] in _BESIDE
+        return path is not None and path.partition("/")[0] in {**_BESIDE, **_BATCHES}
 
     twins = []
     for one in requests:
         paths = [*(one.writes or {}), one.read]
-        if any(map(beside, paths)):
+        if all(path is None or beside(path) for path in paths):
             twins.append(
                 replace(
                     one,
@@ -655,6 +754,7 @@ def table() -> list[Request]:
         *_client_must_not(),
         *_daemon_must_not(),
         *_daemon_may(),
+        *_of_batches(),
         *_odd_books(),
         *_reads(),
     ]

@@ -24,7 +24,7 @@ def run(
     return World(seed, allowed, tell).run()
 
 
-def shortened(told: Told) -> Told:
+def shortened(told: Told, again: Callable[[int, frozenset[str]], Told] = run) -> Told:
     """The same violation with fewer things that go wrong: each is left out in turn.
 
     By halves first, then fewer (A. Zeller, "Simplifying and Isolating Failure-Inducing Input",
@@ -36,7 +36,7 @@ def shortened(told: Told) -> Told:
         at = 0
         while at < len(best.fired):
             kept = frozenset(best.fired[:at] + best.fired[at + size :])
-            other = run(told.seed, kept)
+            other = again(told.seed, kept)
             if other.violation is not None and other.violation.kind == told.violation.kind:
                 best = other
             else:

@@ -56,7 +56,7 @@ def test_what_does_not_matter_is_left_out_of_a_history_that_fails() -> None:
 
     def again(seed: int, allowed: frozenset[str]) -> Told:
         # What is left out may bring something else that goes wrong.
-        return told(seed, [*sorted(allowed), *([] if "a" in allowed else ["late"])])
+        return told(seed, sorted(allowed if "a" in allowed else {*allowed, "late"}))
 
     best = shortened(told(7, "abcdefgh"), again)
     assert str(best.violation) == "lost: b0"

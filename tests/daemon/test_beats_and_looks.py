@@ -159,11 +159,19 @@ class TestPresence:
         assert presence.clock_offset == ahead
         assert [event["event"] for event in logged] == events
 
+    def test_looks_at_its_entry_soon_and_then_now_and_then(self, world: World) -> None:
+        self.show(world, times=1)
+        assert world.project.count("get /narrationWorkers") == 0
+        self.show(world, times=2)
+        assert world.project.count("get /narrationWorkers") == 1
+        self.show(world, times=13)
+        assert world.project.count("get /narrationWorkers") == 1 + 2
+
     def test_finds_another_that_has_its_id(self, world: World) -> None:
         mine, other = self.show(world), self.show(world, times=1)
         assert not mine.is_double
         with structlog.testing.capture_logs() as logged:
-            for _ in range(3):
+            for _ in range(12):
                 mine.show()
                 other.show()
         assert mine.is_double and other.is_double

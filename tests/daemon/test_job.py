@@ -215,12 +215,12 @@ class TestStopping:
 
         def before(_index: int) -> None:
             reached.set()
-            assert release.wait(30)
+            assert release.wait(90)
 
         desk.engine.before = before
         job = desk.job()
         job.start()
-        assert reached.wait(30)
+        assert reached.wait(90)
         desk.stopping.set()
         job.give_back_now()
         (ending,) = desk.endings
@@ -230,7 +230,7 @@ class TestStopping:
         desk.edit(narrativeAudioStatus="processing")
         desk.book["narrativeAudioClaim"]["token"] = "another"
         release.set()
-        wait = time.monotonic() + 30
+        wait = time.monotonic() + 90
         while len(desk.ended) < 2 and time.monotonic() < wait:
             time.sleep(0.01)
         assert len(desk.ended) == 2
@@ -430,7 +430,7 @@ class TestDependencies:
         desk.project.fail("write /books/b$", refusal(400, "too deep"))
         job = desk.job(work)
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         assert desk.ended == [job] and desk.endings == []
         assert desk.book["narrativeAudioStatus"] == "processing"
         assert list(desk.context.refusals.books) == ["b"]
@@ -442,7 +442,7 @@ class TestDependencies:
         desk.project.fail("write /books/b$", refusal(500))
         job = desk.job(work)
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         # Three times, once it does not get on.
         assert desk.endings == [] and desk.now - 1000 == desk.settings.daemon.stuck_seconds + 20
 
@@ -535,7 +535,7 @@ class TestDependencies:
         job = desk.job()
         desk.project.fail("read /books/b$", RuntimeError("a bug"))
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         assert desk.endings == []
         assert desk.leases_left is None
         assert desk.leases.held() == (0, None)

@@ -75,7 +75,7 @@ test('what the layers say together', async () => {
   assert.equal(await verdict('signed.wav', true), 'agree')
   assert.equal(await verdict('signed.wav', undefined), 'agree')
   assert.equal(await verdict('changed.m4a', true), 'altered')
-  assert.equal(await verdict('renamed.mp3', true), 'contradict')
+  assert.equal(await verdict('renamed.mp3', true), 'altered')
   assert.equal(await verdict('stripped.wav', true), 'stripped')
   assert.equal(await verdict('stripped.wav', false, { Label: '1' }), 'stripped')
   assert.equal(await verdict('stripped.wav', false), 'nothing')

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from greenlet import getcurrent
 
 from narrator_daemon.catalogue import (
+    BUDGETS,
     CAPTIONS,
     CLAIM,
     ERROR,
@@ -131,6 +132,8 @@ class Checker:
         self._requests: set[tuple[str, str]] = set()
         self.claims = 0
         self._passed = 0
+        self._budgeted: set[str] = set()
+        self._unbudgeted: set[str] = set()
 
     # What the simulation tells.
 
@@ -196,6 +199,8 @@ class Checker:
                     self._judge_lease(path[1], path[2])
                 case name if name == LIMITS and len(path) > 1:
                     self._judge_grants(path[1], before)
+                case name if name == BUDGETS and len(path) > 1:
+                    self._judge_budget(path, before)
                 case name if name == MARKS and len(path) > 1:
                     self._judge_mark(path[1], before)
 
@@ -252,6 +257,22 @@ class Checker:
             "limit",
             f"{len(grants)} narrations of one requester are granted in its window, not {limit}",
         )
+
+    def _judge_budget(self, path: Path, before: dict[str, Any]) -> None:
+        """A grant is given only while the day's sum is below the budget, and none is lost."""
+        old = children(children(before.get(path[0])).get(path[1]))
+        new = children(self._world.database.get(path[:2]))
+        granted, now = children(old.get("granted")), children(new.get("granted"))
+        if old.get("day") != new.get("day"):
+            granted = {}
+        more, gone = sorted(now.keys() - granted.keys()), sorted(granted.keys() - now.keys())
+        # One write grants one request, or takes one that is over.
+        self.demand(len(more) + len(gone) <= 1, "budget", f"{more} are granted, {gone} are lost")
+        if more:
+            spent = new.get("seconds", 0) + sum(now[name] for name in now if name not in more)
+            most = self._world.plan.budget
+            self.demand(spent < most + 0.1, "budget", f"{spent:.1f} s are gone of {most:g} s")
+            self._budgeted |= set(more)
 
     def _judge_mark(self, book_id: str, before: dict[str, Any]) -> None:
         marks = children(self._world.database.get((MARKS,)))
@@ -409,6 +430,14 @@ class Checker:
     def _judge_limit(self, book_id: str, old: Record, held: Held) -> None:
         uid, limit = old.get(REQUESTED_BY), self._world.plan.limit
         name = grant_name(book_id, old.get(REQUESTED_AT), old.get(PATH))
+        if self._world.plan.budget and held.attempt == 1 and name not in self._budgeted:
+            # One a replica may have been asked for anew just as it was granted.
+            self._unbudgeted.add(name)
+            self.demand(
+                len(self._unbudgeted) <= self._world.lives,
+                "budget",
+                f"{len(self._unbudgeted)} books are claimed without their grants",
+            )
         if not isinstance(uid, str) or not limit or (book_id, name) in self._requests:
             return
         self._requests.add((book_id, name))
@@ -538,7 +567,7 @@ class Checker:
             self.demand(
                 attempts >= MAX_ATTEMPTS and len(bad) >= MAX_ATTEMPTS,
                 "attempts",
-                f"{book_id} fails with {attempts} attempts, {len(bad)} of which went wrong: {error}",
+                f"{book_id} fails by {attempts} attempts, {len(bad)} of which failed: {error}",
             )
         wish.open = False
 
@@ -554,7 +583,9 @@ class Checker:
         task = getcurrent()
         token = name.split("/")[-1].split(".")[0]
         held = self.held.get(token)
-        over = held and held.gone_at is not None and held.gone_at < world.scheduler.now - IDLE_SECONDS
+        over = (
+            held and held.gone_at is not None and held.gone_at < world.scheduler.now - IDLE_SECONDS
+        )
         known = over and held and not held.process.dead and token not in self.published
         if isinstance(task, Task) and "/sweeper" in task.name and known:
             # What replaces another leaves that to the sweep; what has no place goes at once.

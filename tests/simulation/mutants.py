@@ -34,7 +34,7 @@ from narrator_daemon.housekeeping.lookouts import Seat
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.marks import allotment
-from narrator_daemon.queue import picking, requesters
+from narrator_daemon.queue import budgets, picking, requesters
 from narrator_daemon.queue.waiting import Candidate, Waiting
 from tests.simulation.seams import Seams
 
@@ -474,6 +474,31 @@ def cancelled_retry_is_forgotten(seams: Seams) -> None:
 def blind_grants(seams: Seams) -> None:
     """The limit is read, and a grant written, with no condition."""
     seams.set(requesters, "transact", _blind)
+
+
+@mutant
+def blind_budgets(seams: Seams) -> None:
+    """A budget is read, and a grant written, with no condition."""
+    seams.set(budgets, "transact", _blind)
+
+
+@mutant
+def asks_no_budget(seams: Seams) -> None:
+    """Nobody is asked whether a budget is used up."""
+    seams.set(picking.Picker, "_ask_budgets", lambda *_: None)
+
+
+@mutant
+def budget_of_one_more(seams: Seams) -> None:
+    """A book more is granted once a budget is used up."""
+    take = budgets.take
+    seams.set(
+        budgets,
+        "take",
+        lambda stored, *, most_seconds, **known: take(
+            stored, most_seconds=most_seconds + 1.5, **known
+        ),
+    )
 
 
 @mutant

@@ -49,6 +49,7 @@ class Plan:
         meddles: of a daemon's writes to books, to which the frontend adds one of its own at once.
         sweep_seconds: between sweeps; objects are old after a quarter of that.
         grace_seconds: in which a worker that is stopped goes on.
+        budget: seconds of audio a day of the whole catalogue; 0 for any.
         queue: whether the order in which books are taken can be foretold.
     """
 
@@ -79,6 +80,7 @@ class Plan:
     meddles: float
     sweep_seconds: float
     grace_seconds: float
+    budget: float
     queue: bool = False
 
     @classmethod
@@ -101,6 +103,7 @@ class Plan:
             limit=0,
             writes=0,
             meddles=0.0,
+            budget=0.0,
             rate=0.0,
             kinds=frozenset(kind for kind in self.kinds if not kind.startswith(disturbing)),
             queue=True,
@@ -118,7 +121,7 @@ class Plan:
         count = dice.choice((1, 1, 2, 2, 3, 5))
         poison = dice.random() < 0.12
         limited = dice.random() < 0.2
-        renews = dice.random() < 0.08
+        renews = dice.random() < 0.05
         share = dice.choice((0.15, 0.3, 0.6))
         kinds = frozenset(kind for kind in faults.ALL if dice.random() < share)
         texts = [dice.choice(TEXTS) for _ in range(count)]
@@ -145,9 +148,9 @@ class Plan:
             kinds=kinds,
             most_faults=dice.choice((1, 3, 8, 20)),
             gremlin=dice.choice((0, 1, 2, 4)),
-            seconds=60.0 if renews else dice.choice((6.0, 15.0, 30.0)),
+            seconds=45.0 if renews else dice.choice((5.0, 10.0, 20.0)),
             url_seconds=30.0 if renews else 3600.0,
-            quiet_seconds=60.0 if renews else 0.0,
+            quiet_seconds=45.0 if renews else 0.0,
             survivors=dice.choice(("all", "one")),
             ends_in_order=dice.random() < 0.3,
             rules=dice.random() < 0.06,
@@ -157,4 +160,5 @@ class Plan:
             meddles=dice.choice((0.0, 0.0, 0.05, 0.2)),
             sweep_seconds=dice.choice((1.0, 6.0, 20.0)),
             grace_seconds=dice.choice((0.0, 3.0)),
+            budget=dice.choice((1.0, 4.0)) if dice.random() < 0.08 else 0.0,
         )

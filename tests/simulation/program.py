@@ -30,12 +30,12 @@ from narrator_daemon.marks.keys import DEMO_KEY
 from narrator_daemon.narration.captions import Captions
 from narrator_daemon.narration.narrate import Narration, Stopped, check_text
 from narrator_daemon.narration.progress import Progress
-from narrator_daemon.queue import requesters
+from narrator_daemon.queue import budgets, picking, requesters
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechError
 from tests.simulation import faults
 from tests.simulation.bucket import Bucket
-from tests.simulation.limits import TTL, WINDOW_BOOKS, WINDOW_SECONDS
+from tests.simulation.limits import DAY_SECONDS, WINDOW_BOOKS, WINDOW_SECONDS
 from tests.simulation.plan import FAILS, KILLS
 from tests.simulation.scheduler import Process, current
 from tests.simulation.seams import Seams
@@ -133,8 +133,6 @@ class Kept:
 
 class Disk:
     """A disk that a history may fill."""
-
-    rooms: dict[str, object] = {}
 
     def __init__(self, *_: object) -> None:
         pass
@@ -311,7 +309,8 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
     seams.set(worker, "StateFolder", StateFolder)
     seams.set(making, "narrate", narrate)
     seams.set(trial, "narrate", narrate)
-    seams.set(making, "captions_of", lambda *_: Captions({"vtt": b"WEBVTT"}))
+    for module in (making, trial):
+        seams.set(module, "captions_of", lambda *_: Captions({"vtt": b"WEBVTT"}))
     seams.set(subscription, "_Session", lambda: Here.world.streams.session())
     seams.set(worker, "_FAREWELL_SECONDS", 1.5)
     seams.set(assembly, "_SWEEP_SECONDS", 20.0)
@@ -328,6 +327,8 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
     seams.set(storage, "GIVE_UP_SECONDS", 6.0)
     seams.set(subscription, "SILENCE_SECONDS", SILENCE_SECONDS)
     seams.set(turns, "HOLD_MS", 4_000)
+    seams.set(budgets, "DAY_MS", DAY_SECONDS * 1000)
+    seams.set(picking, "_BUDGET_PAUSE_SECONDS", 3.0)
     seams.set(books, "WINDOW", WINDOW_BOOKS)
     seams.set(books.is_complete, "__defaults__", (WINDOW_BOOKS,))
     seams.set(reconciler, "WINDOW", WINDOW_BOOKS)

@@ -37,8 +37,8 @@ from tests.simulation.bucket import Objects
 from tests.simulation.checker import TEXT, Checker, Violation
 from tests.simulation.database import Database, Path, Writes
 from tests.simulation.faults import Faults
+from tests.simulation.limits import BEAT, DAY_SECONDS, MAX_ATTEMPTS, RECONCILE, STUCK_SECONDS, TTL
 from tests.simulation.plan import TEXTS, Plan
-from tests.simulation.limits import BEAT, MAX_ATTEMPTS, RECONCILE, STUCK_SECONDS, TTL
 from tests.simulation.scheduler import EPOCH, Process, Scheduler, Task, current
 from tests.simulation.stream import Streams
 
@@ -59,7 +59,7 @@ def _rules() -> Rules:
 
 @lru_cache(512)
 def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Settings:
-    limit, url_seconds, captions, preview, grace = plan
+    limit, url_seconds, captions, preview, grace, budget = plan
     return Settings.model_validate(
         {
             "firebase": {
@@ -87,7 +87,7 @@ def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Set
                 "preview_from_characters": 1 if preview else 0,
             },
             "kept": {"max_gigabytes": 0},
-            "limits": {"requests_per_minute": limit},
+            "limits": {"requests_per_minute": limit, "audio_hours_per_day": budget / 3600},
             "storage": {"url_lifetime_hours": url_seconds / 3600},
             "watermark": {"self_check": False},
         }
@@ -211,7 +211,9 @@ class World:
         scheduler = self.scheduler
         scheduler.run(lambda: False, self.plan.seconds)
         self._quiet()
-        done = scheduler.run(self._is_done, scheduler.now + PATIENCE)
+        # Books that are over a budget wait for another day, each for one at the worst.
+        days = DAY_SECONDS * len(self.plan.texts) if self.plan.budget else 0
+        done = scheduler.run(self._is_done, scheduler.now + PATIENCE + days)
         if not done:
             raise Violation("lost", f"not done in {PATIENCE:g} s: {self.checker.left()}")
         if self.plan.quiet_seconds:
@@ -291,7 +293,14 @@ class World:
             f"w{number}",
             plan.at_once[number],
             plan.ttls[number],
-            (plan.limit, plan.url_seconds, plan.captions, plan.preview, plan.grace_seconds),
+            (
+                plan.limit,
+                plan.url_seconds,
+                plan.captions,
+                plan.preview,
+                plan.grace_seconds,
+                plan.budget,
+            ),
         )
 
     def _start(self, seat: Seat) -> None:

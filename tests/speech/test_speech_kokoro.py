@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from csm.said import Said
 from csm.takes.thresholds import Thresholds
 from csm.text.lexicon import parse
-from csm.text.pronounced import Said
 from narrator_daemon import speech
 from narrator_daemon.errors import NarratorError
 from narrator_daemon.settings import Kokoro, Settings, Speech, Takes

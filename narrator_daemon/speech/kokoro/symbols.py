@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
-from csm.text.pronounced import Said
+from csm.said import Said
 
 #: Kokoro-82M's own numbers: ``vocab`` of its config.json, Apache-2.0. 0 stands at both ends.
 NUMBERS = {

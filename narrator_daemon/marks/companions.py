@@ -9,7 +9,7 @@ from typing import BinaryIO
 import watermark
 from narrator_daemon.marks.audio_files import open_audio
 
-#: Seconds of a file that are decoded: a score of 50, where 10 is weak, at a cost that does not grow.
+#: Seconds of a file that are decoded: a score of 50, where 10 is weak; the cost does not grow.
 SECONDS = 60
 
 

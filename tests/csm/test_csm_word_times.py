@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -41,17 +41,18 @@ def test_a_word_behind_a_silence_begins_at_its_end(off: float) -> None:
 
 def test_a_short_word_before_a_silence_is_not_taken_for_the_one_behind_it() -> None:
     # The recogniser is late by a word: "the" begins where it ends.
-    starts = [0.1, 0.45, 0.97, 1.42, 1.5, 2.05, 2.2]
+    starts = [0.1, 0.45, 0.93, 1.36, 1.5, 2.05, 2.2]
     found = snapped(SOUND, starts, WORDS)
     assert found[3] == pytest.approx(1.15, abs=0.02)
-    assert found[2] <= 1.0
+    assert found[2] == pytest.approx(0.93)
 
 
 def test_a_silence_that_no_word_is_near_moves_none() -> None:
-    starts = [0.1, 0.45, 0.85, 0.9, 0.95, 2.6, 2.65]
-    assert snapped(SOUND, starts, WORDS)[1:4] == tuple(starts[1:4])
+    starts = [0.1, 0.4, 0.5, 0.55, 0.6, 2.6, 2.65]
+    assert snapped(SOUND, starts, WORDS)[1:] == tuple(starts[1:])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=12))
 def test_whatever_a_recogniser_says_starts_ascend(starts: list[float]) -> None:
     found = snapped(SOUND, sorted(starts), ["word"] * len(starts))

@@ -507,6 +507,27 @@ def _daemon_must_not() -> list[Request]:
                 "state": "pending",
             }
         },
+        "an entry whose file has no size": {
+            "narrationRegister/t9": {
+                **ENTRY,
+                "files": {"m4a": {"sha256": "c" * 64}},
+                "state": "pending",
+            }
+        },
+        "an entry whose file has a size of text": {
+            "narrationRegister/t9": {
+                **ENTRY,
+                "files": {"m4a": {"bytes": "5", "sha256": "c" * 64}},
+                "state": "pending",
+            }
+        },
+        "an entry whose file has more": {
+            "narrationRegister/t9": {
+                **ENTRY,
+                "files": {"m4a": {"bytes": 5, "sha256": "c" * 64, "more": 1}},
+                "state": "pending",
+            }
+        },
         "an entry without a digest": {
             "narrationRegister/t9": {**ENTRY, "fileSha256": "0", "state": "pending"}
         },

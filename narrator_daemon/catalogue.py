@@ -70,6 +70,7 @@ LIMITS = "narrationLimits"
 RENEWAL = "narrationRenewal"
 LOOKOUTS = "narrationLookouts"
 REGISTER = "narrationRegister"
+FINGERPRINTS = "narrationFingerprints"
 
 #: Beside the books of a catalogue that is not at ``/books``, the nodes above lie below this one, in
 #: one named by the path of its books (``Project.node``). The next index of a mark is of the whole
@@ -89,6 +90,7 @@ OWN_NODES = frozenset(
         RENEWAL,
         LOOKOUTS,
         REGISTER,
+        FINGERPRINTS,
         CATALOGUES,
     }
 )

@@ -17,6 +17,7 @@ from narrator_daemon.credentials.wav import Finished
 from narrator_daemon.firebase import register as node
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.settings import Settings
+from watermark.fingerprint import FORM
 
 
 class Register:
@@ -45,9 +46,16 @@ class Register:
         }
 
     def enter(
-        self, work: Work, path: str, file: Finished, seconds: float, index: int, voice: str = ""
+        self,
+        work: Work,
+        path: str,
+        file: Finished,
+        seconds: float,
+        index: int,
+        sound: bytes,
+        voice: str = "",
     ) -> None:
-        """Write the entry of a narration that is about to be published.
+        """Write the entry of a narration that is about to be published, and its fingerprint.
 
         Args:
             work: the claim.
@@ -55,6 +63,7 @@ class Register:
             file: as it was uploaded.
             seconds: of audio.
             index: the watermark's.
+            sound: its fingerprint (``watermark.fingerprint``).
             voice: the name of the one that the book asked for; empty for the configured one.
 
         Raises:
@@ -80,6 +89,8 @@ class Register:
         }
         known = {name: value for name, value in entry.items() if value is not None}
         node.enter(self._project, work.token, known)
+        if sound:
+            node.keep_fingerprint(self._project, work.token, sound, FORM)
 
     def confirm(self, work: Work) -> None:
         """Say that it was published.

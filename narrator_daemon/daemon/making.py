@@ -115,7 +115,13 @@ class Making:
         return Made(
             published,
             lambda: context.register.enter(
-                self._work, published.path, file, narration.duration_seconds, index, manner.voice
+                self._work,
+                published.path,
+                file,
+                narration.duration_seconds,
+                index,
+                narration.sound,
+                manner.voice,
             ),
         )
 

@@ -418,7 +418,7 @@ class AudioStore:
             Unavailable: storage does not answer.
             NodeRefused: it refuses this object, and nothing else.
         """
-        if not _is_name(path):
+        if not is_name(path):
             return False
         with self._one_object(path):
             blob = self._project.bucket.get_blob(path, timeout=_CONNECT_AND_READ_SECONDS)
@@ -433,7 +433,7 @@ class AudioStore:
             Unavailable: storage does not answer.
             NodeRefused: it refuses this object, and nothing else.
         """
-        if not _is_name(path):
+        if not is_name(path):
             return False
         with self._one_object(path):
             blob = self._project.bucket.blob(path)
@@ -462,7 +462,7 @@ def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _is_name(path: str) -> bool:
+def is_name(path: str) -> bool:
     """Whether an object can have this name.
 
     Source: https://cloud.google.com/storage/docs/objects#naming

@@ -55,6 +55,7 @@ from narrator_daemon.notice import Notice
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
 from narrator_daemon.speech import SpeechEngine
+from watermark.fingerprint import Fingerprinter
 
 #: Of the whole narration, what is done once it is measured, and once the file is written; the rest
 #: is for whoever takes it to its place.
@@ -162,6 +163,7 @@ class Narration:
             watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
             recompressed copy to be told (both None where it was not checked).
         chapters: where each begins, in order.
+        sound: its fingerprint (``watermark.fingerprint``).
     """
 
     size: int
@@ -169,6 +171,7 @@ class Narration:
     parts: tuple[NarratedPart, ...]
     facts: dict[str, Any]
     chapters: tuple[Chapter, ...] = ()
+    sound: bytes = field(default=b"", repr=False)
 
     @property
     def book_parts(self) -> tuple[NarratedPart, ...]:
@@ -286,9 +289,9 @@ def narrate(
         notice: what is said of the reader, and where.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, beginning, mastering, watermark,
-            write, companions, self_check, words) when it began and ended, monotonic seconds, and
-            whether by an exception; those from mastering to self_check take turns, and the
-            beginning is a part of speech.
+            write, companions, fingerprint, self_check, words) when it began and ended, monotonic
+            seconds, and whether by an exception; those from mastering to self_check take turns,
+            and the beginning is a part of speech.
         stopped: asked as often.
 
     Raises:
@@ -361,7 +364,8 @@ def narrate(
             ],
         )
         with _encoding(companions, about, chapters, mastering.length, clock) as encoder:
-            score = _write(mastering, mark, out, encoder, clock, tell)
+            sound = Fingerprinter(SAMPLE_RATE)
+            score = _write(mastering, mark, out, encoder, sound, clock, tell)
         notes = [spoken.note(part.index) for part in order]
         timed: list[WordTimes] = [((), TimedBy.LENGTH)] * len(order)
         if words:
@@ -390,6 +394,7 @@ def narrate(
             )
         ),
         chapters=chapters,
+        sound=sound.finish(),
         facts={
             "characters": len(readable),
             "words": len(readable.split()),
@@ -483,6 +488,7 @@ def _write(
     mark: Mark,
     out: BinaryIO,
     encoder: Encoder | None,
+    sound: Fingerprinter,
     clock: _Clock,
     tell: Callable[[Progress], None],
 ) -> float | None:
@@ -507,6 +513,8 @@ def _write(
             if encoder is not None:
                 with clock.step("companions"):
                     encoder.feed(samples)
+            with clock.step("fingerprint"):
+                sound.feed(samples)
             if check is not None:
                 with clock.step("self_check"):
                     check.feed(samples)

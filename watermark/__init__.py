@@ -62,7 +62,7 @@ from watermark.embedding import (
     embed_public,
 )
 from watermark.keys import MIN_KEY_BYTES, WatermarkKeyError, check_key
-from watermark.payload import INDEX_LIMIT
+from watermark.payload import INDEX_LIMIT, PAYLOAD_VERSION
 from watermark.picture import picture
 from watermark.public import (
     DEFAULT_PUBLIC_DB,
@@ -83,6 +83,7 @@ __all__ = [
     "MIN_KEY_BYTES",
     "MIN_RATE",
     "MIN_SECONDS",
+    "PAYLOAD_VERSION",
     "PERIOD_SECONDS",
     "WEAK_SCORE",
     "Detection",

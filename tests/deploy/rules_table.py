@@ -492,9 +492,7 @@ def _daemon_must_not() -> list[Request]:
         "a fingerprint with more": {
             "narrationFingerprints/t9": {"form": 1, "bits": "AAAA", "more": 1}
         },
-        "a fingerprint of a bad token": {
-            "narrationFingerprints/t 9": {"form": 1, "bits": "AAAA"}
-        },
+        "a fingerprint of a bad token": {"narrationFingerprints/t 9": {"form": 1, "bits": "AAAA"}},
         "a turn of nobody": {"narrationRenewal": {"until": 9}},
         "a turn of a number": {"narrationRenewal/owner": 9},
         "a turn until a text": {"narrationRenewal/until": "x"},

@@ -1,8 +1,11 @@
 """Short narrations by the tone engine with their credentials: are all valid, how large, how fast?
 
     python -m benchmarks.credentials [--count 1000]
+    python -m benchmarks.credentials --hours 10
 
-Every tenth is made into M4A and MP3, too. Validity is what the C2PA library's reader says.
+Every tenth is made into M4A and MP3, too. Validity is what the C2PA library's reader says. With
+``--hours`` one long file of each format is signed (20 s of noise at 64 kbit/s, over and over), and
+what is told is how far the process's memory rose while it was signed.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import tempfile
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import c2pa
@@ -22,7 +26,8 @@ import numpy as np
 from narrator_daemon.credentials import signer as signers
 from narrator_daemon.credentials.files import FileCredentials
 from narrator_daemon.marks.keys import DEMO_KEY
-from narrator_daemon.narration.narrate import Mark, narrate
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import narrate
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Limits, Settings, Speech
 from narrator_daemon.speech.tone import ToneSpeech
@@ -34,7 +39,11 @@ def main() -> int:
     """Make them and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
-    count = parser.parse_args().count
+    parser.add_argument("--hours", type=float, help="sign long files instead")
+    arguments = parser.parse_args()
+    if arguments.hours:
+        return _long_files(arguments.hours)
+    count = arguments.count
     engine = ToneSpeech()
     engine.load()
     settings = Settings(speech=Speech(engine="tone"))
@@ -92,7 +101,53 @@ def _encoded(samples: np.ndarray, container: str, codec: str) -> io.BytesIO:
     return file
 
 
-def _valid(file: io.BytesIO, media_type: str) -> bool:
+def _long_files(hours: float) -> int:
+    """Memory and seconds of signing a long file of each format."""
+    samples = np.random.default_rng(1).normal(0, 3000, 20 * 24_000).astype(np.int16)
+    credentials = FileCredentials(signers.throwaway(), Settings(speech=Speech(engine="tone")))
+    made = credentials.made(book_id="long", index=1, claim="0" * 32)
+    valid = True
+    print("| format | MB | memory more, MB | s | valid |\n| --- | --- | --- | --- | --- |")
+    for form, (container, codec, media_type) in FORMS.items():
+        short = _encoded(samples, container, codec)
+        with tempfile.TemporaryFile() as file:
+            _repeat(short, file, container, round(hours * 180))
+            credentials.add_to_compressed(short, form, made, io.BytesIO)
+            # The peak counts anew from here.
+            Path("/proc/self/clear_refs").write_text("5")
+            before, started = _memory("VmRSS"), time.perf_counter()
+            size = credentials.add_to_compressed(file, form, made, tempfile.TemporaryFile)
+            seconds, more = time.perf_counter() - started, _memory("VmHWM") - before
+            told = _valid(file, media_type)
+            valid &= told
+            print(f"| {form} | {size / 1e6:.0f} | {more / 1e6:.1f} | {seconds:.2f} | {told} |")
+    return 0 if valid else 1
+
+
+def _repeat(short: io.BytesIO, file: BinaryIO, container: str, times: int) -> None:
+    """The packets of a file, over and over."""
+    short.seek(0)
+    with av.open(short) as source, av.open(file, "w", format=container) as out:
+        packets = [(bytes(each), each.duration) for each in source.demux(audio=0) if each.size]
+        stream = out.add_stream_from_template(source.streams.audio[0])
+        base, at = source.streams.audio[0].time_base, 0
+        for _ in range(times):
+            for content, duration in packets:
+                packet = av.Packet(content)
+                packet.stream, packet.time_base = stream, base
+                packet.pts = packet.dts = at
+                packet.duration = duration
+                at += duration or 0
+                out.mux(packet)
+
+
+def _memory(what: str) -> int:
+    """Bytes of this process's memory, by Linux."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if what in line) * 1024
+
+
+def _valid(file: BinaryIO, media_type: str) -> bool:
     file.seek(0)
     with c2pa.Reader(media_type, file) as reader:
         return reader.get_validation_state() == "Valid"

@@ -52,7 +52,7 @@ from csm.engine import bench, starts
 from csm.engine.device import on
 from csm.engine.kernels.operations import Plain
 from csm.engine.model import Model
-from csm.engine.sampling import Sampling
+from csm.engine.operands.sampling import Sampling
 from csm.engine.sizing import bytes_a_frame
 
 FRAME_SECONDS = 0.08

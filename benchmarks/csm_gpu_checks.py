@@ -16,8 +16,8 @@ from csm.engine.capture import Captured, without_graphs
 from csm.engine.kernels.agreement import TRIALS
 from csm.engine.kernels.operations import Kernels, Plain
 from csm.engine.model import Layer, Model, Stack, decode_one_frame
-from csm.engine.sampling import Sampling
-from csm.engine.slots import Slots
+from csm.engine.operands.sampling import Sampling
+from csm.engine.operands.slots import Slots
 
 #: As a daemon draws, but never ending.
 ENDLESS = Sampling(first_end=10_000, most_held=0)

@@ -21,7 +21,7 @@ from benchmarks.csm_ours import toy_config
 from benchmarks.reporting import report
 from csm.checkpoint.random_weights import random_checkpoint
 from csm.engine.engine import Engine
-from csm.engine.sampling import Sampling
+from csm.engine.operands.sampling import Sampling
 from csm.engine.voice import Voice
 
 CPU = torch.device("cpu")

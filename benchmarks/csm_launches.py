@@ -23,8 +23,8 @@ from csm.engine.kernels import language
 from csm.engine.kernels.language import Target
 from csm.engine.kernels.operations import Fused
 from csm.engine.model import Model, decode_one_frame
-from csm.engine.sampling import Sampling
-from csm.engine.slots import Slots
+from csm.engine.operands.sampling import Sampling
+from csm.engine.operands.slots import Slots
 
 H100 = Target(processors=132, dependent=True)
 #: Operators that launch nothing.

@@ -13,9 +13,9 @@ from transformers import MimiConfig
 from csm.checkpoint.loading import Checkpoint
 from csm.checkpoint.random_weights import released_config
 from csm.engine.model import Model, decode_one_frame, prefill
+from csm.engine.operands.sampling import Sampling
+from csm.engine.operands.slots import Slots
 from csm.engine.prompt import build_prompt, text_ids
-from csm.engine.sampling import Sampling
-from csm.engine.slots import Slots
 
 #: transformers' own rules, and the likeliest code each time.
 GREEDY = Sampling(temperature=0, guard_end=False, first_end=1)

@@ -3,8 +3,8 @@
     python -m benchmarks.csm_products
     ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 python -m benchmarks.csm_products
 
-What ``csm.engine.linear`` and the type of weights on a CPU are chosen by. The variable, which is
-oneDNN's, makes a CPU one of fewer instructions: ``AVX512_CORE_BF16`` has no matrix units,
+What ``csm.engine.operands.linear`` and the type of weights on a CPU are chosen by. The variable,
+which is oneDNN's, makes a CPU one of fewer instructions: ``AVX512_CORE_BF16`` has no matrix units,
 ``AVX512_CORE`` and ``AVX2`` no bfloat16. Best of 24, each with another weight, so that it is read
 from memory.
 """

@@ -27,7 +27,7 @@ from csm.audio import CODE_FRAME_SECONDS
 from csm.checkpoint.loading import Checkpoint
 from csm.checkpoint.random_weights import random_checkpoint, released_config
 from csm.engine import codec
-from csm.engine.sampling import Sampling
+from csm.engine.operands.sampling import Sampling
 
 #: As a daemon draws, but never ending.
 SAMPLING = Sampling(first_end=10_000)

@@ -28,7 +28,9 @@ from narrator_daemon.marks import keys, ledger
 from narrator_daemon.marks.detect import Search
 from narrator_daemon.narration.beginning import Beginning
 from narrator_daemon.narration.companions import FORMS, About, Companion, asked_for
-from narrator_daemon.narration.narrate import Mark, Narration, Stopped, narrate
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import Stopped, narrate
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Files, Kept, Limits
 from narrator_daemon.speech import SpeechEngine

@@ -11,6 +11,7 @@ by the database, which are what it bills besides headers; streams send nothing w
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
+from narrator_daemon.daemon.controlled import Controlled
 from narrator_daemon.daemon.in_work import InWork
 from narrator_daemon.daemon.presence import Presence
 from narrator_daemon.daemon.tally import Tally
@@ -89,13 +91,19 @@ class Replica:
         )
         engine: Any = Engine()
         self.presence = Presence(project, name, engine, InWork(lambda: 8), Tally(), clock=clock)
+        self.controlled = Controlled(
+            project, name, InWork(lambda: 8), threading.Event(), clock=clock
+        )
         self._clock = clock
-        self._reconcile_at = 0.0
+        self._reconcile_at = self._control_at = 0.0
 
     def beat(self) -> None:
         """What it does in one beat."""
         self.presence.show()
         self.reaper.round()
+        if self._clock.now >= self._control_at:
+            self._control_at = self._clock.now + 2 * BEAT
+            self.controlled.look()
         if self._clock.now >= self._reconcile_at:
             self._reconcile_at = self._clock.now + self.reconciler.round()
 

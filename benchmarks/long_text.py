@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from benchmarks.reporting import report
-from narrator_daemon.narration.wav import HEADER_BYTES
+from narrator_daemon.wav import HEADER_BYTES
 
 
 def text_of(words: int) -> str:

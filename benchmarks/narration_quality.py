@@ -1,17 +1,18 @@
-"""How the example books sound, as far as figures tell: words, DNSMOS, level, pauses, joins, takes.
+"""How the example books sound, as far as figures tell: words, opinions, level, joins, takes.
 
-    python -m benchmarks.narration_quality [ENGINE] [--listen] [--base FOLDER]
+    python -m benchmarks.narration_quality [ENGINE] [--listen] [--base FOLDER] [--opinion]
 
 Narrates every example book that holds something to say, watermark and all, and measures the
-finished files. ENGINE is `piper`, the preview voice, unless told otherwise. With `--listen` the
-packaged recogniser judges every take first. `consistency` is that of the takes, in its score.
+finished files. ENGINE is `piper`, the preview voice, unless told otherwise; `kokoro` reads from
+the folder that `make kokoro` brings. With `--listen` the packaged recogniser judges every take
+first. `consistency` is that of the takes, in its score.
 
 Words are those that a recogniser hears in each whole file (beam 5), against the normalised text:
 the packaged Whisper tiny.en, or with `--base` Whisper base, which is fetched into FOLDER
 (``benchmarks.judging.whisper_base``). Both are brought to one spelling by OpenAI's normaliser for
 English. Of what then differs, `sounds other` leaves out words that are said alike (Bennet,
-Bennett). DNSMOS is the mean over the segments; `floor` the loudest pause, None where all are very
-short.
+Bennett). DNSMOS is the mean over the segments, and with `--opinion` DistillMOS, too; `floor` the
+loudest pause, None where all are very short.
 """
 
 from __future__ import annotations
@@ -37,15 +38,20 @@ from scipy.signal import resample_poly
 from speechmos import dnsmos
 from whisper_normalizer.english import EnglishTextNormalizer
 
+from benchmarks.common import KOKORO
 from benchmarks.judging import whisper_base
+from benchmarks.judging.opinion import Opinion
 from benchmarks.reporting import report
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
-from narrator_daemon import speech
 from narrator_daemon.marks import keys
-from narrator_daemon.narration.narrate import Mark, Narration, Unnarratable, narrate
+from narrator_daemon.narration.accepting import Unnarratable
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import narrate
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.segment_store import KeptSegments
-from narrator_daemon.settings import Kept, Settings, Speech, Takes
+from narrator_daemon.settings import Kept, Kokoro, Settings, Speech, Takes
+from narrator_daemon.speech import choosing
 
 #: A jump between two samples within 10 ms of a segment's edge that is heard as a click.
 CLICK = 0.002
@@ -108,7 +114,9 @@ def _at_16_khz(samples: Samples) -> Samples:
     return np.asarray(resample_poly(samples, 2, 3), dtype=np.float32)
 
 
-def measured(narration: Narration, samples: Samples, listener: Listener) -> dict[str, Any]:
+def measured(
+    narration: Narration, samples: Samples, listener: Listener, opinion: Opinion | None
+) -> dict[str, Any]:
     """The figures of one file."""
     jumps = np.abs(np.diff(samples))
     edges = [edge for part in narration.parts for edge in (part.start_seconds, part.end_seconds)]
@@ -122,8 +130,8 @@ def measured(narration: Narration, samples: Samples, listener: Listener) -> dict
         ]
         for one, two in zip(narration.parts, narration.parts[1:], strict=False)
     ]
-    quality = [
-        float(dnsmos.run(_at_16_khz(samples[start:end]), sr=16_000)["ovrl_mos"])
+    spoken = [
+        _at_16_khz(samples[start:end])
         for start, end in zip(places[::2], places[1::2], strict=True)
         if end - start > SAMPLE_RATE
     ]
@@ -133,7 +141,8 @@ def measured(narration: Narration, samples: Samples, listener: Listener) -> dict
     )
     return {
         **compared,
-        "quality": quality,
+        "quality": [float(dnsmos.run(one, sr=16_000)["ovrl_mos"]) for one in spoken],
+        "opinions": [opinion.of(one) for one in spoken] if opinion is not None else [],
         "loudness": integrated_loudness(samples, SAMPLE_RATE),
         "peak": true_peak_decibels(samples),
         "floor": max((_decibels(pause) for pause in pauses if len(pause)), default=None),
@@ -158,6 +167,7 @@ def shown(name: str, found: dict[str, Any], target: float) -> dict[str, Any]:
         "WER %": 100 * found["wrong"] / found["words"],
         "sounds other %": 100 * found["other"] / found["words"],
         "DNSMOS": float(np.mean(found["quality"])),
+        "DistillMOS": float(np.mean(found["opinions"])) if found["opinions"] else None,
         "LU off": found["loudness"] - target,
         "dBTP": found["peak"],
         "floor dBFS": found["floor"],
@@ -175,6 +185,7 @@ def total(rows: list[dict[str, Any]], target: float) -> dict[str, Any]:
     return {
         **{name: sum(row[name] for row in rows) for name in added},
         "quality": [value for row in rows for value in row["quality"]],
+        "opinions": [value for row in rows for value in row["opinions"]],
         "loudness": max((row["loudness"] for row in rows), key=lambda one: abs(one - target)),
         "peak": max(row["peak"] for row in rows),
         "floor": max(row["floor"] for row in rows if row["floor"] is not None),
@@ -182,14 +193,17 @@ def total(rows: list[dict[str, Any]], target: float) -> dict[str, Any]:
     }
 
 
-def main(engine: str, listen: bool, base: Path | None) -> None:
+def main(engine: str, listen: bool, base: Path | None, opinion: Opinion | None) -> None:
     """Measure and report."""
-    takes = Takes(recognise=listen)
-    settings = Settings(speech=Speech(engine=engine), takes=takes)  # type: ignore[arg-type]
+    settings = Settings(
+        speech=Speech(engine=engine),  # type: ignore[arg-type]
+        kokoro=Kokoro(model=KOKORO),
+        takes=Takes(recognise=listen),
+    )
     examples = Path(__file__).parent.parent / "examples" / "books.json"
     books = json.loads(examples.read_text(encoding="utf-8"))
     model = Path(get_model_path()) if base is None else whisper_base.fetch(base)
-    speaker, listener = speech.create(settings), Listener(model)
+    speaker, listener = choosing.create(settings), Listener(model)
     speaker.load()
     mark = Mark(keys.DEMO_KEY, 7, settings.watermark.strength_db, False)
     target = settings.mastering.loudness_lufs
@@ -211,7 +225,7 @@ def main(engine: str, listen: bool, base: Path | None) -> None:
                 )
             except Unnarratable:
                 continue
-            found[name] = measured(narration, samples_of(wav), listener)
+            found[name] = measured(narration, samples_of(wav), listener, opinion)
             print(name, *found[name].pop("list"), sep="\n  ", file=sys.stderr)
     speaker.close()
     rows = [shown(name, row, target) for name, row in found.items()]
@@ -234,5 +248,6 @@ if __name__ == "__main__":
     parser.add_argument("engine", nargs="?", default="piper")
     parser.add_argument("--listen", action="store_true")
     parser.add_argument("--base", type=Path)
+    parser.add_argument("--opinion", action="store_true")
     given = parser.parse_args()
-    main(given.engine, given.listen, given.base)
+    main(given.engine, given.listen, given.base, Opinion() if given.opinion else None)

@@ -29,11 +29,13 @@ from benchmarks.reporting import report
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness
 from csm.text import Delivery, Pauses
-from narrator_daemon import speech
 from narrator_daemon.marks import keys
-from narrator_daemon.narration.narrate import Mark, Narration, narrate
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import narrate
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Settings, Speech, Takes
+from narrator_daemon.speech import choosing
 
 Samples = NDArray[np.float32]
 
@@ -151,7 +153,7 @@ def main(engine: str) -> None:
     examples = Path(__file__).parent.parent / "examples" / "books.json"
     books = json.loads(examples.read_text(encoding="utf-8"))
     texts = {name: books[name]["narrative"] for name in _BOOKS} | {"structured": _STRUCTURED}
-    speaker = speech.create(settings)
+    speaker = choosing.create(settings)
     speaker.load()
     mark = Mark(keys.DEMO_KEY, 7, settings.watermark.strength_db, False)
     pauses: dict[tuple[str, str], list[float]] = defaultdict(list)

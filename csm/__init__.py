@@ -21,7 +21,7 @@ from csm.errors import CsmError, OutOfMemory
 if TYPE_CHECKING:
     from csm.checkpoint.loading import Checkpoint, load_checkpoint
     from csm.engine.engine import Engine, Speech, Take
-    from csm.engine.sampling import Sampling
+    from csm.engine.operands.sampling import Sampling
     from csm.engine.voice import Voice
 
 _HOMES = {
@@ -30,7 +30,7 @@ _HOMES = {
     "Engine": "csm.engine.engine",
     "Speech": "csm.engine.engine",
     "Take": "csm.engine.engine",
-    "Sampling": "csm.engine.sampling",
+    "Sampling": "csm.engine.operands.sampling",
     "Voice": "csm.engine.voice",
 }
 

@@ -39,6 +39,7 @@ PREVIEW = "narrativeAudioPreview"
 RETAKE = "narrativeAudioRetake"
 PRIORITY = "narrativeAudioPriority"
 NOT_BEFORE = "narrativeAudioNotBefore"
+READY_BY = "narrativeAudioReadyBy"
 CLAIM = "narrativeAudioClaim"
 
 #: What a frontend may set beside a request, and what ends with it.
@@ -71,6 +72,8 @@ RENEWAL = "narrationRenewal"
 LOOKOUTS = "narrationLookouts"
 REGISTER = "narrationRegister"
 FINGERPRINTS = "narrationFingerprints"
+CONTROL = "narrationControl"
+BUDGETS = "narrationBudgets"
 
 #: Beside the books of a catalogue that is not at ``/books``, the nodes above lie below this one, in
 #: one named by the path of its books (``Project.node``). The next index of a mark is of the whole
@@ -91,6 +94,8 @@ OWN_NODES = frozenset(
         LOOKOUTS,
         REGISTER,
         FINGERPRINTS,
+        CONTROL,
+        BUDGETS,
         CATALOGUES,
     }
 )

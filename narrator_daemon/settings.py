@@ -94,6 +94,8 @@ class Limits(Section):
     max_words: Annotated[int, Field(ge=1)] = 1_000
     max_segment_seconds: Annotated[float, Field(ge=1, le=160)] = 60
     requests_per_minute: Annotated[int, Field(ge=0, le=10_000)] = 10
+    audio_hours_per_day: Annotated[float, Field(ge=0, le=1_000_000)] = 0
+    requester_audio_hours_per_day: Annotated[float, Field(ge=0, le=1_000_000)] = 0
 
 
 class Speech(Section):
@@ -119,6 +121,7 @@ class Text(Section):
     """How the text is read."""
 
     lexicon: Path | None = None
+    pause_marks: bool = False
 
 
 class OneVoice(Section):
@@ -147,15 +150,18 @@ class OneVoice(Section):
         return self
 
 
+#: What Kokoro calls its English voices.
+KOKORO_VOICE = r"^[ab][fm]_[a-z]{1,40}$"
 #: What a voice can be called.
 VOICE_NAME = r"[a-z0-9][a-z0-9_-]{0,39}"
 
 
 class Voice(OneVoice):
-    """The voice that ``csm`` reads in."""
+    """The voice that books are read in, and how fast."""
 
     default: Annotated[str, Field(pattern=f"^{VOICE_NAME}$")] | None = None
     dialogue: Annotated[str, Field(pattern=f"^{VOICE_NAME}$")] | None = None
+    pace: Annotated[float, Field(ge=0.8, le=1.25)] = 1.0
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -168,6 +174,7 @@ class NamedVoice(OneVoice):
     """A voice that books can ask for by its name."""
 
     piper: Path | None = None
+    kokoro: Annotated[str, Field(pattern=KOKORO_VOICE)] | None = None
 
 
 class Voices(Section):
@@ -197,7 +204,7 @@ class Kokoro(Section):
 
     model: Annotated[str, Field(min_length=1)] = "onnx-community/Kokoro-82M-v1.0-ONNX"
     revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")] | None = None
-    voice: Annotated[str, Field(pattern=r"^[ab][fm]_[a-z]{1,40}$")] = "af_heart"
+    voice: Annotated[str, Field(pattern=KOKORO_VOICE)] = "af_heart"
     speed: Annotated[float, Field(ge=0.5, le=2)] = 1.0
 
 
@@ -467,7 +474,8 @@ class Settings(Section):
         known = self.voices.by_name
         for key in ("default", "dialogue"):
             name = getattr(self.voice, key)
-            if name is not None and name not in known:
+            own = self.speech.engine == "kokoro" and re.match(KOKORO_VOICE, name or "")
+            if name is not None and name not in known and not own:
                 there = ", ".join(sorted(known)) or "none"
                 raise ValueError(f"[voice] {key}: there is no [voices.{name}]; there are: {there}")
         return self

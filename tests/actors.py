@@ -18,13 +18,13 @@ from urllib.parse import quote
 import firebase_admin
 from firebase_admin import db
 
-from narrator_daemon import config, speech
+from narrator_daemon import config
 from narrator_daemon.daemon import assembly
 from narrator_daemon.daemon.worker import Worker
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.health.notify import ServiceManager
-from narrator_daemon.speech import SpeechEngine
+from narrator_daemon.speech import SpeechEngine, choosing
 from tests.processes import Forked, needs_fresh_interpreter
 
 ROOT = Path(__file__).parent.parent
@@ -153,7 +153,7 @@ class Inside:
         self.status: int | None = None
         self._project = Project(self.settings)
         self.parts = assembly.parts(
-            self.settings, engine or speech.create(self.settings), self._project, drain=drain
+            self.settings, engine or choosing.create(self.settings), self._project, drain=drain
         )
         self._worker = Worker(self.settings, self.parts, ServiceManager({}))
         self._thread = threading.Thread(target=self._run)

@@ -15,8 +15,10 @@ from typing import Any
 
 from firebase_admin import db, exceptions
 
+from narrator_daemon.catalogue import children
 from narrator_daemon.emulator.database.values import key_order
-from narrator_daemon.firebase.storage import StoredAudio, StoredObject, slug
+from narrator_daemon.firebase.object_names import slug
+from narrator_daemon.firebase.storage import StoredAudio, StoredObject
 
 #: What the database's clock says, epoch milliseconds.
 SERVER_NOW = 1_750_000_000_000
@@ -173,10 +175,10 @@ class Reference:
         raise db.TransactionAbortedError("Transaction aborted after failed retries.")
 
     def order_by_key(self) -> KeyQuery:
-        return KeyQuery(self._project, self._place, self._value() or {})
+        return KeyQuery(self._project, self._place, children(self._value()))
 
     def order_by_child(self, child: str) -> Query:
-        return Query(self._project, self._place, self._value() or {}, child)
+        return Query(self._project, self._place, children(self._value()), child)
 
 
 class Query:

@@ -54,7 +54,7 @@ def test_sdks_reach_a_local_firebase_though_the_environment_names_a_proxy(
     with LocalFirebase() as firebase:
         url = f"http://{firebase.endpoints['database_host']}/books.json"
         with pytest.raises(requests.RequestException):
-            requests.get(url, timeout=5)
+            requests.get(url, timeout=60)
         program = """
             import firebase_admin, os
             from firebase_admin import db

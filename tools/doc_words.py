@@ -142,6 +142,11 @@ FIELDS = {
         "beside a request: epoch ms before which the book is not claimed; optional. Removed when "
         "the book is `ready` or `failed`; see [First and later](priority.md)",
     ),
+    "narrativeAudioReadyBy": (
+        "daemon",
+        "while `requested` or `processing`: when it will probably be ready, epoch ms; absent while "
+        "nobody knows. See [When it will be ready](priority.md#when-it-will-be-ready)",
+    ),
     "narrativeAudioTextHash": (
         "daemon",
         "SHA-256, in hex, of the text that was read: compare it to see whether the text has "

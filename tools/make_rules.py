@@ -50,6 +50,7 @@ _LEAVES = {
     "narrativeAudioDuration": "newData.isNumber() && newData.val() > 0",
     "narrativeUpdatedAt": "newData.isNumber()",
     "narrativeAudioProgress": "newData.isNumber() && newData.val() >= 0 && newData.val() <= 1",
+    "narrativeAudioReadyBy": "newData.isNumber() && newData.val() > 0",
     "narrativeAudioPath": "newData.isString()",
     "narrativeAudioInputHash": "newData.isString() && newData.val().matches(/^[0-9a-f]{64}$/)",
     "narrativeAudioTextHash": "newData.isString() && newData.val().matches(/^[0-9a-f]{64}$/)",
@@ -68,13 +69,16 @@ _FORMATS = ["m4a", "opus", "mp3"]
 _CAPTION_NAMES = ["json", "vtt", "chapters"]
 #: What a book has when it is "ready". A URL for ever has no expiry.
 _PUBLISHED = [
-    name for name in _LEAVES if name not in ("narrativeAudioUrlExpiresAt", "narrativeAudioProgress")
+    name
+    for name in _LEAVES
+    if name not in ("narrativeAudioUrlExpiresAt", "narrativeAudioProgress", "narrativeAudioReadyBy")
 ]
 
 #: How deep a daemon with least privilege is held to leave the catalogue's own fields as they are.
 _DEPTH = 6
 
 _LEVELS = "/^(now|normal|bulk)$/"
+_CONTROL_STATES = "/^(running|paused|draining)$/"
 _SHA256 = "/^[0-9a-f]{64}$/"
 _ENTRY = "['book', 'take', 'path', 'bytes', 'seconds', 'fileSha256', 'samplesSha256', 'enteredAt']"
 _TOKEN = "/^[A-Za-z0-9_-]{1,100}$/"  # noqa: S105 - what a claim's token looks like
@@ -226,6 +230,16 @@ def _beside_books() -> dict[str, object]:
                 "samplesSha256": {
                     ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
                 },
+                "files": {
+                    "$format": {
+                        ".validate": "newData.hasChildren(['bytes', 'sha256'])",
+                        "bytes": {".validate": "newData.isNumber()"},
+                        "sha256": {
+                            ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
+                        },
+                        "$other": {".validate": False},
+                    },
+                },
             },
         },
         # Beside an entry; written once, and again alike where the answer was lost.
@@ -253,6 +267,24 @@ def _beside_books() -> dict[str, object]:
             "through": {".validate": "newData.isNumber()"},
             "$other": {".validate": False},
         },
+        # What was granted and made on a day, in all and by requester.
+        "narrationBudgets": {
+            ".read": _DAEMON,
+            "$who": {
+                ".write": _DAEMON,
+                ".validate": "newData.hasChildren(['day', 'seconds'])",
+                "day": {".validate": "newData.isNumber()"},
+                "seconds": {".validate": "newData.isNumber() && newData.val() >= 0"},
+                "granted": {"$grant": {".validate": "newData.isNumber() && newData.val() >= 0"}},
+                "$other": {".validate": False},
+            },
+        },
+        # By a command that has the daemon's uid, or by hand in the console.
+        "narrationControl": {
+            ".read": _DAEMON,
+            "fleet": _told(),
+            "workers": {"$worker": _told()},
+        },
         "narrationLookouts": {
             ".read": _DAEMON,
             "$seat": {
@@ -264,6 +296,20 @@ def _beside_books() -> dict[str, object]:
                 "$other": {".validate": False},
             },
         },
+    }
+
+
+def _told() -> dict[str, object]:
+    """What an operator tells the fleet, or one worker."""
+    return {
+        ".write": _DAEMON,
+        "state": {".validate": f"newData.isString() && newData.val().matches({_CONTROL_STATES})"},
+        "booksAtOnce": {
+            ".validate": "newData.isNumber() && newData.val() >= 1 && newData.val() <= 64"
+        },
+        "why": {".validate": _all("newData.isString()", _short("newData", 200))},
+        "at": {".validate": "newData.isNumber()"},
+        "$other": {".validate": False},
     }
 
 

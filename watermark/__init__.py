@@ -13,7 +13,7 @@ alone. ``benchmarks/watermark`` has the figures.
 How it works, from the outside in:
 
 - ``watermark.pattern``: the sound's spectrogram is cut into cells of 94 Hz by 85 ms between 300
-  and 5,900 Hz, and each is raised or lowered by a decibel or two (``watermark.embedding``).
+  and 5,900 Hz, and each is raised or lowered by a decibel or two (``watermark.marking.embedding``).
 - A third of the bands is a *pilot* that depends on key and place only; the rest carries the book's
   index, coded (``watermark.payload``), each cell turned by a random sign of its place.
 - ``watermark.detection.features`` reads cells back; ``watermark.detection.acquisition``
@@ -34,15 +34,6 @@ instead of 48. It is paid with a matrix product per frequency (0.3 s of CPU for 
 How sure a hit is, is arithmetic: see ``watermark.statistics``.
 """
 
-from watermark.checking import (
-    MARKED_SCORE,
-    WEAK_SCORE,
-    SelfCheck,
-    Trace,
-    Tracer,
-    score_along,
-    self_check,
-)
 from watermark.detection.detector import (
     DEFAULT_FALSE_POSITIVE,
     MIN_SECONDS,
@@ -53,7 +44,17 @@ from watermark.detection.detector import (
     detect,
 )
 from watermark.detection.spans import Span
-from watermark.embedding import (
+from watermark.keys import MIN_KEY_BYTES, WatermarkKeyError, check_key
+from watermark.marking.checking import (
+    MARKED_SCORE,
+    WEAK_SCORE,
+    SelfCheck,
+    Trace,
+    Tracer,
+    score_along,
+    self_check,
+)
+from watermark.marking.embedding import (
     DEFAULT_STRENGTH_DB,
     MAX_STRENGTH_DB,
     Embedder,
@@ -61,15 +62,14 @@ from watermark.embedding import (
     embed,
     embed_public,
 )
-from watermark.keys import MIN_KEY_BYTES, WatermarkKeyError, check_key
-from watermark.payload import INDEX_LIMIT, PAYLOAD_VERSION
-from watermark.picture import picture
-from watermark.public import (
+from watermark.marking.picture import picture
+from watermark.marking.public import (
     DEFAULT_PUBLIC_DB,
     PublicDetection,
     PublicDetector,
     detect_public,
 )
+from watermark.payload import INDEX_LIMIT, PAYLOAD_VERSION
 from watermark.samples import MAX_RATE, MIN_RATE
 
 __all__ = [

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from watermark import DEFAULT_STRENGTH_DB, detect, embed
 from watermark.detection.acquisition import UNCHANGED, read_cells
 from watermark.detection.features import features_of
-from watermark.embedding import Embedder
+from watermark.marking.embedding import Embedder
 from watermark.pattern import (
     BANDS,
     BLOCK_CELLS,

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from watermark import detect, embed
 from watermark.detection.acquisition import UNCHANGED, read_cells
 from watermark.detection.features import features_of
-from watermark.embedding import _Marker, _through
-from watermark.fingerprint import Levels, Likeness, fingerprint_of, likeness
+from watermark.marking.embedding import _Marker, _through
+from watermark.marking.fingerprint import Levels, Likeness, fingerprint_of, likeness
 from watermark.pattern import BANDS, CELL_SECONDS
 
 #: Of the presses of a forger, dB.

@@ -1,4 +1,4 @@
-"""Long copies by the poorest codecs: minutes of speech, coded and looked for. See README.md.
+"""Long copies by the poorest codecs: minutes of speech, marked, coded, looked for. See README.md.
 
 The clips of one set end to end, five minutes, so that the voice changes every half minute.
 """

@@ -112,8 +112,8 @@ def usual_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 wherever it is faster, as the weights were trained in it and it halves what is read.
 
     That is on a GPU, and on a CPU with bfloat16 arithmetic or with FBGEMM's kernels, which take the
-    weights as float16 (see ``csm.engine.linear``): on nearly all. float32 elsewhere, where each
-    bfloat16 is converted in software.
+    weights as float16 (see ``csm.engine.operands.linear``): on nearly all. float32 elsewhere, where
+    each bfloat16 is converted in software.
     """
     fast = (
         device.type == "cuda"

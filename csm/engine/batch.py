@@ -17,11 +17,11 @@ from torch import Tensor
 from csm.engine import starts
 from csm.engine.capture import Captured
 from csm.engine.model import Model, decode_one_frame
+from csm.engine.operands.sampling import Sampling
+from csm.engine.operands.slots import Slots
+from csm.engine.operands.state import ENDED, RAN_AWAY
 from csm.engine.reports import Report, Reports
-from csm.engine.sampling import Sampling
 from csm.engine.script import Piece, Scribe
-from csm.engine.slots import Slots
-from csm.engine.state import ENDED, RAN_AWAY
 from csm.engine.streams import Job
 from csm.engine.voice import Voice
 

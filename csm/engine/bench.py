@@ -27,9 +27,9 @@ from csm.engine.capture import Captured
 from csm.engine.device import on
 from csm.engine.kernels.choice import Setting
 from csm.engine.model import Model, decode_one_frame
-from csm.engine.sampling import Sampling
+from csm.engine.operands.sampling import Sampling
+from csm.engine.operands.slots import Slots
 from csm.engine.sizing import DECODING, bytes_a_frame, free_memory, sizes
-from csm.engine.slots import Slots
 from csm.errors import OutOfMemory, ran_out_of_memory
 
 if TYPE_CHECKING:

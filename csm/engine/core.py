@@ -24,7 +24,7 @@ from csm.engine.batch import Batch, Finished
 from csm.engine.failures import attempt, no_numbers
 from csm.engine.kernels.choice import Setting
 from csm.engine.model import Model
-from csm.engine.sampling import Sampling
+from csm.engine.operands.sampling import Sampling
 from csm.engine.script import Scribe
 from csm.engine.streams import Job, Stream, Streams, Take
 from csm.errors import CsmError, OutOfMemory

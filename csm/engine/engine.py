@@ -14,7 +14,7 @@ from pathlib import Path
 from csm.checkpoint.loading import Checkpoint
 from csm.engine.core import Core, Occupancy
 from csm.engine.kernels.choice import Setting
-from csm.engine.sampling import Sampling
+from csm.engine.operands.sampling import Sampling
 from csm.engine.script import Script
 from csm.engine.streams import VOICE_TRIES, Stream, Take
 from csm.engine.voice import Voice, read_clip

@@ -27,16 +27,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING
-from csm.engine.heads import Heads
 from csm.engine.kernels.choice import Setting, choose
 from csm.engine.kernels.draw import Sampler
 from csm.engine.kernels.operations import Kernels
-from csm.engine.linear import Linear, linear
-from csm.engine.norm import Norm
+from csm.engine.operands.heads import Heads
+from csm.engine.operands.linear import Linear, linear
+from csm.engine.operands.norm import Norm
+from csm.engine.operands.sampling import Sampling
+from csm.engine.operands.slots import Slots
 from csm.engine.prompt import Prompt
 from csm.engine.rope import turns
-from csm.engine.sampling import Sampling
-from csm.engine.slots import Slots
 
 if TYPE_CHECKING:
     from csm.checkpoint.loading import Checkpoint

@@ -15,7 +15,7 @@ class Report:
 
     Attributes:
         look: its number, from 0.
-        slots: of each slot: frames, done, ended, sound; see ``csm.engine.state.State``.
+        slots: of each slot: frames, done, ended, sound; see ``csm.engine.operands.state.State``.
     """
 
     look: int

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from csm.audio import CODE_FRAME_SECONDS, SAMPLE_RATE
+from csm.engine.operands.sampling import Sampling
 from csm.engine.pieces import pieces
 from csm.engine.prompt import Prompt, check_room, text_ids, voice_prompt
-from csm.engine.sampling import Sampling
 from csm.engine.voice import PACES, Voice
 from csm.errors import CsmError
 

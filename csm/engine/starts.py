@@ -22,9 +22,9 @@ from torch import Tensor
 from csm.engine import device
 from csm.engine.capture import Captured
 from csm.engine.model import Model, prefill
+from csm.engine.operands.slots import Slots
+from csm.engine.operands.state import ROWS, column
 from csm.engine.prompt import Prompt
-from csm.engine.slots import Slots
-from csm.engine.state import ROWS, column
 
 #: Texts are filled up to a multiple of so many tokens, and caches are read up to one of so many
 #: positions.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from csm.audio import SAMPLE_RATE, ratio
-from csm.engine.sampling import Sampling
+from csm.engine.operands.sampling import Sampling
 from csm.engine.script import Piece, Script
 from csm.engine.voice import Voice
 from csm.errors import CsmError

@@ -82,6 +82,7 @@ class Lexicon:
             else:
                 self._add(entry)
         self._lengths = sorted({len(written) for written in self._inside}, reverse=True)
+        self._spelled: dict[bool, Lexicon] = {}
 
     def __bool__(self) -> bool:
         return bool(self.entries)
@@ -94,21 +95,15 @@ class Lexicon:
         return hashlib.blake2b(repr(self.entries).encode(), digest_size=8).hexdigest()
 
     def with_phonemes(self, taken: bool) -> Lexicon:
-        """The entries that the text is spelled by, for a voice that takes phonemes or does not."""
-        return Lexicon(
-            tuple(one for one in self.entries if one.spelling and not (taken and one.ipa))
-        )
+        """The entries that the text is spelled by, for a voice that takes phonemes or does not.
 
-    @property
-    def phonemes(self) -> Lexicon:
-        """The entries with IPA, which then stands as their spelling."""
-        return Lexicon(
-            tuple(
-                Entry(one.written, one.ipa, "", one.exact, one.inside)
-                for one in self.entries
-                if one.ipa
+        What such a voice says by phonemes is ``csm.text.pronounced``.
+        """
+        if taken not in self._spelled:
+            self._spelled[taken] = Lexicon(
+                tuple(one for one in self.entries if one.spelling and not (taken and one.ipa))
             )
-        )
+        return self._spelled[taken]
 
     def applied(self, text: Traced) -> Traced:
         """The text with what is written replaced by what is read; once, from left to right."""
@@ -250,6 +245,8 @@ def _entry(line: str) -> Entry:
         raise ValueError("has signs in its third column that are no IPA")
     if _INSIDE in rules.split() and not re.fullmatch(r"\w+", written):
         raise ValueError(f'is to be found inside words ("{_INSIDE}") and is no part of one')
+    if _INSIDE in rules.split() and ipa:
+        raise ValueError(f'is to be found inside words ("{_INSIDE}"), which takes no IPA')
     return Entry(written, spelling, ipa, _EXACT in rules.split(), _INSIDE in rules.split())
 
 

@@ -102,6 +102,15 @@ export interface TimedHeading {
   readonly from: number;
 }
 
+/** What can be read anew by itself: its number, for `retakeNarration`, is its place plus one. */
+export interface TimedSegment {
+  /** Seconds. */
+  readonly start: number;
+  readonly end: number;
+  readonly from: number;
+  readonly to: number;
+}
+
 /** When what is heard. */
 export interface Words {
   /** SHA-256, in hex, of the text that the places are in. */
@@ -111,6 +120,7 @@ export interface Words {
   /** In the order of the text, and of time. */
   readonly words: readonly TimedWord[];
   readonly headings: readonly TimedHeading[];
+  readonly segments: readonly TimedSegment[];
 }
 
 export type NarrationState = "none" | "requested" | "processing" | "ready" | "failed";
@@ -120,6 +130,8 @@ export interface Narration {
   readonly state: NarrationState;
   /** From 0 to 1 while processing, else 0. */
   readonly progress: number;
+  /** When it will probably be ready, while it waits or is being made; null where nobody knows. */
+  readonly readyBy: Date | null;
   /** The newest finished narration, also while another is being made or has failed. */
   readonly audio: NarrationAudio | null;
   /** The first minute of a long book that is being narrated. */
@@ -133,8 +145,11 @@ export function narrationOf(book: unknown): Narration {
   const field = (name: string) => child(book, name);
   const status = field("narrativeAudioStatus");
   const state = STATES.find((known) => known === status) ?? "none";
+  const busy = state === "requested" || state === "processing";
+  const readyBy = busy ? number(field("narrativeAudioReadyBy")) : 0;
   return {
     state,
+    readyBy: readyBy > 0 ? new Date(readyBy) : null,
     progress: state === "processing" ? clamp(number(field("narrativeAudioProgress"))) : 0,
     audio: audioOf(book),
     preview: state === "processing" ? fileOf(field("narrativeAudioPreview"), "m4a") : null,
@@ -255,7 +270,19 @@ export function wordsOf(document: unknown): Words | null {
     timedBy: by === "engine" || by === "recogniser" ? by : "length",
     words,
     headings: headingsOf(child(document, "headings")),
+    segments: (segments as unknown[]).map((segment) => ({
+      start: number(child(segment, "start")),
+      end: number(child(segment, "end")),
+      from: number(child(segment, "from")),
+      to: number(child(segment, "to")),
+    })),
   };
+}
+
+/** The number, from 1, of the segment that holds a place of the text; null where none does. */
+export function segmentAt(words: Words, place: number): number | null {
+  const found = words.segments.findIndex((one) => one.from <= place && place < one.to);
+  return found < 0 ? null : found + 1;
 }
 
 /**

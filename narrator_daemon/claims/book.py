@@ -31,6 +31,7 @@ from narrator_daemon.catalogue import (
     PREVIEW,
     PROCESSING,
     PROGRESS,
+    READY_BY,
     REQUESTED,
     REQUESTED_AT,
     REQUESTED_BY,
@@ -239,8 +240,9 @@ def reap(book: object, *, token: str | None, record: object = None) -> Transitio
         if held is None or held.token is None:
             return Transition(Verdict.UNCHANGED)
         kept = replace(held, token=None).as_record()
-        return Transition(Verdict.REAPED, {**without(book, PROGRESS, PREVIEW), CLAIM: kept}, held)
-    if found is None and not {PROGRESS, PREVIEW} & book.keys():
+        kept_book = without(book, PROGRESS, PREVIEW, READY_BY)
+        return Transition(Verdict.REAPED, {**kept_book, CLAIM: kept}, held)
+    if found is None and not {PROGRESS, PREVIEW, READY_BY} & book.keys():
         return Transition(Verdict.UNCHANGED)
     return Transition(Verdict.REAPED, dropped(book), held)
 
@@ -319,6 +321,32 @@ def request_retake(book: object, segments: Sequence[int], *, now_ms: int) -> Tra
     return Transition(Verdict.APPLIED, {**without(book, *OF_REQUEST), **asked})
 
 
+def foretell(book: object, *, requested_at: object, ready_by: int | None) -> Transition:
+    """Say when a waiting book will be ready, or that nobody knows.
+
+    Of a request that was cancelled, what was said goes, and its wishes with it.
+
+    Args:
+        book: as read.
+        requested_at: of the request that this is about.
+        ready_by: epoch milliseconds, or None.
+    """
+    if not isinstance(book, dict):
+        return Transition(Verdict.GONE)
+    held = Claim.from_record(book.get(CLAIM))
+    if STATUS not in book and CLAIM not in book and READY_BY in book:
+        return Transition(Verdict.CANCELLED, without(book, READY_BY, *OF_REQUEST))
+    if (
+        book.get(STATUS) != REQUESTED
+        or not same(book.get(REQUESTED_AT), requested_at)
+        or (held is not None and held.token is not None)
+        or same(book.get(READY_BY), ready_by)
+    ):
+        return Transition(Verdict.UNCHANGED)
+    bare = without(book, READY_BY)
+    return Transition(Verdict.APPLIED, bare if ready_by is None else {**bare, READY_BY: ready_by})
+
+
 def as_failed(book: Record, failure: Failure, attempts: int) -> Record:
     """The book made ``failed`` after so many attempts. An earlier narration's fields are kept."""
     return {
@@ -336,7 +364,7 @@ def as_failed(book: Record, failure: Failure, attempts: int) -> Record:
 def as_waiting(book: Record, claim: Claim) -> Record:
     """The book waiting again, with what its claim remembers and without its token."""
     return {
-        **without(book, PROGRESS, PREVIEW),
+        **without(book, PROGRESS, PREVIEW, READY_BY),
         STATUS: REQUESTED,
         CLAIM: replace(claim, token=None).as_record(),
     }
@@ -344,7 +372,7 @@ def as_waiting(book: Record, claim: Claim) -> Record:
 
 def dropped(book: Record) -> Record:
     """The book without its claim and what is shown while one stands."""
-    return without(book, CLAIM, PROGRESS, PREVIEW)
+    return without(book, CLAIM, PROGRESS, PREVIEW, READY_BY)
 
 
 def without(book: Record, *names: str) -> Record:

@@ -188,6 +188,39 @@ class Claims:
             lambda record: outcomes.show_preview(record, claim=work.claim, preview=preview),
         )
 
+    def show_ready_by(self, work: Work, ready_by: int) -> Transition:
+        """Write ``narrativeAudioReadyBy`` of a book that is still in work here.
+
+        Args:
+            work: the claim.
+            ready_by: epoch milliseconds.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        return shelf.change(
+            self._project,
+            work.book_id,
+            lambda record: outcomes.show_ready_by(record, claim=work.claim, ready_by=ready_by),
+        )
+
+    def foretell(self, book_id: str, requested_at: object, ready_by: int | None) -> Transition:
+        """Write ``narrativeAudioReadyBy`` of a book that waits, or remove it.
+
+        Args:
+            book_id: which.
+            requested_at: of the request that this is about.
+            ready_by: epoch milliseconds; None where nobody knows.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        return shelf.change(
+            self._project,
+            book_id,
+            lambda record: books.foretell(record, requested_at=requested_at, ready_by=ready_by),
+        )
+
     def look_after(self, work: Work) -> None:
         """Stop ``work`` if its book no longer wants it.
 

@@ -40,6 +40,7 @@ class Ending:
         since_request: seconds from the request to the end; None where the request has no time.
         lease_lost: whether the claim was lost because its lease was not renewed in time.
         book_gone: whether the book is deleted.
+        book: the book as it was claimed.
     """
 
     book_id: str
@@ -51,6 +52,7 @@ class Ending:
     since_request: float | None = None
     lease_lost: bool = False
     book_gone: bool = False
+    book: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def published(self) -> bool:

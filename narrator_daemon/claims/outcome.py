@@ -23,6 +23,7 @@ from narrator_daemon.catalogue import (
     PREVIEW,
     PROCESSING,
     READY,
+    READY_BY,
     REQUESTED,
     SERVER_TIMESTAMP,
     STATUS,
@@ -250,6 +251,24 @@ def show_preview(book: object, *, claim: Claim, preview: Record) -> Transition:
     if book.get(STATUS) != PROCESSING:
         return Transition(Verdict.UNCHANGED)
     return Transition(Verdict.APPLIED, {**book, PREVIEW: preview})
+
+
+def show_ready_by(book: object, *, claim: Claim, ready_by: int) -> Transition:
+    """Say when a book that is in work will be ready; it goes when the claim goes.
+
+    Args:
+        book: as read.
+        claim: one's own, as it was made.
+        ready_by: epoch milliseconds.
+    """
+    if not isinstance(book, dict):
+        return Transition(Verdict.GONE)
+    held = Claim.from_record(book.get(CLAIM))
+    if held is None or held.token != claim.token:
+        return Transition(Verdict.FENCED)
+    if book.get(STATUS) != PROCESSING or same(book.get(READY_BY), ready_by):
+        return Transition(Verdict.UNCHANGED)
+    return Transition(Verdict.APPLIED, {**book, READY_BY: ready_by})
 
 
 def still_wanted(book: object, *, claim: Claim, digest: Callable[[Record], str]) -> Verdict:

@@ -8,6 +8,9 @@ was.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from narrator_daemon import __version__
@@ -17,7 +20,20 @@ from narrator_daemon.credentials.wav import Finished
 from narrator_daemon.firebase import register as node
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.settings import Settings
-from watermark.fingerprint import FORM
+from watermark.marking.fingerprint import FORM
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """A file that will not change any more.
+
+    Attributes:
+        size: in bytes.
+        digest: SHA-256 of all of it, hexadecimal.
+    """
+
+    size: int
+    digest: str
 
 
 class Register:
@@ -54,6 +70,7 @@ class Register:
         index: int,
         sound: bytes,
         voice: str = "",
+        files: Mapping[str, FileDigest] = MappingProxyType({}),
     ) -> None:
         """Write the entry of a narration that is about to be published, and its fingerprint.
 
@@ -63,8 +80,9 @@ class Register:
             file: as it was uploaded.
             seconds: of audio.
             index: the watermark's.
-            sound: its fingerprint (``watermark.fingerprint``).
+            sound: its fingerprint (``watermark.marking.fingerprint``).
             voice: the name of the one that the book asked for; empty for the configured one.
+            files: those beside it, as they were uploaded, by format.
 
         Raises:
             Unavailable: the database did not answer.
@@ -85,6 +103,10 @@ class Register:
             "requestedAt": moment(claim.requested_at),
             "claimedAt": claim.at,
             "voice": voice or self._voice,
+            "files": {
+                name: {"bytes": one.size, "sha256": one.digest} for name, one in files.items()
+            }
+            or None,
             **self._made_by,
         }
         known = {name: value for name, value in entry.items() if value is not None}
@@ -113,5 +135,5 @@ def _voice_of(settings: Settings) -> str | None:
     """The configured voice, as far as it has a name."""
     voice = settings.voice
     if settings.speech.engine == "kokoro":
-        return settings.kokoro.voice
+        return voice.default or settings.kokoro.voice
     return voice.default or voice.prompt or (voice.reference.name if voice.reference else None)

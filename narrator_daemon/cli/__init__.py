@@ -16,6 +16,7 @@ from narrator_daemon import __version__
 from narrator_daemon.cli import (
     bench,
     books,
+    control,
     inspect,
     lexicon,
     local,
@@ -23,6 +24,7 @@ from narrator_daemon.cli import (
     queue,
     register,
     service,
+    voices,
     watermarks,
 )
 from narrator_daemon.cli.common import CANNOT, ToldErrors, tell
@@ -34,8 +36,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Narrates the books of a Firebase catalogue.",
 )
-for commands in (service.app, local.app, books.app, queue.app, bench.app, inspect.app):
+for commands in (service.app, local.app, books.app, queue.app, bench.app, inspect.app, voices.app):
     app.add_typer(commands)
+app.add_typer(control.app, name="control")
 app.add_typer(lexicon.app, name="lexicon")
 app.add_typer(model.app, name="model")
 app.add_typer(register.app, name="register")

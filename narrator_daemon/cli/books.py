@@ -16,6 +16,7 @@ from narrator_daemon.terminal import plain
 if TYPE_CHECKING:
     from narrator_daemon.commands.explain import Story
     from narrator_daemon.commands.failures import Filter
+    from narrator_daemon.firebase.project import Project
 
 app = typer.Typer()
 
@@ -78,14 +79,22 @@ ByOption = Annotated[
 
 
 def _filter(
-    codes: list[ErrorCode] | None, since: str | None, until: str | None, by: str | None
+    project: Project,
+    codes: list[ErrorCode] | None,
+    since: str | None,
+    until: str | None,
+    by: str | None,
 ) -> Filter:
-    from narrator_daemon.commands.failures import Filter, time_of
+    from narrator_daemon.commands.failures import Filter, now_of, time_of
 
+    told = [one for one in (since, until) if one is not None]
+    for one in told:
+        time_of(one, 0)  # wrong use is told before anything is asked
+    now = now_of(project) if told else 0
     return Filter(
         frozenset(map(str, codes or ())),
-        None if since is None else time_of(since),
-        None if until is None else time_of(until),
+        None if since is None else time_of(since, now),
+        None if until is None else time_of(until, now),
         by,
     )
 
@@ -103,9 +112,8 @@ def failed(
     from narrator_daemon.commands import failures, status_table
     from narrator_daemon.firebase.project import Project
 
-    wanted = _filter(code, since, until, by)
     with Project(load_settings(config_file)) as project:
-        found = failures.find(project, wanted)
+        found = failures.find(project, _filter(project, code, since, until, by))
     if as_json:
         for one in found.failed:
             print(json.dumps(one.as_record()))
@@ -127,6 +135,7 @@ def retry(
 ) -> None:
     """Ask for failed books again, as pressing the button would: by their ids, or all that fit."""
     from narrator_daemon.commands.retry import ASKED, request_failed, request_named
+    from narrator_daemon.firebase.project import Project
 
     filtered = bool(code) or any(one is not None for one in (since, until, by))
     if bool(book_ids) == (failed or filtered):
@@ -134,9 +143,11 @@ def retry(
             "Name the books, or say which with --code, --since, --until and --by, or --failed for "
             "all that have failed."
         )
-    wanted = _filter(code, since, until, by)
-    settings = load_settings(config_file)
-    asked = request_named(settings, book_ids) if book_ids else request_failed(settings, wanted)
+    with Project(load_settings(config_file)) as project:
+        if book_ids:
+            asked = request_named(project, book_ids)
+        else:
+            asked = request_failed(project, _filter(project, code, since, until, by))
     for book_id, verdict in asked.items():
         print(plain(f"{book_id}: {verdict}"))
     raise typer.Exit(0 if all(verdict == ASKED for verdict in asked.values()) else 1)
@@ -168,5 +179,10 @@ def refresh_urls(config_file: ConfigOption = None) -> None:
 
     settings = load_settings(config_file)
     with Project(settings) as project:
-        renewed = Renewer(project, AudioStore(project, settings.storage)).round(everything=True)
+        renewer = Renewer(project, AudioStore(project, settings.storage))
+        renewed = renewer.round(everything=True)
     print(f"{renewed} URLs renewed")
+    if renewer.failures:
+        # Which, and why, was logged of each.
+        tell(f"{renewer.failures} could not be.")
+        raise typer.Exit(1)

@@ -59,9 +59,10 @@ def _heard(settings: Settings, sentences: list[str]) -> Iterator[str]:
     """What the recogniser hears of each sentence as the engine reads it."""
     from csm.takes.recognise import Recogniser
     from narrator_daemon import speech
+    from narrator_daemon.speech import choosing
 
     recogniser = Recogniser(settings.takes.recogniser)
-    engine = speech.create(settings)
+    engine = choosing.create(settings)
     try:
         engine.load()
         spoken = {

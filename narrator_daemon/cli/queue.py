@@ -27,13 +27,16 @@ def queue(
     from narrator_daemon.commands.demand_server import DemandServer, serve_until_told
     from narrator_daemon.firebase.project import Project
     from narrator_daemon.queue import demand
+    from narrator_daemon.queue.budgets import Budgets
 
     settings = load_settings(config_file)
     limit = settings.limits.requests_per_minute
     with Project(settings) as project:
+        pace = settings.speech.seconds_per_character
+        budgets = Budgets(project, lambda: settings.limits, pace)
 
         def read() -> demand.Demand:
-            return demand.read(project, limit=limit)
+            return demand.read(project, limit=limit, used_up=budgets.used_up)
 
         if serve is None:
             print(json.dumps(read().as_record()))

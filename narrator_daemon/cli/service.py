@@ -30,15 +30,15 @@ def run(
     config_file: ConfigOption = None,
 ) -> None:
     """Narrate requested books until told to stop (SIGTERM or Ctrl-C)."""
-    from narrator_daemon import speech
     from narrator_daemon.daemon import assembly
     from narrator_daemon.firebase.project import Project
+    from narrator_daemon.speech import choosing
 
     settings = load_settings(config_file, emulated=emulated)
     with logs.captured(), Project(settings) as project:
         worker = assembly.worker(
             settings,
-            speech.create(settings),
+            choosing.create(settings),
             project,
             drain=drain,
             read=lambda: config.load(config_file, emulated=emulated),

@@ -14,6 +14,7 @@ from rich.table import Table
 from csm import SAMPLE_RATE
 from narrator_daemon import speech
 from narrator_daemon.settings import Settings
+from narrator_daemon.speech import choosing
 from narrator_daemon.terminal import plain
 
 #: What is read, again and again: 218 characters in two sentences, as long as a usual segment.
@@ -104,7 +105,7 @@ def run(settings: Settings, *, seconds: float, tell: Callable[[str], object]) ->
     Raises:
         SpeechError: it cannot be loaded, or could not speak.
     """
-    engine = speech.unjudged(settings)
+    engine = choosing.unjudged(settings)
     tell(f"loading {engine.name} …")
     began = time.monotonic()
     try:

@@ -39,7 +39,7 @@ from narrator_daemon.config import (
 from narrator_daemon.direct import without_proxy
 from narrator_daemon.emulator import Endpoints, LocalFirebase
 from narrator_daemon.errors import DemoError
-from narrator_daemon.firebase.storage import slug
+from narrator_daemon.firebase.object_names import slug
 from narrator_daemon.marks import keys, ledger
 from narrator_daemon.marks.allotment import FIRST_LOCAL
 from narrator_daemon.marks.detect import Search

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from narrator_daemon import catalogue as fields
 from narrator_daemon.catalogue import (
+    FAILED,
     JOBS,
     LEASES,
     PROCESSING,
@@ -19,7 +20,7 @@ from narrator_daemon.catalogue import (
     is_key,
     moment,
 )
-from narrator_daemon.claims.claim import Claim
+from narrator_daemon.claims.claim import Claim, same
 from narrator_daemon.clock import in_utc
 from narrator_daemon.commands.status import reasons_among, workers_seen
 from narrator_daemon.errors import NoSuchBook
@@ -28,6 +29,7 @@ from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.queue import demand
+from narrator_daemon.queue.budgets import Budgets
 from narrator_daemon.queue.reasons import Wait
 from narrator_daemon.settings import Settings
 
@@ -123,6 +125,8 @@ def _wait(settings: Settings, project: Project, book_id: str, record: Record) ->
         workers_seen(project, settings.claims.lease_ttl_seconds, at_ms),
         settings.limits.requests_per_minute,
         at_ms,
+        demand.control_of(project),
+        Budgets(project, lambda: settings.limits, settings.speech.seconds_per_character).used_up,
     )
     return waits[book_id]
 
@@ -130,43 +134,83 @@ def _wait(settings: Settings, project: Project, book_id: str, record: Record) ->
 def timeline(book_id: str, record: Record, history: Mapping[str, object]) -> list[Moment]:
     """What happened to a book, oldest first, as far as it was written down.
 
+    Where clocks contradict each other, cause stands before effect.
+
     Args:
         book_id: which.
         record: the book.
         history: its entries by token (``history``), of whatever shape.
     """
-    moments = [
-        one
+    attempts = [
+        _attempt(book_id, token, entry)
         for token, entry in history.items()
         if isinstance(entry, dict)
-        for one in _attempt(book_id, token, entry)
     ]
-    requested_at = moment(record.get(fields.REQUESTED_AT))
-    if requested_at is not None:
-        by = record.get(fields.REQUESTED_BY)
-        what = "requested" if by is None else f"requested by {by}"
-        moments.append(Moment(requested_at, what, {"book": book_id}))
     claim = Claim.from_record(record.get(fields.CLAIM))
     if claim is not None and claim.token is not None and claim.token not in history:
         what = f"claimed by {claim.owner} (attempt {claim.attempt}, take {claim.take}); in work"
         named = {"book": book_id, "attempt": claim.attempt, "token": claim.token}
-        moments.append(Moment(moment(claim.at), what, named))
+        attempts.append([_Placed(moment(claim.at), Moment(moment(claim.at), what, named))])
+    placed = [one for attempt in attempts for one in attempt]
+    requested_at = moment(record.get(fields.REQUESTED_AT))
+    if requested_at is not None:
+        by = record.get(fields.REQUESTED_BY)
+        what = "requested" if by is None else f"requested by {by}"
+        place, began = requested_at, _began(record, claim, attempts)
+        if began is not None and began < requested_at:
+            place = began
+            if requested_at - began > _APART_MS:
+                what += f" ({_AHEAD})"
+        # First, as it is before what is placed at the same moment.
+        placed.insert(0, _Placed(place, Moment(requested_at, what, {"book": book_id})))
     # What was written at the same moment stays in the order of an attempt.
-    return sorted(moments, key=lambda one: one.at or 0)
+    return [one.moment for one in sorted(placed, key=lambda one: one.place or 0)]
 
 
-def _attempt(book_id: str, token: str, entry: dict[str, Any]) -> Iterator[Moment]:
+@dataclass(frozen=True)
+class _Placed:
+    """A moment, and where it stands among the others: clocks that differ give it another time."""
+
+    place: int | None
+    moment: Moment
+
+
+#: Times that contradict each other by less than this may be of one clock.
+_APART_MS = 2_000
+
+_AHEAD = "its time is by a clock that was ahead"
+
+
+def _began(record: Record, claim: Claim | None, attempts: list[list[_Placed]]) -> int | None:
+    """When work began on what is requested now, or was last; None where it has not yet."""
+    taken_up = claim is not None and same(claim.requested_at, record.get(fields.REQUESTED_AT))
+    if not taken_up and record.get(fields.STATUS) not in (READY, FAILED):
+        return None
+    firsts = [
+        one[0].place
+        for one in attempts
+        if one[0].place is not None and one[0].moment.facts.get("attempt") == 1
+    ]
+    return max(firsts, default=None)
+
+
+def _attempt(book_id: str, token: str, entry: dict[str, Any]) -> list[_Placed]:
     """A claim and its end, from one entry of the history."""
     attempt, take = entry.get("attempt"), entry.get("take")
     named = {"book": book_id, "attempt": attempt, "token": token}
-    yield Moment(
-        moment(entry.get("claimedAt")),
-        f"claimed by {entry.get('owner')} (attempt {attempt}, take {take})",
-        named,
-    )
+    began, ended = moment(entry.get("claimedAt")), moment(entry.get("endedAt"))
+    place, what = began, f"claimed by {entry.get('owner')} (attempt {attempt}, take {take})"
+    # The end is stamped by the database, the claim by what its worker took for the time.
+    if began is not None and ended is not None and began > ended:
+        place = ended
+        if began - ended > _APART_MS:
+            what += f"; {_AHEAD}"
     told = {"attempt", "take", "claimedAt", "endedAt"}
     rest = {name: value for name, value in entry.items() if name not in told}
-    yield Moment(moment(entry.get("endedAt")), _ending(entry), {**named, **rest})
+    return [
+        _Placed(place, Moment(began, what, named)),
+        _Placed(ended, Moment(ended, _ending(entry), {**named, **rest})),
+    ]
 
 
 def _ending(entry: dict[str, Any]) -> str:

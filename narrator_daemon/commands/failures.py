@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from narrator_daemon.catalogue import ERROR, FAILED, REQUESTED_BY, children, is_count, moment
-from narrator_daemon.clock import now_ms
 from narrator_daemon.errors import WrongUse
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
@@ -126,19 +125,30 @@ def find(project: Project, wanted: Filter, most: int = MOST_READ) -> Listing:
     return Listing(found, not books.is_complete(read, most))
 
 
-def time_of(told: str, now: int | None = None) -> int:
+def now_of(project: Project) -> int:
+    """Now by the clock that dates failures, the database's; epoch milliseconds.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    # Whatever is asked: the answer says what time it is.
+    books.check_indices(project)
+    return project.database_clock.now_ms()
+
+
+def time_of(told: str, now: int) -> int:
     """A time as an operator says it, in epoch milliseconds.
 
     Args:
         told: ``30m``, ``2h`` or ``7d`` for so long ago; else a date or a date with a time as in ISO
             8601, in UTC unless it says otherwise.
-        now: epoch milliseconds, if not the clock's.
+        now: epoch milliseconds (``now_of``).
 
     Raises:
         WrongUse: it is neither.
     """
     if ago := _AGO.fullmatch(told):
-        return (now_ms() if now is None else now) - int(ago[1]) * _UNIT_MS[ago[2]]
+        return now - int(ago[1]) * _UNIT_MS[ago[2]]
     try:
         at = datetime.fromisoformat(told)
     except ValueError:

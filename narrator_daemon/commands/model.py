@@ -49,6 +49,7 @@ def _kokoro(settings: Settings) -> Path:
 
     kokoro = settings.kokoro
     Model(files.model_file(kokoro.model, kokoro.revision))
-    voice = files.voice_file(kokoro.model, kokoro.revision, kokoro.voice)
-    read_voice(voice)
-    return voice.parents[1]
+    # All of them, 14 MB: books may ask for any.
+    for name in files.voices(kokoro.model):
+        read_voice(files.voice_file(kokoro.model, kokoro.revision, name))
+    return files.voice_file(kokoro.model, kokoro.revision, kokoro.voice).parents[1]

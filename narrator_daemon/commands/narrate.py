@@ -14,29 +14,23 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from narrator_daemon import speech
 from narrator_daemon.catalogue import VOICE, Record
 from narrator_daemon.claims import book
 from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.errors import CannotRead
 from narrator_daemon.marks import keys, ledger
+from narrator_daemon.narration.accepting import Unnarratable
 from narrator_daemon.narration.captions import captions_of
 from narrator_daemon.narration.companions import About, Companion, asked_for, line
 from narrator_daemon.narration.manner import Manners
-from narrator_daemon.narration.narrate import (
-    Mark,
-    Narration,
-    Unnarratable,
-    fingerprint,
-    kept_name,
-    narrate,
-    seed_of,
-)
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import fingerprint, kept_name, narrate, seed_of
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.notice import fingerprint_of, notice_for
 from narrator_daemon.settings import Settings
-from narrator_daemon.speech import SpeechEngine
+from narrator_daemon.speech import SpeechEngine, choosing
 
 #: Seconds between lines about the progress where there is no terminal.
 _LINE_SECONDS = 30.0
@@ -114,7 +108,7 @@ def read_file(
             "No certificate is configured: signed by a throwaway that nobody trusts.",
             style="yellow",
         )
-    engine = speech.create(settings)
+    engine = choosing.create(settings)
     manners = Manners(settings, engine)
     asked: Record = {} if voice is None else {VOICE: voice}
     started = time.monotonic()
@@ -155,7 +149,7 @@ def read_file(
                     "Watermark strength": f"{mark.strength_db:g} dB",
                     "Loudness asked for": f"{settings.mastering.loudness_lufs:g} LUFS",
                 }
-                _report(report, out, narration, made_from)
+                _report(report, out, narration, made_from, book_id)
     except Unnarratable as error:
         raise CannotRead(f"{error} ({error.failure.code.value})", where=str(text_file)) from None
     except OSError as error:
@@ -197,8 +191,9 @@ def _narrate(
         text,
         wav,
         engine=reader,
-        lexicon=manner.lexicon.with_phonemes(taken=False),
+        lexicon=manner.lexicon,
         cast=manner.asked_cast,
+        pause_marks=settings.text.pause_marks,
         reader=manners.reader,
         words=settings.files.captions,
         limits=settings.limits,
@@ -216,11 +211,13 @@ def _narrate(
     return narration
 
 
-def _report(page: Path, wav: Path, narration: Narration, made_from: dict[str, str]) -> None:
+def _report(
+    page: Path, wav: Path, narration: Narration, made_from: dict[str, str], book_id: str
+) -> None:
     from narrator_daemon.narration.report import write_report
 
     try:
-        write_report(page, wav, narration, made_from)
+        write_report(page, wav, narration, made_from, book_id)
     except OSError as error:
         raise CannotRead(f"cannot be written: {error.strerror}", where=str(page)) from None
 

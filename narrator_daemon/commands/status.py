@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from narrator_daemon.catalogue import (
@@ -34,6 +34,8 @@ from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.books import WINDOW
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue import demand
+from narrator_daemon.queue.budgets import Budgets
+from narrator_daemon.queue.control import Control, holds_all, of_fleet
 from narrator_daemon.queue.reasons import Reason, Wait, of_records
 from narrator_daemon.settings import Settings
 
@@ -99,6 +101,7 @@ class WorkerSeen:
         down: what it depends on and does not answer, and why: it claims nothing meanwhile.
         refused: books whose changes the database does not take from it, and why; some of them,
             where there are many.
+        control: ``paused`` or ``draining`` where an operator keeps it from claiming; else empty.
     """
 
     worker_id: str
@@ -114,6 +117,7 @@ class WorkerSeen:
     audio_rate: float
     down: dict[str, str]
     refused: dict[str, str]
+    control: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ class Fleet:
         failures: latest first.
         more_failures: whether not all failed books were looked at.
         emulated: whether this is a local Firebase.
+        control: what an operator tells all workers.
     """
 
     queue: Queue
@@ -146,6 +151,7 @@ class Fleet:
     failures: list[FailureSeen]
     more_failures: bool
     emulated: bool
+    control: Control = field(default_factory=Control)
 
     @property
     def books_per_hour(self) -> float:
@@ -164,7 +170,11 @@ class Fleet:
 
 
 def read(
-    project: Project, lease_ttl: float, limit: int = 0, clock: Callable[[], int] | None = None
+    project: Project,
+    lease_ttl: float,
+    limit: int = 0,
+    clock: Callable[[], int] | None = None,
+    used_up: Callable[[str | None], int | None] = lambda _uid: None,
 ) -> Fleet:
     """Read the fleet.
 
@@ -173,6 +183,7 @@ def read(
         lease_ttl: seconds after which a worker that says nothing is taken for dead.
         limit: ``limits.requests_per_minute``.
         clock: epoch milliseconds; the database's own unless another is given.
+        used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
 
     Raises:
         Unavailable: the database did not answer.
@@ -182,7 +193,10 @@ def read(
     failed = _with_status(project, FAILED, _FAILED_READ)
     at_ms = (clock or project.database_clock.now_ms)()
     workers = workers_seen(project, lease_ttl, at_ms)
-    waits = reasons_among(waiting, _grants(project, waiting), workers, limit, at_ms)
+    control = demand.control_of(project)
+    waits = reasons_among(
+        waiting, _grants(project, waiting), workers, limit, at_ms, control, used_up
+    )
     counts = Counter(str(wait.reason) for wait in waits.values())
     requests = [_since(record.get(REQUESTED_AT), at_ms) for record in waiting.values()]
     ages = [age for age in requests if age is not None]
@@ -195,6 +209,7 @@ def read(
         sorted(failures, key=lambda one: one.seconds or 0)[:_FAILURES_SHOWN],
         not books.is_complete(failed, _FAILED_READ),
         project.storage_emulator is not None,
+        of_fleet(control),
     )
 
 
@@ -224,6 +239,8 @@ def reasons_among(
     workers: Sequence[WorkerSeen],
     limit: int,
     at_ms: int,
+    control: object = None,
+    used_up: Callable[[str | None], int | None] = lambda _uid: None,
 ) -> dict[str, Wait]:
     """Why requested books wait, with what the workers say of themselves.
 
@@ -233,9 +250,19 @@ def reasons_among(
         workers: as they were seen.
         limit: ``limits.requests_per_minute``.
         at_ms: now, epoch milliseconds.
+        control: what ``/narrationControl`` holds.
+        used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
     """
-    waits = of_records(requested, granted, limit=limit, now_ms=at_ms)
     alive = [worker for worker in workers if worker.alive]
+    held = holds_all(control, [worker.worker_id for worker in alive])
+    waits = of_records(
+        requested,
+        granted,
+        limit=limit,
+        now_ms=at_ms,
+        held_up=Reason.OPERATOR if held else None,
+        used_up=used_up,
+    )
     for book_id in {book_id for worker in alive for book_id in worker.refused} & waits.keys():
         waits[book_id] = Wait(Reason.REFUSED)
     if alive and all(worker.down for worker in alive):
@@ -291,6 +318,7 @@ def _worker(worker_id: str, entry: Record, lease_ttl: float, at_ms: int) -> Work
         audio_rate=round(counted["audioSeconds"], 2),
         down={str(name): str(why) for name, why in children(entry.get("down")).items()},
         refused={str(name): str(why) for name, why in children(entry.get("refused")).items()},
+        control=str(entry.get("control", "")),
     )
 
 
@@ -329,12 +357,15 @@ def readings(settings: Settings, every: float | None) -> Generator[Fleet, None, 
     """
     seen = False
     with Project(settings) as project:
+        pace = settings.speech.seconds_per_character
+        budgets = Budgets(project, lambda: settings.limits, pace)
         while True:
             try:
                 yield read(
                     project,
                     settings.claims.lease_ttl_seconds,
                     settings.limits.requests_per_minute,
+                    used_up=budgets.used_up,
                 )
                 seen = True
             except Unavailable:

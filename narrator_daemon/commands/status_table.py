@@ -19,7 +19,12 @@ from narrator_daemon.terminal import plain
 def render(fleet: Fleet) -> RenderableType:
     """The queue in a line, and a table each for books in work, workers and failures."""
     return Group(
-        _queue(fleet), _in_work(fleet), _workers(fleet), *_troubles(fleet), _failures(fleet)
+        *_told(fleet),
+        _queue(fleet),
+        _in_work(fleet),
+        _workers(fleet),
+        *_troubles(fleet),
+        _failures(fleet),
     )
 
 
@@ -42,6 +47,18 @@ def span(seconds: float | None) -> str:
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def _told(fleet: Fleet) -> list[Text]:
+    """What an operator tells all workers."""
+    control = fleet.control
+    lines = [plain(f"Ignored: {why}", "red") for why in control.ignored]
+    if control.holds:
+        since = "" if control.at is None else f", since {in_utc(control.at)}"
+        lines.append(plain(f"The fleet is {control.told()}{since}", "yellow"))
+    if control.books_at_once is not None:
+        lines.append(plain(f"Books at once, by an operator: {control.books_at_once}", "yellow"))
+    return lines
 
 
 def _queue(fleet: Fleet) -> Text:
@@ -118,7 +135,7 @@ def _workers(fleet: Fleet) -> RenderableType:
             Text(span(one.beat_seconds), style="" if one.alive else "red"),
             plain(one.version),
             plain(f"{one.engine} on {one.device}"),
-            f"{one.in_work} of {one.at_once}",
+            plain(f"{one.in_work} of {one.at_once}{one.control and f', {one.control}'}"),
             f"{one.books_per_hour:.1f}",
             f"{one.failed_per_hour:.1f}",
             f"{one.audio_rate:.2f} s/s",

@@ -1,13 +1,16 @@
 """An M4A or MP3 file's label and content credentials.
 
-Both stand before or among what is there already, so that the file is written anew, twice, into
-scratch files, and then over itself. The C2PA library writes the manifest where each format wants it
-and holds about twice the file in memory while it signs: 6 MB for seven minutes of narration, 600 MB
-for ten hours.
+Both stand before or among what is there already, so that the file is written anew into a scratch
+file, with room for the manifest, and then over itself. It is read in blocks of a megabyte and held
+nowhere, however long it is.
+
+Layout (C2PA 2.2, A.3.4 and A.5): M4A has a box ``uuid`` behind ``ftyp``, MP3 a frame ``GEOB`` at
+the end of its tag.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import struct
 import tempfile
@@ -15,20 +18,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
+from narrator_daemon.credentials.boxes import top_level
 from narrator_daemon.credentials.errors import CannotSign
-from narrator_daemon.credentials.labels import label_mp3, label_mp4
+from narrator_daemon.credentials.labels import MOST_CHUNKS, label_mp3, label_mp4
 from narrator_daemon.credentials.manifest import Made, label, manifest
+from narrator_daemon.credentials.native import MANIFEST_BOX, NOT_HASHED, BoxSigning, Signing
 from narrator_daemon.credentials.signer import Signer
 
-_Labeller = Callable[[BinaryIO, BinaryIO, str], None]
-
-#: Media type and labeller of a format, by its name.
-_FORMATS: dict[str, tuple[str, _Labeller]] = {
-    "m4a": ("audio/mp4", label_mp4),
-    "mp3": ("audio/mpeg", label_mp3),
-}
-#: The formats that take credentials beside WAV; Ogg has no place for them.
-FORMATS = frozenset(_FORMATS)
+_BLOCK = 1 << 20
 
 
 def add_credentials_to_compressed(
@@ -56,56 +53,93 @@ def add_credentials_to_compressed(
         CannotSign: the signer fails, or the file is not of its format.
         OSError: a file cannot be read or written.
     """
-    media_type, put_label = _FORMATS[form]
-    with scratch() as labelled, scratch() as signed:
+    with scratch() as done:
         try:
-            put_label(file, labelled, label(made))
+            _FORMATS[form](file, done, made, signer)
         except (ValueError, IndexError, struct.error) as error:
             raise CannotSign(f"the {form} file cannot be labelled: {error}") from None
-        labelled.seek(0)
-        if signer is not None:
-            _sign(labelled, signed, manifest(made, media_type), media_type, signer)
-        done = labelled if signer is None else signed
         done.seek(0)
         file.seek(0)
-        shutil.copyfileobj(done, file, 1 << 20)
+        shutil.copyfileobj(done, file, _BLOCK)
         file.truncate()
         file.flush()
         return file.tell()
 
 
-def _sign(
-    source: BinaryIO, target: BinaryIO, definition: str, media_type: str, signer: Signer
-) -> None:
-    import c2pa
+def _to_mp3(source: BinaryIO, out: BinaryIO, made: Made, signer: Signer | None) -> None:
+    if signer is None:
+        label_mp3(source, out, label(made))
+        return
+    with Signing(manifest(made, "audio/mpeg"), *_of(signer)) as signing:
+        length = signing.placeholder()
+        place = label_mp3(source, out, label(made), length)
+        digest = hashlib.sha256()
+        _digest(out, 0, place, digest)
+        _digest(out, place + length, out.seek(0, 2), digest)
+        _fill(out, place, length, signing.sign(place, length, digest.digest()))
 
-    failed: list[Exception] = []
 
-    def by_command(data: bytes) -> bytes:
-        assert not isinstance(signer.key, str)  # noqa: S101 — asked for below
-        # An exception does not come through the library; it is raised again on the other side.
-        try:
-            return signer.key(data)
-        except Exception as error:
-            failed.append(error)
-            raise
+def _to_mp4(source: BinaryIO, out: BinaryIO, made: Made, signer: Signer | None) -> None:
+    if signer is None:
+        label_mp4(source, out, label(made))
+        return
+    with BoxSigning(manifest(made, "audio/mp4"), *_of(signer)) as signing:
+        length = signing.placeholder()
+        place = label_mp4(source, out, label(made), length)
+        # A box of the right size and type, so that the file's boxes can be gone through.
+        _fill(out, place, 24, struct.pack(">I4s", length, b"uuid") + MANIFEST_BOX)
+        _fill(out, place, length, signing.sign(digest_of_boxes(out)))
 
-    address = signer.time_stamp_authority
-    try:
-        if isinstance(signer.key, str):
-            info = c2pa.C2paSignerInfo(
-                signer.algorithm.encode(),
-                signer.certificates.encode(),
-                signer.key.encode(),
-                address.encode() if address else None,
-            )
-            signs = c2pa.Signer.from_info(info)
-        else:
-            algorithm = c2pa.C2paSigningAlg[signer.algorithm.upper()]
-            signs = c2pa.Signer.from_callback(by_command, algorithm, signer.certificates, address)
-        with signs, c2pa.Builder(definition) as builder:
-            builder.sign(signs, media_type, source, target)
-    except c2pa.C2paError as error:
-        if failed:
-            raise failed[0] from None
-        raise CannotSign(f"the file cannot be signed: {error}") from None
+
+#: What puts label and credentials into a copy of a format's file.
+_FORMATS: dict[str, Callable[[BinaryIO, BinaryIO, Made, Signer | None], None]] = {
+    "m4a": _to_mp4,
+    "mp3": _to_mp3,
+}
+#: The formats that take credentials beside WAV; Ogg has no place for them.
+FORMATS = frozenset(_FORMATS)
+
+
+def digest_of_boxes(file: BinaryIO) -> bytes:
+    """SHA-256 over an MP4 file's boxes, each after its place (C2PA 2.2, 9.2.3), manifests left out.
+
+    Raises:
+        ValueError: it is made of no boxes.
+    """
+    digest = hashlib.sha256()
+    left_out = {name.encode() for name in NOT_HASHED}
+    for box in top_level(file, MOST_CHUNKS):
+        if box.name in left_out or _is_manifest(file, box.name, box.start):
+            continue
+        digest.update(struct.pack(">Q", box.start))
+        _digest(file, box.start, box.start + box.size, digest)
+    return digest.digest()
+
+
+def _is_manifest(file: BinaryIO, name: bytes, start: int) -> bool:
+    if name != b"uuid":
+        return False
+    # Where the exclusion says that the type stands.
+    file.seek(start + 8)
+    return file.read(len(MANIFEST_BOX)) == MANIFEST_BOX
+
+
+def _of(signer: Signer) -> tuple[str, str, str | Callable[[bytes], bytes], str | None]:
+    return signer.algorithm, signer.certificates, signer.key, signer.time_stamp_authority
+
+
+def _digest(file: BinaryIO, start: int, end: int, digest: hashlib._Hash) -> None:
+    file.seek(start)
+    while start < end:
+        block = file.read(min(_BLOCK, end - start))
+        if not block:
+            raise CannotSign("the file was cut short while it was signed")
+        digest.update(block)
+        start += len(block)
+
+
+def _fill(file: BinaryIO, place: int, room: int, content: bytes) -> None:
+    if len(content) != room:
+        raise CannotSign("the credentials came out at another size than was announced")
+    file.seek(place)
+    file.write(content)

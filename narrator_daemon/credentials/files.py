@@ -16,8 +16,8 @@ from narrator_daemon.credentials.compressed import add_credentials_to_compressed
 from narrator_daemon.credentials.manifest import Made
 from narrator_daemon.credentials.signer import Signer
 from narrator_daemon.credentials.wav import Finished, add_credentials
-from narrator_daemon.narration.wav import WavWriter
 from narrator_daemon.settings import Settings
+from narrator_daemon.wav import WavWriter
 
 
 def signer_of(settings: Settings, *, throwaway: bool) -> Signer | None:

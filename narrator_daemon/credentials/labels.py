@@ -27,7 +27,7 @@ MOST_METADATA = 64 << 20
 #: Bytes that a label may have.
 _MOST_LABEL = 1 << 16
 #: Chunks or boxes of a file that are looked at.
-_MOST_CHUNKS = 10_000
+MOST_CHUNKS = 10_000
 
 _CHUNK = struct.Struct("<4sI")
 
@@ -72,7 +72,7 @@ def _reader(head: bytes) -> Any:
 
 def _in_wav(file: BinaryIO) -> bytes | None:
     end, place = file.seek(0, 2), 12
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(MOST_CHUNKS):
         file.seek(place)
         head = file.read(_CHUNK.size)
         if len(head) < _CHUNK.size or place >= end:
@@ -96,7 +96,7 @@ def _items(info: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _in_flac(file: BinaryIO) -> bytes | None:
     file.seek(4)
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(MOST_CHUNKS):
         head = file.read(4)
         kind, size = head[0], int.from_bytes(head[1:4], "big")
         if kind & 127 == 4:
@@ -111,7 +111,7 @@ def _in_comments(block: bytes) -> bytes | None:
     place = 4 + struct.unpack_from("<I", block, 0)[0]
     (count,) = struct.unpack_from("<I", block, place)
     place += 4
-    for _ in range(min(count, _MOST_CHUNKS)):
+    for _ in range(min(count, MOST_CHUNKS)):
         (size,) = struct.unpack_from("<I", block, place)
         name, _, value = block[place + 4 : place + 4 + size].partition(b"=")
         if name.upper() == FIELD.encode():
@@ -185,13 +185,17 @@ def _syncsafe(number: int) -> bytes:
     return bytes(number >> shift & 127 for shift in (21, 14, 7, 0))
 
 
-def label_mp3(source: BinaryIO, out: BinaryIO, label: str) -> None:
+def label_mp3(source: BinaryIO, out: BinaryIO, label: str, room: int = 0) -> int:
     """Copy an MP3 file with the label in its tag.
 
     Args:
         source: the file.
         out: where the copy goes.
         label: the field's value, JSON in ASCII.
+        room: bytes of a manifest for which a frame ``GEOB`` is put in, zeros for now; 0 for none.
+
+    Returns:
+        where these bytes begin.
 
     Raises:
         ValueError: its tag is of a kind that is not written.
@@ -200,18 +204,31 @@ def label_mp3(source: BinaryIO, out: BinaryIO, label: str) -> None:
     frames, sound, version = _read_id3(source)
     kept = [each for each in frames if each[0] != b"TXXX" or _own_text(each[1]) is None]
     kept.append((b"TXXX", b"\0" + FIELD.encode() + b"\0" + label.encode("ascii")))
+    if room:
+        kept = [each for each in kept if not (each[0] == b"GEOB" and _is_manifest(each[1]))]
+        kept.append((b"GEOB", _GEOB + bytes(room)))
     size = _syncsafe if version == 4 else _UINT32.pack
     body = b"".join(name + size(len(content)) + b"\0\0" + content for name, content in kept)
     out.write(b"ID3" + bytes((version, 0, 0)) + _syncsafe(len(body)) + body)
+    place = out.tell() - room
     source.seek(sound)
     _copy(source, out)
+    return place
+
+
+#: Before a manifest: Latin-1, its type, no file name, what it is (C2PA 2.2, A.3.4).
+_GEOB = b"\0application/c2pa\0c2pa\0c2pa manifest store\0"
+
+
+def _is_manifest(content: bytes) -> bool:
+    return content[1:].startswith((b"application/c2pa\0", b"application/x-c2pa-manifest-store\0"))
 
 
 # M4A.
 
 
 def _in_mp4(file: BinaryIO) -> bytes | None:
-    moov = next((box for box in top_level(file, _MOST_CHUNKS) if box.name == b"moov"), None)
+    moov = next((box for box in top_level(file, MOST_CHUNKS) if box.name == b"moov"), None)
     if moov is None or moov.size > MOST_METADATA:
         return None
     inside = moov.read(file)
@@ -251,31 +268,40 @@ def _keys(content: bytes) -> list[bytes]:
     return [name for _, name in children(content[8:])]
 
 
-def label_mp4(source: BinaryIO, out: BinaryIO, label: str) -> None:
+def label_mp4(source: BinaryIO, out: BinaryIO, label: str, room: int = 0) -> int:
     """Copy an MP4 file with the label among its metadata.
 
     Args:
         source: the file, not fragmented.
         out: where the copy goes.
         label: the field's value, JSON in ASCII.
+        room: bytes of a box that are left for a manifest behind the first box; 0 for none.
+
+    Returns:
+        where these bytes begin.
 
     Raises:
         ValueError: it is no such file.
         OSError: it cannot be read or written.
     """
-    boxes = list(top_level(source, _MOST_CHUNKS))
+    boxes = list(top_level(source, MOST_CHUNKS))
     moov = next((box for box in boxes if box.name == b"moov"), None)
     if moov is None or moov.size > MOST_METADATA or any(box.name == b"moof" for box in boxes):
         raise ValueError("no MP4 file, or a fragmented one")
+    if boxes[0].name != b"ftyp":
+        raise ValueError("it does not begin with its type")
     inside = moov.read(source)
     grown = _with_item(inside, label)
-    more = len(grown) - len(inside)
-    whole = Box.written(b"moov", _moved(grown, moov.start, more))
+    place = boxes[0].size
+    moves = ((place, room), (moov.start + moov.size, len(grown) - len(inside)))
     source.seek(0)
-    _copy(source, out, moov.start)
-    out.write(whole)
+    _copy(source, out, place)
+    out.write(bytes(room))
+    _copy(source, out, moov.start - place)
+    out.write(Box.written(b"moov", _moved(grown, moves)))
     source.seek(moov.start + moov.size)
     _copy(source, out)
+    return place
 
 
 def _with_item(moov: bytes, label: str) -> bytes:
@@ -307,16 +333,27 @@ def _replaced(inside: bytes, name: bytes, content: bytes) -> bytes:
     return b"".join(Box.written(*part) for part in parts)
 
 
-def _moved(moov: bytes, start: int, more: int) -> bytes:
-    """Boxes with every offset of samples that lie behind ``start`` raised by ``more``."""
+def _moved(moov: bytes, moves: tuple[tuple[int, int], ...]) -> bytes:
+    """Boxes with the offsets of samples raised by what was put in before them.
+
+    Args:
+        moov: boxes.
+        moves: places in the file, and how many bytes more there are before them now.
+
+    Raises:
+        ValueError: an offset has no room for it.
+    """
     moved = []
     for name, content in children(moov):
         if name in {b"trak", b"mdia", b"minf", b"stbl"}:
-            content = _moved(content, start, more)
+            content = _moved(content, moves)
         elif name in {b"stco", b"co64"}:
             kind = ">u4" if name == b"stco" else ">u8"
-            offsets = np.frombuffer(content, kind, offset=8)
-            content = content[:8] + (offsets + (offsets > start) * more).astype(kind).tobytes()
+            offsets = np.frombuffer(content, kind, offset=8).astype(np.uint64)
+            raised = offsets + sum(np.uint64(more) * (offsets >= place) for place, more in moves)
+            if kind == ">u4" and len(raised) and raised.max() >= 1 << 32:
+                raise ValueError("the file is too large for its table of offsets")
+            content = content[:8] + raised.astype(kind).tobytes()
         moved.append(Box.written(name, content))
     return b"".join(moved)
 

@@ -7,7 +7,6 @@ stay where they are; the file is read once, to digest it, and held nowhere.
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -16,7 +15,7 @@ from narrator_daemon.credentials.errors import CannotSign
 from narrator_daemon.credentials.manifest import Made, label, manifest
 from narrator_daemon.credentials.native import Signing
 from narrator_daemon.credentials.signer import Signer
-from narrator_daemon.narration.wav import HEADER_BYTES, ROOM_BYTES
+from narrator_daemon.wav import HEADER_BYTES, ROOM_BYTES
 
 _BLOCK = 1 << 20
 
@@ -72,15 +71,7 @@ def add_credentials(file: BinaryIO, made: Made, signer: Signer | None) -> Finish
         digest = whole.copy()
         # The byte that makes the chunk even is no part of what is left out.
         digest.update(b"\0" * (length % 2))
-        place = {"start": size, "length": _CHUNK.size + length}
-        data_hash = {
-            "exclusions": [place],
-            "name": "jumbf manifest",
-            "alg": "sha256",
-            "hash": list(digest.digest()),
-            "pad": " ",
-        }
-        signed = signing.sign(json.dumps(data_hash))
+        signed = signing.sign(size, _CHUNK.size + length, digest.digest())
     if len(signed) != length:
         raise CannotSign("the credentials came out at another size than was announced")
     chunk = _chunk(b"C2PA", signed)

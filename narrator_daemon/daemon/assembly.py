@@ -18,6 +18,7 @@ from narrator_daemon.claims import history
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.lease_watch import LeaseWatch
+from narrator_daemon.claims.leases import NAME as LEASES
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.claims.register import Register
@@ -25,9 +26,11 @@ from narrator_daemon.claims.work import Work
 from narrator_daemon.credentials.files import FileCredentials, signer_of
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.claimer import Claimer
+from narrator_daemon.daemon.controlled import Controlled
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.disk import STATE_BYTES, Disk, bytes_a_book
 from narrator_daemon.daemon.drain import Drain
+from narrator_daemon.daemon.forecaster import FORECAST_SECONDS, Forecaster
 from narrator_daemon.daemon.gauges import Gauges
 from narrator_daemon.daemon.heart import Heart
 from narrator_daemon.daemon.in_work import InWork
@@ -61,6 +64,7 @@ from narrator_daemon.marks.allotment import Indices
 from narrator_daemon.narration.manner import Manners
 from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.queue.budgets import Budgets
 from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting
 from narrator_daemon.settings import Settings
@@ -150,6 +154,7 @@ def parts(
     beat, ttl = claim_settings.beat_seconds, claim_settings.lease_ttl_seconds
     watch = LeaseWatch(ttl, longest_gap=3 * beat)
     leases = Leases(project, daemon.worker_id, ttl)
+    dependencies.add(LEASES, leases.check)
     manners = Manners(settings, engine)
     claims = Claims(
         project,
@@ -159,22 +164,34 @@ def parts(
         leases,
         manner=manners.fingerprint,
     )
-    waiting = Waiting()
+    waiting = Waiting(text_field=settings.books.text_field)
     refusals = Refusals()
-    picker = Picker(project, settings, claims, waiting, refusals)
+    budgets = Budgets(project, lambda: reloading.limits, settings.speech.seconds_per_character)
+    picker = Picker(project, settings, claims, waiting, refusals, budgets)
     stopping = threading.Event()
     why_waiting = WhyWaiting(
-        waiting, lambda: refusals.books, dependencies, stopping, lambda: picker.limit, now_ms
+        waiting,
+        lambda: refusals.books,
+        dependencies,
+        stopping,
+        lambda: picker.limit,
+        now_ms,
+        lambda: controlled.control.holds,
     )
 
     kept = KeptSegments(settings.kept)
-    trial = Trial(engine, settings, key, kept)
+    trial = Trial(engine, settings, key, credentials, kept)
     disk = Disk(_folders(settings, kept), kept.make_room)
     dependencies.add("disk", disk.check, disk.look)
     dependencies.add("narration", trial.check)
 
     # One job a book.
-    in_work = InWork(lambda: books_at_once(daemon.books_at_once, engine))
+    in_work = InWork(
+        lambda: controlled.control.books_at_once or books_at_once(daemon.books_at_once, engine)
+    )
+    controlled = Controlled(
+        project, daemon.worker_id, in_work, stopping, on_change=lambda: claimer.wake()
+    )
     context = JobContext(
         settings,
         engine,
@@ -196,6 +213,7 @@ def parts(
         refusals=refusals,
         manners=manners,
         now_ms=now_ms,
+        pace=lambda: tally.pace,
     )
 
     def end(job: Job) -> None:
@@ -235,8 +253,10 @@ def parts(
         lambda: dependencies.down,
         settings.emulated,
         lambda: refusals.books,
+        control=lambda: controlled.control,
     )
     heart = Heart(leases, in_work, presence, beat_seconds=beat, stuck_seconds=daemon.stuck_seconds)
+    lookouts = Lookouts(project, daemon.worker_id, beat)
     reaper = Reaper(
         project,
         claims,
@@ -245,16 +265,34 @@ def parts(
         daemon.worker_id,
         refusals,
         offer_again,
-        Lookouts(project, daemon.worker_id, beat),
+        lookouts,
         claim_settings.reconcile_seconds,
     )
     reconciliation = Reconciler(
         project, waiting, reaper, claim_settings.reconcile_seconds, lambda: claimer.wake()
     )
+    forecaster = Forecaster(
+        project,
+        claims,
+        waiting,
+        lambda: lookouts.leads,
+        lease_ttl=ttl,
+        limit=lambda: picker.limit,
+        refused=lambda: refusals.books,
+    )
     renewer = Renewer(project, store, owner=daemon.worker_id)
     forgetter = Forgetter(project, settings.registry)
     claiming = Claimer(
-        picker, waiting, in_work, dependencies, stopping, start, claimed, endings, now_ms
+        picker,
+        waiting,
+        in_work,
+        dependencies,
+        stopping,
+        start,
+        claimed,
+        endings,
+        now_ms,
+        lambda: controlled.holds,
     )
     report = dependencies.report
     claimer = Loop("claimer", claiming.step, report)
@@ -262,6 +300,7 @@ def parts(
     dependencies.when_up(reconciler.wake)
     loops = [
         claimer,
+        Loop("control", every(2 * beat, controlled.look), report),
         reconciler,
         Loop("heart", heart.beat, report),
         # Beside the beats: many dead must not delay those.
@@ -282,6 +321,7 @@ def parts(
             first_after=random.uniform(0.1, 1.0) * _SWEEP_SECONDS,  # noqa: S311
             after_failure=_SWEEP_AGAIN_SECONDS,
         ),
+        Loop("forecaster", forecaster.step, report, first_after=FORECAST_SECONDS),
         Loop("renewer", renewer.step, report),
         Loop("reporter", why_waiting.say, report, first_after=SAY_SECONDS),
     ]
@@ -295,6 +335,8 @@ def parts(
             stopping,
             lambda: picker.limit,
             lambda: refusals.books,
+            held=lambda: controlled.control.holds,
+            used_up=budgets.used_up,
         )
         loops.append(Loop("drain", done.step, report))
     loading = Loading(engine)
@@ -316,6 +358,7 @@ def parts(
         presence,
         renewer,
         now_ms,
+        control=lambda: controlled.control,
         emulated=settings.emulated,
         notes=() if settings.emulated else proxies(),
     )
@@ -337,7 +380,8 @@ def parts(
         claimed.listen(metrics.claimed)
         endings.listen(metrics.ended)
         services.append(metrics)
-    # The last, as it is the only one that asks the database.
+    # The last, as they ask the database.
+    endings.listen(budgets.end)
     endings.listen(lambda ending: history.record_ending(project, ending))
     facts = {
         "engine": engine.name,

@@ -37,6 +37,7 @@ class Claimer:
         claims: where claims are announced.
         endings: where the end of books that failed unclaimed is announced.
         now_ms: the database's clock, epoch milliseconds.
+        held: whether an operator has told it to claim nothing.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Claimer:
         claims: Announcements[Claimed],
         endings: Announcements[Ending],
         now_ms: Callable[[], int] = now_ms,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
         self._picker = picker
         self._waiting = waiting
@@ -60,6 +62,7 @@ class Claimer:
         self._claims = claims
         self._endings = endings
         self._now_ms = now_ms
+        self._held = held
 
     def step(self) -> float:
         """Claim one book, if one may be claimed; gives seconds until the next look.
@@ -68,7 +71,7 @@ class Claimer:
             Unavailable: the database did not answer.
         """
         self._dependencies.look()
-        if self._stopping.is_set() or self._dependencies.down:
+        if self._stopping.is_set() or self._dependencies.down or self._held():
             return _DOWN_SECONDS
         if self._in_work.is_full:
             return _WAIT_SECONDS

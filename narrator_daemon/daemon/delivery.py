@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from narrator_daemon.catalogue import FILE_DURATION, Record
-from narrator_daemon.firebase.storage import AudioStore, StoredAudio, beside
+from narrator_daemon.firebase.object_names import beside
+from narrator_daemon.firebase.storage import AudioStore, StoredAudio
 from narrator_daemon.narration.captions import CAPTION_FORMS, Captions
 from narrator_daemon.narration.companions import Companion
 

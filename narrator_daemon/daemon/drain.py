@@ -33,7 +33,8 @@ class Drain:
 
     It waits for pauses before retries and for requesters' limits, and for what dead workers left to
     be taken up; not for what another worker holds and keeps alive, nor for what is not wanted yet,
-    nor for what the database does not take.
+    nor for another day's budget, nor for what the database does not take; nor for anything while an
+    operator keeps it from claiming.
 
     Args:
         project: the database.
@@ -45,6 +46,8 @@ class Drain:
         limit: gives ``limits.requests_per_minute`` as it is now.
         refused: gives the ids of books whose claim the database does not take.
         clock: monotonic seconds.
+        held: whether an operator has told it to claim nothing.
+        used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class Drain:
         limit: Callable[[], int],
         refused: Callable[[], Collection[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
+        held: Callable[[], bool] = lambda: False,
+        used_up: Callable[[str | None], int | None] = lambda _uid: None,
     ) -> None:
         self._project = project
         self._limit = limit
@@ -69,6 +74,8 @@ class Drain:
         self._stopping = stopping
         self._refused = refused
         self._clock = clock
+        self._is_held = held
+        self._used_up = used_up
         # Since when each claim of others stands, as far as was seen.
         self._held: dict[tuple[str, str], float] = {}
 
@@ -79,7 +86,10 @@ class Drain:
             Unavailable: the database did not answer.
         """
         now = self._clock()
-        if self._in_work.jobs or self._dependencies.down or self._waiting.free(now):
+        held = self._is_held()
+        if self._in_work.jobs or self._dependencies.down:
+            return _LOOK_SECONDS
+        if self._waiting.free(now) and not held:
             return _LOOK_SECONDS
         requested = books.with_status(self._project, REQUESTED, _WINDOW)
         in_work = books.with_status(self._project, PROCESSING)
@@ -90,8 +100,14 @@ class Drain:
             partial(demand.limits_of, self._project),
             limit=self._limit(),
             now_ms=self._project.database_clock.now_ms(),
+            used_up=self._used_up,
         )
-        left = (Reason.CLAIMED, Reason.NOT_BEFORE)
+        left = {
+            Reason.CLAIMED,
+            Reason.NOT_BEFORE,
+            Reason.BUDGET,
+            *(Reason if held else ()),
+        }
         ours = [wait for wait in waits.values() if wait.reason not in left]
         if not ours and books.is_complete(requested, _WINDOW):
             not_yet = sum(wait.reason is Reason.NOT_BEFORE for wait in waits.values())

@@ -18,6 +18,7 @@ from narrator_daemon.firebase.subscription import Subscription
 from narrator_daemon.health.condition import Condition, Phase
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.housekeeping.renewal import Renewer
+from narrator_daemon.queue.control import Control
 from narrator_daemon.queue.reasons import Waits
 from narrator_daemon.queue.waiting import Waiting
 from narrator_daemon.speech import SpeechEngine
@@ -44,6 +45,7 @@ class Gauges:
         presence: what this worker learned from its entry.
         renewer: until when URLs play.
         now_ms: the database's clock, epoch milliseconds.
+        control: what an operator tells this worker.
         emulated: whether all this is on a local Firebase.
         notes: what an operator should know from the start.
     """
@@ -68,6 +70,7 @@ class Gauges:
         renewer: Renewer,
         now_ms: Callable[[], int],
         *,
+        control: Callable[[], Control] = Control,
         emulated: bool = False,
         notes: Sequence[str] = (),
     ) -> None:
@@ -88,6 +91,7 @@ class Gauges:
         self._presence = presence
         self._renewer = renewer
         self._now_ms = now_ms
+        self._control = control
         self._emulated = emulated
         self._notes = tuple(notes)
 
@@ -133,6 +137,7 @@ class Gauges:
             renewal_failures=self._renewer.failures,
             url_expiry=None if safe_until is None else (safe_until - now_ms) / 1000,
             loading=self._loading.state,
+            control=self._control(),
             emulated=self._emulated,
             notes=self._notes,
         )

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 
 from tenacity import (
     Retrying,
@@ -16,10 +17,8 @@ from tenacity import (
 )
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import (
-    FAILED,
-    STATUS,
-)
+from narrator_daemon.catalogue import FAILED, READY_BY, STATUS, moment
+from narrator_daemon.claims import leases
 from narrator_daemon.claims.book import Transition, Verdict
 from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.failure import ErrorCode, Failure
@@ -31,15 +30,18 @@ from narrator_daemon.daemon.job_context import JobContext
 from narrator_daemon.daemon.making import Making
 from narrator_daemon.daemon.tries import Finality, backoff_ms
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
-from narrator_daemon.narration.narrate import (
-    Stopped,
-    Unnarratable,
-)
+from narrator_daemon.narration.accepting import Unnarratable
+from narrator_daemon.narration.narrate import Stopped
 from narrator_daemon.narration.progress import Progress
+from narrator_daemon.queue.forecast import seconds_left
 from narrator_daemon.speech import SpeechError
 
 #: Seconds a book is left alone after a dependency failed it.
 _GIVE_BACK_PAUSE_SECONDS = 3.0
+
+#: Seconds between two writes of when a book will be ready, and the share of what is left, and the
+#: seconds, by which it has to be off to be written anew.
+_READY_BY_SECONDS, _READY_BY_SHARE, _READY_BY_LEAST = 15.0, 0.1, 3.0
 
 #: Seconds between lines in the log that say how far a long narration is.
 _LOG_PROGRESS_SECONDS = 60.0
@@ -89,6 +91,9 @@ class Job:
         self.stuck = False
         self._on_end = on_end
         self._shown_at = self._logged_at = self.progress_at
+        self._share = 0.0
+        self._ready_by: int | None = None
+        self._foretold_at = float("-inf")
         self._enter: Callable[[], None] | None = None
         self._entered = False
         self._delivery = Delivery(context.store, work.book_id, work.token, self._get_anywhere)
@@ -122,14 +127,20 @@ class Job:
         self._trace.add("claim", self.work.claimed_at, time.monotonic())
         self._thread.start()
 
-    def watch(self, now: float, patience: float) -> None:
+    def watch(self, now: float, patience: float, *, awake_since: float = -inf) -> None:
         """Count it as stuck if it has not got anywhere for ``patience`` seconds.
 
         One that waits for the database to take its outcome is not: the database is known to be
         down, and a new process would have to wait as well. Where only this book cannot be written,
         it gives up by itself (``_is_final``).
+
+        Args:
+            now: monotonic seconds.
+            patience: seconds.
+            awake_since: monotonic seconds; before that this process slept, and nothing got on.
         """
-        self.stuck |= not self._settling and now - self.progress_at >= patience
+        since = max(self.progress_at, awake_since)
+        self.stuck |= not self._settling and now - since >= patience
 
     def give_back_at_boundary(self) -> None:
         """Ask it to stop at the next segment boundary and give its book back."""
@@ -149,6 +160,7 @@ class Job:
 
     def _work(self) -> None:
         self._attempt(lambda: self._context.leases.hold(self.work))
+        self._foretell()
         outcome = self._make()
         if self._begin_settling():
             self._settle(outcome)
@@ -211,7 +223,9 @@ class Job:
         if not isinstance(error, Refused):
             return False
         if error.dependency != "storage":
-            return self._context.claims.answers()
+            # What is refused of the database is a node of the book, as above, or everybody's: the
+            # counter of watermark indices, say.
+            return False
         try:
             self._context.store.check()
         except Unavailable:
@@ -221,6 +235,10 @@ class Job:
     def _interrupted(self) -> Outcome:
         """Given back at no cost, unless the watchdog stopped it: such a book may be at fault."""
         if not self.stuck:
+            if self.work.late:
+                # Claimed again at once it would go the same way, for ever and at no cost.
+                ttl = self._context.settings.claims.lease_ttl_seconds
+                self._context.report(leases.too_late(ttl))
             return GiveBack(shutdown=self._context.stopping.is_set())
         seconds = self._context.settings.daemon.stuck_seconds
         message = f"The speech engine made no progress on this book for {seconds:g} seconds."
@@ -239,8 +257,36 @@ class Job:
         self.progress_at = self._context.clock()
         self.stuck = False
 
+    @property
+    def seconds_left(self) -> float | None:
+        """How long this will still take; None while nothing can be said."""
+        text = self._context.claims.text(self.work.book)
+        pace = self._context.pace()
+        expected = pace.takes(len(text)) if pace is not None and isinstance(text, str) else None
+        return seconds_left(self._context.clock() - self.work.claimed_at, self._share, expected)
+
+    def _foretell(self) -> None:
+        """Write when the book will be ready, where that is news."""
+        now, left = self._context.clock(), self.seconds_left
+        if left is None or now - self._foretold_at < _READY_BY_SECONDS:
+            return
+        now_ms = self._context.now_ms()
+        ready_by = round(now_ms / 1000 + left) * 1000
+        shown = moment(self.work.book.get(READY_BY)) if self._ready_by is None else self._ready_by
+        off = None if shown is None else abs(ready_by - shown) / 1000
+        if off is None or off > max(_READY_BY_LEAST, _READY_BY_SHARE * left):
+            self._ready_by, self._foretold_at = ready_by, now
+            try:
+                self._context.claims.show_ready_by(self.work, ready_by)
+            except NodeRefused:
+                # Rules from before there was the field.
+                self._foretold_at = float("inf")
+            except Unavailable as error:
+                self._context.report(error)
+
     def _show_progress(self, progress: Progress) -> None:
         self._get_anywhere()
+        self._share = progress.share
         if self.progress_at - self._logged_at >= _LOG_PROGRESS_SECONDS:
             self._logged_at = self.progress_at
             left = progress.seconds_left
@@ -253,6 +299,7 @@ class Job:
         if self.progress_at - self._shown_at >= 1.0:
             self._shown_at = self.progress_at
             self._attempt(lambda: self._context.claims.show_progress(self.work, progress.share))
+            self._foretell()
 
     def _settle(self, outcome: Outcome, *, once: bool = False) -> None:
         """Write the outcome, trying until the database answers, or once, and tidy up.
@@ -363,6 +410,7 @@ class Job:
             since_request=seconds_since(self.work.waited_from, self._context.now_ms()),
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
             book_gone=seen.verdict is Verdict.GONE,
+            book=self.work.book,
         )
 
     def _forget_segments(self, outcome: Outcome, verdict: Verdict) -> None:

@@ -22,6 +22,7 @@ from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.narration.manner import Manners
 from narrator_daemon.narration.segment_store import KeptSegments
+from narrator_daemon.queue.forecast import Pace
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine
 
@@ -54,6 +55,7 @@ class JobContext:
         refusals: told of the books whose outcome the database does not take.
         manners: how books are read; None where every book is read alike.
         now_ms: the database's clock, epoch milliseconds.
+        pace: gives what books have taken of late; None where nobody knows.
     """
 
     settings: Settings
@@ -79,3 +81,4 @@ class JobContext:
     refusals: Refusals = field(default_factory=Refusals)
     manners: Manners | None = None
     now_ms: Callable[[], int] = now_ms
+    pace: Callable[[], Pace | None] = lambda: None

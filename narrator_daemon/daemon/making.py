@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -11,19 +12,21 @@ from typing import Any, BinaryIO
 from narrator_daemon.catalogue import FILE_BYTES, INPUT_HASH, TAKE, TEXT_HASH, is_count, retake_of
 from narrator_daemon.claims.book import text_hash
 from narrator_daemon.claims.outcome import Publication
+from narrator_daemon.claims.register import FileDigest
 from narrator_daemon.claims.work import Work
 from narrator_daemon.cover import BadCover
-from narrator_daemon.credentials.compressed import FORMATS
 from narrator_daemon.credentials.wav import Finished
+from narrator_daemon.daemon import finishing
 from narrator_daemon.daemon.delivery import Delivery
 from narrator_daemon.daemon.job_context import JobContext
 from narrator_daemon.daemon.traces import Trace
-from narrator_daemon.marks.companions import score
 from narrator_daemon.narration.beginning import Beginning
 from narrator_daemon.narration.captions import captions_of
 from narrator_daemon.narration.companions import FORMS, About, Companion, asked_for, line
 from narrator_daemon.narration.manner import Manner
-from narrator_daemon.narration.narrate import Mark, Narration, kept_name, narrate, seed_of
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import kept_name, narrate, seed_of
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.retake import Retake
 from narrator_daemon.notice import notice_for
@@ -112,6 +115,7 @@ class Making:
                 self._reader = manners.reader(manner.voice)
             narration, file, index = self._narrate(manner, wav, companions, beginning, scratch)
             published = self._upload(wav, narration, companions)
+            beside = {one.form.name: _digest(one) for one in companions}
         return Made(
             published,
             lambda: context.register.enter(
@@ -122,6 +126,7 @@ class Making:
                 index,
                 narration.sound,
                 manner.voice,
+                beside,
             ),
         )
 
@@ -182,8 +187,9 @@ class Making:
             context.claims.text(self._work.book),
             wav,
             engine=self._reader,
-            lexicon=manner.lexicon.with_phonemes(taken=False),
+            lexicon=manner.lexicon,
             cast=manner.asked_cast,
+            pause_marks=settings.text.pause_marks,
             reader=context.manners.reader if context.manners else None,
             limits=context.limits(),
             seed=seed,
@@ -210,12 +216,7 @@ class Making:
                 take=self._work.claim.take,
                 input_hash=self._work.claim.input_hash,
             )
-            file = context.credentials.add(wav, made)
-            for companion in companions:
-                if companion.form.name in FORMATS:
-                    context.credentials.add_to_compressed(
-                        companion.file, companion.form.name, made, scratch
-                    )
+            file = finishing.sign(context.credentials, made, wav, companions, scratch)
         narration.facts["secondsByStep"]["credentials"] = round(context.clock() - started, 3)
         self.facts |= {**narration.facts, "audioSeconds": narration.duration_seconds}
         if mark.self_check and companions:
@@ -256,12 +257,8 @@ class Making:
     def _scores(self, companions: Sequence[Companion], mark: Mark) -> dict[str, float]:
         """The score of the mark in each file, by format."""
         started = self._context.clock()
-        scores = {}
         with self._trace.step("companion_check"):
-            for companion in companions:
-                found = score(companion.file, mark.key, mark.index)
-                scores[companion.form.name] = round(found, 2)
-                self._get_anywhere()
+            scores = finishing.scores(companions, mark, self._get_anywhere)
         self.facts["secondsByStep"]["companion_check"] = round(self._context.clock() - started, 3)
         return scores
 
@@ -288,3 +285,11 @@ class Making:
             files=files,
             captions=captions,
         )
+
+
+def _digest(companion: Companion) -> FileDigest:
+    companion.file.seek(0)
+    digest = hashlib.sha256()
+    while block := companion.file.read(1 << 20):
+        digest.update(block)
+    return FileDigest(companion.file.tell(), digest.hexdigest())

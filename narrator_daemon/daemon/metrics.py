@@ -273,6 +273,7 @@ class _Now(Collector):
                 "Since the oldest request that waits for nothing but a worker with room; or 0.",
                 max(0.0, now.claimable_age or 0.0),
             ),
+            ("narrator_paused", "1 while an operator keeps it from claiming.", now.control.holds),
             ("narrator_books_in_work", "Books claimed and not ended.", now.in_work),
             ("narrator_books_at_once", "Most books in work at once.", self._capacity()),
             ("narrator_books_stuck", "Books in work that do not get on.", now.stuck),

@@ -15,6 +15,7 @@ from narrator_daemon.daemon.tally import Tally
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.health.condition import CLOCK_FAIL_SECONDS
+from narrator_daemon.queue.control import Control
 from narrator_daemon.speech import SpeechEngine
 
 #: Seconds for which another daemon with the same id is spoken of after it was seen.
@@ -22,6 +23,9 @@ _REMEMBERED_SECONDS = 60.0
 
 #: Seconds between this clock and the database's that are worth a word.
 CLOCK_WARN_SECONDS = 5.0
+
+#: What became of the entry is read before the second write, and then before each of so many.
+_LOOK_EVERY = 6
 
 #: Most characters of why a dependency is down or a book refused, and most such books named.
 _LONGEST_WHY = 300
@@ -44,6 +48,7 @@ class Presence:
         refused: gives the books that the database does not take changes of, and why.
         wall_ms: the wall clock, epoch milliseconds.
         clock: monotonic seconds.
+        control: what an operator tells it.
 
     Attributes:
         clock_offset: seconds by which this machine's clock is ahead of the database's, or None
@@ -62,6 +67,7 @@ class Presence:
         refused: Callable[[], Mapping[str, str]] = dict,
         wall_ms: Callable[[], int] = now_ms,
         clock: Callable[[], float] = time.monotonic,
+        control: Callable[[], Control] = Control,
     ) -> None:
         self._worker_id = worker_id
         self._entry = project.node(WORKERS, worker_id)
@@ -73,10 +79,12 @@ class Presence:
         self._refused = refused
         self._wall_ms = wall_ms
         self._clock = clock
+        self._control = control
         self._instance = uuid.uuid4().hex
         # This clock in the middle of the last write; what the database made of its time is read
         # before the next.
         self._wrote_at_ms: float | None = None
+        self._writes = 0
         self._double_at = float("-inf")
         self.clock_offset: float | None = None
 
@@ -91,7 +99,9 @@ class Presence:
         Raises:
             Unavailable: the database did not answer.
         """
-        self._look()
+        if self._writes % _LOOK_EVERY == 1:
+            self._look()
+        control = self._control()
         entry = {
             "version": __version__,
             "engine": self._engine.name,
@@ -99,10 +109,14 @@ class Presence:
             "inWork": len(self._in_work),
             "atOnce": self._in_work.capacity,
             "lately": self._tally.as_record(),
+            "left": [
+                round(left) for job in self._in_work.jobs if (left := job.seconds_left) is not None
+            ],
             "down": {name: _told(why) for name, why in self._down().items()},
             "refused": {
                 name: _told(why) for name, why in islice(self._refused().items(), _MOST_REFUSED)
             },
+            **({"control": str(control.state)} if control.holds else {}),
             "emulated": self._emulated,
             "instance": self._instance,
             "at": dict(SERVER_TIMESTAMP),
@@ -112,6 +126,7 @@ class Presence:
         with database_errors():
             self._entry.set(entry)
         self._wrote_at_ms = (began + self._wall_ms()) / 2
+        self._writes += 1
 
     def _look(self) -> None:
         """What became of the entry that was written last."""

@@ -12,8 +12,10 @@ from narrator_daemon.settings import Limits, Settings
 #: Sections, and single keys, that are taken without a restart. What shapes the audio is in the
 #: input hash of books in work, and what opens connections is open.
 _TAKEN = (
+    "limits.audio_hours_per_day",
     "limits.max_characters",
     "limits.max_words",
+    "limits.requester_audio_hours_per_day",
     "limits.requests_per_minute",
     "logging.level",
 )

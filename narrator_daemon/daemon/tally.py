@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from narrator_daemon.catalogue import is_count
 from narrator_daemon.claims.ending import Ending
+from narrator_daemon.queue.forecast import Pace, Sums
 
 #: What a rate is taken over, in seconds.
 WINDOW_SECONDS = 3600.0
@@ -44,6 +46,7 @@ class Tally:
         self._lock = threading.Lock()
         self._steps: list[_Step] = []
         self._broke_on: list[str] = []
+        self._took = Sums()
 
     @property
     def engine_is_broken(self) -> bool:
@@ -69,18 +72,33 @@ class Tally:
             step.books += ending.published
             step.failed += ending.outcome == "failed"
             step.audio_seconds += ending.audio_seconds
+            characters = ending.facts.get("characters")
+            if ending.published and is_count(characters, 1):
+                self._took = self._took.then(characters, ending.seconds)
 
     def _forget(self, now: float) -> None:
         self._steps = [step for step in self._steps if now - step.begins < WINDOW_SECONDS]
 
+    @property
+    def pace(self) -> Pace | None:
+        """What a book took of late, from claim to end; None before the first."""
+        with self._lock:
+            return self._took.pace
+
     def as_record(self) -> dict[str, Any]:
-        """``{seconds, books, failed, audioSeconds}``: how long it counted, and what."""
+        """How long it counted, and what.
+
+        ``{seconds, books, failed, audioSeconds, took}``; the last of books that were published
+        (``queue.forecast.Sums``), however long ago; absent before the first.
+        """
         with self._lock:
             now = self._clock()
             self._forget(now)
+            took = self._took
             return {
                 "seconds": round(min(WINDOW_SECONDS, now - self._started), 1),
                 "books": sum(step.books for step in self._steps),
                 "failed": sum(step.failed for step in self._steps),
                 "audioSeconds": round(sum(step.audio_seconds for step in self._steps), 1),
+                **({"took": took.as_record()} if took.books else {}),
             }

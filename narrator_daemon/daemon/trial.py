@@ -15,10 +15,13 @@ from contextlib import ExitStack
 from typing import BinaryIO
 
 from narrator_daemon import logs
-from narrator_daemon.daemon import disk
+from narrator_daemon.credentials.files import FileCredentials
+from narrator_daemon.daemon import disk, finishing
 from narrator_daemon.errors import Unavailable
+from narrator_daemon.narration.captions import captions_of
 from narrator_daemon.narration.companions import asked_for
-from narrator_daemon.narration.narrate import Mark, kept_name, narrate
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import kept_name, narrate
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechEngine
@@ -45,6 +48,7 @@ class Trial:
         engine: loaded.
         settings: all of them.
         key: the watermark key.
+        credentials: puts label and credentials into files.
         kept: where segments are kept.
         clock: monotonic seconds.
     """
@@ -54,6 +58,7 @@ class Trial:
         engine: SpeechEngine,
         settings: Settings,
         key: bytes,
+        credentials: FileCredentials,
         kept: KeptSegments,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,6 +66,7 @@ class Trial:
         self._settings = settings
         marking = settings.watermark
         self._mark = Mark(key, 0, marking.strength_db, marking.self_check, marking.public)
+        self._credentials = credentials
         self._kept = kept
         self._clock = clock
         self._lock = threading.Lock()
@@ -103,6 +109,9 @@ class Trial:
         self._began_at = self._clock()
         try:
             self._narrate()
+        except Unavailable as error:
+            # Of something else that is depended on: the signer. A new process would not help.
+            self._fault = error
         except Exception as error:
             self._fault = _of_the_disk(error)
             if self._fault is None:
@@ -125,17 +134,26 @@ class Trial:
                 def scratch() -> BinaryIO:
                     return open_files.enter_context(self._kept.scratch())
 
-                narrate(
+                files = self._settings.files
+                wav, companions = scratch(), asked_for(files, scratch)
+                narration = narrate(
                     _TEXT,
-                    scratch(),
+                    wav,
                     engine=self._engine,
                     limits=Limits(),
                     seed=_SEED,
                     mark=self._mark,
                     kept=self._kept,
                     loudness_lufs=self._settings.mastering.loudness_lufs,
-                    companions=asked_for(self._settings.files, scratch),
+                    words=files.captions,
+                    companions=companions,
                 )
+                if files.captions:
+                    captions_of(narration, _TEXT)
+                made = self._credentials.made(book_id="trial", index=self._mark.index)
+                finishing.sign(self._credentials, made, wav, companions, scratch)
+                if self._mark.self_check:
+                    finishing.scores(companions, self._mark)
         finally:
             self._kept.remove(kept_name(self._engine, _SEED))
 

@@ -28,6 +28,7 @@ class WhyWaiting:
         stopping: set once nothing more is claimed.
         limit: gives ``limits.requests_per_minute`` as it is now.
         now_ms: the database's clock, epoch milliseconds.
+        held: whether an operator has told it to claim nothing.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class WhyWaiting:
         stopping: threading.Event,
         limit: Callable[[], int],
         now_ms: Callable[[], int] = now_ms,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
         self._waiting = waiting
         self._refused = refused
@@ -45,12 +47,15 @@ class WhyWaiting:
         self._stopping = stopping
         self._limit = limit
         self._now_ms = now_ms
+        self._held = held
 
     def now(self) -> Waits:
         """Why they wait now."""
         held_up = None
         if self._stopping.is_set():
             held_up = Reason.PAUSED
+        elif self._held():
+            held_up = Reason.OPERATOR
         elif self._dependencies.down:
             held_up = Reason.DEPENDENCY
         now = time.monotonic()
@@ -62,6 +67,7 @@ class WhyWaiting:
             limit=self._limit(),
             refused=self._refused(),
             held_up=held_up,
+            over_budget=self._waiting.over_budget(now),
         )
 
     def say(self) -> float:

@@ -179,7 +179,8 @@ class Worker:
             _log.error("loop_died", loops=dead)
             return True
         stuck = parts.in_work.stuck
-        if stuck >= parts.in_work.capacity:
+        # What an operator allows at once may be less than what is in work.
+        if stuck >= max(parts.in_work.capacity, len(parts.in_work)):
             # Nothing in this process can free them; who restarts it can.
             _log.error("engine_stuck", books=stuck)
             self._hurried.set()

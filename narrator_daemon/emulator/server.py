@@ -31,6 +31,7 @@ from narrator_daemon.emulator.database.tree import Commit
 from narrator_daemon.emulator.harness.control import Control
 from narrator_daemon.emulator.harness.faults import Faults
 from narrator_daemon.emulator.harness.gateway import CONTROL, Gateway, Handler
+from narrator_daemon.emulator.harness.target import request_log
 from narrator_daemon.emulator.harness.traffic import Kind, Traffic
 from narrator_daemon.emulator.protocols import rest, websocket
 from narrator_daemon.emulator.protocols.connections import Connections
@@ -41,7 +42,6 @@ from narrator_daemon.emulator.storage.rules import StorageRules
 from narrator_daemon.emulator.storage.rules import default_rules as default_storage_rules
 from narrator_daemon.emulator.storage.rules_language import StorageRulesError
 from narrator_daemon.emulator.storage.service import StorageService, kind_of
-from narrator_daemon.emulator.target import request_log
 from narrator_daemon.errors import NarratorError
 
 T = TypeVar("T")

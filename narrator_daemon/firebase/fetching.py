@@ -9,8 +9,8 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase.answers import storage_errors
+from narrator_daemon.firebase.object_names import is_name
 from narrator_daemon.firebase.project import Project
-from narrator_daemon.firebase.storage import is_name
 
 #: The largest that a WAV can be, and what it says of itself besides.
 _MOST_BYTES = (1 << 32) + (1 << 20)

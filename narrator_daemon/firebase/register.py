@@ -49,7 +49,7 @@ def keep_fingerprint(project: Project, token: str, fingerprint: bytes, form: int
         project: the database.
         token: the entry's.
         fingerprint: of the sound.
-        form: which kind of fingerprint it is (``watermark.fingerprint.FORM``).
+        form: which kind of fingerprint it is (``watermark.marking.fingerprint.FORM``).
 
     Raises:
         Unavailable: the database did not answer.

@@ -9,18 +9,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, BinaryIO
-from urllib.parse import quote
 from uuid import uuid4
 
-import google.auth.transport.requests
 import google_crc32c
 from google.api_core import exceptions
-from google.cloud.storage._signing import generate_signed_url_v4
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
-from google.oauth2 import service_account
 
 from narrator_daemon.catalogue import (
     FILE_BYTES,
@@ -31,14 +27,13 @@ from narrator_daemon.catalogue import (
 )
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
 from narrator_daemon.firebase.answers import storage_errors
+from narrator_daemon.firebase.audio_urls import AudioUrls
+from narrator_daemon.firebase.object_names import WAV, is_name, metadata_text, slug
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.settings import Storage
 
 #: Browsers and caches may keep an object for this long: it never changes under its name.
 CACHE_CONTROL = "public, max-age=31536000, immutable"
-
-#: URLs signed without a key of one's own may die after this, as the keys behind them rotate.
-KEYLESS_LIFETIME = timedelta(hours=12)
 
 #: How long an upload or a deletion is tried before storage counts as unavailable, in seconds.
 GIVE_UP_SECONDS = 60.0
@@ -47,10 +42,6 @@ GIVE_UP_SECONDS = 60.0
 _CHUNK_BYTES = 8 << 20
 
 _CONNECT_AND_READ_SECONDS = (5.0, 30.0)
-
-#: URLs are dated so much back, in seconds: the bucket's clock is known to about one.
-_SIGNED_BEFORE_SECONDS = 2.0
-_WAV = ".wav"
 _TOKEN_METADATA = "firebaseStorageDownloadTokens"  # noqa: S105 - the name, not a token
 
 
@@ -95,30 +86,6 @@ class StoredObject:
     metadata: dict[str, str]
 
 
-def slug(book_id: str) -> str:
-    """A short, safe name for a book.
-
-    The id itself where it is made of letters, digits, ``_`` and ``-`` and at most 100 long; else
-    what is readable of it, at most 40 characters, ``-`` and 32 hex digits of its SHA-256. A book
-    can be given an id that equals another's slug; the claim's token keeps their objects apart.
-    """
-    if re.fullmatch(r"[A-Za-z0-9_-]{1,100}", book_id):
-        return book_id
-    readable = re.sub(r"[^A-Za-z0-9_]+", "-", book_id)[:40].strip("-")
-    digest = hashlib.sha256(book_id.encode("utf-8", errors="surrogatepass")).hexdigest()[:32]
-    return f"{readable}-{digest}" if readable else digest
-
-
-def beside(path: str, ending: str) -> str:
-    """The name of an object beside a WAV, made under the same claim.
-
-    Args:
-        path: the WAV's.
-        ending: of letters, digits and dots, such as ``m4a``.
-    """
-    return f"{path.removesuffix(_WAV)}.{ending}"
-
-
 class AudioStore:
     """The bucket's narrations.
 
@@ -145,8 +112,7 @@ class AudioStore:
         self._lock = threading.Lock()
         self.uploaded_bytes = self.upload_retries = 0
         self.cannot_delete: str | None = None
-        # Against an emulator, URLs must lead there too.
-        self._endpoint = project.storage_emulator
+        self._urls = AudioUrls(project, settings, self._clock)
 
     def path(self, book_id: str, token: str) -> str:
         """The object name of one claim's audio."""
@@ -183,8 +149,8 @@ class AudioStore:
         blob = self._project.bucket.blob(path, chunk_size=_CHUNK_BYTES)
         blob.cache_control = CACHE_CONTROL
         blob.metadata = {
-            "bookId": _metadata_text(book_id),
-            "generatedAt": _utc(self._clock()).isoformat(timespec="seconds"),
+            "bookId": metadata_text(book_id),
+            "generatedAt": datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds"),
             "watermarked": "true" if content_type.startswith("audio/") else "false",
             "catalogue": self._project.catalogue,
         }
@@ -193,7 +159,7 @@ class AudioStore:
             blob.metadata = {**blob.metadata, _TOKEN_METADATA: token}
         with storage_errors(self._project.bucket_name):
             # First, so that what cannot be signed leaves no object behind.
-            url, expires_at = self._url(blob, token)
+            url, expires_at = self._urls.of(blob, token)
             try:
                 self._send(blob, file, size, content_type, on_read)
             except exceptions.PreconditionFailed:
@@ -203,7 +169,7 @@ class AudioStore:
                         "storage", f"{path} exists with other contents; object names must be new"
                     ) from None
                 token = (blob.metadata or {}).get(_TOKEN_METADATA, token)
-                url, expires_at = self._url(blob, token)
+                url, expires_at = self._urls.of(blob, token)
         with self._lock:
             self.uploaded_bytes += size
         return StoredAudio(path, url, expires_at, size)
@@ -249,26 +215,10 @@ class AudioStore:
         repeated: Callable[[], Any] = DEFAULT_RETRY.with_timeout(GIVE_UP_SECONDS)(call, count)
         return repeated
 
-    def _url(self, blob: Any, token: str) -> tuple[str, int | None]:
-        name = quote(blob.name, safe="")
-        if self._settings.url == "download-token":
-            base = self._endpoint or "https://firebasestorage.googleapis.com"
-            bucket = self._project.bucket_name
-            return f"{base}/v0/b/{bucket}/o/{name}?alt=media&token={token}", None
-        if self._settings.url == "public":
-            base = self._endpoint or "https://storage.googleapis.com"
-            return f"{base}/{self._project.bucket_name}/{quote(blob.name)}", None
-        return self._signed(blob)
-
-    @property
-    def _has_key(self) -> bool:
-        return isinstance(self._project.credentials, service_account.Credentials)
-
     @property
     def signed_seconds(self) -> float:
         """How long a URL that is signed now works."""
-        lifetime = timedelta(hours=self._settings.url_lifetime_hours)
-        return (lifetime if self._has_key else min(lifetime, KEYLESS_LIFETIME)).total_seconds()
+        return self._urls.signed_seconds
 
     def sign(self, path: str) -> tuple[str, int]:
         """A signed URL of an object, and when it expires (epoch milliseconds).
@@ -278,46 +228,17 @@ class AudioStore:
             Refused: these credentials cannot sign.
         """
         with storage_errors(self._project.bucket_name):
-            return self._signed(self._project.bucket.blob(path))
-
-    def _signed(self, blob: Any) -> tuple[str, int]:
-        lifetime = timedelta(seconds=self.signed_seconds)
-        credentials = self._project.credentials
-        signing: dict[str, Any] = {"credentials": credentials}
-        if not self._has_key:
-            # No key of our own: the IAM service signs, for an account that may sign for itself.
-            credentials.refresh(google.auth.transport.requests.Request())
-            signer = getattr(credentials, "service_account_email", None)
-            if signer is None:
-                raise Refused(
-                    "storage",
-                    "these credentials cannot sign URLs, as they are a person's and no service "
-                    "account's",
-                    advice="name a service account in firebase.credentials, or set storage.url to "
-                    '"download-token"',
-                )
-            signing |= {"service_account_email": signer, "access_token": credentials.token}
-        signed_at = _utc(self._clock() - _SIGNED_BEFORE_SECONDS).replace(microsecond=0)
-        # The blob's own method signs by this machine's clock and no other.
-        url = generate_signed_url_v4(
-            resource=f"/{self._project.bucket_name}/{quote(blob.name, safe='/~')}",
-            expiration=lifetime,
-            api_access_endpoint=self._endpoint or blob.client.api_endpoint,
-            universe_domain=blob.client.universe_domain,
-            _request_timestamp=signed_at.strftime("%Y%m%dT%H%M%SZ"),
-            **signing,
-        )
-        return url, int((signed_at + lifetime).timestamp() * 1000)
+            return self._urls.signed(self._project.bucket.blob(path))
 
     def token(self, path: str, book_id: str) -> str | None:
         """The claim's token in an object name of this book; None for any other name.
 
         Files beside the WAV have another ending.
         """
-        parts = re.split(r"(\{book\}|\{token\})", self._settings.object_name.removesuffix(_WAV))
+        parts = re.split(r"(\{book\}|\{token\})", self._settings.object_name.removesuffix(WAV))
         known = {"{book}": re.escape(slug(book_id)), "{token}": "([0-9a-f]{32})"}
         pattern = "".join(known.get(part, re.escape(part)) for part in parts)
-        least = 1 if self._settings.object_name.endswith(_WAV) else 0
+        least = 1 if self._settings.object_name.endswith(WAV) else 0
         match = re.fullmatch(rf"{pattern}(?:\.[a-z0-9]{{2,8}}){{{least},2}}", path)
         return None if match is None else match[1]
 
@@ -394,7 +315,7 @@ class AudioStore:
         blob = self._project.bucket.blob(f"{self._prefix}probe-{name}")
         quick = DEFAULT_RETRY.with_timeout(5.0)
         with storage_errors(self._project.bucket_name):
-            self._url(blob, token="")
+            self._urls.of(blob, token="")
             with suppress(exceptions.PreconditionFailed):
                 blob.upload_from_string(
                     b"", if_generation_match=0, timeout=_CONNECT_AND_READ_SECONDS, retry=quick
@@ -424,7 +345,7 @@ class AudioStore:
             blob = self._project.bucket.get_blob(path, timeout=_CONNECT_AND_READ_SECONDS)
         metadata = (blob.metadata if blob else None) or {}
         ours = self._project.is_own(metadata.get("catalogue"))
-        return bool(ours and metadata.get("bookId") == _metadata_text(book_id))
+        return bool(ours and metadata.get("bookId") == metadata_text(book_id))
 
     def exists(self, path: str) -> bool:
         """Whether the bucket has an object of this name.
@@ -456,27 +377,6 @@ class AudioStore:
             and self._project.is_own(stored.metadata.get("catalogue"))
             and "bookId" in stored.metadata
         )
-
-
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def is_name(path: str) -> bool:
-    """Whether an object can have this name.
-
-    Source: https://cloud.google.com/storage/docs/objects#naming
-    """
-    try:
-        size = len(path.encode("utf-8"))
-    except UnicodeEncodeError:
-        return False
-    return 0 < size <= 1024 and path not in (".", "..") and not re.search(r"[\r\n\0]", path)
-
-
-def _metadata_text(text: str) -> str:
-    # Metadata travels in headers too on its way to readers: printable ASCII survives everywhere.
-    return quote(text, safe=" !#$&'()*+,/:;=?@[]~", errors="surrogatepass")
 
 
 def _arrived_wrong(error: Exception) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from narrator_daemon import __version__, logs
 from narrator_daemon.firebase.subscription import StreamState
+from narrator_daemon.queue.control import Control
 
 #: Seconds without a round after which a loop counts as hanging.
 LOOP_PATIENCE_SECONDS = 300.0
@@ -65,6 +66,7 @@ class Condition:
         renewal_failures: how often a URL could not be renewed.
         url_expiry: seconds in which no URL expires.
         loading: what is done to make the engine ready; None once it is, or before.
+        control: what an operator tells this worker.
         emulated: whether all this is on a local Firebase.
         notes: what an operator should know, and is no fault.
     """
@@ -97,6 +99,7 @@ class Condition:
     renewal_failures: int = 0
     url_expiry: float | None = None
     loading: str | None = None
+    control: Control = field(default_factory=Control)
     emulated: bool = False
     notes: tuple[str, ...] = ()
 
@@ -133,6 +136,7 @@ class Condition:
             named.append(f"and {more} books more that are refused")
         if self.cannot_delete is not None:
             named.append(f"storage: {logs.redact(self.cannot_delete)}")
+        named += [f"ignored: {why}" for why in self.control.ignored]
         return named
 
     @property
@@ -165,6 +169,7 @@ class Condition:
             "problems": self.problems,
             "attention": self.attention,
             "emulated": self.emulated,
+            "control": self.control.as_record(),
             "version": __version__,
             "worker": self.worker,
             "engine": self.engine,

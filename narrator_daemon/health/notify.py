@@ -82,4 +82,7 @@ def _status(condition: Condition) -> str:
     if condition.problems:
         text = "; ".join(condition.problems)
         return " ".join(text.split())[:_LONGEST_STATUS]
+    if condition.control.holds:
+        told = f"{condition.control.told()}; {condition.in_work} books in work"
+        return " ".join(told.split())[:_LONGEST_STATUS]
     return f"{condition.queue_depth} books waiting, {condition.in_work} in work"

@@ -101,6 +101,21 @@ class Lookouts:
         """Whether this replica looks for all: it holds a seat, or seats cannot be had."""
         return self._held is not None or self._clock() < self._alone_until
 
+    @property
+    def leads(self) -> bool:
+        """Whether it holds the first seat: what one replica does for all is for this one."""
+        return self._held == SEATS[0]
+
+    @property
+    def seconds(self) -> bool:
+        """Whether it holds the second seat, and the holder of the first was seen to live."""
+        first = self._seats.get(SEATS[0])
+        return (
+            self._held == SEATS[1]
+            and first is not None
+            and first.is_kept(self._clock(), self._still_seconds)
+        )
+
     def look(self) -> bool:
         """Look at the seats and take one that is free; gives whether to read the leases now.
 

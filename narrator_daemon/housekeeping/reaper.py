@@ -30,6 +30,9 @@ from narrator_daemon.rounds import Round
 #: would take the time between two readings for one in which it slept, and judge all leases anew.
 _LONGEST_SECONDS = 15.0
 
+#: Leases from which on whoever holds the second seat reads them every other round.
+_MANY_LEASES = 1_000
+
 #: What reading all that is in work may cost on average, in bytes a second, and the longest pause
 #: between two such readings, in seconds.
 READ_BYTES_PER_SECOND = 2_000.0
@@ -82,6 +85,9 @@ class Reaper:
         # The claims in books that wait, and in books in work, at the last reading of each.
         self._waiting: Claimed = {}
         self._in_work: Claimed = {}
+        # Leases at the last reading, and whether the round before this one read them.
+        self._leases_read = 0
+        self._just_read = False
         # When all that is in work is read again, monotonic seconds.
         self._look_at = float("-inf")
 
@@ -110,9 +116,13 @@ class Reaper:
         """
         if not self._lookouts.look():
             return
+        if self._may_pass_over():
+            self._just_read = False
+            return
         self._look_through(time.monotonic())
         reading = self._leases.read()
         leases: Mapping[Any, object] = reading.beats
+        self._leases_read, self._just_read = len(leases), True
         now = time.monotonic()
         ends_at = now + _LONGEST_SECONDS
         # Whatever has a lease is judged by that, also once it has ended and its lease is gone.
@@ -138,6 +148,10 @@ class Reaper:
                 with freed.item(book=book_id):
                     if self._free(book_id, held, found):
                         self._in_work.pop(book_id, None)
+
+    def _may_pass_over(self) -> bool:
+        """Whether this round may do without the leases, as another reads them in each."""
+        return self._just_read and self._leases_read > _MANY_LEASES and self._lookouts.seconds
 
     def _free(self, book_id: str, token: str | None, found: object) -> bool:
         """Reap a book, if the claim stands on it still; gives whether it does so no longer.

@@ -34,8 +34,9 @@ from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.claims.signed_url import TOLERANCE_MS, is_by_a_wrong_clock
 from narrator_daemon.errors import Contended, NodeUnavailable, Unavailable
 from narrator_daemon.firebase import books
+from narrator_daemon.firebase.object_names import beside
 from narrator_daemon.firebase.project import Project
-from narrator_daemon.firebase.storage import AudioStore, beside
+from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.firebase.transact import transact
 from narrator_daemon.housekeeping import turns
 from narrator_daemon.housekeeping.turns import Turn

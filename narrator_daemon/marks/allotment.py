@@ -21,6 +21,7 @@ from typing import TypeGuard
 
 from narrator_daemon.catalogue import CATALOGUES, MARKS, NEXT_MARK, children, is_count
 from narrator_daemon.errors import Unavailable
+from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.transact import transact
@@ -93,10 +94,11 @@ def _allot(project: Project, book_id: str, draw: Callable[[], int]) -> int:
     if known is not None:
         return known
     drawn = draw()
-    return transact(
-        project.node(MARKS, book_id),
-        lambda seen: (None, seen) if is_index(seen) else (drawn, drawn),
-    )
+    with books.one_node(project, project.node_path(MARKS, book_id)):
+        return transact(
+            project.node(MARKS, book_id),
+            lambda seen: (None, seen) if is_index(seen) else (drawn, drawn),
+        )
 
 
 def index_of(project: Project, book_id: str) -> int | None:
@@ -105,7 +107,7 @@ def index_of(project: Project, book_id: str) -> int | None:
     Raises:
         Unavailable: the database did not answer.
     """
-    with database_errors():
+    with books.one_node(project, project.node_path(MARKS, book_id)), database_errors():
         known = project.node(MARKS, book_id).get()
     return known if is_index(known) else None
 

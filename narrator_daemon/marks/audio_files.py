@@ -91,8 +91,13 @@ class _Broken(Exception):
 
 
 @contextmanager
-def open_audio(path: Path) -> Iterator[AudioFile]:
+def open_audio(path: Path, *, alone: bool = True) -> Iterator[AudioFile]:
     """Open a file of any format that libsndfile or FFmpeg reads.
+
+    Args:
+        path: of the file.
+        alone: whether nobody else in this process writes to standard error. Where others do, it is
+            left to them, and MP3, whose decoder in libsndfile writes there, is decoded by FFmpeg.
 
     Raises:
         Unreadable: it is no file, of no such format, or its rate or channels are out of range.
@@ -106,6 +111,11 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
         opened = soundfile.SoundFile(os.fsencode(absolute))
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError, ValueError) as error:
         with _opened_by_ffmpeg(path, absolute, _reason(error)) as audio:
+            yield _checked(audio)
+        return
+    if opened.format == "MP3" and not alone:
+        opened.close()
+        with _opened_by_ffmpeg(path, absolute, "not asked") as audio:
             yield _checked(audio)
         return
     with opened:

@@ -9,8 +9,8 @@ from typing import BinaryIO
 import watermark
 from narrator_daemon.marks.audio_files import open_audio
 
-#: Seconds of a file that are decoded: enough for a sure score, at a cost that does not grow.
-SECONDS = 120
+#: Seconds of a file that are decoded: a score of 50, where 10 is weak, at a cost that does not grow.
+SECONDS = 60
 
 
 def score(file: BinaryIO, key: bytes, index: int) -> float:
@@ -25,8 +25,8 @@ def score(file: BinaryIO, key: bytes, index: int) -> float:
         Unreadable: it cannot be decoded.
     """
     file.flush()
-    # By this name a process that decodes it finds it too.
-    with open_audio(Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")) as audio:
+    # By this name a process that decodes it finds it too. The log goes on meanwhile.
+    with open_audio(Path(f"/proc/{os.getpid()}/fd/{file.fileno()}"), alone=False) as audio:
         check = watermark.SelfCheck(audio.rate, key, index)
         left = SECONDS * audio.rate
         for block in audio.blocks():

@@ -22,7 +22,7 @@ from narrator_daemon.marks.detect import Finding, Source
 from narrator_daemon.marks.ledger import database
 from narrator_daemon.marks.recording import Compared, Original, compare
 from narrator_daemon.settings import Settings
-from watermark.fingerprint import FORM
+from watermark.marking.fingerprint import FORM
 
 #: Takes of a book that are looked at, the newest first.
 MOST_TAKES = 50

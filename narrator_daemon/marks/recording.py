@@ -9,7 +9,7 @@ from typing import Any
 
 from narrator_daemon.marks.audio_files import open_audio
 from narrator_daemon.marks.detect import Source, at_most_two
-from watermark.fingerprint import LEAST_SECONDS, Fingerprinter, Levels, Likeness, likeness
+from watermark.marking.fingerprint import LEAST_SECONDS, Fingerprinter, Levels, Likeness, likeness
 
 #: What a chance of error leaves open, where no recording was compared.
 CHANCE_ALONE = "the chance of error excludes chance, not a forger who copied the mark from a file"

@@ -18,7 +18,7 @@ from csm.text.lexicon import BadLexicon, Lexicon
 from narrator_daemon.catalogue import CAST, LEXICON, VOICE, Record
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.errors import ConfigError
-from narrator_daemon.narration.narrate import fault
+from narrator_daemon.narration.accepting import fault
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import HasVoices, SpeechEngine
 
@@ -57,20 +57,28 @@ class Manners:
 
     Args:
         settings: voices, and the catalogue's lexicon.
-        engine: that reads.
+        engine: that reads; need not be loaded.
 
     Attributes:
+        names: of all voices that a book can ask for, sorted.
         lexicon: the catalogue's.
 
     Raises:
-        ConfigError: the catalogue's lexicon cannot be used.
+        ConfigError: the catalogue's lexicon cannot be used, or there is no such voice.
     """
 
     def __init__(self, settings: Settings, engine: SpeechEngine) -> None:
-        self._names = sorted(settings.voices.by_name)
+        own = engine.voices if isinstance(engine, HasVoices) else ()
+        self.names = sorted({*settings.voices.by_name, *own})
         self._dialogue = settings.voice.dialogue or ""
         self._engine = engine
         self.lexicon = catalogue_lexicon(settings.text.lexicon)
+        for key, name in (("default", settings.voice.default), ("dialogue", self._dialogue)):
+            if name and name not in self.names:
+                raise ConfigError(
+                    f"there is no voice {name}; there are: {', '.join(self.names)}",
+                    where=f"[voice] {key}",
+                )
 
     def fingerprint(self, book: Record) -> str:
         """What of a book and of the catalogue shapes its narration beside text and settings.
@@ -79,7 +87,7 @@ class Manners:
         """
         asked = {name: book[name] for name in _FIELDS if name in book}
         named = {self._dialogue, *_strings(book.get(VOICE)), *_strings(book.get(CAST))}
-        voices = {name: self._voice_print(name) for name in sorted(named) if name in self._names}
+        voices = {name: self._voice_print(name) for name in sorted(named) if name in self.names}
         made_from = [self.lexicon.digest, self._dialogue, asked, voices]
         if not any(made_from):
             return ""
@@ -123,10 +131,10 @@ class Manners:
             return None
 
     def _known(self, voice: object, who: str) -> str:
-        if isinstance(voice, str) and voice in self._names:
+        if isinstance(voice, str) and voice in self.names:
             return voice
         asked = f'the voice "{voice[:40]}"' if isinstance(voice, str) else "a voice without a name"
-        there = f"there are: {', '.join(self._names)}" if self._names else "no others are set up"
+        there = f"there are: {', '.join(self.names)}" if self.names else "no others are set up"
         message = f"{who[0].upper()}{who[1:]} asks for {asked}, which is not set up; {there}."
         raise fault(ErrorCode.UNKNOWN_VOICE, message)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from csm.audio import decibels
 from csm.mastering.loudness import gated_loudness, step_energies, step_samples, true_peaks
-from narrator_daemon.narration.narrate import NarratedPart, Narration
+from narrator_daemon.narration.narrated import NarratedPart, Narration
 
 #: What is worth a listen: so many LU from the median of the segments, …
 _ODD_LOUDNESS_LU = 6.0

@@ -70,7 +70,7 @@ class Retake:
         Args:
             kept: where the published take's segments are.
             spoken: of the new take; what is there already, of an attempt before, stays.
-            texts: of all segments.
+            texts: of all segments, as they were opened by.
 
         Raises:
             CannotRetake: not all of it is kept, or it is of another text or voice.

@@ -85,8 +85,8 @@ class KeptSegments:
         Args:
             name: its identity: letters, digits, ``-`` and ``_``; the same for the same voice, seed
                 and settings.
-            texts: of all its segments, in order. What was kept for another text in the same place
-                is not found.
+            texts: of all its segments, in order, with what else decides how one is said. What was
+                kept for another text in the same place is not found.
         """
         if self.folder is not None:
             try:

@@ -27,6 +27,7 @@ def readers_of(
     segments: Sequence[Segment],
     engine: SpeechEngine,
     reader: Callable[[str], SpeechEngine] | None,
+    saying: Callable[[SpeechEngine], SpeechEngine],
 ) -> Readers:
     """Who reads which segments, the narrator first.
 
@@ -34,13 +35,14 @@ def readers_of(
         segments: each with the name of its voice.
         engine: what reads for the narrator.
         reader: gives what reads in a voice.
+        saying: gives the same, with names said as they are to be.
     """
     voices = [one.voice for one in segments]
     found = [(engine, frozenset(n for n, voice in enumerate(voices) if not voice))]
     for name in dict.fromkeys(filter(None, voices)):
         own = frozenset(n for n, voice in enumerate(voices) if voice == name)
         found.append((engine if reader is None else reader(name), own))
-    return [(one, own) for one, own in found if own]
+    return [(saying(one), own) for one, own in found if own]
 
 
 class Speaking:

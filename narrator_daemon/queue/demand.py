@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from narrator_daemon.catalogue import LIMITS, PROCESSING, REQUESTED
+from narrator_daemon.catalogue import CONTROL, LIMITS, PROCESSING, REQUESTED
+from narrator_daemon.errors import NodeRefused
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
-from narrator_daemon.queue import reasons
+from narrator_daemon.queue import control, reasons
 from narrator_daemon.queue.reasons import Reason, Wait
 
 
@@ -25,8 +26,8 @@ class Demand:
 
     Attributes:
         claimable: requested books that a worker with room would be given now.
-        later: requested books that have to wait, for a retry, for their requester's limit or for
-            the time from which they are wanted.
+        later: requested books that have to wait: for a retry, for their requester's limit, for the
+            time from which they are wanted, or as an operator has paused the fleet.
         in_work: books that are being narrated, or were left so by a worker that died: while no
             worker runs nobody else takes those up.
         more: whether there are more books than were counted.
@@ -75,13 +76,33 @@ def limits_of(project: Project, uid: str) -> object:
         return project.node(LIMITS, node).get()
 
 
-def read(project: Project, *, limit: int, clock: Callable[[], int] | None = None) -> Demand:
+def control_of(project: Project) -> object:
+    """What ``/narrationControl`` holds; None where rules of an earlier version close it.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    try:
+        with books.one_node(project, project.node_path(CONTROL)), database_errors():
+            return project.node(CONTROL).get()
+    except NodeRefused:
+        return None
+
+
+def read(
+    project: Project,
+    *,
+    limit: int,
+    clock: Callable[[], int] | None = None,
+    used_up: Callable[[str | None], int | None] = lambda _uid: None,
+) -> Demand:
     """Count, by the index of the status, at most a hundred books that wait and a hundred in work.
 
     Args:
         project: the database.
         limit: ``limits.requests_per_minute``.
         clock: epoch milliseconds; the database's own unless another is given.
+        used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
 
     Raises:
         Unavailable: the database did not answer.
@@ -89,8 +110,16 @@ def read(project: Project, *, limit: int, clock: Callable[[], int] | None = None
     requested = books.with_status(project, REQUESTED, books.WINDOW)
     in_work = books.with_status(project, PROCESSING, books.WINDOW)
     granted = partial(limits_of, project)
+    held = control.of_fleet(control_of(project)).holds
     now_ms = (clock or project.database_clock.now_ms)()
-    waits = reasons.of_records(requested, granted, limit=limit, now_ms=now_ms)
+    waits = reasons.of_records(
+        requested,
+        granted,
+        limit=limit,
+        now_ms=now_ms,
+        held_up=Reason.OPERATOR if held else None,
+        used_up=used_up,
+    )
     claimable, later = count(waits)
     complete = books.is_complete(requested) and books.is_complete(in_work)
     return Demand(claimable, later, len(in_work), more=not complete)

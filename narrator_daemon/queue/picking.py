@@ -7,7 +7,9 @@ else up.
 
 from __future__ import annotations
 
+import random
 import time
+from collections.abc import Callable
 
 from narrator_daemon import logs
 from narrator_daemon.catalogue import CLAIM, REQUESTED, STATUS
@@ -20,6 +22,7 @@ from narrator_daemon.errors import Contended, NodeRefused, Unavailable
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue import requesters
+from narrator_daemon.queue.budgets import Budgets
 from narrator_daemon.queue.waiting import Candidate, Waiting
 from narrator_daemon.settings import Settings
 
@@ -29,6 +32,9 @@ _MOST_AMONG = 32
 #: Seconds a book is left alone when the database did not answer to its claim, and when others kept
 #: writing to it.
 _UNANSWERED_PAUSE_SECONDS, _CONTENDED_PAUSE_SECONDS = 10.0, 1.0
+
+#: Seconds until a budget that is used up is asked for again; varied by a quarter.
+_BUDGET_PAUSE_SECONDS = 60.0
 
 _log = logs.get(__name__)
 
@@ -42,6 +48,8 @@ class Picker:
         claims: to claim with.
         waiting: the books to pick from.
         refusals: told of the books that the database does not take.
+        budgets: asked for the audio of new requests; None where there are none.
+        random_unit: gives numbers in 0..1, for the jitter of asking again.
     """
 
     def __init__(
@@ -51,6 +59,8 @@ class Picker:
         claims: Claims,
         waiting: Waiting,
         refusals: Refusals,
+        budgets: Budgets | None = None,
+        random_unit: Callable[[], float] = random.random,
     ) -> None:
         self._project = project
         #: Grants a minute of one requester; 0 for no limit.
@@ -59,6 +69,9 @@ class Picker:
         self._claims = claims
         self._waiting = waiting
         self._refusals = refusals
+        self._budgets = budgets
+        self._random_unit = random_unit
+        self._text_field = settings.books.text_field
         # The next book is picked among so many of the oldest: more each time that another replica
         # was faster, fewer with each book won. One that is alone keeps the order.
         self._among = 1
@@ -90,7 +103,7 @@ class Picker:
         return Attempted(candidate.book_id, Verdict.LATER, wait_seconds=seconds)
 
     def _try(self, candidate: Candidate) -> Attempted:
-        may_not = self._ask_limit(candidate) if self.limit else None
+        may_not = self._ask(candidate) if self.limit or self._budgets else None
         return self._claim(candidate) if may_not is None else may_not
 
     def _claim(self, candidate: Candidate) -> Attempted:
@@ -108,33 +121,42 @@ class Picker:
             _log.warning("book_failed", book=candidate.book_id, why="attempts used up")
         return attempted
 
-    def _ask_limit(self, candidate: Candidate) -> Attempted | None:
-        """Ask for a new narration in the name of the requester; None where it may be claimed."""
-        if candidate.known and (candidate.requested_by is None or candidate.is_retry):
+    def _ask(self, candidate: Candidate) -> Attempted | None:
+        """Ask limit and budgets for a new narration; None where it may be claimed."""
+        if candidate.known and not self._is_to_ask(candidate):
             return None
         if not candidate.known or candidate.held_by is not None:
             record = books.read(self._project, candidate.book_id)
             if not isinstance(record, dict) or record.get(STATUS) != REQUESTED:
                 return None  # the claim will say why not
-            candidate = Candidate.of(candidate.book_id, record, candidate.order)
+            candidate = Candidate.of(candidate.book_id, record, candidate.order, self._text_field)
             held = Claim.from_record(record.get(CLAIM))
             left_ms = (candidate.wanted_at or 0) - self._project.database_clock.now_ms()
             if left_ms > 0:
                 # Nothing is granted in advance: the grant would be over by then.
                 return self._put_off(candidate, left_ms / 1000)
-            if candidate.requested_by is None or candidate.is_retry:
+            if not self._is_to_ask(candidate):
                 return None
             if held and held.token and self._claims.lease_alive(candidate.book_id, held.token):
                 # Asked for again while another reads it: nothing new is granted for that.
                 self._waiting.put_back(candidate, time.monotonic() + self._beat_seconds)
                 return Attempted(candidate.book_id, Verdict.LEASED)
-        uid = str(candidate.requested_by)
-        wait = requesters.grant(
-            self._project,
-            uid,
-            requesters.grant_name(candidate.book_id, candidate.requested_at, candidate.shown),
-            limit=self.limit,
-        )
+        name = requesters.grant_name(candidate.book_id, candidate.requested_at, candidate.shown)
+        return self._ask_limit(candidate, name) or self._ask_budgets(candidate, name)
+
+    def _is_to_ask(self, candidate: Candidate) -> bool:
+        """Whether a book is a new request that counts towards a limit or a budget."""
+        if candidate.is_retry:
+            return False
+        uid = candidate.requested_by
+        limited = bool(self.limit) and uid is not None
+        return limited or (self._budgets is not None and self._budgets.concern(uid))
+
+    def _ask_limit(self, candidate: Candidate, name: str) -> Attempted | None:
+        uid = candidate.requested_by
+        if uid is None or not self.limit:
+            return None
+        wait = requesters.grant(self._project, uid, name, limit=self.limit)
         if wait == 0:
             return None
         # One answer is enough for all that the requester has asked for.
@@ -142,3 +164,20 @@ class Picker:
         self._waiting.pass_over(uid, now + wait / 1000, now)
         self._waiting.put_back(candidate, now)
         return Attempted(candidate.book_id, Verdict.LATER, wait_seconds=wait / 1000)
+
+    def _ask_budgets(self, candidate: Candidate, name: str) -> Attempted | None:
+        uid = candidate.requested_by
+        if self._budgets is None or not self._budgets.concern(uid):
+            return None
+        text = books.read(self._project, candidate.book_id, self._text_field)
+        over = self._budgets.ask(uid, name, text)
+        if over is None:
+            return None
+        whose, until_ms = over
+        wait = max(0, until_ms - self._project.database_clock.now_ms()) / 1000
+        # Books may end with less audio than was reckoned, and settings may change: asked anew.
+        pause = min(wait, _BUDGET_PAUSE_SECONDS * (0.75 + 0.5 * self._random_unit()))
+        now = time.monotonic()
+        self._waiting.pass_over_budget(whose, now + pause, now)
+        self._waiting.put_back(candidate, now)
+        return Attempted(candidate.book_id, Verdict.LATER, wait_seconds=wait)

@@ -26,9 +26,11 @@ class Reason(StrEnum):
     NO_ROOM = "no_room"
     NOT_BEFORE = "not_before"
     LIMIT = "limit"
+    BUDGET = "budget"
     RETRY = "retry"
     CLAIMED = "claimed"
     PAUSED = "paused"
+    OPERATOR = "operator"
     DEPENDENCY = "dependency"
     REFUSED = "refused"
 
@@ -38,9 +40,11 @@ WORDS = {
     Reason.NO_ROOM: "for a worker with room",
     Reason.NOT_BEFORE: "for the time from which it is wanted (narrativeAudioNotBefore)",
     Reason.LIMIT: "for the limit of its requester (limits.requests_per_minute)",
+    Reason.BUDGET: "for the next day, as this day's hours of audio are used up ([limits])",
     Reason.RETRY: "for the pause before its next attempt",
     Reason.CLAIMED: "for the claim that another worker holds on it",
     Reason.PAUSED: "as claiming is paused",
+    Reason.OPERATOR: "as it is paused by an operator (narrator-daemon control)",
     Reason.DEPENDENCY: "as what the workers depend on does not answer",
     Reason.REFUSED: "as the database does not take its claim",
 }
@@ -82,6 +86,7 @@ def of_candidates(
     limit: int,
     refused: Collection[str] = (),
     held_up: Reason | None = None,
+    over_budget: Collection[str | None] = (),
 ) -> Waits:
     """Why the books that a worker knows wait.
 
@@ -93,8 +98,12 @@ def of_candidates(
         limit: ``limits.requests_per_minute``.
         refused: ids of the books whose claim the database does not take.
         held_up: why this worker claims nothing at all now, if it does not.
+        over_budget: the requesters whose budget is known to be used up; None among them where the
+            catalogue's is.
     """
     counts = Counter[Reason]()
+    # Nobody's requests count towards the catalogue's budget alone.
+    over_budget_of = frozenset(over_budget)
     free_of = Counter[str]()
     since: float | None = None
     for one in sorted(candidates, key=lambda one: (one.level, one.order, one.book_id)):
@@ -108,6 +117,8 @@ def of_candidates(
             reason = Reason.NOT_BEFORE
         elif one.is_retry and one.not_before > now:
             reason = Reason.RETRY
+        elif not one.is_retry and not over_budget_of.isdisjoint({None, uid}):
+            reason = Reason.BUDGET
         elif limit and uid is not None and not one.is_retry:
             # More than a minute brings are not claimable, whatever of this minute is used up.
             free_of[uid] += 1
@@ -120,7 +131,13 @@ def of_candidates(
 
 
 def of_records(
-    requested: Mapping[str, Any], granted: Callable[[str], object], *, limit: int, now_ms: int
+    requested: Mapping[str, Any],
+    granted: Callable[[str], object],
+    *,
+    limit: int,
+    now_ms: int,
+    held_up: Reason | None = None,
+    used_up: Callable[[str | None], int | None] = lambda _uid: None,
 ) -> dict[str, Wait]:
     """Why requested books wait, as the database shows it.
 
@@ -129,6 +146,8 @@ def of_records(
         granted: gives what ``/narrationLimits`` holds of a uid.
         limit: grants a minute of one uid; 0 for no limit.
         now_ms: epoch milliseconds.
+        held_up: why nothing at all is claimed now, if nothing is.
+        used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
 
     Returns:
         For each of them; ``NO_ROOM`` where a worker with room would be given it now.
@@ -139,19 +158,22 @@ def of_records(
         return level_of(book), waits_since(book, float(now_ms)), book_id
 
     grants: dict[str, object] = {}
+    budgets: dict[str | None, int | None] = {}
     waits = {}
     for book_id in sorted(requested, key=place):
         record = children(requested[book_id])
         claim = Claim.from_record(record.get(CLAIM))
         requested_at, uid = record.get(REQUESTED_AT), record.get(REQUESTED_BY)
         is_retry = claim is not None and same(claim.requested_at, requested_at)
-        wait = Wait(Reason.NO_ROOM)
+        wait = Wait(held_up or Reason.NO_ROOM)
         if claim is not None and claim.token is not None:
             wait = Wait(Reason.CLAIMED)
         elif (wanted_at := wanted_from(record)) is not None and now_ms < wanted_at:
             wait = Wait(Reason.NOT_BEFORE, wanted_at)
         elif is_retry and (until := waits_until(claim, now_ms)) is not None:
             wait = Wait(Reason.RETRY, until)
+        elif not is_retry and (until := _over(uid, budgets, used_up)) is not None:
+            wait = Wait(Reason.BUDGET, until)
         elif limit and not is_retry and isinstance(uid, str) and uid:
             if uid not in grants:
                 grants[uid] = granted(uid)
@@ -166,3 +188,13 @@ def of_records(
                 grants[uid] = stored or grants[uid]
         waits[book_id] = wait
     return waits
+
+
+def _over(
+    uid: object, known: dict[str | None, int | None], used_up: Callable[[str | None], int | None]
+) -> int | None:
+    """Until when a budget is used up; each is asked for once."""
+    whose = uid if isinstance(uid, str) and uid else None
+    if whose not in known:
+        known[whose] = used_up(whose)
+    return known[whose]

@@ -13,16 +13,30 @@ import heapq
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from narrator_daemon.catalogue import CLAIM, PATH, REQUESTED_AT, REQUESTED_BY, STATUS, is_number
+from narrator_daemon.catalogue import (
+    CLAIM,
+    PATH,
+    READY_BY,
+    REQUESTED_AT,
+    REQUESTED_BY,
+    STATUS,
+    is_number,
+    moment,
+)
 from narrator_daemon.claims.book import wanted_from
 from narrator_daemon.claims.claim import Claim, same
 from narrator_daemon.firebase.books import is_complete
 from narrator_daemon.firebase.subscription import Hint
 from narrator_daemon.queue.place import Level, level_of, waits_since
+
+#: Over so many minutes it is counted how much is asked for, by the request's times; of fewer than
+#: the least nothing is said.
+_ARRIVAL_MINUTES, _LEAST_MINUTES = 30, 5
 
 #: So many times others go before the oldest book that may be tried; then that one goes.
 MOST_OVERTAKINGS = 7
@@ -47,6 +61,8 @@ class Candidate:
         not_before: when it may be tried, monotonic seconds.
         waits_for_retry: whether a claim without a token stands on it: should the request be
             cancelled, that is to go.
+        characters: of its text; None where that is not known, or no text.
+        ready_by: when it will be ready as the book says, epoch milliseconds, or None.
     """
 
     book_id: str
@@ -61,19 +77,23 @@ class Candidate:
     wanted_at: int | None = None
     not_before: float = 0.0
     waits_for_retry: bool = False
+    characters: int | None = None
+    ready_by: int | None = None
 
     @classmethod
-    def of(cls, book_id: str, record: object, order: float) -> Self:
+    def of(cls, book_id: str, record: object, order: float, text_field: str = "narrative") -> Self:
         """A book as it was read.
 
         Args:
             book_id: its key.
             record: the book, or None where only its id is known.
             order: its place in the queue if the request has no time, epoch milliseconds.
+            text_field: where its text is.
         """
         book = record if isinstance(record, Mapping) and STATUS in record else {}
         requested_at, requested_by = book.get(REQUESTED_AT), book.get(REQUESTED_BY)
         claim = Claim.from_record(book.get(CLAIM))
+        text = book.get(text_field)
         return cls(
             book_id,
             requested_at,
@@ -86,6 +106,8 @@ class Candidate:
             level_of(book),
             wanted_from(book),
             waits_for_retry=claim is not None and claim.token is None,
+            characters=len(text) if isinstance(text, str) else None,
+            ready_by=moment(book.get(READY_BY)),
         )
 
 
@@ -94,18 +116,28 @@ class Waiting:
 
     Args:
         clock: monotonic seconds.
+        text_field: where the texts of books are.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, text_field: str = "narrative"
+    ) -> None:
         self._clock = clock
+        self._text_field = text_field
         # How often in a row the oldest book was passed over.
         self._overtakings = 0
         self._lock = threading.Lock()
         self._candidates: dict[str, Candidate] = {}
         self._offers = 0
+        # Characters that were asked for, by the minute of the request and the level; and since when
+        # this is counted.
+        self._arrived: dict[int, Counter[Level]] = {}
+        self._counting_since: int | None = None
         self._offered: dict[str, int] = {}
-        # Until when requesters are passed over, monotonic seconds.
+        # Until when requesters are passed over, monotonic seconds: at their limit, and over a
+        # budget; None for all, where the catalogue's is used up.
         self._limited: dict[str, float] = {}
+        self._over_budget: dict[str | None, float] = {}
 
     def offer(self, book_id: str, record: object, now_ms: int) -> None:
         """Take in that a book may be waiting.
@@ -121,7 +153,7 @@ class Waiting:
     def _offer(self, book_id: str, record: object, now_ms: int) -> None:
         self._offers += 1
         self._offered[book_id] = self._offers
-        found = Candidate.of(book_id, record, float(now_ms))
+        found = Candidate.of(book_id, record, float(now_ms), self._text_field)
         old = self._candidates.get(book_id)
         if (
             old is not None
@@ -139,11 +171,42 @@ class Waiting:
         ):
             found = replace(found, order=max(old.order, float(found.wanted_at or 0)))
         if old is not None and not found.known:
-            found = replace(found, level=old.level)
+            found = replace(found, level=old.level, waits_for_retry=old.waits_for_retry)
         if found.wanted_at is not None:
             wait_seconds = max(0.0, (found.wanted_at - now_ms) / 1000)
             found = replace(found, not_before=self._clock() + wait_seconds)
+        if not found.is_retry and (old is None or not same(old.requested_at, found.requested_at)):
+            self._arrive(found, now_ms)
         self._candidates[book_id] = found
+
+    def _arrive(self, one: Candidate, now_ms: int) -> None:
+        minute = now_ms // 60_000
+        if self._counting_since is None:
+            self._counting_since = minute
+        for old in [old for old in self._arrived if old < minute - _ARRIVAL_MINUTES]:
+            del self._arrived[old]
+        asked = int(one.order) // 60_000
+        if one.characters and self._counting_since <= asked <= minute:
+            self._arrived.setdefault(asked, Counter())[one.level] += one.characters
+
+    def arriving(self, now_ms: int) -> dict[Level, float]:
+        """Characters a second that are asked for of late, by level; empty while nobody knows.
+
+        Args:
+            now_ms: epoch milliseconds.
+        """
+        minute = now_ms // 60_000
+        with self._lock:
+            since = self._counting_since
+            if since is None or minute - since < _LEAST_MINUTES:
+                return {}
+            since = max(since, minute - _ARRIVAL_MINUTES)
+            total = Counter[Level]()
+            for asked, amounts in self._arrived.items():
+                if since <= asked <= minute:
+                    total.update(amounts)
+            seconds = 60.0 * (minute + 1 - since)
+            return {level: amount / seconds for level, amount in total.items()}
 
     def take_in(self, hint: Hint, now_ms: int) -> None:
         """Take in what the stream says.
@@ -199,6 +262,8 @@ class Waiting:
         if gone is not None and gone.waits_for_retry:
             # Perhaps cancelled: whoever tries it finds what is left of its claim, and removes it.
             self._offer(book_id, None, now_ms)
+            # Until it is tried no reading brings it, and none says that it need not be.
+            self._candidates[book_id].waits_for_retry = True
 
     def _forget(self, book_id: str) -> None:
         self._candidates.pop(book_id, None)
@@ -251,6 +316,23 @@ class Waiting:
             self._limited = {one: end for one, end in self._limited.items() if end > now}
             self._limited[uid] = until
 
+    def pass_over_budget(self, uid: str | None, until: float, now: float) -> None:
+        """Pass over all new requests of a requester, or of all, until a monotonic time.
+
+        Args:
+            uid: whose budget is used up; None where the catalogue's is.
+            until: monotonic seconds.
+            now: monotonic seconds.
+        """
+        with self._lock:
+            self._over_budget = {one: end for one, end in self._over_budget.items() if end > now}
+            self._over_budget[uid] = until
+
+    def over_budget(self, now: float) -> frozenset[str | None]:
+        """Whose budgets are used up at a monotonic time; None among them for the catalogue's."""
+        with self._lock:
+            return frozenset(uid for uid, until in self._over_budget.items() if until > now)
+
     def limited(self, now: float) -> frozenset[str]:
         """The requesters that are passed over at a monotonic time."""
         with self._lock:
@@ -259,11 +341,12 @@ class Waiting:
     def _is_free(self, one: Candidate, now: float) -> bool:
         if one.not_before > now:
             return False
-        return (
-            one.requested_by is None
-            or one.is_retry
-            or self._limited.get(one.requested_by, now) <= now
-        )
+        if one.is_retry:
+            return True
+        uid = one.requested_by
+        if max(self._over_budget.get(whose, now) for whose in (None, uid)) > now:
+            return False
+        return uid is None or self._limited.get(uid, now) <= now
 
     def free(self, now: float) -> int:
         """How many may be tried at a monotonic time."""

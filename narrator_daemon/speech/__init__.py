@@ -7,19 +7,21 @@ the log, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csm.takes.drawing import Example
-from csm.takes.notes import Note
 from narrator_daemon.errors import NarratorError
-from narrator_daemon.libraries import importing
-from narrator_daemon.settings import Settings
+
+if TYPE_CHECKING:
+    # Worker processes import this package, and start sooner without what judges takes.
+    from csm.takes.drawing import Example
+    from csm.takes.notes import Note
+    from csm.text.lexicon import Lexicon
 
 
 class SpeechError(NarratorError):
@@ -182,11 +184,26 @@ class HearsWords(Protocol):
 class HasVoices(Protocol):
     """An engine that reads in several voices."""
 
+    @property
+    def voices(self) -> Collection[str]:
+        """The names that ``in_voice`` takes."""
+
     def in_voice(self, name: str) -> SpeechEngine:
-        """This engine reading in a voice of the settings; loaded and closed with it.
+        """This engine reading in a voice of the settings, or of its own; closed with it.
 
         Raises:
-            KeyError: the settings have no such voice.
+            KeyError: there is no such voice.
+        """
+
+
+@runtime_checkable
+class TakesPhonemes(Protocol):
+    """An engine that says names by their IPA, or one around such an engine."""
+
+    def saying(self, lexicon: Lexicon) -> SpeechEngine | None:
+        """This engine saying what has IPA in a lexicon by that; None where it takes no phonemes.
+
+        What it says so is no part of its ``settings_fingerprint``.
         """
 
 
@@ -197,70 +214,3 @@ class HasSlots(Protocol):
     @property
     def slots(self) -> Slots:
         """How full it is now. Answers at once, from any thread, once it is loaded."""
-
-
-def create(settings: Settings) -> SpeechEngine:
-    """The engine that the settings choose, not yet loaded.
-
-    Only the chosen engine's libraries are imported.
-
-    Raises:
-        NotInstalled: one of these cannot be.
-    """
-    with importing("speech.engine"):
-        from narrator_daemon.speech.judged import judged
-
-        return judged(unjudged(settings), settings.takes)
-
-
-def unjudged(settings: Settings) -> SpeechEngine:
-    """The same, whose takes are kept as they come.
-
-    Raises:
-        ImportError: a library of it is not installed.
-    """
-    if settings.speech.engine == "tone":
-        from narrator_daemon.speech.tone import ToneSpeech
-
-        return ToneSpeech(voices=settings.voices.by_name)
-    if settings.speech.engine == "kokoro":
-        from narrator_daemon.speech.kokoro.engine import KokoroSpeech
-
-        return KokoroSpeech(**settings.kokoro.model_dump())
-    if settings.speech.engine == "piper":
-        from narrator_daemon.speech.piper import PiperSpeech
-
-        files = {name: one.piper for name, one in settings.voices.by_name.items()}
-        first = settings.voice.default
-        return PiperSpeech(model=files[first] if first else None, voices=files)
-    from csm.engine.sampling import Sampling
-    from narrator_daemon.speech.csm import CsmSpeech, VoiceSource
-
-    speech = settings.speech
-    named = settings.voices.by_name
-    default = named[settings.voice.default] if settings.voice.default else settings.voice
-    return CsmSpeech(
-        model=speech.model,
-        revision=speech.revision,
-        device=speech.device,
-        slots=speech.slots,
-        kernels=speech.kernels,
-        int8_depth=speech.int8_depth,
-        sampling=Sampling(
-            guard_end=speech.guard_end,
-            end_zeros=speech.end_zeros,
-            first_end=speech.first_end,
-            seconds_per_character=speech.seconds_per_character,
-            cap_factor=speech.cap_factor,
-            cap_seconds=speech.cap_seconds,
-            most_held=speech.most_held,
-        ),
-        voice_reference=default.reference,
-        voice_transcript=default.transcript,
-        voice_prompt=default.prompt,
-        voices={
-            name: VoiceSource(one.reference, one.transcript or "", one.prompt)
-            for name, one in named.items()
-        },
-        max_segment_seconds=settings.limits.max_segment_seconds,
-    )

@@ -1,7 +1,8 @@
 """A program of its own that answers requests over pipes: how GPL libraries are driven.
 
-Requests go in as one JSON object a line. Each is answered by one JSON line, and bytes after it
-where that says so. The first line out is ``{"ready": true}``. A worker ends when its input does.
+Requests go in as one JSON object a line, and bytes after it where that says so. Each is answered
+by one JSON line, likewise. The first line out is ``{"ready": true}``. A worker ends when its input
+does.
 """
 
 from __future__ import annotations
@@ -37,8 +38,13 @@ class Child:
         self._command, self._name = [sys.executable, *command], name
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    def ask(self, request: Mapping[str, Any], seconds: float, body: bytes = b"") -> dict[str, Any]:
         """Its answer to a request; starts the process where none runs.
+
+        Args:
+            request: in JSON.
+            seconds: that it may take.
+            body: what comes after the request, all of which it reads before it answers.
 
         Raises:
             SpeechError: it could not start, died, hung, or could not do this.
@@ -47,7 +53,7 @@ class Child:
         if process is None or process.poll() is not None:
             process = self._start()
         try:
-            _pipe(process.stdin).write(json.dumps(request).encode() + b"\n")
+            _pipe(process.stdin).write(json.dumps(request).encode() + b"\n" + body)
             _pipe(process.stdin).flush()
             answer = _line(process, time.monotonic() + seconds)
         except OSError as error:

@@ -18,7 +18,7 @@ from csm.audio import PACE
 from csm.checkpoint import hub_voices
 from csm.checkpoint.loading import load_checkpoint, resolve_device
 from csm.engine.engine import Engine, Speech
-from csm.engine.sampling import Sampling
+from csm.engine.operands.sampling import Sampling
 from csm.engine.sizing import choose_slots, free_memory
 from csm.engine.voice import Voice, fingerprint
 from csm.errors import ran_out_of_memory
@@ -208,6 +208,11 @@ class CsmSpeech:
         if source.reference is not None:
             return engine.make_voice(source.reference, source.transcript)
         return None
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The names of its voices (``HasVoices``)."""
+        return tuple(sorted(self._named))
 
     def in_voice(self, name: str) -> SpeechEngine:
         """The same in another voice (``HasVoices``).

@@ -16,6 +16,7 @@ from csm.takes.judging import Judge
 from csm.takes.notes import Note
 from csm.takes.recognise import Recogniser
 from csm.takes.thresholds import Thresholds
+from csm.text.lexicon import Lexicon
 from narrator_daemon import logs
 from narrator_daemon.settings import Takes
 from narrator_daemon.speech import (
@@ -27,6 +28,7 @@ from narrator_daemon.speech import (
     SpeechEngine,
     SpeechError,
     Spoken,
+    TakesPhonemes,
 )
 
 _log = logs.get("speech")
@@ -132,6 +134,16 @@ class JudgedSpeech:
                 yield Spoken(
                     kept.index, take.samples, known.note, take.codes, take.ended, word_seconds=words
                 )
+
+    @property
+    def voices(self) -> Collection[str]:
+        """The engine's (``HasVoices``); none where it has one voice only."""
+        return self._engine.voices if isinstance(self._engine, HasVoices) else ()
+
+    def saying(self, lexicon: Lexicon) -> SpeechEngine | None:
+        """The same with names said by their IPA (``TakesPhonemes``)."""
+        said = self._engine.saying(lexicon) if isinstance(self._engine, TakesPhonemes) else None
+        return None if said is None else judged(said, self._settings, self)
 
     def in_voice(self, name: str) -> SpeechEngine:
         """The same in another voice (``HasVoices``).

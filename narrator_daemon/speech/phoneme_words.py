@@ -7,8 +7,12 @@ said: Needleman and Wunsch, "A general method applicable to the search for simil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
+from csm.said import Said
+
+_WORD = re.compile(r"\S+")
 #: What is no sound of its own: stress, length, ties and combining marks, spaces, punctuation.
 _SILENT = frozenset(" ˈˌːˑ.,;:!?-—'\"()ʲ\u0329\u0361\u032f\u0303")
 _VOWELS = frozenset("aeiouyɑɐɒæəɚɛɜɝɪɨɔʊʌʉøœᵻ")
@@ -42,6 +46,36 @@ def word_places(words: Sequence[str], said: Sequence[str]) -> list[int]:
         following = following if place is None else place
         found.append(following)
     return found[::-1]
+
+
+def words_alone(
+    text: str, said: Sequence[Said], phonemes: Callable[[Sequence[str]], Sequence[str]]
+) -> list[str]:
+    """The phonemes of each word of a text by itself, words being what spaces part.
+
+    Args:
+        text: what is said.
+        said: what of it is said by its IPA.
+        phonemes: of words, all others at once.
+    """
+    # The same as ``csm.text.words``, which takes a second to import.
+    spans = [match.span() for match in _WORD.finditer(text)]
+    own: dict[int, str] = {}
+    for one in said:
+        inside = [
+            number
+            for number, (start, end) in enumerate(spans)
+            if start < one.end and one.start < end
+        ]
+        pieces = one.ipa.split()
+        if len(pieces) != len(inside):
+            pieces = [one.ipa, *[""] * (len(inside) - 1)]
+        for number, piece in zip(inside, pieces, strict=True):
+            own.setdefault(number, piece)
+    others = [number for number in range(len(spans)) if number not in own]
+    found = phonemes([text[slice(*spans[number])] for number in others]) if others else ()
+    own.update(zip(others, found, strict=True))
+    return [own[number] for number in range(len(spans))]
 
 
 def sounds(phonemes: str) -> list[str]:

@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from csm.audio import SAMPLE_RATE
+from csm.said import Said
 from csm.takes.drawing import Example
-from narrator_daemon.speech import SpeechError, Spoken, parallel
+from csm.text.lexicon import EMPTY, Lexicon
+from csm.text.pronounced import pronounced, said
+from narrator_daemon.speech import SpeechEngine, SpeechError, Spoken, parallel
 from narrator_daemon.speech.child import Child
 
 VOICE = "en_US-joe-medium"
@@ -49,11 +52,11 @@ class PiperSpeech:
         processes: how many segments are spoken at once; by default one for each core, two at most.
         model: another Piper voice, an ``.onnx`` file with its ``.onnx.json`` beside it.
         voices: other voices by name, each as ``model``.
+        tempo: how fast they read; 1 is what they do by themselves.
     """
 
     name = "piper"
     device = "cpu"
-    pace = PACE
 
     def __init__(
         self,
@@ -61,8 +64,10 @@ class PiperSpeech:
         processes: int | None = None,
         model: Path | None = None,
         voices: Mapping[str, Path | None] = MappingProxyType({}),
+        tempo: float = 1.0,
     ) -> None:
         self._model = model
+        self._tempo = tempo
         self._files = dict(voices)
         self._named: dict[str, PiperSpeech] = {}
         self._lock = threading.Lock()
@@ -75,6 +80,11 @@ class PiperSpeech:
         self._parallel = parallel.Parallel(size, "piper")
 
     @property
+    def pace(self) -> float:
+        """That of the packaged voice, at its tempo."""
+        return PACE / self._tempo
+
+    @property
     def settings_fingerprint(self) -> str:
         """Voice and versions.
 
@@ -83,8 +93,13 @@ class PiperSpeech:
         """
         engine, voice = _versions()
         if self._model is not None:
-            return f"piper-tts {engine} {_digest(self._model)} {PACE:g} s/character"
-        return f"piper-tts {engine} {VOICE} {voice} {PACE:g} s/character"
+            return f"piper-tts {engine} {_digest(self._model)} {self.pace:g} s/character"
+        return f"piper-tts {engine} {VOICE} {voice} {self.pace:g} s/character"
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The names of its voices (``HasVoices``)."""
+        return tuple(sorted(self._files))
 
     def in_voice(self, name: str) -> PiperSpeech:
         """The same in another voice (``HasVoices``), in processes of its own once it is used.
@@ -95,7 +110,9 @@ class PiperSpeech:
         with self._lock:
             if name not in self._named:
                 size = self._parallel.size
-                self._named[name] = PiperSpeech(processes=size, model=self._files[name])
+                self._named[name] = PiperSpeech(
+                    processes=size, model=self._files[name], tempo=self._tempo
+                )
             return self._named[name]
 
     def load(self) -> None:
@@ -119,9 +136,18 @@ class PiperSpeech:
         example: Example | None = None,
     ) -> Generator[Spoken, None, None]:
         """Speak ``segments``, several at once; see ``SpeechEngine``."""
+        yield from self._speak(EMPTY, segments, seed, skip)
+
+    def saying(self, lexicon: Lexicon) -> SpeechEngine:
+        """The same, with names said by their IPA (``TakesPhonemes``)."""
+        return _Saying(self, pronounced(lexicon))
+
+    def _speak(
+        self, lexicon: Lexicon, segments: Sequence[str], seed: int, skip: Collection[int]
+    ) -> Generator[Spoken, None, None]:
         _versions()
         yield from self._parallel.speak(
-            lambda index, text: self._speak_one(index, text, seed), segments, skip
+            lambda index, text: self._speak_one(index, text, lexicon, seed), segments, skip
         )
 
     def close(self) -> None:
@@ -135,10 +161,12 @@ class PiperSpeech:
             child.kill()
         parallel.end(threads)
 
-    def _speak_one(self, index: int, text: str, seed: int) -> Spoken:
+    def _speak_one(self, index: int, text: str, lexicon: Lexicon, seed: int) -> Spoken:
         child = self._idle.get()
         try:
-            samples, rate, words = child.speak(text, _segment_seed(text, seed))
+            samples, rate, words = child.speak(
+                text, said(text, lexicon), _segment_seed(text, seed), self._tempo
+            )
         finally:
             self._idle.put(child)
         common = math.gcd(SAMPLE_RATE, rate)
@@ -147,6 +175,41 @@ class PiperSpeech:
         seconds = None if words is None else tuple(start / rate for start in words)
         sound = np.clip(resampled, -1.0, 1.0).astype(np.float32)
         return Spoken(index, sound, word_seconds=seconds)
+
+
+class _Saying:
+    """The engine with names said by a lexicon."""
+
+    name = PiperSpeech.name
+    device = PiperSpeech.device
+
+    def __init__(self, speech: PiperSpeech, lexicon: Lexicon) -> None:
+        self._speech = speech
+        self._lexicon = lexicon
+
+    @property
+    def pace(self) -> float:
+        return self._speech.pace
+
+    @property
+    def settings_fingerprint(self) -> str:
+        return self._speech.settings_fingerprint
+
+    def load(self) -> None:
+        self._speech.load()
+
+    def speak(
+        self,
+        segments: Sequence[str],
+        *,
+        seed: int,
+        skip: Collection[int] = (),
+        example: Example | None = None,
+    ) -> Generator[Spoken, None, None]:
+        yield from self._speech._speak(self._lexicon, segments, seed, skip)
+
+    def close(self) -> None:
+        """The engine is closed, and with it this."""
 
 
 def _versions() -> tuple[str, str]:
@@ -185,14 +248,22 @@ def _segment_seed(text: str, seed: int) -> int:
 class _Child(Child):
     """One Piper process."""
 
-    def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], int, list[int] | None]:
+    def speak(
+        self, text: str, given: Sequence[Said], seed: int, tempo: float
+    ) -> tuple[NDArray[np.float32], int, list[int] | None]:
         """The samples of ``text``, their rate, and where each word begins among them.
 
         Raises:
             SpeechError: the process could not start, died, hung, or could not speak this text.
         """
-        plain = text.encode("utf-8", "ignore").decode()
-        head = self.ask({"text": plain, "seed": seed}, SEGMENT_LIMIT)
+        request = {
+            # Half characters, which no text has that comes from elsewhere than a test.
+            "text": text.encode("utf-8", "replace").decode(),
+            "said": [[one.start, one.end, one.ipa] for one in given],
+            "seed": seed,
+            "tempo": tempo,
+        }
+        head = self.ask(request, SEGMENT_LIMIT)
         if head["rate"] not in _RATES or not head["samples"]:
             raise SpeechError("engine_error", "Piper made no sound of a segment")
         body = self.read(4 * int(head["samples"]), SEGMENT_LIMIT)

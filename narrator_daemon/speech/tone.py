@@ -40,28 +40,36 @@ class ToneSpeech:
     Args:
         voice: another name gives other samples; empty for the default.
         voices: names of voices that can be asked for.
+        tempo: how fast it goes; 1 is its own.
     """
 
     name = "tone"
     device = "cpu"
     pace = None
 
-    def __init__(self, voice: str = "", voices: Collection[str] = ()) -> None:
+    def __init__(self, voice: str = "", voices: Collection[str] = (), tempo: float = 1.0) -> None:
         self._voice = voice
         self._voices = voices
+        self._tempo = tempo
         self._bank: NDArray[np.float32] | None = None
         self._lock = threading.Lock()
 
     @property
     def settings_fingerprint(self) -> str:
-        """Its version, and the voice where it is not the default."""
-        return f"tone 1 {self._voice}".rstrip()
+        """Its version, and voice and tempo where they are not the default."""
+        tempo = f" tempo {self._tempo:g}" if self._tempo != 1 else ""
+        return f"tone 1 {self._voice}".rstrip() + tempo
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The names of its voices (``HasVoices``)."""
+        return tuple(sorted(self._voices))
 
     def in_voice(self, name: str) -> ToneSpeech:
         """The same in another voice (``HasVoices``)."""
         if name not in self._voices:
             raise KeyError(name)
-        return ToneSpeech(name)
+        return ToneSpeech(name, tempo=self._tempo)
 
     def load(self) -> None:
         """Compute the noise that all segments are cut from (some 50 ms)."""
@@ -75,11 +83,14 @@ class ToneSpeech:
         skip: Collection[int] = (),
         example: Example | None = None,
     ) -> Generator[Spoken, None, None]:
-        """Give noise of ``max(2.0, 0.065 * characters)`` seconds for each segment, in order."""
+        """Give noise for each segment, in order.
+
+        At tempo 1 it has ``max(2.0, 0.065 * characters)`` seconds.
+        """
         noise = self._noise()
         for index, text in enumerate(segments):
             if index not in skip:
-                yield Spoken(index, _cut(noise, text, seed, self._voice))
+                yield Spoken(index, _cut(noise, text, seed, self._voice, self._tempo))
 
     def close(self) -> None:
         """Nothing to free but the noise."""
@@ -92,8 +103,11 @@ class ToneSpeech:
             return self._bank
 
 
-def _cut(noise: NDArray[np.float32], text: str, seed: int, voice: str = "") -> NDArray[np.float32]:
-    length = round(max(LEAST_SECONDS, SECONDS_PER_CHARACTER * len(text)) * SAMPLE_RATE)
+def _cut(
+    noise: NDArray[np.float32], text: str, seed: int, voice: str, tempo: float
+) -> NDArray[np.float32]:
+    seconds = max(LEAST_SECONDS, SECONDS_PER_CHARACTER * len(text)) / tempo
+    length = round(seconds * SAMPLE_RATE)
     spoken = f"{seed}\n{text}\n{voice}" if voice else f"{seed}\n{text}"
     key = spoken.encode("utf-8", "surrogatepass")
     start = int.from_bytes(blake2b(key, digest_size=8).digest(), "big") % _BANK

@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -824,3 +824,32 @@ def test_whatever_stands_on_a_processing_book_it_waits_again_once_reaped(book: R
     seen = books.reap(book, token=token, record=book.get(CLAIM))
     assert seen.book is not None and seen.book[STATUS] == "requested"
     assert books.reap(seen.book, token=token, record=book.get(CLAIM)).book is None
+
+
+class TestReadyBy:
+    asked: ClassVar[dict[str, Any]] = {
+        "narrative": "A",
+        "narrativeAudioStatus": "requested",
+        "narrativeAudioRequestedAt": 7,
+    }
+
+    def test_it_is_written_and_removed_for_the_request_it_is_about(self) -> None:
+        seen = books.foretell(self.asked, requested_at=7, ready_by=99)
+        assert seen.book == {**self.asked, "narrativeAudioReadyBy": 99}
+        assert books.foretell(seen.book, requested_at=7, ready_by=99).book is None
+        assert books.foretell(seen.book, requested_at=7, ready_by=None).book == self.asked
+        assert books.foretell(self.asked, requested_at=8, ready_by=99).book is None
+        assert books.foretell(None, requested_at=7, ready_by=99).book is None
+
+    @pytest.mark.parametrize("status", [None, "processing", "ready", "failed"])
+    def test_it_is_of_what_waits(self, status: str | None) -> None:
+        book = {**self.asked, "narrativeAudioStatus": status}
+        if status is None:
+            del book["narrativeAudioStatus"]
+        assert books.foretell(book, requested_at=7, ready_by=99).book is None
+
+    def test_it_goes_with_a_cancelled_request(self) -> None:
+        book = {"narrative": "A", "narrativeAudioReadyBy": 99, "narrativeAudioPriority": "bulk"}
+        seen = books.foretell(book, requested_at=7, ready_by=None)
+        assert seen.verdict is Verdict.CANCELLED and seen.book == {"narrative": "A"}
+        assert books.foretell({"narrative": "A"}, requested_at=7, ready_by=None).book is None

@@ -35,7 +35,7 @@ class Database:
 
         class Reference:
             def update(self, leases: dict[str, Any]) -> None:
-                assert database.answering.wait(10)
+                assert database.answering.wait(60)
                 database.leases.update(leases)
 
             def delete(self) -> None:
@@ -100,7 +100,7 @@ def test_a_beat_that_is_not_answered_does_not_hide_the_loss(
     database.answering.clear()
     beating = threading.Thread(target=leases.beat, args=[[held]])
     beating.start()
-    wait_until(lambda: leases.let_go(time.monotonic()) or held.stopped, "the work to stop", 5)
+    wait_until(lambda: leases.let_go(time.monotonic()) or held.stopped, "the work to stop")
     database.answering.set()
     beating.join()
     assert held.stopped is Verdict.FENCED

@@ -74,7 +74,7 @@ class Patient:
             f"http://{host}/.settings/rules.json?ns=demo-books",
             json={"rules": rules},
             headers={"Authorization": "Bearer owner"},
-            timeout=5,
+            timeout=60,
         )
         answer.raise_for_status()
 
@@ -211,10 +211,10 @@ def patient(
     host = shared_firebase.endpoints["database_host"]
     address = f"http://{host}/.settings/rules.json?ns=demo-books"
     owner = {"Authorization": "Bearer owner"}
-    rules = requests.get(address, headers=owner, timeout=5).content
+    rules = requests.get(address, headers=owner, timeout=60).content
     yield made
     shared_firebase.faults.clear()
-    requests.put(address, data=rules, headers=owner, timeout=5).raise_for_status()
+    requests.put(address, data=rules, headers=owner, timeout=60).raise_for_status()
 
 
 class Case(NamedTuple):
@@ -605,12 +605,12 @@ def test_looking_leaves_nothing_behind(patient: Patient, write: object) -> None:
     assert patient.examine()["rules"].result == "fail"
     host = patient.firebase.endpoints["database_host"]
     left = requests.get(
-        f"http://{host}/.json?ns=demo-books", headers={"Authorization": "Bearer owner"}, timeout=5
+        f"http://{host}/.json?ns=demo-books", headers={"Authorization": "Bearer owner"}, timeout=60
     )
     assert left.json() is None
     endpoints = patient.firebase.endpoints
     listed = requests.get(
-        f"{endpoints['storage_url']}/storage/v1/b/{endpoints['bucket']}/o", timeout=5
+        f"{endpoints['storage_url']}/storage/v1/b/{endpoints['bucket']}/o", timeout=60
     )
     assert not listed.json().get("items")
 

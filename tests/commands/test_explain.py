@@ -52,6 +52,50 @@ def test_what_happened_is_told_in_order() -> None:
     ]
 
 
+def test_a_claim_stands_before_its_end_whatever_clocks_say() -> None:
+    ahead = {**LOST, "claimedAt": REQUESTED_AT + 3_600_000}
+    record = {"narrativeAudioRequestedAt": REQUESTED_AT}
+    assert told(record, {"t1": ahead}) == [
+        "requested",
+        "claimed by w1 (attempt 1, take 1); its time is by a clock that was ahead",
+        "the worker was lost, found by w2",
+    ]
+    # Within what is known of a service's clock it is no contradiction.
+    close = {**LOST, "claimedAt": LOST["endedAt"] + 500}
+    assert told(record, {"t1": close})[1] == "claimed by w1 (attempt 1, take 1)"
+
+
+@pytest.mark.parametrize("state", ["in work", "waiting", "ready", "failed"])
+def test_a_request_stands_before_what_was_made_of_it_whatever_clocks_say(state: str) -> None:
+    """A frontend may write its browser's own time."""
+    asked = REQUESTED_AT + 86_400_000
+    earlier = {**LOST, "outcome": "published", "claimedAt": 1_000, "endedAt": 2_000}
+    claim = {**CLAIM, "requestedAt": asked, "at": REQUESTED_AT + 70_000}
+    record: dict[str, Any] = {"narrativeAudioRequestedAt": asked, "narrativeAudioStatus": state}
+    if state == "in work":
+        record |= {"narrativeAudioStatus": "processing", "narrativeAudioClaim": claim}
+        record["narrativeAudioClaim"] |= {"token": "t3"}
+    elif state == "waiting":
+        record |= {"narrativeAudioStatus": "requested", "narrativeAudioClaim": claim}
+    story = told(record, {"t1": LOST, "t0": earlier})
+    assert story[2:5] == [
+        "requested (its time is by a clock that was ahead)",
+        "claimed by w1 (attempt 1, take 1)",
+        "the worker was lost, found by w2",
+    ]
+
+
+def test_a_new_request_that_nobody_has_taken_up_stands_last() -> None:
+    record = {
+        "narrativeAudioRequestedAt": LOST["endedAt"] + 60_000,
+        "narrativeAudioStatus": "requested",
+        "narrativeAudioClaim": {**CLAIM, "requestedAt": REQUESTED_AT},
+    }
+    assert told(record, {"t1": LOST})[-1] == "requested"
+    del record["narrativeAudioStatus"]
+    assert told(record, {"t1": LOST})[-1] == "requested"
+
+
 def test_segments_that_are_not_fit_are_told_of() -> None:
     takes = {"judged": 9, "passed": 7, "draws": 13, "faults": {"too_long": 1, "repeated": 2}}
     published = {**LOST, "outcome": "published", "takes": takes}

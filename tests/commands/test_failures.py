@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,12 +10,11 @@ from typer.testing import CliRunner, Result
 
 from narrator_daemon import cli
 from narrator_daemon.commands import failures, retry
-from narrator_daemon.commands.failures import Failed, Filter, time_of
+from narrator_daemon.commands.failures import Failed, Filter, now_of, time_of
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.errors import WrongUse
-from narrator_daemon.settings import Settings
 from tests.actors import Frontend
-from tests.memory import MemoryProject
+from tests.memory import MemoryProject, refusal
 
 NOW = 1_780_000_000_000
 HOUR = 3_600_000
@@ -158,10 +156,34 @@ class TestCommands:
         assert frontend.node("books").get() == SHELF
 
 
-def test_one_that_failed_anew_by_another_cause_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    project = MemoryProject({"b": book()})
-    project.at_each("read /books/b", lambda: project.shelf.update(b=book("no_text")))
-    monkeypatch.setattr(retry, "Project", lambda _: nullcontext(project))
-    asked = retry.request_failed(Settings(), Filter(codes={"stuck"}))
+def test_one_that_failed_anew_by_another_cause_is_left() -> None:
+    memory = MemoryProject({"b": book()})
+    memory.at_each("read /books/b", lambda: memory.shelf.update(b=book("no_text")))
+    project: Any = memory
+    asked = retry.request_failed(project, Filter(codes={"stuck"}))
     assert asked == {"b": "has not failed"}
-    assert project.shelf["b"] == book("no_text")
+    assert memory.shelf["b"] == book("no_text")
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_one_that_the_database_refuses_costs_the_others_nothing(status: int) -> None:
+    memory = MemoryProject({name: book() for name in "abc"})
+    memory.fail("write /books/b", refusal(status, "a rule says no"))
+    project: Any = memory
+    for asked in (
+        retry.request_named(project, ["b", "a"]),
+        retry.request_failed(project, Filter()),
+    ):
+        assert "a rule says no" in asked.pop("b")
+        assert set(asked.values()) == {retry.ASKED}
+    states = {name: one["narrativeAudioStatus"] for name, one in memory.shelf.items()}
+    assert states == {"a": "requested", "b": "failed", "c": "requested"}
+
+
+def test_so_long_ago_is_by_the_clock_that_dates_failures() -> None:
+    """Whatever the machine's own says."""
+    memory = MemoryProject()
+    memory.wall = lambda: NOW / 1000
+    project: Any = memory
+    assert time_of("2h", now_of(project)) == NOW - 2 * HOUR
+    assert memory.count("query") > 0  # whose answers tell the time

@@ -20,15 +20,16 @@ from typer.testing import CliRunner, Result
 from narrator_daemon import cli, config
 from narrator_daemon.claims.book import Verdict, renew
 from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.housekeeping.sweep import Sweeper
 from narrator_daemon.marks import ledger
-from narrator_daemon.narration.wav import WavWriter
 from narrator_daemon.settings import Storage
 from narrator_daemon.terminal import plain
+from narrator_daemon.wav import WavWriter
 from tests.actors import Frontend, Inside, wait_until
 
 StartInside = Callable[..., Inside]
@@ -170,11 +171,11 @@ class TestRenewal:
         ends_at = time.monotonic() + 60
         while len(seen) < 3:
             url = frontend.book("b")["narrativeAudioUrl"]
-            assert requests.get(url, timeout=5).status_code == 200
+            assert requests.get(url, timeout=60).status_code == 200
             seen.add(url)
             assert time.monotonic() < ends_at
             time.sleep(0.2)
-        assert requests.get(first, timeout=5).status_code == 400
+        assert requests.get(first, timeout=60).status_code == 400
 
     @pytest.mark.usefixtures("environment")
     def test_all_are_renewed_on_demand_and_what_is_not_a_book_s_own_is_not_signed(
@@ -193,9 +194,37 @@ class TestRenewal:
         assert (done.exit_code, done.stdout) == (0, "3 URLs renewed\n"), done.stderr
         for number in range(3):
             url = frontend.book(f"b{number}")["narrativeAudioUrl"]
-            assert requests.get(url, timeout=5).content == b"RIFF"
+            assert requests.get(url, timeout=60).content == b"RIFF"
         for book_id in ("thief", "lost", "odd"):
             assert frontend.book(book_id)["narrativeAudioUrl"] == "old"
+
+    @pytest.mark.usefixtures("environment")
+    def test_one_that_cannot_be_is_said(
+        self,
+        firebase: LocalFirebase,
+        frontend: Frontend,
+        sweeper: tuple[Sweeper, AudioStore],
+    ) -> None:
+        _, store = sweeper
+        for name in ("a", "b", "c"):
+            path = store.path(name, "0" * 32)
+            store.upload(path, io.BytesIO(b"RIFF"), 4, book_id=name)
+            frontend.add(
+                name,
+                TEXT,
+                narrativeAudioPath=path,
+                narrativeAudioUrl="old",
+                narrativeAudioUrlExpiresAt=1_000,
+            )
+        firebase.faults.add(Fault("status", method="PUT", path="^/books/b$", status=401))
+        done = command("refresh-urls")
+        assert (done.exit_code, done.stdout) == (1, "2 URLs renewed\n")
+        assert "1 could not be" in done.stderr
+        assert [frontend.book(name)["narrativeAudioUrl"] == "old" for name in "abc"] == [
+            False,
+            True,
+            False,
+        ]
 
 
 @pytest.mark.parametrize(

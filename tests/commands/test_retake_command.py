@@ -41,7 +41,7 @@ def test_they_are_read_anew_and_every_file_with_them(
     assert "narrativeAudioRetake" not in book
     file = book["narrativeAudioFiles"]["m4a"]
     assert file["path"] != first["narrativeAudioFiles"]["m4a"]["path"]
-    answer = requests.get(file["url"], headers={"Range": "bytes=0-11"}, timeout=10)
+    answer = requests.get(file["url"], headers={"Range": "bytes=0-11"}, timeout=60)
     assert answer.status_code == 206 and answer.content[4:] == b"ftypM4A "
     assert answer.headers["Content-Type"] == "audio/mp4"
 

@@ -141,13 +141,13 @@ def test_listening(app: Any) -> None:
     events: queue.Queue[tuple[str, str, Any]] = queue.Queue()
     heard = ref.listen(lambda event: events.put((event.event_type, event.path, event.data)))
     try:
-        assert events.get(timeout=10) == ("put", "/", None)
+        assert events.get(timeout=60) == ("put", "/", None)
         ref.set({"x": 1})
-        assert events.get(timeout=10) == ("put", "/", {"x": 1})
+        assert events.get(timeout=60) == ("put", "/", {"x": 1})
         ref.update({"x": None, "y/z": 2, "w": 3})
-        assert events.get(timeout=10) == ("patch", "/", {"x": None, "y/z": 2, "w": 3})
+        assert events.get(timeout=60) == ("patch", "/", {"x": None, "y/z": 2, "w": 3})
         ref.child("y/z").set(5)
-        assert events.get(timeout=10) == ("put", "/y/z", 5)
+        assert events.get(timeout=60) == ("put", "/y/z", 5)
     finally:
         heard._sse.close()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -172,6 +175,56 @@ def test_by_a_command(tmp_path: Path, signer: Signer) -> None:
         assert read(path)[0] == "Valid"
 
 
+class Counted(io.BytesIO):
+    """A file that knows how much of it was asked for at once."""
+
+    most = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        block = super().read(size)
+        Counted.most = max(Counted.most, len(block))
+        return block
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_file_is_never_held_as_a_whole(tmp_path: Path, signer: Signer, kind: str) -> None:
+    path = tmp_path / f"book.{kind}"
+    write(path)
+    whole = path.read_bytes()
+    # A box that nobody knows, and sound that goes on.
+    more = struct.pack(">I4s", 5_000_008, b"wide") if kind == "m4a" else b""
+    file = Counted(whole + more + bytes(5_000_000))
+    Counted.most = 0
+    add_credentials_to_compressed(file, kind, MADE, signer, Counted)
+    assert 1 << 20 >= Counted.most > 0
+    path.write_bytes(file.getvalue())
+    assert read(path)[0] == "Valid"
+
+
+def test_offsets_that_have_no_room_to_grow_are_refused(signer: Signer) -> None:
+    def box(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s", len(content) + 8, name) + content
+
+    def mp4(*offsets: int) -> bytes:
+        inside = box(b"stco", struct.pack(f">II{len(offsets)}I", 0, len(offsets), *offsets))
+        for name in (b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+            inside = box(name, inside)
+        return box(b"ftyp", b"M4A ") + inside + box(b"mdat", b"sound")
+
+    file = io.BytesIO(mp4((1 << 32) - 100))
+    with pytest.raises(CannotSign, match="too large"):
+        add_credentials_to_compressed(file, "m4a", MADE, signer, io.BytesIO)
+    assert file.getvalue() == mp4((1 << 32) - 100)
+    # Those that stand before what is put in stay.
+    before = mp4(4, len(mp4(0, 0)) - 5)
+    file = io.BytesIO(before)
+    add_credentials_to_compressed(file, "m4a", MADE, signer, io.BytesIO)
+    place = file.getvalue().index(b"stco") + 12
+    first, second = struct.unpack_from(">II", file.getvalue(), place)
+    assert first == 4
+    assert file.getvalue()[second : second + 5] == b"sound"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_of_its_format_is_refused_and_left(
     tmp_path: Path, signer: Signer, kind: str
@@ -242,3 +295,24 @@ def test_a_label_that_is_no_json_is_shown_as_it_is(tmp_path: Path) -> None:
     file.write(b"LIST" + (len(item) + 4).to_bytes(4, "little") + b"INFO" + item)
     (tmp_path / "a.wav").write_bytes(file.getvalue())
     assert read_label(tmp_path / "a.wav") == {"unreadable": "made by a machine"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("room", [0, 2_000])
+def test_a_disk_that_is_full_is_told_as_one(
+    tmp_path: Path, signer: Signer, kind: str, room: int
+) -> None:
+    """And not as a signer that fails."""
+
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if self.tell() + len(data) > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    path = tmp_path / f"book.{kind}"
+    write(path)
+    before = path.read_bytes()
+    with path.open("r+b") as file, pytest.raises(OSError, match="No space left"):
+        add_credentials_to_compressed(file, kind, MADE, signer, Full)
+    assert path.read_bytes() == before

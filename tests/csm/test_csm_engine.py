@@ -21,7 +21,7 @@ from csm import SAMPLE_RATE, CsmError, Engine, OutOfMemory, Sampling, Take, Voic
 from csm.engine import batch, codec
 from csm.engine.kernels.draw import Sampler
 from csm.engine.model import Model
-from csm.engine.slots import Slots
+from csm.engine.operands.slots import Slots
 
 FRAME = 1920
 WAIT = 30.0
@@ -234,7 +234,7 @@ def test_closing_from_another_thread_stops_inside_a_segment(
     assert running.wait(WAIT)
     speech.close()
     speech.close()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive() and takes == []
     assert next(speech, None) is None
     assert len(list(runner.speak(["Next."], seed=0, max_seconds=0.2))) == 1
@@ -273,7 +273,7 @@ def test_closing_the_engine_never_passes_for_the_end_of_a_narration(
     assert running.wait(WAIT)
     runner.close()
     runner.close()
-    thread.join(5)
+    thread.join(60)
     assert errors and "engine is closed" in errors[0]
     for refused in (lambda: runner.speak(["Next."], seed=0), runner.warm_up):
         with pytest.raises(CsmError, match="engine is closed"):

@@ -21,8 +21,8 @@ from csm.engine.batch import Batch
 from csm.engine.core import Core
 from csm.engine.kernels.draw import Sampler
 from csm.engine.model import Model
+from csm.engine.operands.slots import Slots
 from csm.engine.script import Scribe
-from csm.engine.slots import Slots
 from csm.errors import ran_out_of_memory
 
 WAIT = 60.0

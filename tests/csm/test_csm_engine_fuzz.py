@@ -17,7 +17,7 @@ import csm
 from csm import CsmError, Engine, Sampling, Voice
 from csm.engine import batch, codec
 from csm.engine.model import Model
-from csm.engine.slots import Slots
+from csm.engine.operands.slots import Slots
 
 WAIT = 120.0
 CALLERS, BOOKS = 8, 3

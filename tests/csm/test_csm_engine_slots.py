@@ -16,8 +16,8 @@ from csm import CsmError, Engine, OutOfMemory, Sampling, Take, Voice
 from csm.engine import batch, codec
 from csm.engine.batch import Batch
 from csm.engine.model import Model
+from csm.engine.operands.slots import Slots
 from csm.engine.reports import Reports
-from csm.engine.slots import Slots
 from csm.engine.streams import Stream
 
 WAIT = 60.0

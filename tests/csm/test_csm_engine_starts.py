@@ -16,8 +16,8 @@ from csm import Engine, Sampling, Voice
 from csm.engine import batch, starts
 from csm.engine.batch import Batch
 from csm.engine.model import Model
+from csm.engine.operands.slots import Slots
 from csm.engine.script import Scribe
-from csm.engine.slots import Slots
 from csm.engine.starts import USUAL, Start, Together
 
 SLOTS = 6

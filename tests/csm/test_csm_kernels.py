@@ -19,18 +19,18 @@ import csm
 from benchmarks.csm_ours import SMALL_CODEC, toy_config
 from csm import Sampling
 from csm.checkpoint.random_weights import random_checkpoint
-from csm.engine.heads import Heads
 from csm.engine.kernels import agreement, choice, language, product
 from csm.engine.kernels.decode_attention import splits
 from csm.engine.kernels.draw import FusedSampler, Sampler
 from csm.engine.kernels.language import Target
 from csm.engine.kernels.operations import Fused, Plain
 from csm.engine.kernels.product import plan
-from csm.engine.linear import linear
 from csm.engine.model import Model, decode_one_frame, prefill
-from csm.engine.norm import Norm
+from csm.engine.operands.heads import Heads
+from csm.engine.operands.linear import linear
+from csm.engine.operands.norm import Norm
+from csm.engine.operands.slots import Slots
 from csm.engine.rope import turns
-from csm.engine.slots import Slots
 
 CPU = torch.device("cpu")
 TYPES = [torch.float32, torch.float16]

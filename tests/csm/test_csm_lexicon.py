@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from csm.text import segment
 from csm.text.lexicon import EMPTY, MOST_LINES, BadLexicon, Lexicon, merged, parse
+from csm.text.pronounced import pronounced, said
 from csm.text.traced import Traced
 from csm.text.words import page_words
 
@@ -68,7 +70,37 @@ def test_ipa_is_for_voices_that_take_it() -> None:
     spelled = lexicon.with_phonemes(taken=False)
     assert spelled.applied(Traced("Hermione Bingley")).text == "Hermione Bing-lee"
     assert lexicon.with_phonemes(taken=True).applied(Traced("Bingley")).text == "Bingley"
-    assert lexicon.phonemes.applied(Traced("Hermione, Bingley")).text == "hɜːˈmaɪəni, bˈɪŋli"
+    assert lexicon.with_phonemes(taken=True) is lexicon.with_phonemes(taken=True)
+
+
+def names_in(text: str, *lines: str) -> list[tuple[str, str]]:
+    found = said(text, pronounced(parse("\n".join(lines))))
+    assert found == sorted(found, key=lambda one: one.start)
+    return [(text[one.start : one.end], one.ipa) for one in found]
+
+
+def test_what_is_said_by_ipa_is_found_in_a_text_as_it_is_read() -> None:
+    assert names_in("I met Hermione, hermione.", "Hermione\t\thɜːˈmaɪəni") == [
+        ("Hermione", "hɜːˈmaɪəni"),
+        ("hermione", "hɜːˈmaɪəni"),
+    ]
+    assert names_in("A Polish man can polish it.", "Polish\t\tˈpoʊlɪʃ\tcase") == [
+        ("Polish", "ˈpoʊlɪʃ")
+    ]
+    # As the page has it, and as it is read.
+    assert names_in(
+        "Mister Darcy saw Louis the Fourteenth.", "Mr. Darcy\t\tx y", "Louis XIV\t\tz"
+    ) == [
+        ("Mister Darcy", "x y"),
+        ("Louis the Fourteenth", "z"),
+    ]
+    assert names_in("Nobody.", "Hermione\ther my oh nee") == []
+
+
+@pytest.mark.parametrize(("ipa", "ending"), [("dɑːsi", "z"), ("pæt", "s"), ("dʒɔːdʒ", "ɪz")])
+def test_a_possessive_is_said_behind_it(ipa: str, ending: str) -> None:
+    spelled = unicodedata.normalize("NFC", ipa)
+    assert names_in("It was Darcy's.", f"Darcy\t\t{ipa}") == [("Darcy's", spelled + ending)]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +108,7 @@ def test_ipa_is_for_voices_that_take_it() -> None:
     [
         ("Bingley", "has no tab"),
         ("a\tb\tc\td\te", "more than four columns"),
+        ("a\t\tx\tpart", "takes no IPA"),
         ("a\t\t\t", "neither what is read nor how it is said"),
         ("...\tb", "no letter or digit in what is written"),
         ("a\t...", "no letter or digit in what is read"),

@@ -19,11 +19,11 @@ import csm
 from csm import Sampling, Voice
 from csm.engine import codec
 from csm.engine.kernels.draw import Sampler
-from csm.engine.linear import linear
 from csm.engine.model import Model, decode_one_frame, prefill
+from csm.engine.operands.linear import linear
+from csm.engine.operands.slots import Slots
 from csm.engine.prompt import Prompt, build_prompt
 from csm.engine.rope import frequencies
-from csm.engine.slots import Slots
 
 TEXTS = ["Call me Ishmael.", "Some years ago, never mind how long.", "No.", "It was wise. " * 6]
 GREEDY = Sampling(temperature=0, guard_end=False, first_end=1)

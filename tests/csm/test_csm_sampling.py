@@ -15,7 +15,7 @@ from torch import Tensor
 from csm import Sampling
 from csm.engine.kernels.draw import Sampler
 from csm.engine.kernels.finish import ends
-from csm.engine.sampling import GOLDEN, mix_
+from csm.engine.operands.sampling import GOLDEN, mix_
 
 CPU = torch.device("cpu")
 

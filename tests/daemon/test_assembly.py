@@ -15,7 +15,7 @@ from narrator_daemon.claims.leases import Leases
 from narrator_daemon.daemon import assembly
 from narrator_daemon.daemon.loops import Loop
 from narrator_daemon.daemon.worker import Parts, Worker
-from narrator_daemon.firebase.storage import KEYLESS_LIFETIME
+from narrator_daemon.firebase.audio_urls import KEYLESS_LIFETIME
 from narrator_daemon.firebase.subscription import Hint
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.tone import ToneSpeech
@@ -64,7 +64,7 @@ class House:
     def stop(self) -> None:
         self.parts.stopping.set()
         for loop in self._started:
-            loop.stop(5)
+            loop.stop(60)
 
 
 @pytest.fixture
@@ -92,19 +92,19 @@ def test_once_a_dependency_is_back_all_that_waits_is_read_again(house: House) ->
 
 
 def test_a_reading_that_is_done_wakes_the_claimer(house: House) -> None:
-    house.start("claimer")
+    house.start("control", "claimer")
     wait_until(lambda: house.parts.claimer.overdue_seconds == 0, "the claimer to rest")
     house.project.shelf["b"] = REQUESTED
     house.start("reconciler")
     # The claimer, which knew of nothing, would have looked again after ten seconds.
-    wait_until(lambda: house.project.count("write /books/b$"), "the claim", 5)
+    wait_until(lambda: house.project.count("write /books/b$"), "the claim")
 
 
 def test_what_the_stream_brings_is_claimed(house: House) -> None:
-    house.start("claimer")
+    house.start("control", "claimer")
     house.project.shelf["b"] = REQUESTED
     house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
-    wait_until(lambda: house.project.count("write /books/b$"), "the claim", 5)
+    wait_until(lambda: house.project.count("write /books/b$"), "the claim")
 
 
 @pytest.fixture
@@ -123,14 +123,29 @@ def test_a_hint_wakes_the_claimer(house: House, woken: list[str]) -> None:
 def test_the_end_of_a_job_wakes_the_claimer(house: House, woken: list[str]) -> None:
     house.project.shelf["b"] = REQUESTED
     house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
+    house.start("control")
+    wait_until(lambda: len(woken) == 2, "the first look at what an operator tells")
     house.start("claimer")
-    wait_until(lambda: len(woken) == 2, "the end of the job")
+    wait_until(lambda: len(woken) == 3, "the end of the job")
     assert not house.parts.in_work
 
 
 def test_everything_that_is_depended_on_is_probed(house: House) -> None:
     names = house.parts.gauges._dependencies.names
-    assert set(names) == {"database", "storage", "credentials", "disk", "narration"}
+    assert set(names) == {"database", "storage", "credentials", "leases", "disk", "narration"}
+
+
+def test_nothing_is_claimed_until_it_is_known_what_an_operator_tells(house: House) -> None:
+    house.project.tree["narrationControl"] = {"fleet": {"state": "paused", "booksAtOnce": 7}}
+    house.project.shelf["b"] = REQUESTED
+    house.start("reconciler", "claimer")
+    wait_until(lambda: len(house.parts.gauges._waiting), "the book to be known")
+    house.start("control")
+    wait_until(lambda: house.parts.gauges.read("running").control.holds, "the pause")
+    assert house.parts.in_work.capacity == 7
+    seen = house.parts.gauges.read("running")
+    assert (seen.waiting["operator"], seen.waiting["no_room"], seen.claimable_age) == (1, 0, None)
+    assert not house.project.count("write /books/b$")
 
 
 def test_a_drain_is_a_loop_of_its_own(house: House) -> None:
@@ -179,7 +194,7 @@ def test_a_worker_is_made_of_these_parts(house: House) -> None:
 
 def test_each_ending_is_counted_and_written_down(house: House) -> None:
     house.project.shelf["b"] = REQUESTED
-    house.start("reconciler", "claimer")
+    house.start("reconciler", "control", "claimer")
     wait_until(lambda: "narrationJobs" in house.project.tree, "the history", 10)
     (entry,) = house.project.tree["narrationJobs"]["b"].values()
     assert (entry["outcome"], entry["owner"], entry["attempt"]) == ("failed", "w", 1)
@@ -208,7 +223,7 @@ def test_what_a_dead_worker_left_is_taken_up(house: House) -> None:
     house.project.shelf["b"] = REQUESTED
     dead = Claims(other, settings, "voice", lambda *_: False, Leases(other, "dead", 1.0))
     assert dead.claim("b").work is not None
-    house.start("reaper", "claimer")
+    house.start("reaper", "control", "claimer")
     wait_until(lambda: house.project.count("write /books/b$") >= 3, "its claim by another", 10)
     outcomes = [entry["outcome"] for entry in house.project.tree["narrationJobs"]["b"].values()]
     assert "worker_lost" in outcomes

@@ -32,10 +32,11 @@ class Job:
         self.work = work
         self.stuck = False
         self.hangs = False
-        self.watched: list[tuple[float, float]] = []
+        self.seconds_left = None
+        self.watched: list[tuple[float, float, float]] = []
 
-    def watch(self, now: float, patience: float) -> None:
-        self.watched.append((now, patience))
+    def watch(self, now: float, patience: float, *, awake_since: float) -> None:
+        self.watched.append((now, patience, awake_since))
         self.stuck = self.hangs
 
 
@@ -84,10 +85,22 @@ def test_a_beat_changes_the_leases_of_all_that_get_on(world: World) -> None:
     assert world.beat(well) != before[0]
     assert world.in_work.stuck == 1
     assert world.beat(hung) == before[1]
-    assert well.watched == [(50.0, 300.0)]
+    assert well.watched == [(50.0, 300.0, 50.0)]
     hung.hangs = False
     world.heart.beat()
     assert world.beat(hung) != before[1]
+
+
+def test_the_time_in_which_the_process_slept_makes_no_job_stuck(world: World) -> None:
+    job = world.job("a")
+    for _ in range(3):
+        world.heart.beat()
+        world.now += 30.0
+    world.now += 0.1
+    world.heart.beat()
+    world.now += 10.0
+    world.heart.beat()
+    assert [since for _, _, since in job.watched] == [50.0, 50.0, 50.0, 140.1, 140.1]
 
 
 def test_each_beat_shows_the_worker(world: World) -> None:
@@ -146,11 +159,19 @@ class TestPresence:
         assert presence.clock_offset == ahead
         assert [event["event"] for event in logged] == events
 
+    def test_looks_at_its_entry_soon_and_then_now_and_then(self, world: World) -> None:
+        self.show(world, times=1)
+        assert world.project.count("get /narrationWorkers") == 0
+        self.show(world, times=2)
+        assert world.project.count("get /narrationWorkers") == 1
+        self.show(world, times=13)
+        assert world.project.count("get /narrationWorkers") == 1 + 2
+
     def test_finds_another_that_has_its_id(self, world: World) -> None:
         mine, other = self.show(world), self.show(world, times=1)
         assert not mine.is_double
         with structlog.testing.capture_logs() as logged:
-            for _ in range(3):
+            for _ in range(12):
                 mine.show()
                 other.show()
         assert mine.is_double and other.is_double
@@ -240,7 +261,7 @@ class TestLooks:
         at_once = threading.Barrier(10)
 
         def meet() -> None:
-            at_once.wait(10)
+            at_once.wait(60)
 
         world.project.at_each("get /books/b[0-9]/narrativeAudioStatus", meet)
         self.look(world)

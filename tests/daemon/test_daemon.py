@@ -32,7 +32,7 @@ StartInside = Callable[..., Inside]
 
 
 def wav_of(url: str) -> tuple[wave._wave_params, np.ndarray, requests.Response]:
-    answer = requests.get(url, timeout=10)
+    answer = requests.get(url, timeout=60)
     answer.raise_for_status()
     with wave.open(io.BytesIO(answer.content)) as file:
         frames = file.readframes(file.getnframes())
@@ -116,7 +116,7 @@ def test_the_url_modes(
     assert "/v0/b/demo-books.appspot.com/o/narrations%2Fb%2F" in url
     assert "narrativeAudioUrlExpiresAt" not in book
     assert wav_of(url)[1].size
-    refused = requests.get(url.rsplit("token=")[0] + "token=wrong", timeout=10)
+    refused = requests.get(url.rsplit("token=")[0] + "token=wrong", timeout=60)
     assert refused.status_code in (401, 403)
 
 
@@ -179,7 +179,9 @@ def with_its_audio_uploaded(firebase: LocalFirebase, frontend: Frontend) -> list
 
 def objects(firebase: LocalFirebase) -> list[str]:
     bucket = firebase.endpoints["bucket"]
-    listed = requests.get(f"{firebase.endpoints['storage_url']}/storage/v1/b/{bucket}/o", timeout=5)
+    listed = requests.get(
+        f"{firebase.endpoints['storage_url']}/storage/v1/b/{bucket}/o", timeout=60
+    )
     return [item["name"] for item in listed.json().get("items", [])]
 
 
@@ -264,10 +266,11 @@ def test_two_daemons_cannot_share_a_state_folder(start_daemon: Start, tmp_path: 
 
 def test_the_tone_engine_imports_no_torch(firebase: LocalFirebase, tmp_path: Path) -> None:
     program = (
-        "import sys; from narrator_daemon import config, speech;"
+        "import sys; from narrator_daemon import config;"
+        "from narrator_daemon.speech import choosing;"
         "from narrator_daemon.daemon import worker;"
         "from narrator_daemon.firebase.project import Project;"
-        "settings = config.load(None); engine = speech.create(settings); engine.load();"
+        "settings = config.load(None); engine = choosing.create(settings); engine.load();"
         "list(engine.speak(['Hello there.'], seed=1)); Project(settings);"
         "sys.exit('torch' in sys.modules)"
     )

@@ -16,7 +16,7 @@ from narrator_daemon.housekeeping.forgetting import Forgetter
 from narrator_daemon.settings import Registry
 from tests.desk import TEXT, Desk
 from tests.memory import SERVER_NOW, refusal
-from watermark.fingerprint import FORM, fingerprint_of
+from watermark.marking.fingerprint import FORM, fingerprint_of
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
+from narrator_daemon.claims.book import Verdict
 from narrator_daemon.clock import now_ms
 from narrator_daemon.credentials import signer as signers
 from narrator_daemon.credentials.errors import CannotSign
@@ -22,9 +23,9 @@ from narrator_daemon.daemon import job as jobs
 from narrator_daemon.daemon.traces import Trace
 from narrator_daemon.daemon.tries import backoff_ms
 from narrator_daemon.errors import NodeRefused, Refused, Unavailable
-from narrator_daemon.narration import narrate
+from narrator_daemon.queue.forecast import Pace
 from narrator_daemon.speech import SpeechError
-from tests.desk import Desk
+from tests.desk import TEXT, Desk
 from tests.memory import refusal
 
 
@@ -214,12 +215,12 @@ class TestStopping:
 
         def before(_index: int) -> None:
             reached.set()
-            assert release.wait(30)
+            assert release.wait(90)
 
         desk.engine.before = before
         job = desk.job()
         job.start()
-        assert reached.wait(30)
+        assert reached.wait(90)
         desk.stopping.set()
         job.give_back_now()
         (ending,) = desk.endings
@@ -229,7 +230,7 @@ class TestStopping:
         desk.edit(narrativeAudioStatus="processing")
         desk.book["narrativeAudioClaim"]["token"] = "another"
         release.set()
-        wait = time.monotonic() + 30
+        wait = time.monotonic() + 90
         while len(desk.ended) < 2 and time.monotonic() < wait:
             time.sleep(0.01)
         assert len(desk.ended) == 2
@@ -248,6 +249,14 @@ class TestWatching:
         job.watch(job.progress_at + 99.9, 100)
         assert not job.stuck
         job.watch(job.progress_at + 100, 100)
+        assert job.stuck
+
+    def test_no_progress_of_a_process_that_slept_is_not_stuck(self, desk: Desk) -> None:
+        job = desk.job()
+        woke = job.progress_at + 500
+        job.watch(woke + 99.9, 100, awake_since=woke)
+        assert not job.stuck
+        job.watch(woke + 100, 100, awake_since=woke)
         assert job.stuck
 
     def test_a_stuck_one_that_stops_costs_an_attempt(self, desk: Desk) -> None:
@@ -365,7 +374,7 @@ class TestFailure:
     def test_of_a_text_that_is_too_long_to_hear_leaves_no_segments(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(narrate, "MOST_SAMPLES", 60_000)
+        monkeypatch.setattr("narrator_daemon.narration.accepting.MOST_SAMPLES", 60_000)
         kept: list[int] = []
         desk.engine.before = lambda index: kept.append(len(list(desk.kept_folder.iterdir())))
         assert desk.run().outcome == "failed"
@@ -421,7 +430,7 @@ class TestDependencies:
         desk.project.fail("write /books/b$", refusal(400, "too deep"))
         job = desk.job(work)
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         assert desk.ended == [job] and desk.endings == []
         assert desk.book["narrativeAudioStatus"] == "processing"
         assert list(desk.context.refusals.books) == ["b"]
@@ -433,7 +442,7 @@ class TestDependencies:
         desk.project.fail("write /books/b$", refusal(500))
         job = desk.job(work)
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         # Three times, once it does not get on.
         assert desk.endings == [] and desk.now - 1000 == desk.settings.daemon.stuck_seconds + 20
 
@@ -458,6 +467,45 @@ class TestDependencies:
         assert ending.outcome == ("given_back" if of_all else "retried")
         assert desk.book["narrativeAudioClaim"]["attempt"] == (0 if of_all else 1)
         assert bool(desk.reported) is of_all
+
+    @pytest.mark.parametrize("of_all", [False, True])
+    def test_what_the_database_refuses_costs_an_attempt_where_it_is_of_this_book(
+        self, desk: Desk, of_all: bool
+    ) -> None:
+        """The counter of marks is of all."""
+        kind = Refused if of_all else NodeRefused
+        refused = kind("database", "the database answers 401: Permission denied")
+
+        def allot(_book_id: str) -> int:
+            raise refused
+
+        desk.context = replace(desk.context, allot=allot)
+        ending = desk.run()
+        assert ending.outcome == ("given_back" if of_all else "retried")
+        assert desk.book["narrativeAudioClaim"]["attempt"] == (0 if of_all else 1)
+        assert desk.reported == ([refused] if of_all else [])
+
+    def test_a_lease_that_could_not_be_renewed_in_time_is_told_and_pauses_claiming(
+        self, desk: Desk
+    ) -> None:
+        """A machine that is too slow would claim and give back for ever."""
+        work = desk.claim()
+
+        def late(_index: int) -> None:
+            desk.leases.let_go(time.monotonic() + 32)
+
+        desk.engine.before = late
+        ending = desk.run(desk.job(work))
+        assert (ending.outcome, ending.lease_lost) == ("given_back", True)
+        (told,) = desk.reported
+        assert told.dependency == "leases" and "45 s" in str(told)
+        desk.leases.check()  # nothing is held any more
+
+    def test_who_takes_the_work_of_another_for_its_own_is_not_too_slow(self, desk: Desk) -> None:
+        work = desk.claim()
+        desk.engine.before = lambda _index: work.stop(Verdict.FENCED)
+        desk.run(desk.job(work))
+        assert desk.reported == []
 
     def test_one_who_shuts_down_tries_once(self, desk: Desk) -> None:
         job = desk.job()
@@ -487,7 +535,7 @@ class TestDependencies:
         job = desk.job()
         desk.project.fail("read /books/b$", RuntimeError("a bug"))
         job.start()
-        assert desk.over.wait(30)
+        assert desk.over.wait(90)
         assert desk.endings == []
         assert desk.leases_left is None
         assert desk.leases.held() == (0, None)
@@ -544,3 +592,32 @@ def test_a_signer_that_fails_costs_the_book_no_attempt(desk: Desk) -> None:
     assert desk.store.objects_by_path == {}
     with pytest.raises(CannotSign):
         credentials.check()
+
+
+def test_a_job_says_when_its_book_will_be_ready(desk: Desk) -> None:
+    context = replace(desk.context, pace=lambda: Pace(0, 0.5))
+    desk.context = context
+    work = desk.claim()
+    shown = []
+    desk.engine.before = lambda _index: shown.append(desk.book.get("narrativeAudioReadyBy"))
+    desk.now = work.claimed_at
+    assert desk.run(desk.job(work)).published
+    # 35 seconds for a text of seventy characters; once, as nothing is news.
+    now_ms = context.now_ms()
+    assert shown[0] == pytest.approx(now_ms + 500 * len(TEXT), abs=60_000)
+    assert len(set(shown)) == 1
+    assert "narrativeAudioReadyBy" not in desk.book
+
+
+def test_a_job_that_knows_no_pace_says_nothing(desk: Desk) -> None:
+    seen: list[bool] = []
+    desk.engine.before = lambda _index: seen.append("narrativeAudioReadyBy" in desk.book)
+    assert desk.run().published
+    assert seen and not any(seen)
+
+
+def test_rules_without_the_field_cost_a_job_nothing(desk: Desk) -> None:
+    desk.context = replace(desk.context, pace=lambda: Pace(0, 0.5))
+    work = desk.claim()
+    desk.project.fail("write /books/b$", refusal(401), times=1)
+    assert desk.run(desk.job(work)).published

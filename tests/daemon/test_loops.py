@@ -40,7 +40,7 @@ def start(reported: list[Unavailable]) -> Iterator[Start]:
 
     yield begin
     for loop in started:
-        loop.stop(5)
+        loop.stop(60)
 
 
 REFUSED = NodeRefused("database", "/narrationWorkers/w cannot be written")
@@ -54,7 +54,7 @@ class TestFailures:
         looked = threading.Event()
 
         def fail_once_it_was_looked() -> float:
-            assert looked.wait(20)
+            assert looked.wait(90)
             raise error
 
         steps = Steps(error, error, error, fail_once_it_was_looked, 0.0, 60.0)
@@ -112,11 +112,11 @@ def test_a_wake_in_a_round_brings_another(start: Start) -> None:
     def step() -> float:
         rounds.append(1)
         entered.set()
-        leave.wait(10)
+        leave.wait(60)
         return 3600.0
 
     loop = start(step)
-    assert entered.wait(10)
+    assert entered.wait(60)
     loop.wake()
     leave.set()
     wait_until(lambda: len(rounds) == 2, "another round")
@@ -157,11 +157,11 @@ def test_a_round_that_goes_on_is_late(start: Start) -> None:
 
     def step() -> float:
         entered.set()
-        leave.wait(10)
+        leave.wait(60)
         return 3600.0
 
     loop = start(step)
-    assert entered.wait(10)
+    assert entered.wait(60)
     time.sleep(0.1)
     assert loop.overdue_seconds >= 0.1
     leave.set()
@@ -172,14 +172,14 @@ def test_it_ends_after_its_round(start: Start) -> None:
     steps = Steps(3600.0)
     loop = start(steps)
     steps.wait_for(1)
-    loop.stop(5)
+    loop.stop(60)
     assert not loop.alive
     assert steps.rounds == 1
 
 
 def test_one_that_was_not_started_can_be_stopped() -> None:
     loop = Loop("looper", Steps(1.0), print)
-    loop.stop(5)
+    loop.stop(60)
     assert not loop.alive
 
 
@@ -255,13 +255,13 @@ class TestLoading:
         class Slow(ToneSpeech):
             def load(self) -> None:
                 entered.set()
-                assert go_on.wait(20)
+                assert go_on.wait(90)
 
         loading = Loading(Slow())
         assert loading.state is None
         with structlog.testing.capture_logs() as logged:
             loading.start(lambda: None)
-            assert entered.wait(20)
+            assert entered.wait(90)
             now[0] = 1119.4
             assert loading.state == "for 119 s"
             now[0] = 1120.0

@@ -186,7 +186,7 @@ def test_a_lost_lease_counts_once_and_gives_no_audio() -> None:
 def answered(port: int, path: str) -> tuple[int, str, str]:
     """Status, content type and text."""
     try:
-        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read().decode()
     except HTTPError as error:
         return error.code, error.headers["Content-Type"], error.read().decode()

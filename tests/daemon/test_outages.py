@@ -72,13 +72,13 @@ def test_a_missing_index_is_named_with_the_rule_to_add(
 ) -> None:
     rules_url = f"http://{firebase.endpoints['database_host']}/.settings/rules.json?ns=demo-books"
     owner = {"Authorization": "Bearer owner"}
-    rules = requests.get(rules_url, headers=owner, timeout=5).text
+    rules = requests.get(rules_url, headers=owner, timeout=60).text
     bare = {"rules": {".read": False, ".write": False}}
-    requests.put(rules_url, json=bare, headers=owner, timeout=5).raise_for_status()
+    requests.put(rules_url, json=bare, headers=owner, timeout=60).raise_for_status()
     daemon = start_inside()
     unhealthy_about(daemon, '".indexOn": ["narrativeAudioStatus"')
     frontend.add_requested("b", TEXT)
-    requests.put(rules_url, data=rules.encode(), headers=owner, timeout=5).raise_for_status()
+    requests.put(rules_url, data=rules.encode(), headers=owner, timeout=60).raise_for_status()
     assert frontend.wait_for("b", "ready", 60)["narrativeAudioTake"] == 1
 
 

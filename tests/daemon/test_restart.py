@@ -10,7 +10,8 @@ from pathlib import Path
 import requests
 
 from narrator_daemon.marks.keys import DEMO_KEY
-from narrator_daemon.narration.narrate import Mark, narrate, seed_of
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import narrate, seed_of
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Limits
 from narrator_daemon.speech.tone import ToneSpeech

@@ -45,9 +45,11 @@ def test_rates_are_of_the_last_hour() -> None:
     now = 600.0
     tally.add(Ending("b", "failed", failure=Failure(ErrorCode.NO_TEXT, "No text.")))
     tally.add(Ending("b", "given_back"))
-    assert tally.as_record() == {"seconds": 600, "books": 1, "failed": 1, "audioSeconds": 30.0}
+    counted = {"seconds": 600, "books": 1, "failed": 1, "audioSeconds": 30.0}
+    assert tally.as_record() == counted
     now = 3700.0
-    assert tally.as_record() == {"seconds": 3600, "books": 0, "failed": 1, "audioSeconds": 0}
+    counted = {"seconds": 3600, "books": 0, "failed": 1, "audioSeconds": 0}
+    assert tally.as_record() == counted
     for second in range(3700, 11_000):
         now = float(second)
         tally.add(published(1.0))
@@ -87,7 +89,24 @@ def test_a_young_worker_counts_from_its_start() -> None:
     tally = Tally(clock=lambda: now)
     now = 1030.04
     tally.add(published(1.26))
-    assert tally.as_record() == {"seconds": 30.0, "books": 1, "failed": 0, "audioSeconds": 1.3}
+    counted = {"seconds": 30.0, "books": 1, "failed": 0, "audioSeconds": 1.3}
+    assert tally.as_record() == counted
+
+
+def test_the_pace_is_that_of_the_books_that_were_published() -> None:
+    now = 0.0
+    tally = Tally(clock=lambda: now)
+    assert tally.pace is None
+    for seconds, characters in ((20.0, 100), (10.0, 200)):
+        facts = {"audioSeconds": 1.0, "characters": characters}
+        tally.add(Ending("b", "published", facts=facts, seconds=seconds))
+    tally.add(Ending("b", "retried", facts={"characters": 999}, seconds=999.0))
+    pace = tally.pace
+    assert pace is not None and (pace.besides, pace.each) == (0, pytest.approx(0.1, rel=0.01))
+    assert tally.as_record()["took"]["seconds"] == pytest.approx(30, rel=0.02)
+    # A worker that had nothing to do is as fast as before.
+    now = 90_000.0
+    assert tally.pace == pace
 
 
 def test_a_minute_is_counted_together_and_forgotten_together() -> None:

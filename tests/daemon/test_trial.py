@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
+from narrator_daemon.credentials import signer as signers
+from narrator_daemon.credentials.errors import CannotSign
+from narrator_daemon.credentials.files import FileCredentials
+from narrator_daemon.daemon import finishing
+from narrator_daemon.daemon import trial as trials
 from narrator_daemon.daemon.trial import Trial
-from narrator_daemon.errors import Unavailable
+from narrator_daemon.errors import Unavailable, Unreadable
 from narrator_daemon.marks.keys import DEMO_KEY
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Settings
@@ -43,8 +48,11 @@ def engine() -> Engine:
 
 @pytest.fixture
 def trial(engine: Engine, tmp_path: Path) -> Trial:
-    settings = Settings.model_validate({"kept": {"folder": tmp_path}})
-    return Trial(engine, settings, DEMO_KEY, KeptSegments(settings.kept))
+    settings = Settings.model_validate(
+        {"kept": {"folder": tmp_path}, "files": {"formats": ["m4a", "mp3"]}}
+    )
+    credentials = FileCredentials(signers.throwaway(), settings)
+    return Trial(engine, settings, DEMO_KEY, credentials, KeptSegments(settings.kept))
 
 
 BROKEN = SpeechError("engine_error", "the model failed on cuda:0")
@@ -71,6 +79,41 @@ def test_one_that_cannot_is(trial: Trial, engine: Engine, fault: Exception) -> N
     engine.fault = None
     trial.check()
     assert not trial.broken and trial.own_fault(BROKEN) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "error"),
+    [
+        (finishing, "score", Unreadable("no decoder here")),
+        (finishing, "score", OSError(errno.EAGAIN, "Resource temporarily unavailable")),
+        (trials, "captions_of", ValueError("no captions")),
+    ],
+)
+def test_what_comes_after_the_narration_is_tried_too(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, error: Exception
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> None:
+            raise error
+
+        patch.setattr(place, name, fail)
+        found = trial.own_fault(error)
+    assert found is not None and found.dependency == "narration"
+    assert trial.own_fault(error) is None
+
+
+def test_a_signer_that_fails_is_told_as_one_and_breaks_no_engine(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise CannotSign("the command ended with 1")
+
+    monkeypatch.setattr(FileCredentials, "add_to_compressed", fail)
+    for _ in range(trials.BROKEN_AFTER + 1):
+        found = trial.own_fault(BROKEN)
+        assert found is not None and found.dependency == "credentials"
+    assert not trial.broken
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])

@@ -45,7 +45,7 @@ class Scene:
 
     def scrape(self) -> dict[str, float]:
         """Every sample by its name and labels, as they are written."""
-        answer = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10)
+        answer = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=60)
         return {
             sample.name + json.dumps(sample.labels, sort_keys=True): sample.value
             for family in text_string_to_metric_families(answer.text)
@@ -138,7 +138,7 @@ class TestMetrics:
         settings = {"METRICS__PORT": scene.port}
         second = Daemon(scene.firebase.environment(), tmp_path / "second", settings)
         try:
-            assert second.process.wait(30) == 2
+            assert second.process.wait(90) == 2
             assert f"[metrics] port: {scene.port} on 127.0.0.1" in second.log
             assert "Traceback" not in second.log
         finally:

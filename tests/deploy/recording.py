@@ -133,9 +133,9 @@ def _operators(environment: dict[str, str], frontend: Frontend) -> None:
     with mock.patch.dict(os.environ, variables):
         settings = config.load(None)
         frontend.node("books", "number", "narrative").set("Five.")
-        assert retry.request_named(settings, ["number"]) == {"number": retry.ASKED}
-        frontend.wait_for("number", "ready")
         project = Project(settings)
+        assert retry.request_named(project, ["number"]) == {"number": retry.ASKED}
+        frontend.wait_for("number", "ready")
         try:
             store = AudioStore(project, settings.storage)
             retake.request(settings, "emma", [1])

@@ -83,6 +83,7 @@ PROCESSING = {
     **REQUESTED,
     "narrativeAudioStatus": "processing",
     "narrativeAudioProgress": 0.5,
+    "narrativeAudioReadyBy": NOW + 9,
     "narrativeAudioClaim": CLAIM,
     "narrativeAudioPreview": {
         "url": "https://example.org/p.m4a",
@@ -145,6 +146,11 @@ CLOSED = {
     "narrationLimits": {"0f": {"1e": 9}},
     "narrationRenewal": {"owner": "w1", "until": 9, "through": 9},
     "narrationLookouts": {"first": {"owner": "w1", "instance": "i1", "beat": 4}},
+    "narrationBudgets": {"catalogue": {"day": 5, "seconds": 7, "granted": {"1e": 9}}},
+    "narrationControl": {
+        "fleet": {"state": "paused", "why": "night", "at": 9},
+        "workers": {"w1": {"booksAtOnce": 2}},
+    },
     "narrationRegister": {
         "t7": {**ENTRY, "state": "pending"},
         "t8": {**ENTRY, "publishedAt": 8},
@@ -336,6 +342,9 @@ def _client_must_not() -> list[Request]:
         "text a number": {"books/plain/narrative": 5},
         "text a list": {"books/plain/narrative": {"0": "a"}},
         "progress": {"books/work/narrativeAudioProgress": 1},
+        "another time to be ready by": {"books/work/narrativeAudioReadyBy": NOW},
+        "no time to be ready by": {"books/work/narrativeAudioReadyBy": None},
+        "own time to be ready by": {"books/asked/narrativeAudioReadyBy": NOW},
         "delete progress": {"books/work/narrativeAudioProgress": None},
         "delete claim": {"books/work/narrativeAudioClaim": None},
         "claim a text": {"books/work/narrativeAudioClaim": "mine"},
@@ -372,6 +381,14 @@ def _client_must_not() -> list[Request]:
         "narrationRenewal/until": 1,
         "narrationLookouts/first": {"owner": "w2", "instance": "i2", "beat": 0},
         "narrationLookouts/first/beat": 5,
+        "narrationBudgets/catalogue": {"day": 5, "seconds": 0},
+        "narrationBudgets/catalogue/seconds": 0,
+        "narrationBudgets/0f": {"day": 5, "seconds": 0},
+        "narrationControl": {"fleet": {"state": "running"}},
+        "narrationControl/fleet": {"state": "running"},
+        "narrationControl/fleet/state": "running",
+        "narrationControl/workers/w1": {"state": "paused"},
+        "narrationControl/workers/w1/booksAtOnce": 1,
         "narrationRegister/t9": {**ENTRY, "state": "pending"},
         "narrationRegister/t7": {**ENTRY, "publishedAt": 8},
         "narrationRegister/t8": None,
@@ -429,6 +446,8 @@ def _daemon_must_not() -> list[Request]:
         "ready from failed": {"books/failed": {**READY, "narrativeAudioStatus": "ready"}},
         "ready without a URL": {"books/work": _without(READY, "narrativeAudioUrl")},
         "ready with its claim": {"books/work": {**READY, "narrativeAudioClaim": CLAIM}},
+        "ready by a text": {"books/work/narrativeAudioReadyBy": "soon"},
+        "ready by no time": {"books/work/narrativeAudioReadyBy": 0},
         "a progress of 2": {"books/work/narrativeAudioProgress": 2},
         "a duration of 0": {"books/ready/narrativeAudioDuration": 0},
         "a hash that is none": {"books/ready/narrativeAudioTextHash": "x"},
@@ -504,6 +523,28 @@ def _daemon_must_not() -> list[Request]:
         "a seat of a number": {"narrationLookouts/first/instance": 1},
         "a seat whose beat is a text": {"narrationLookouts/first/beat": "x"},
         "a seat with more": {"narrationLookouts/first/more": 1},
+        "a budget without a day": {"narrationBudgets/catalogue": {"seconds": 5}},
+        "a budget of a day of text": {"narrationBudgets/catalogue/day": "x"},
+        "a budget of seconds of text": {"narrationBudgets/catalogue/seconds": "x"},
+        "a budget of less than none": {"narrationBudgets/catalogue/seconds": -1},
+        "a grant of text": {"narrationBudgets/catalogue/granted/1e": "x"},
+        "a grant of less than none": {"narrationBudgets/catalogue/granted/1e": -1},
+        "a budget with more": {"narrationBudgets/catalogue/more": 1},
+        **{
+            f"{what}, told to {part}": {f"narrationControl/{part}/{field}": value}
+            for part in ("fleet", "workers/w1")
+            for what, field, value in (
+                ("a state of no meaning", "state", "stopped"),
+                ("a state and more", "state", "paused by me"),
+                ("no books at once", "booksAtOnce", 0),
+                ("too many books at once", "booksAtOnce", 65),
+                ("books at once as a text", "booksAtOnce", "4"),
+                ("a reason without end", "why", "x" * 201),
+                ("a reason of fields", "why", {"x": 1}),
+                ("a time of text", "at", "now"),
+                ("something unknown", "sate", "paused"),
+            )
+        },
         "elsewhere": {"elsewhere/x": 2},
         "all there is": {"/": None},
     }
@@ -552,6 +593,28 @@ def _odd_books() -> list[Request]:
     ]
 
 
+def _daemon_may() -> list[Request]:
+    told = {
+        "pause": {"state": "paused", "why": "night", "at": NOW},
+        "drain": {"state": "draining", "at": NOW, "booksAtOnce": 64},
+        "resume": None,
+    }
+    return [
+        _write(True, f"daemon: {name}, {part}", DAEMON, {f"narrationControl/{part}": value})
+        for part in ("fleet", "workers/w1", "workers/w9")
+        for name, value in told.items()
+    ] + [
+        _write(
+            True,
+            f"daemon: {book} will be ready by {at}",
+            DAEMON,
+            {f"books/{book}": {**BOOKS[book], "narrativeAudioReadyBy": at}},
+        )
+        for book in ("asked", "work")
+        for at in (NOW + 5, None)
+    ]
+
+
 def _reads() -> list[Request]:
     return [
         *(
@@ -590,7 +653,14 @@ def _of_another_catalogue(requests: list[Request]) -> list[Request]:
 
 def table() -> list[Request]:
     """All that is written by hand."""
-    everything = [*_admin_may(), *_client_must_not(), *_daemon_must_not(), *_odd_books(), *_reads()]
+    everything = [
+        *_admin_may(),
+        *_client_must_not(),
+        *_daemon_must_not(),
+        *_daemon_may(),
+        *_odd_books(),
+        *_reads(),
+    ]
     everything += _of_another_catalogue(everything)
     # As JSON has it: nulls written out do not exist.
     return json_round(everything)

@@ -52,7 +52,8 @@ def test_all_that_the_project_asks_for_is_locked(
 
 #: Locks with digests, and the extras that each is for.
 HASHED = {
-    "requirements-demo.lock": ("build", "emulator", "kokoro", "preview"),
+    "requirements-demo.lock": ("build", "emulator", "preview"),
+    "requirements-kokoro.lock": ("kokoro",),
     "requirements-csm.lock": ("csm", "otel", "recognise"),
 }
 
@@ -88,8 +89,8 @@ def test_a_lock_with_digests_is_complete(
 
 
 def test_only_a_machine_for_csm_gets_torch(tool: dict[str, Any]) -> None:
-    demo = _hashed("requirements-demo.lock")
-    assert not demo.keys() & {"torch", "transformers", *tool["OF_CUDA"]}
+    for name in ("requirements-demo.lock", "requirements-kokoro.lock"):
+        assert not _hashed(name).keys() & {"torch", "transformers", *tool["OF_CUDA"]}
     # And all that torch's CUDA build brings is named, for Linux alone.
     csm = _hashed("requirements-csm.lock")
     assert {*tool["OF_CUDA"], "torch"} <= csm.keys()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from narrator_daemon import logs
 from tests.drills import drill
-from tests.drills.plan import make_plan
+from tests.drills.plan import TTL_SECONDS, make_plan
 
 
 def main() -> int:
@@ -30,10 +30,19 @@ def main() -> int:
     parser.add_argument("--daemons", type=int, default=4)
     parser.add_argument("--faults", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=60.0, help="over which they are spread")
+    parser.add_argument(
+        "--ttl", type=float, default=TTL_SECONDS, help="seconds that a lease lives; more where busy"
+    )
     parser.add_argument("--seeds", type=int, default=20, help="how many")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seed", type=int, help="this one alone, and print its plan")
     parser.add_argument("--other", type=Path, help="a folder with the sources of another version")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=drill.PATIENCE,
+        help="seconds for daemons to be ready, and after the last fault for every book to end",
+    )
     parser.add_argument("--json", type=Path, help="where the rows go as JSON")
     asked = parser.parse_args()
     logs.configure("warning", "auto")
@@ -50,11 +59,13 @@ def main() -> int:
             daemons=asked.daemons,
             faults=asked.faults,
             seconds=asked.seconds,
+            ttl=asked.ttl,
         )
         if asked.seed is not None:
             print(plan)
         folder = Path(tempfile.mkdtemp(prefix=f"drill-{seed}-"))
-        result = drill.run(plan, folder, other=asked.other and asked.other.resolve())
+        other = asked.other and asked.other.resolve()
+        result = drill.run(plan, folder, patience=asked.patience, other=other)
         row = result.row()
         if not rows:
             print("  ".join(row))

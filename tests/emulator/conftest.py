@@ -21,7 +21,7 @@ OPEN_RULES = {
     }
 }
 OWNER = {"Authorization": "Bearer owner"}
-WAIT = 10.0
+WAIT = 60.0
 
 
 class Rest:

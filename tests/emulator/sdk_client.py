@@ -16,7 +16,7 @@ from narrator_daemon.emulator.protocols import wire
 
 OWNER = {"Authorization": "Bearer owner"}
 OPEN = {"rules": {".read": True, ".write": True}}
-WAIT = 10.0
+WAIT = 60.0
 
 
 class Client:

@@ -40,11 +40,11 @@ def test_an_import_takes_the_place_of_the_data_and_an_export_is_written_in_the_e
         assert process.stdout is not None
         host = json.loads(process.stdout.readline())["database_host"]
         url = f"http://{host}/books.json"
-        assert requests.get(url, params={"format": "export"}, timeout=5).json() == SHELF
-        requests.put(f"http://{host}/new.json", data="1", headers=OWNER, timeout=5)
+        assert requests.get(url, params={"format": "export"}, timeout=60).json() == SHELF
+        requests.put(f"http://{host}/new.json", data="1", headers=OWNER, timeout=60)
     finally:
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     written = json.loads(exported.read_text())
     assert written.pop("at") > 1.7e12

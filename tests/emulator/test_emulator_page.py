@@ -19,10 +19,10 @@ from narrator_daemon.emulator import LocalFirebase, page_files
 def test_the_page_and_nothing_else_is_served(firebase: LocalFirebase) -> None:
     root = firebase.page_url.partition("?")[0]
     for name, content in build_page.page().items():
-        answer = requests.get(root + name, timeout=10)
+        answer = requests.get(root + name, timeout=60)
         assert (answer.status_code, answer.content) == (200, content)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert requests.get(root, timeout=10).text == requests.get(f"{root}index.html", timeout=10).text
+    assert requests.get(root, timeout=60).text == requests.get(f"{root}index.html", timeout=10).text
     for name in (
         "none.js",
         "page",
@@ -31,13 +31,13 @@ def test_the_page_and_nothing_else_is_served(firebase: LocalFirebase) -> None:
         "..%2fserver.py",
         "//etc/passwd",
     ):
-        answer = requests.get(root + name, timeout=10)
+        answer = requests.get(root + name, timeout=60)
         assert (answer.status_code, answer.text) == (404, "There is no such file.\n"), name
-    assert requests.put(root, timeout=10).status_code == 405
+    assert requests.put(root, timeout=60).status_code == 405
 
 
 def test_the_one_script_in_the_page_is_the_one_that_may_run(firebase: LocalFirebase) -> None:
-    answer = requests.get(firebase.page_url, timeout=10)
+    answer = requests.get(firebase.page_url, timeout=60)
     policy = answer.headers["Content-Security-Policy"]
     scripts = re.findall(r"<script(?![^>]* src=)[^>]*>(.*?)</script>", answer.text, re.DOTALL)
     digests = [
@@ -54,7 +54,7 @@ def test_a_page_that_was_not_built_says_so(
     monkeypatch.setattr(page_files, "_FOLDER", tmp_path / "none")
     page_files._files.cache_clear()
     try:
-        answer = requests.get(firebase.page_url, timeout=10)
+        answer = requests.get(firebase.page_url, timeout=60)
         assert (answer.status_code, answer.text) == (404, "The page is not built: make page.\n")
         demo = CliRunner().invoke(app, ["demo", "--page", "--out", str(tmp_path / "out")])
         assert demo.exit_code == 2 and "make page" in demo.output

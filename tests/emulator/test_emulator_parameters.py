@@ -128,7 +128,7 @@ def test_settings_of_the_command_line(rest: Any) -> None:
 def speak(firebase: LocalFirebase, line: bytes) -> bytes:
     """What the database answers to a request line, whatever it is."""
     host, _, port = firebase.endpoints["database_host"].partition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(line + b"\r\nHost: h\r\nConnection: close\r\n\r\n")
         answer = b""
         while part := connection.recv(4096):

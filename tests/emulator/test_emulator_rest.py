@@ -137,7 +137,7 @@ def test_malformed_requests(
 
 
 def test_a_path_without_json(rest: Any) -> None:
-    answer = requests.put(f"{rest.base}/books/a", data="1", timeout=5)
+    answer = requests.put(f"{rest.base}/books/a", data="1", timeout=60)
     assert answer.status_code == 404
     assert "append .json" in answer.json()["error"]
 
@@ -190,7 +190,7 @@ def test_bad_credentials(
 
 
 def test_browsers_of_other_origins_may_ask(rest: Any) -> None:
-    preflight = requests.options(f"{rest.base}/a.json", headers={"Origin": "http://x"}, timeout=5)
+    preflight = requests.options(f"{rest.base}/a.json", headers={"Origin": "http://x"}, timeout=60)
     assert preflight.status_code == 200
     assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
     assert rest("GET", "/a").headers["Access-Control-Allow-Origin"] == "*"

@@ -179,15 +179,15 @@ def test_a_rule_can_ask_for_a_filter(rest: Any) -> None:
 
 def test_rules_over_rest(rest: Any) -> None:
     url = f"{rest.base}/.settings/rules.json"
-    assert requests.get(url, timeout=5).status_code == 401
+    assert requests.get(url, timeout=60).status_code == 401
     source = '{"rules": {".read": "auth.uid === \'me\'"}} // ours'
-    put = requests.put(url, data=source, headers=OWNER, timeout=5)
+    put = requests.put(url, data=source, headers=OWNER, timeout=60)
     assert put.json() == {"status": "ok"}
-    assert requests.get(url, headers=OWNER, timeout=5).text == source
-    bad = requests.put(url, data='{"rules": {".read": "x"}}', headers=OWNER, timeout=5)
+    assert requests.get(url, headers=OWNER, timeout=60).text == source
+    bad = requests.put(url, data='{"rules": {".read": "x"}}', headers=OWNER, timeout=60)
     assert bad.status_code == 400
     assert "Unknown variable 'x'" in bad.json()["error"]
-    assert requests.get(url, headers=OWNER, timeout=5).text == source
+    assert requests.get(url, headers=OWNER, timeout=60).text == source
     denied = rest("GET", "/a")
     assert (denied.status_code, denied.json()) == (401, {"error": "Permission denied"})
     assert rest("PUT", "/a", 1, auth=client_token("me")).json() == {"error": "Permission denied"}
@@ -221,7 +221,7 @@ def client(contract_firebase: LocalFirebase) -> Any:
 
     def ask(method: str, path: str, body: Any = None) -> int:
         url = f"{base}{path}.json?auth={client_token('me')}"
-        return requests.request(method, url, json=body, timeout=5).status_code
+        return requests.request(method, url, json=body, timeout=60).status_code
 
     return ask
 

@@ -107,7 +107,7 @@ def test_a_listener_hears(app: Any) -> None:
     wanted = [("put", "/", None), ("put", "/a", {"n": 1}), ("patch", "/a", {"n": 2})]
     ref.child("a").set({"n": 1})
     ref.child("a").update({"n": 2})
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while events != wanted:
         more.wait(0.05)
         more.clear()

@@ -98,7 +98,7 @@ def test_an_object_is_never_overwritten(bucket: Any, resumable: bool) -> None:
 def test_of_two_resumable_uploads_the_second_to_finish_loses(bucket: Any) -> None:
     url = bucket.blob("a.wav").create_resumable_upload_session(if_generation_match=0)
     bucket.blob("a.wav").upload_from_string(b"first", if_generation_match=0)
-    assert requests.put(url, data=b"second", timeout=5).status_code == 412
+    assert requests.put(url, data=b"second", timeout=60).status_code == 412
     assert bucket.blob("a.wav").download_as_bytes() == b"first"
 
 
@@ -134,13 +134,13 @@ def test_signed_urls(bucket: Any, running: LocalFirebase, key: Any) -> None:
     blob.upload_from_string(AUDIO, content_type="audio/wav")
     endpoint = running.endpoints["storage_url"]
     url = sign(key, endpoint, blob, expiration=timedelta(hours=1))
-    whole = requests.get(url, timeout=5)
+    whole = requests.get(url, timeout=60)
     assert (whole.status_code, whole.headers["Content-Type"]) == (200, "audio/wav")
     assert whole.content == AUDIO
-    part = requests.get(url, headers={"Range": "bytes=100-199"}, timeout=5)
+    part = requests.get(url, headers={"Range": "bytes=100-199"}, timeout=60)
     assert (part.status_code, part.content) == (206, AUDIO[100:200])
     assert part.headers["Content-Range"] == f"bytes 100-199/{len(AUDIO)}"
-    head = requests.head(url, timeout=5)
+    head = requests.head(url, timeout=60)
     assert head.headers["Content-Length"] == str(len(AUDIO))
 
 
@@ -151,12 +151,12 @@ def test_signed_urls_that_have_expired(bucket: Any, running: LocalFirebase, key:
     url = sign(key, endpoint, blob, expiration=timedelta(hours=1))
     past = (datetime.now(UTC) - timedelta(hours=2)).strftime("%Y%m%dT%H%M%SZ")
     now = url.partition("X-Goog-Date=")[2].partition("&")[0]
-    expired = requests.get(url.replace(now, past), timeout=5)
+    expired = requests.get(url.replace(now, past), timeout=60)
     assert expired.status_code == 400
     assert "<Code>ExpiredToken</Code>" in expired.text
-    too_long = requests.get(url.replace("X-Goog-Expires=3600", "X-Goog-Expires=604801"), timeout=5)
+    too_long = requests.get(url.replace("X-Goog-Expires=3600", "X-Goog-Expires=604801"), timeout=60)
     assert too_long.status_code == 400
-    assert requests.get(url.replace("X-Goog-Date", "X-Date"), timeout=5).status_code == 400
+    assert requests.get(url.replace("X-Goog-Date", "X-Date"), timeout=60).status_code == 400
 
 
 def test_firebase_download_urls(bucket: Any, running: LocalFirebase) -> None:
@@ -165,27 +165,27 @@ def test_firebase_download_urls(bucket: Any, running: LocalFirebase) -> None:
     blob.upload_from_string(AUDIO, content_type="audio/wav")
     base = f"{running.endpoints['storage_url']}/v0/b/{bucket.name}/o/"
     url = base + quote(blob.name, safe="")
-    got = requests.get(url, params={"alt": "media", "token": "two"}, timeout=5)
+    got = requests.get(url, params={"alt": "media", "token": "two"}, timeout=60)
     assert (got.status_code, got.content) == (200, AUDIO)
     assert got.headers["Content-Type"] == "audio/wav"
     headers = {"Range": "bytes=-5"}
-    part = requests.get(url, params={"alt": "media", "token": "one"}, headers=headers, timeout=5)
+    part = requests.get(url, params={"alt": "media", "token": "one"}, headers=headers, timeout=60)
     assert (part.status_code, part.content) == (206, AUDIO[-5:])
     for params in (
         {"alt": "media"},
         {"alt": "media", "token": "three"},
         {"alt": "media", "token": ""},
     ):
-        assert requests.get(url, params=params, timeout=5).status_code == 403
-    assert requests.get(base + "missing", params={"token": "one"}, timeout=5).status_code == 404
-    about = requests.get(url, params={"token": "one"}, timeout=5).json()
+        assert requests.get(url, params=params, timeout=60).status_code == 403
+    assert requests.get(base + "missing", params={"token": "one"}, timeout=60).status_code == 404
+    about = requests.get(url, params={"token": "one"}, timeout=60).json()
     assert about["downloadTokens"] == "one,two"
 
 
 def test_an_object_without_tokens_has_no_download_url(bucket: Any, running: LocalFirebase) -> None:
     bucket.blob("a").upload_from_string(b"x")
     url = f"{running.endpoints['storage_url']}/v0/b/{bucket.name}/o/a"
-    assert requests.get(url, params={"alt": "media", "token": ""}, timeout=5).status_code == 403
+    assert requests.get(url, params={"alt": "media", "token": ""}, timeout=60).status_code == 403
 
 
 def test_uploads_survive_storage_that_is_down_for_a_while(
@@ -210,8 +210,8 @@ def test_an_answer_that_is_lost_after_the_upload(bucket: Any, running: LocalFire
         blob.upload_from_string(AUDIO, if_generation_match=0)
     url = f"{running.endpoints['storage_url']}/{bucket.name}/a.wav"
     with pytest.raises(requests.ConnectionError):
-        requests.get(url, timeout=5)
-    assert requests.get(url, timeout=5).content == AUDIO
+        requests.get(url, timeout=60)
+    assert requests.get(url, timeout=60).content == AUDIO
 
 
 def test_storage_that_says_no(bucket: Any, running: LocalFirebase) -> None:
@@ -223,5 +223,5 @@ def test_storage_that_says_no(bucket: Any, running: LocalFirebase) -> None:
 def test_a_browser_of_another_origin_may_play(bucket: Any, running: LocalFirebase) -> None:
     bucket.blob("a.wav").upload_from_string(b"x")
     got: Callable[..., Any] = requests.get
-    answer = got(f"{running.endpoints['storage_url']}/{bucket.name}/a.wav", timeout=5)
+    answer = got(f"{running.endpoints['storage_url']}/{bucket.name}/a.wav", timeout=60)
     assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")

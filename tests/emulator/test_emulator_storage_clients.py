@@ -52,7 +52,7 @@ class Files:
 
     def __call__(self, method: str, name: str = "", **options: Any) -> requests.Response:
         url = f"{self.base}/{quote(name, safe='')}" if name else self.base
-        return requests.request(method, url, timeout=10, **options)
+        return requests.request(method, url, timeout=60, **options)
 
     def upload(self, name: str, content: bytes = b"x", **headers: str) -> requests.Response:
         return self("POST", params={"name": name}, data=content, headers=headers)
@@ -61,7 +61,7 @@ class Files:
 @pytest.fixture
 def files(running: LocalFirebase) -> Files:
     files = Files(running)
-    requests.post(f"{files.root}/internal/reset", timeout=5).raise_for_status()
+    requests.post(f"{files.root}/internal/reset", timeout=60).raise_for_status()
     return files
 
 
@@ -74,7 +74,7 @@ def test_a_file_its_url_and_its_list(files: Files) -> None:
     )
     token = about["downloadTokens"]
     url = f"{files.base}/{quote('public/ü b.wav', safe='')}?alt=media&token={token}"
-    got = requests.get(url, headers={"Range": "bytes=1-2"}, timeout=5)
+    got = requests.get(url, headers={"Range": "bytes=1-2"}, timeout=60)
     assert (got.status_code, got.content) == (206, b"ou")
     assert got.headers["Content-Disposition"] == "inline; filename*=utf-8''%C3%BC%20b.wav"
     files.upload("public/d/x")
@@ -151,7 +151,7 @@ def begin(files: Files, name: str, **headers: str) -> tuple[str, requests.Respon
 
 def command(url: str, what: str, data: bytes = b"", **headers: str) -> tuple[int, str]:
     answer = requests.post(
-        url, data=data, headers={"X-Goog-Upload-Command": what, **headers}, timeout=5
+        url, data=data, headers={"X-Goog-Upload-Command": what, **headers}, timeout=60
     )
     return answer.status_code, answer.headers.get("X-Goog-Upload-Status", "")
 
@@ -159,7 +159,7 @@ def command(url: str, what: str, data: bytes = b"", **headers: str) -> tuple[int
 def test_an_upload_in_chunks(files: Files) -> None:
     url, _ = begin(files, "public/a")
     assert command(url, "upload", b"abc", **{"X-Goog-Upload-Offset": "0"}) == (200, "active")
-    query = requests.post(url, headers={"X-Goog-Upload-Command": "query"}, timeout=5)
+    query = requests.post(url, headers={"X-Goog-Upload-Command": "query"}, timeout=60)
     assert query.headers["X-Goog-Upload-Size-Received"] == "3"
     assert command(url, "upload", b"f", **{"X-Goog-Upload-Offset": "9"})[0] == 400
     last = {"X-Goog-Upload-Offset": "2"}
@@ -195,7 +195,7 @@ def test_rules_may_be_set_while_it_runs() -> None:
 
         def change(text: object) -> requests.Response:
             body = {"rules": {"files": [{"name": "storage.rules", "content": text}]}}
-            return requests.put(f"{files.root}/internal/setRules", json=body, timeout=5)
+            return requests.put(f"{files.root}/internal/setRules", json=body, timeout=60)
 
         assert files.upload("public/a").status_code == 200
         assert change(closed).status_code == 200
@@ -203,7 +203,7 @@ def test_rules_may_be_set_while_it_runs() -> None:
         refused = change("banana")
         assert (refused.status_code, "Line 1" in refused.json()["message"]) == (400, True)
         assert (
-            requests.put(f"{files.root}/internal/setRules", json={}, timeout=5).status_code == 400
+            requests.put(f"{files.root}/internal/setRules", json={}, timeout=60).status_code == 400
         )
 
 

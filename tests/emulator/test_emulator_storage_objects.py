@@ -84,7 +84,7 @@ def test_the_type_that_a_resumable_upload_announces(store: Store, where: str) ->
         headers={"X-Upload-Content-Type": "audio/wav", "X-Upload-Content-Length": "3"},
         json={"metadata": {"k": "v"}},
     )
-    done = requests.put(begun.headers["Location"], data=b"abc", timeout=5).json()
+    done = requests.put(begun.headers["Location"], data=b"abc", timeout=60).json()
     assert (done["contentType"], done["metadata"], done["size"]) == ("audio/wav", {"k": "v"}, "3")
 
 
@@ -93,7 +93,7 @@ def test_a_resumable_upload_that_goes_on_where_it_was(store: Store) -> None:
     url = begun.headers["Location"]
 
     def put(data: bytes, content_range: str) -> requests.Response:
-        return requests.put(url, data=data, headers={"Content-Range": content_range}, timeout=5)
+        return requests.put(url, data=data, headers={"Content-Range": content_range}, timeout=60)
 
     nothing = put(b"", "bytes */*")
     assert (nothing.status_code, "Range" in nothing.headers) == (308, False)
@@ -114,10 +114,10 @@ def test_a_resumable_upload_that_goes_on_where_it_was(store: Store) -> None:
 def test_an_upload_that_is_called_off(store: Store) -> None:
     begun = store("POST", "/upload/storage/v1/b/BUCKET/o?uploadType=resumable&name=a")
     url = begun.headers["Location"]
-    assert requests.delete(url, timeout=5).status_code == 499
-    assert requests.put(url, data=b"x", timeout=5).status_code == 499
+    assert requests.delete(url, timeout=60).status_code == 499
+    assert requests.put(url, data=b"x", timeout=60).status_code == 499
     assert store.names() == []
-    assert requests.put(url.replace("upload_id=", "upload_id=x"), timeout=5).status_code == 404
+    assert requests.put(url.replace("upload_id=", "upload_id=x"), timeout=60).status_code == 404
 
 
 def test_uploads_in_chunks_at_the_same_time(store: Store) -> None:
@@ -200,7 +200,7 @@ def test_checksums_that_the_client_gives(store: Store, kind: str, right: bool) -
     answer = store("POST", f"{upload}multipart", data=body, headers=headers)
     assert answer.status_code == (200 if right else 400)
     begun = store("POST", f"{upload}resumable", json={"name": "b", kind: said})
-    done = requests.put(begun.headers["Location"], data=b"sound", timeout=5)
+    done = requests.put(begun.headers["Location"], data=b"sound", timeout=60)
     assert done.status_code == (200 if right else 400)
     header = {"X-Goog-Hash": f"{'md5' if kind == 'md5Hash' else kind}={said}"}
     put = store("PUT", "/BUCKET/c", data=b"sound", headers=header)
@@ -215,7 +215,7 @@ def test_checksums_that_are_none(store: Store, said: str) -> None:
         "/upload/storage/v1/b/BUCKET/o?uploadType=resumable",
         json={"name": "b", "crc32c": said},
     )
-    assert requests.put(begun.headers["Location"], data=b"x", timeout=5).status_code == 400
+    assert requests.put(begun.headers["Location"], data=b"x", timeout=60).status_code == 400
 
 
 CHANGES = [
@@ -421,7 +421,7 @@ def test_a_form_may_upload(store: Store) -> None:
 def test_a_signed_url_may_begin_an_upload(store: Store) -> None:
     begun = store("POST", "/BUCKET/a", headers={"x-goog-resumable": "start", "Content-Type": "a/b"})
     assert begun.status_code == 201
-    assert requests.put(begun.headers["Location"], data=b"abc", timeout=5).status_code == 200
+    assert requests.put(begun.headers["Location"], data=b"abc", timeout=60).status_code == 200
     assert store("GET", "/BUCKET/a").headers["Content-Type"] == "a/b"
 
 

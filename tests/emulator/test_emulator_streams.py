@@ -67,7 +67,7 @@ def test_keep_alive() -> None:
     with LocalFirebase(storage=False, keep_alive_seconds=0.05) as firebase:
         url = f"http://{firebase.endpoints['database_host']}/books.json"
         with requests.get(
-            url, headers={"Accept": "text/event-stream"}, stream=True, timeout=5
+            url, headers={"Accept": "text/event-stream"}, stream=True, timeout=60
         ) as response:
             lines = response.iter_lines(chunk_size=None)
             seen = [next(lines) for _ in range(6)]
@@ -108,7 +108,7 @@ def test_streams_end_when_the_server_stops() -> None:
     with LocalFirebase(storage=False) as firebase:
         url = f"http://{firebase.endpoints['database_host']}/books.json"
         response = requests.get(
-            url, headers={"Accept": "text/event-stream"}, stream=True, timeout=5
+            url, headers={"Accept": "text/event-stream"}, stream=True, timeout=60
         )
         lines = response.iter_lines(chunk_size=None)
         assert next(lines) == b"event: put"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon.firebase.storage import slug
+from narrator_daemon.firebase.object_names import slug
 
 
 @pytest.mark.parametrize("book_id", ["moby-dick", "A_1", "x" * 100])

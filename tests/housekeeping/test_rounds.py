@@ -12,7 +12,7 @@ from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.errors import Unavailable
-from narrator_daemon.firebase.storage import beside
+from narrator_daemon.firebase.object_names import beside
 from narrator_daemon.housekeeping import reaper as reaping
 from narrator_daemon.housekeeping import reconciler as reconciling
 from narrator_daemon.housekeeping import renewal
@@ -109,6 +109,16 @@ class TestReaper:
         assert (entry["outcome"], entry["owner"]) == ("worker_lost", "dead")
         assert entry["reapedBy"] == "reaper"
         assert list(fleet.project.tree["narrationJobs"]["b"]) == [token]
+
+    def test_a_lease_that_may_not_be_deleted_holds_no_other_up(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for book_id in ("a", "b", "c"):
+            fleet.claim(book_id)
+        fleet.project.fail("delete /narrationLeases/a", refusal(401, "Permission denied"))
+        fleet.rounds(monkeypatch, 0, 20, 40, 60)
+        assert fleet.freed == ["a", "b", "c"]
+        assert list(fleet.project.tree["narrationLeases"]) == ["a"]
 
     def test_one_that_is_refused_is_left_alone_and_holds_no_other_up(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch

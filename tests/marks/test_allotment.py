@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from narrator_daemon.errors import Unavailable
+from narrator_daemon.errors import NodeRefused, Refused, Unavailable
 from narrator_daemon.marks import allotment
 from narrator_daemon.marks.allotment import FIRST_LOCAL, LARGEST_BLOCK, Indices
 from tests.memory import MemoryProject, refusal
@@ -61,6 +61,24 @@ def test_a_draw_that_was_not_answered_is_made_anew() -> None:
     with pytest.raises(Unavailable):
         one.allot("a")
     assert one.allot("a") + 4 == project.tree[COUNTER]
+
+
+@pytest.mark.parametrize("call", ["get", "write"])
+def test_a_mark_that_the_database_refuses_is_of_its_book(call: str) -> None:
+    project = MemoryProject()
+    one = indices(project)
+    project.fail(f"{call} /narrationMarks/b", refusal(401))
+    with pytest.raises(NodeRefused, match="/narrationMarks/b cannot be written"):
+        one.allot("b")
+    one.allot("a")
+
+
+def test_a_counter_that_the_database_refuses_is_everybodys() -> None:
+    project = MemoryProject()
+    project.fail(f"write /{COUNTER}", refusal(401))
+    with pytest.raises(Refused) as refused:
+        indices(project).allot("b")
+    assert not isinstance(refused.value, NodeRefused)
 
 
 def test_where_the_counter_is_lost_no_index_that_others_hold_is_given_out() -> None:

@@ -17,7 +17,7 @@ from narrator_daemon.marks import keys
 from tests.marks.test_detect import SPEECH, folder, run
 from tests.watermark.speechlike import RATE, speechlike
 from watermark import embed
-from watermark.fingerprint import FORM, fingerprint_of
+from watermark.marking.fingerprint import FORM, fingerprint_of
 
 __all__ = ["folder"]
 

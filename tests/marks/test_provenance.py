@@ -12,7 +12,7 @@ from narrator_daemon.credentials.reading import FoundCredentials
 from narrator_daemon.marks.provenance import Layers, Verdict, judge
 from narrator_daemon.marks.recording import Compared, Original
 from watermark import PublicDetection
-from watermark.fingerprint import Likeness
+from watermark.marking.fingerprint import Likeness
 
 LABEL = {"Label": "1", "ProduceID": "t7"}
 

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 import watermark
 from csm import SAMPLE_RATE
 from narrator_daemon.marks.keys import DEMO_KEY
-from narrator_daemon.narration.narrate import Mark, Narration, narrate
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import narrate
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Limits
 from narrator_daemon.speech import Spoken

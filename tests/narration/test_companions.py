@@ -10,7 +10,7 @@ import struct
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,21 @@ def encode(files: dict[str, Companion], samples: NDArray[np.int16], **about: Any
         encoder.finish()
 
 
-def children() -> set[int]:
+def _children() -> set[int]:
     listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
     return set(map(int, listed.split()))
 
 
-def test_each_is_read_back_as_it_was_written(files: dict[str, Companion], tmp_path: Path) -> None:
+@pytest.fixture
+def children() -> Callable[[], set[int]]:
+    """Gives the processes that were started since; other tests may have left some running."""
+    before = _children()
+    return lambda: _children() - before
+
+
+def test_each_is_read_back_as_it_was_written(
+    files: dict[str, Companion], tmp_path: Path, children: Callable[[], set[int]]
+) -> None:
     samples = sound()
     encode(files, samples, title="Über Büche\u0301r", author="J. A.", cover=cover_of(png()))
     assert not children()
@@ -166,7 +175,7 @@ def test_chapters_begin_with_the_file(
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_full_disk_is_told_as_one(name: str) -> None:
+def test_a_full_disk_is_told_as_one(name: str, children: Callable[[], set[int]]) -> None:
     # Whether by what is written meanwhile or in the end.
     with Path("/dev/full").open("r+b", buffering=0) as full:
         asked = {"x": Companion(FORMS[name], 48, full)}
@@ -176,7 +185,9 @@ def test_a_full_disk_is_told_as_one(name: str) -> None:
     assert not children()
 
 
-def test_samples_that_do_not_come_are_no_whole_file(files: dict[str, Companion]) -> None:
+def test_samples_that_do_not_come_are_no_whole_file(
+    files: dict[str, Companion], children: Callable[[], set[int]]
+) -> None:
     with Encoder(list(files.values()), About(), (), 2 * SAMPLE_RATE) as encoder:
         encoder.feed(np.zeros(SAMPLE_RATE, np.int16))
         with pytest.raises(EncodingFailed, match="24000 samples came of 48000"):
@@ -184,14 +195,18 @@ def test_samples_that_do_not_come_are_no_whole_file(files: dict[str, Companion])
     assert not children()
 
 
-def test_one_that_is_left_leaves_no_process(files: dict[str, Companion]) -> None:
+def test_one_that_is_left_leaves_no_process(
+    files: dict[str, Companion], children: Callable[[], set[int]]
+) -> None:
     with suppress(KeyError), Encoder(list(files.values()), About(), (), SAMPLE_RATE) as encoder:
         encoder.feed(np.zeros(10, np.int16))
         raise KeyError
     assert not children()
 
 
-def test_an_encoder_that_dies_is_told(files: dict[str, Companion]) -> None:
+def test_an_encoder_that_dies_is_told(
+    files: dict[str, Companion], children: Callable[[], set[int]]
+) -> None:
     with Encoder(list(files.values()), About(), (), 10**9) as encoder:
         (process,) = children()
         os.kill(process, 9)
@@ -205,7 +220,9 @@ def _feed_without_end(encoder: Encoder) -> None:
 
 
 def test_one_that_does_not_end_is_given_up(
-    files: dict[str, Companion], monkeypatch: pytest.MonkeyPatch
+    files: dict[str, Companion],
+    children: Callable[[], set[int]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(companions, "_LAST_SECONDS", 0.0)
     with (
@@ -254,3 +271,18 @@ def test_the_mark_is_searched_in_files_without_a_name() -> None:
     with tempfile.TemporaryFile() as file:
         encode({"m4a": Companion(FORMS["m4a"], 48, file)}, sound())
         assert score(file, KEY, 77) > watermark.WEAK_SCORE
+
+
+def test_the_log_is_never_switched_off_for_it(
+    files: dict[str, Companion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other threads write to standard error meanwhile, and search files of their own."""
+
+    def switch(*_: object) -> None:
+        raise AssertionError("a descriptor that the whole process writes to was changed")
+
+    encode(files, sound())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup2", switch)
+        for companion in files.values():
+            assert score(companion.file, KEY, 77) > watermark.WEAK_SCORE

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from csm.text.traced import Traced
 from narrator_daemon.claims.failure import ErrorCode
 from narrator_daemon.errors import ConfigError
+from narrator_daemon.narration.accepting import Unnarratable
 from narrator_daemon.narration.manner import Manners
-from narrator_daemon.narration.narrate import Unnarratable
 from narrator_daemon.settings import Settings
-from narrator_daemon.speech import create
+from narrator_daemon.speech.choosing import create
+from tests.speech import tiny_kokoro
 
 VOICES = {"anna": {"prompt": "read_speech_a"}, "bob": {"prompt": "read_speech_b"}}
 VOICE, CAST, LEXICON = "narrativeAudioVoice", "narrativeAudioCast", "narrativeAudioLexicon"
@@ -48,6 +49,24 @@ def test_a_voice_that_is_not_set_up_is_refused_with_those_that_are() -> None:
     code, message = refusal({CAST: {"Emma": "carl"}})
     assert code is ErrorCode.UNKNOWN_VOICE
     assert '"Emma"' in message
+
+
+def test_an_engines_own_voices_can_be_asked_for(tmp_path: Path) -> None:
+    model = tiny_kokoro.save(tmp_path, None, "af_heart", "bm_george")
+    sections = {
+        "speech": {"engine": "kokoro"},
+        "kokoro": {"model": str(model)},
+        "voices": {"dora": {"kokoro": "bm_george"}},
+    }
+    own = manners(**sections)
+    assert own.of({VOICE: "bm_george"}).voice == "bm_george"
+    assert own.fingerprint({VOICE: "bm_george"}) != own.fingerprint({VOICE: "af_heart"})
+    assert "bm_george" in own.reader("dora").settings_fingerprint
+    with pytest.raises(Unnarratable, match="there are: af_heart, bm_george, dora"):
+        own.of({VOICE: "bf_emma"})
+    with pytest.raises(ConfigError, match="no voice bf_emma; there are: af_heart") as error:
+        manners(**sections, voice={"dialogue": "bf_emma"})
+    assert "[voice] dialogue" in str(error.value)
 
 
 @pytest.mark.parametrize("cast", ["anna", 5, [], {"...": "anna"}, dict.fromkeys("ab" * 300, "x")])

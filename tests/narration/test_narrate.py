@@ -24,15 +24,10 @@ from csm.takes.notes import Note
 from csm.text import Pauses as Lengths
 from csm.text import segment
 from narrator_daemon.claims.failure import ErrorCode
-from narrator_daemon.narration.narrate import (
-    Mark,
-    Narration,
-    Stopped,
-    Unnarratable,
-    fingerprint,
-    kept_name,
-    narrate,
-)
+from narrator_daemon.narration.accepting import Unnarratable
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import Stopped, fingerprint, kept_name, narrate
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept, Limits, Mastering, Pauses, Settings
@@ -275,6 +270,28 @@ class SecondThoughts(Voice):
         yield Amended(2, {"draws": 8, "alone": {}, "profile": "x"})
 
 
+def test_a_pause_that_the_text_asks_for_is_as_long(tmp_path: Path) -> None:
+    text = f"{TEXTS[0]}\n\n[pause 4s]\n\n{TEXTS[1]} [pause 300ms] {TEXTS[2]}"
+    found = {}
+    for marks in (False, True):
+        narration = narrate(
+            text,
+            io.BytesIO(),
+            engine=Voice(),
+            limits=Limits(),
+            seed=1,
+            mark=Mark(KEY, 1, 1.5, False),
+            kept=KeptSegments(Kept(folder=tmp_path)),
+            pause_marks=marks,
+        )
+        found[marks] = [
+            two.start_seconds - one.end_seconds for one, two in itertools.pairwise(narration.parts)
+        ]
+    # The pads of both sounds are a part of the pause.
+    assert found[True] == pytest.approx([4 - 0.12, 0.3 - 0.12], abs=0.001)
+    assert found[False] != found[True]
+
+
 def test_what_is_given_anew_replaces_what_was_spoken(tmp_path: Path) -> None:
     engine = SecondThoughts()
     seen: list[float] = []
@@ -307,7 +324,7 @@ def test_what_no_wav_file_can_hold_is_refused(
 ) -> None:
     # The first while it is spoken, the second once its pauses are known.
     most = round(share * finished[0].duration_seconds * SAMPLE_RATE)
-    monkeypatch.setattr("narrator_daemon.narration.narrate.MOST_SAMPLES", most)
+    monkeypatch.setattr("narrator_daemon.narration.accepting.MOST_SAMPLES", most)
     engine = Voice()
     with pytest.raises(Unnarratable, match="Divide it") as refused:
         read(tmp_path, engine)

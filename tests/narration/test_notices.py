@@ -17,7 +17,9 @@ from csm.text import segment
 from csm.text.segments import Break
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.marks.keys import DEMO_KEY
-from narrator_daemon.narration.narrate import Mark, Narration, narrate
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import narrate
+from narrator_daemon.narration.narrated import Narration
 from narrator_daemon.narration.notices import notice_segments, placed
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.notice import Notice, notice_for

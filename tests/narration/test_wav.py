@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from narrator_daemon.marks.keys import DEMO_KEY
-from narrator_daemon.narration.narrate import Mark, Stopped, narrate
+from narrator_daemon.narration.marking import Mark
+from narrator_daemon.narration.narrate import Stopped, narrate
 from narrator_daemon.narration.progress import Progress
 from narrator_daemon.narration.segment_store import KeptSegments
-from narrator_daemon.narration.wav import WavWriter
 from narrator_daemon.settings import Kept, Limits
 from narrator_daemon.speech.tone import ToneSpeech
+from narrator_daemon.wav import WavWriter
 
 
 @pytest.fixture

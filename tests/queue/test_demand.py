@@ -150,7 +150,7 @@ def serving(read: Any, clock: Any = lambda: 0.0) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.port}"
     finally:
         server.stop()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from narrator_daemon.claims.claim import Claim
+from narrator_daemon.firebase.subscription import Hint
+from narrator_daemon.queue.place import Level
 from narrator_daemon.queue.waiting import Waiting
 from tests.queue.asking import NOW, order
 
@@ -158,3 +160,41 @@ def test_a_request_that_was_claimed_before_is_a_retry(requested_at: Any, is_retr
     waiting.offer("b", book(requested_at, claim=claim), NOW)
     candidate = waiting.take(0.0)
     assert candidate is not None and candidate.is_retry is is_retry
+
+
+def test_what_is_asked_for_is_counted_by_level_over_half_an_hour() -> None:
+    waiting = Waiting()
+    minute = 60_000
+    assert waiting.arriving(NOW) == {}
+    for number in range(60):
+        book = {
+            "narrative": "x" * 600,
+            "narrativeAudioStatus": "requested",
+            "narrativeAudioRequestedAt": NOW + number * minute,
+            "narrativeAudioPriority": "bulk" if number % 2 else "now",
+        }
+        waiting.offer(f"b{number}", book, NOW + number * minute)
+        waiting.offer(f"b{number}", book, NOW + number * minute)
+    waiting.offer("old", {**book, "narrativeAudioRequestedAt": NOW - 90 * minute}, NOW)
+    assert waiting.arriving(NOW + 59 * minute) == pytest.approx(
+        {Level.NOW: 5.0, Level.BULK: 5.0}, rel=0.1
+    )
+
+
+@pytest.mark.parametrize("other_news", ["a change of a field", "a reading", "nothing"])
+def test_a_claim_left_by_a_cancelled_retry_is_gone_to_whatever_is_heard_meanwhile(
+    other_news: str,
+) -> None:
+    waiting = Waiting()
+    left = Claim(None, "w", 1, 0, "hash", 1, NOW, NOW, not_before=NOW + 60_000).as_record()
+    waiting.offer("b", book(NOW, claim=left), NOW)
+    if other_news == "a change of a field":
+        waiting.take_in(Hint({"b": None}), NOW)
+    waiting.take_in(Hint(gone=frozenset({"b"})), NOW)
+    if other_news == "a reading":
+        # Nothing could be claimed meanwhile, as the database was down.
+        waiting.refresh({}, NOW, complete=True)
+        waiting.take_in(Hint({}, resync=True), NOW)
+    assert order(waiting) == ["b"]
+    waiting.refresh({}, NOW, complete=True)
+    assert len(waiting) == 0

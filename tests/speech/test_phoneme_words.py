@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrator_daemon.speech.phoneme_words import sounds, word_places
+from csm.said import Said
+from narrator_daemon.speech.phoneme_words import sounds, word_places, words_alone
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,12 @@ def test_what_was_said_as_it_stands_is_found_exactly(words: list[str]) -> None:
     places = word_places(words, said)
     assert places == [len(" ".join(words[:number])) + bool(number) for number in range(len(words))]
     assert all(said[place] == sounds(word)[0] for place, word in zip(places, words, strict=True))
+
+
+def test_words_said_by_their_ipa_are_alone_what_they_are_said_as() -> None:
+    text = '"Mister Darcy," said Emma\'s friend Bing Lee.'
+    spans = [("Mister Darcy", "m d"), ("Emma's", "ɛ"), ("Bing Lee", "b")]
+    given = [Said(text.index(one), text.index(one) + len(one), ipa) for one, ipa in spans]
+    alone = words_alone(text, given, lambda words: [word.upper() for word in words])
+    assert alone == ["m", "d", "SAID", "ɛ", "FRIEND", "b", ""]
+    assert words_alone("", [], lambda words: list(words)) == []

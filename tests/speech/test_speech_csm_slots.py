@@ -12,8 +12,9 @@ import structlog
 from csm import Sampling
 from narrator_daemon.settings import Settings, Takes
 from narrator_daemon.settings import Speech as SpeechSettings
-from narrator_daemon.speech import HasSlots, Slots, create
+from narrator_daemon.speech import HasSlots, Slots
 from narrator_daemon.speech import csm as csm_speech
+from narrator_daemon.speech.choosing import create
 from narrator_daemon.speech.csm import CsmSpeech
 
 #: Sampling.reference() as the configuration says it.

@@ -16,9 +16,8 @@ from csm.takes import recognise
 from csm.takes.drawing import Example
 from csm.takes.notes import Note
 from csm.takes.recognise import Recogniser
-from narrator_daemon import speech
 from narrator_daemon.settings import Settings, Speech, Takes
-from narrator_daemon.speech import Amended, HasSlots, Slots, SpeechError, Spoken
+from narrator_daemon.speech import Amended, HasSlots, Slots, SpeechError, Spoken, choosing
 from narrator_daemon.speech.judged import judged
 from narrator_daemon.speech.tone import ToneSpeech
 
@@ -139,7 +138,7 @@ def test_settings_that_decide_on_takes_are_in_the_fingerprint() -> None:
 def test_what_says_no_words_is_not_judged() -> None:
     engine = ToneSpeech()
     assert judged(engine, Takes()) is engine
-    assert isinstance(speech.create(Settings(speech=Speech(engine="tone"))), ToneSpeech)
+    assert isinstance(choosing.create(Settings(speech=Speech(engine="tone"))), ToneSpeech)
 
 
 def test_it_is_its_engine_in_all_else() -> None:

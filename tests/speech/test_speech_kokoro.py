@@ -17,13 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from csm.said import Said
 from csm.takes.thresholds import Thresholds
+from csm.text.lexicon import parse
 from narrator_daemon import speech
 from narrator_daemon.errors import NarratorError
 from narrator_daemon.settings import Kokoro, Settings, Speech, Takes
-from narrator_daemon.speech import SpeechError, judged
+from narrator_daemon.speech import SpeechError, choosing, judged
 from narrator_daemon.speech.kokoro import files, symbols
-from narrator_daemon.speech.kokoro.engine import KokoroSpeech
+from narrator_daemon.speech.kokoro_engine import KokoroSpeech
 from narrator_daemon.speech.tone import ToneSpeech
 from tests.speech import tiny_kokoro
 
@@ -80,6 +82,12 @@ def test_marks_stay_where_they_are(text: str, said: str) -> None:
         ("ɡˈə^ʊ", "ɡˈəʊ", "ɡˈQ"),
         ("lˈɪɾə^l", "lˈɪɾᵊl", "lˈɪɾᵊl"),
         ("bˈʌʔn\u0329", "bˈʌtn", "bˈʌtn"),
+        # "I" is said with some stress, or not at all; "eye" and "ideal" are as they are.
+        ("ænd a^ɪ wʊd", "ænd ˌI wʊd", "ænd ˌI wʊd"),
+        ("a^ɪv sˈiːn", "ˌIv sˈin", "ˌIv sˈiːn"),
+        ("a^ɪˈæm", "ˌIˈæm", "ˌIˈæm"),
+        ("ˈa^ɪ", "ˈI", "ˈI"),
+        ("a^ɪdˈiːl", "Idˈil", "Idˈiːl"),
     ],
 )
 def test_phonemes_are_those_the_model_knows(espeak: str, american: str, british: str) -> None:
@@ -142,7 +150,7 @@ def test_another_seed_is_another_take(kokoro: KokoroSpeech) -> None:
 
 def test_takes_are_judged_by_what_is_usual_for_it(folder: Path) -> None:
     engine = KokoroSpeech(model=str(folder), voice="af_heart")
-    assert judged._thresholds(Takes(), engine).sharpest_click == 60
+    assert judged._thresholds(Takes(), engine).sharpest_click == 50
     assert judged._thresholds(Takes(), ToneSpeech()) == Thresholds()
 
 
@@ -288,6 +296,77 @@ def test_it_is_not_spoken_with_before_it_is_loaded(folder: Path) -> None:
         list(KokoroSpeech(model=str(folder), voice="af_heart").speak(["A."], seed=1))
 
 
+# Voices and names
+
+
+def test_all_voices_of_the_model_can_be_asked_for(tmp_path: Path) -> None:
+    folder = tiny_kokoro.save(tmp_path, None, "af_heart", "bm_george")
+    engine = KokoroSpeech(model=str(folder), voice="af_heart", named={"carl": "bm_george"})
+    assert engine.voices == ("af_heart", "bm_george", "carl")
+    engine.load()
+    try:
+        george, carl = engine.in_voice("bm_george"), engine.in_voice("carl")
+        assert george.settings_fingerprint == carl.settings_fingerprint
+        assert george.settings_fingerprint != engine.settings_fingerprint
+        heard = [_spoken(one, ["Bath"])[0].samples for one in (engine, george, carl)]  # type: ignore[arg-type]
+        # A British voice gets British phonemes.
+        assert not np.array_equal(heard[0], heard[1])
+        assert np.array_equal(heard[1], heard[2])
+        with pytest.raises(KeyError):
+            engine.in_voice("af_nobody")
+    finally:
+        engine.close()
+
+
+def test_of_the_hubs_model_all_english_voices_can_be() -> None:
+    engine = KokoroSpeech(model="someone/Kokoro", voice="af_heart")
+    assert len(engine.voices) == 28 and {"af_heart", "bm_lewis"} <= set(engine.voices)
+    assert all(Kokoro(voice=voice).voice == voice for voice in engine.voices)
+
+
+def test_names_are_said_by_their_ipa(kokoro: KokoroSpeech) -> None:
+    text = "I met Hermione, Bath's own."
+    lexicon = parse("Hermione\t\tˈaɪ.ə\nBath\t\tbɑθ\n")
+    plain = kokoro.saying(parse("Emma\t\tɛmə"))
+    assert np.array_equal(_spoken(kokoro, [text])[0].samples, _spoken(plain, [text])[0].samples)  # type: ignore[arg-type]
+    said = _spoken(kokoro.saying(lexicon), [text])[0]  # type: ignore[arg-type]
+    levels = said.samples[600 :: tiny_kokoro.SAMPLES_A_SYMBOL]
+    # A level for each symbol, by its number, of which that of the second stress is the highest.
+    numbers = np.rint(levels / levels.max() * symbols.NUMBERS["ˌ"]).astype(int).tolist()
+    heard = "".join(
+        {number: one for one, number in symbols.NUMBERS.items()}.get(n, "|") for n in numbers
+    )
+    assert "mɛt ˈIə, bɑθs ˈO" in heard.replace("ˌ", "").replace("mˈɛt", "mɛt"), heard
+    assert said.word_seconds is not None and len(said.word_seconds) == 5
+    assert kokoro.saying(lexicon).settings_fingerprint == kokoro.settings_fingerprint
+
+
+@pytest.mark.parametrize(
+    ("ipa", "american", "british"),
+    [
+        ("həˈmaɪəni", "həmˈIəni", "həmˈIəni"),
+        ("dʒoʊ", "ʤO", "ʤQ"),
+        ("dʒəʊ", "ʤO", "ʤQ"),
+        ("t\u0361ʃɑːlz", "ʧɑlz", "ʧɑːlz"),
+        ("'ga:", "ˈɡa", "ˈɡaː"),
+    ],
+)
+def test_ipa_as_dictionaries_have_it(ipa: str, american: str, british: str) -> None:
+    # The stress stands where it is written.
+    american, british = (one.replace("mˈ", "ˈm") for one in (american, british))
+    assert symbols.from_ipa(ipa, False) == american
+    assert symbols.from_ipa(ipa, True) == british
+
+
+@given(st.text(max_size=40), st.text(max_size=20), st.text(max_size=40))
+def test_whatever_is_given_all_symbols_are_known(before: str, ipa: str, after: str) -> None:
+    given_at = [Said(len(before), len(before) + 4, ipa)]
+    heard = symbols.phonemes(
+        f"{before}Emma{after}", lambda texts: list(texts), british=False, said=given_at
+    )
+    assert set(heard) <= symbols.NUMBERS.keys()
+
+
 def test_closing_ends_the_process_and_what_is_said(folder: Path) -> None:
     engine = KokoroSpeech(model=str(folder), voice="af_heart", at_once=1)
     engine.load()
@@ -332,7 +411,7 @@ def test_settings_choose_it(folder: Path) -> None:
     settings = Settings(
         speech=Speech(engine="kokoro"), kokoro=Kokoro(model=str(folder), voice="af_heart")
     )
-    engine = speech.create(settings)
+    engine = choosing.create(settings)
     assert engine.name == "kokoro" and engine.pace is not None
     engine.close()
 
@@ -345,7 +424,7 @@ def test_a_voice_is_a_name_and_no_path(voice: str) -> None:
 
 def test_gpl_is_only_loaded_in_the_worker(folder: Path) -> None:
     code = (
-        "import sys; from narrator_daemon.speech.kokoro.engine import KokoroSpeech;"
+        "import sys; from narrator_daemon.speech.kokoro_engine import KokoroSpeech;"
         f"e = KokoroSpeech(model={str(folder)!r}, voice='af_heart'); e.load(); e.close();"
         "sys.exit('espeakng_loader' in sys.modules or 'torch' in sys.modules)"
     )

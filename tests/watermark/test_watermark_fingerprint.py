@@ -13,8 +13,8 @@ from scipy.signal import resample_poly
 from speechlike import RATE, speechlike
 
 from watermark import Span, detect, embed
-from watermark.embedding import Signs, _Marker, _through
-from watermark.fingerprint import Fingerprinter, Levels, Likeness, fingerprint_of, likeness
+from watermark.marking.embedding import Signs, _Marker, _through
+from watermark.marking.fingerprint import Fingerprinter, Levels, Likeness, fingerprint_of, likeness
 from watermark.pattern import pattern_of
 
 KEY = bytes(range(32))

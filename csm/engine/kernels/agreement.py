@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from csm.engine.kernels.operations import Kernels, Plain
-from csm.engine.sampling import Sampling
-from csm.engine.slots import Slots
+from csm.engine.operands.sampling import Sampling
+from csm.engine.operands.slots import Slots
 
 if TYPE_CHECKING:
     from csm.engine.model import Model, Stack

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from csm.engine.heads import Heads
 from csm.engine.kernels import language
 from csm.engine.kernels.language import Target, gdc_launch_dependents, gdc_wait, jit, tl
+from csm.engine.operands.heads import Heads
 
 
 def depth_attention(

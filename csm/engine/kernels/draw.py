@@ -21,7 +21,7 @@ from csm.engine.kernels.language import (
     libdevice,
     tl,
 )
-from csm.engine.sampling import GOLDEN, Sampling, mix_
+from csm.engine.operands.sampling import GOLDEN, Sampling, mix_
 
 #: Leading bits of a value, as float32 holds it, that can differ; even, as two are found at a time.
 BITS = {torch.bfloat16: 16, torch.float16: 20, torch.float32: 32}

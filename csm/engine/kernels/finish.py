@@ -8,9 +8,9 @@ from torch import Tensor
 
 from csm.engine.kernels import language
 from csm.engine.kernels.language import Target, gdc_launch_dependents, gdc_wait, jit, tl
-from csm.engine.sampling import Sampling
-from csm.engine.slots import Slots
-from csm.engine.state import ENDED, RAN_AWAY
+from csm.engine.operands.sampling import Sampling
+from csm.engine.operands.slots import Slots
+from csm.engine.operands.state import ENDED, RAN_AWAY
 
 #: Values of the next input that a program sums.
 WIDTH = 256

@@ -1,4 +1,4 @@
-"""RMSNorm of some rows; its plain twin is ``csm.engine.norm.Norm``."""
+"""RMSNorm of some rows; its plain twin is ``csm.engine.operands.norm.Norm``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from csm.engine.kernels import language
 from csm.engine.kernels.language import Target, gdc_launch_dependents, gdc_wait, jit, tl
-from csm.engine.norm import Norm
+from csm.engine.operands.norm import Norm
 
 
 @jit

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from csm.engine.heads import Heads
 from csm.engine.kernels.decode_attention import decode_attention, fused_decode_attention
 from csm.engine.kernels.depth_attention import depth_attention, fused_depth_attention
 from csm.engine.kernels.draw import FusedSampler, Sampler
@@ -21,12 +20,13 @@ from csm.engine.kernels.product import (
     gated_product,
     product,
 )
-from csm.engine.linear import Linear
-from csm.engine.norm import Norm
-from csm.engine.sampling import Sampling
+from csm.engine.operands.heads import Heads
+from csm.engine.operands.linear import Linear
+from csm.engine.operands.norm import Norm
+from csm.engine.operands.sampling import Sampling
 
 if TYPE_CHECKING:
-    from csm.engine.slots import Slots
+    from csm.engine.operands.slots import Slots
 
 #: Counters of programs that share a piece of work, zero between kernels; more than any needs.
 COUNTERS = 65_536

@@ -30,8 +30,8 @@ from csm.engine.kernels.language import (
 )
 from csm.engine.kernels.norm import fused_norm
 from csm.engine.kernels.row_product import launch_row_product, suits
-from csm.engine.linear import Linear
-from csm.engine.norm import Norm
+from csm.engine.operands.linear import Linear
+from csm.engine.operands.norm import Norm
 
 #: A program of a split product gets no fewer columns, and no more programs share some.
 LEAST_COLUMNS, MOST_SPLITS = 1024, 4

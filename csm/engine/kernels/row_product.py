@@ -12,8 +12,8 @@ from torch import Tensor
 
 from csm.engine.kernels import language
 from csm.engine.kernels.language import Target, gdc_launch_dependents, gdc_wait, jit, tl
-from csm.engine.linear import Linear
-from csm.engine.norm import Norm
+from csm.engine.operands.linear import Linear
+from csm.engine.operands.norm import Norm
 
 #: Rows, and columns of the weight, at most: beyond them tensor cores, and splits, are faster.
 MOST_ROWS, MOST_COLUMNS = 2, 2048

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from csm import SAMPLE_RATE
-from narrator_daemon import speech
 from narrator_daemon.commands.doctor.check import (
     LONG_LIMIT_SECONDS,
     Check,
@@ -32,6 +31,7 @@ from narrator_daemon.libraries import importing
 from narrator_daemon.marks import keys
 from narrator_daemon.narration.companions import About, Encoder, EncodingFailed, asked_for
 from narrator_daemon.settings import Settings
+from narrator_daemon.speech import choosing
 from narrator_daemon.speech.feeding import most_books_at_once
 
 #: Free bytes that the state and the audio on its way take at most, and that a checkpoint takes.
@@ -190,7 +190,7 @@ def _kokoro(settings: Settings) -> Found:
 
 
 def _engine(settings: Settings) -> Found:
-    engine = speech.create(settings)
+    engine = choosing.create(settings)
     try:
         engine.load()
         return passed(f"{engine.name} on {engine.device}")

@@ -11,8 +11,8 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from narrator_daemon.emulator.harness.faults import Fault, Faults
+from narrator_daemon.emulator.harness.target import raw_path
 from narrator_daemon.emulator.harness.traffic import STREAM_KINDS, Kind, Traffic
-from narrator_daemon.emulator.target import raw_path
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

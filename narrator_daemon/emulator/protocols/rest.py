@@ -35,6 +35,7 @@ from narrator_daemon.emulator.database.values import (
     render,
     to_json,
 )
+from narrator_daemon.emulator.harness.target import raw_path
 from narrator_daemon.emulator.harness.traffic import Kind
 from narrator_daemon.emulator.protocols.event_stream import EventStream, EventStreams
 from narrator_daemon.emulator.protocols.rest_parameters import (
@@ -51,7 +52,6 @@ from narrator_daemon.emulator.protocols.rest_settings import (
     read_setting,
     rules_text,
 )
-from narrator_daemon.emulator.target import raw_path
 
 #: Bytes in the body of one write.
 MAX_WRITE_BYTES = 256 * 1024 * 1024

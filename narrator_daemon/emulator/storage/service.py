@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from narrator_daemon.emulator.harness.target import raw_path
 from narrator_daemon.emulator.harness.traffic import Kind
 from narrator_daemon.emulator.storage.answers import empty, json_answer, preflight, refusal
 from narrator_daemon.emulator.storage.disk import DiskContents
@@ -19,7 +20,6 @@ from narrator_daemon.emulator.storage.rules import StorageRules
 from narrator_daemon.emulator.storage.rules_language import StorageRulesError
 from narrator_daemon.emulator.storage.uploads import Uploads, parse_resource
 from narrator_daemon.emulator.storage.xml_api import XmlApi
-from narrator_daemon.emulator.target import raw_path
 
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _XML = re.compile(r"/([^/]+)(?:/(.*))?\Z")

@@ -22,6 +22,7 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
+from narrator_daemon.emulator.harness.target import raw_path
 from narrator_daemon.emulator.storage.answers import empty, media, xml_refusal
 from narrator_daemon.emulator.storage.conditions import Conditions
 from narrator_daemon.emulator.storage.objects import (
@@ -34,7 +35,6 @@ from narrator_daemon.emulator.storage.objects import (
     no_object,
 )
 from narrator_daemon.emulator.storage.uploads import Upload, Uploads, add_chunk
-from narrator_daemon.emulator.target import raw_path
 
 #: Seconds that a V4 signed URL may live.
 MAX_SIGNED_SECONDS = 604_800

@@ -7,6 +7,18 @@ from pathlib import Path
 from csm.errors import CsmError
 from narrator_daemon.speech import SpeechError
 
+#: The English voices of the hub's repository.
+VOICES = tuple(
+    f"{kind}_{name}"
+    for kind, names in {
+        "af": "alloy aoede bella heart jessica kore nicole nova river sarah sky",
+        "am": "adam echo eric fenrir liam michael onyx puck santa",
+        "bf": "alice emma isabella lily",
+        "bm": "daniel fable george lewis",
+    }.items()
+    for name in names.split()
+)
+
 #: Where the model lies; a folder may have any of them, and the hub's repository has the first.
 MODELS = ("onnx/model_quantized.onnx", "model_quantized.onnx", "model.onnx")
 
@@ -43,9 +55,17 @@ def voice_file(model: str, revision: str | None, voice: str) -> Path:
     try:
         return _file(model, f"voices/{voice}.bin", revision)
     except SpeechError as error:
-        there = sorted(file.stem for file in Path(model).expanduser().glob("voices/[ab][fm]_*.bin"))
-        known = f"; kokoro.voice may be {', '.join(there)}" if there else ""
-        raise SpeechError(error.code, f"{error}{known}") from error
+        raise SpeechError(
+            error.code, f"{error}; kokoro.voice may be {', '.join(voices(model))}"
+        ) from error
+
+
+def voices(model: str) -> tuple[str, ...]:
+    """The voices that there are: those in the folder, or all of the hub's."""
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return VOICES
+    return tuple(sorted(file.stem for file in folder.glob("voices/[ab][fm]_*.bin")))
 
 
 def are_here(model: str, revision: str | None, voice: str) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
+
+from csm.said import Said
 
 #: Kokoro-82M's own numbers: ``vocab`` of its config.json, Apache-2.0. 0 stands at both ends.
 NUMBERS = {
@@ -118,6 +121,15 @@ NUMBERS = {
     "ᵻ": 177,
 }
 
+
+class _Kind(Enum):
+    """What a part of a text is."""
+
+    WORDS = auto()
+    MARK = auto()
+    GIVEN = auto()
+
+
 #: Symbols that the model takes at once, without the two at the ends.
 MOST_SYMBOLS = 510
 
@@ -153,55 +165,104 @@ _BOTH = (
 _BRITISH = (("e^ə", "ɛː"), ("iə", "ɪə"), ("ə^ʊ", "Q"))
 _AMERICAN = (("o^ʊ", "O"), ("ɜːɹ", "ɜɹ"), ("ɜː", "ɜɹ"), ("ɪə", "iə"), ("ː", ""))
 _SYLLABIC = re.compile(r"(\S)\u0329")
+#: "I", alone, before "am", or with a verb drawn to it: eSpeak NG gives it no stress, and the voice,
+#: which was trained with some, then swallows it in every third sentence. Source: misaki, ``en.py``.
+_PRONOUN = re.compile(r"(?<!\S)I(?=[mvld]?(?!\S)|ˈæm)")
+
+#: Ties, and the points between syllables.
+_UNTIED = re.compile("[.\u0361\u035c]")
+#: What is typed for lack of the proper sign.
+_PLAIN = str.maketrans({"'": "ˈ", ",": "ˌ", ":": "ː", "g": "ɡ"})
+#: Two signs that are one sound.
+_TOGETHER = re.compile("a(?=[ɪʊ])|e(?=[ɪə])|[oə](?=ʊ)|ɔ(?=ɪ)|t(?=ʃ)|d(?=ʒ)")
+
+#: Stands in a text for what is said by its IPA: of private use, and in no text that is read.
+_GIVEN = "\ue000"
 
 #: From a text's phonemes, several texts at once.
 Phonemise = Callable[[Sequence[str]], Sequence[str]]
 
 
-def phonemes(text: str, phonemise: Phonemise, *, british: bool) -> str:
+def phonemes(text: str, phonemise: Phonemise, *, british: bool, said: Sequence[Said] = ()) -> str:
     """What the model reads for a text: phonemes, and the marks between them.
 
     Args:
         text: speakable, on one line or several.
         phonemise: eSpeak NG's phonemes of texts without marks.
         british: whether it is for a British voice.
+        said: what of the text is said by its IPA.
 
     Returns:
         Symbols that are all in ``NUMBERS``; empty where nothing can be said.
     """
-    parts = _parts(_SPACES.sub(" ", text).strip())
-    said = iter(phonemise([part for part, is_mark in parts if not is_mark]))
-    joined = "".join(part if is_mark else adapted(next(said), british) for part, is_mark in parts)
+    pieces: list[str] = []
+    done = 0
+    for one in said:
+        pieces += (text[done : one.start].replace(_GIVEN, ""), _GIVEN)
+        done = one.end
+    pieces.append(text[done:].replace(_GIVEN, ""))
+    parts = _parts(_SPACES.sub(" ", "".join(pieces)).strip())
+    heard = iter(phonemise([part for part, kind in parts if kind is _Kind.WORDS]))
+    given = iter([from_ipa(one.ipa, british) for one in said])
+    joined = "".join(
+        part
+        if kind is _Kind.MARK
+        else next(given)
+        if kind is _Kind.GIVEN
+        else adapted(next(heard), british)
+        for part, kind in parts
+    )
     known = "".join(symbol for symbol in joined if symbol in NUMBERS)
     return _SPACES.sub(" ", known).strip()
+
+
+def from_ipa(ipa: str, british: bool) -> str:
+    """Phonemes as dictionaries write them, as those that the model knows.
+
+    Args:
+        ipa: composed (NFC).
+        british: whether it is for a British voice.
+    """
+    ipa = _UNTIED.sub("", ipa).translate(_PLAIN)
+    ipa = ipa.replace("oʊ", "əʊ") if british else ipa.replace("əʊ", "oʊ")
+    return adapted(_TOGETHER.sub(lambda match: f"{match.group()}^", ipa), british)
 
 
 def adapted(said: str, british: bool) -> str:
     """Phonemes of eSpeak NG as those that the model knows."""
     for old, new in (*_BOTH, *(_BRITISH if british else _AMERICAN)):
         said = said.replace(old, new)
-    said = _SYLLABIC.sub(r"ᵊ\1", said).replace("ʔ", "t")
-    return said.replace("^", "")
+    said = _SYLLABIC.sub(r"ᵊ\1", said).replace("ʔ", "t").replace("^", "")
+    return _PRONOUN.sub("ˌI", said)
 
 
-def _parts(text: str) -> list[tuple[str, bool]]:
-    """The text in its order, cut into words to say (False) and marks (True)."""
-    found: list[tuple[str, bool]] = []
+def _parts(text: str) -> list[tuple[str, _Kind]]:
+    """The text in its order, cut into words to say, marks, and what is given."""
+    found: list[tuple[str, _Kind]] = []
     at = 0
     for match in _MARKS.finditer(text):
         found += _words(text[at : match.start()])
-        found.append((_mark(match.group(), opens=match.start() == 0 or _opens(text, match)), True))
+        opens = match.start() == 0 or _opens(text, match)
+        found.append((_mark(match.group(), opens=opens), _Kind.MARK))
         at = match.end()
     return found + _words(text[at:])
 
 
-def _words(text: str) -> list[tuple[str, bool]]:
-    """A stretch without marks, with the spaces around it."""
+def _words(text: str) -> list[tuple[str, _Kind]]:
+    """A stretch without marks, with the spaces around its words."""
+    first, *others = text.split(_GIVEN)
+    found = _plain_words(first)
+    for other in others:
+        found += [(_GIVEN, _Kind.GIVEN), *_plain_words(other)]
+    return found
+
+
+def _plain_words(text: str) -> list[tuple[str, _Kind]]:
     if not any(map(str.isalnum, text)):
-        return [(" ", True)] if text else []
+        return [(" ", _Kind.MARK)] if text else []
     before, after = text[:1].isspace(), text[-1:].isspace()
-    spaces = [(" ", True)]
-    return [*spaces[:before], (text.strip(), False), *spaces[:after]]
+    spaces = [(" ", _Kind.MARK)]
+    return [*spaces[:before], (text.strip(), _Kind.WORDS), *spaces[:after]]
 
 
 def _opens(text: str, match: re.Match[str]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from csm.engine.state import State, column
+from csm.engine.operands.state import State, column
 
 if TYPE_CHECKING:
     from csm.engine.model import Model

@@ -9,8 +9,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from watermark.checking import MARKED_SCORE, Trace
 from watermark.detection.search import PIECE_SECONDS
+from watermark.marking.checking import MARKED_SCORE, Trace
 
 #: Narrow, so that its letters stay large on a telephone and in a column of print.
 _WIDTH = 720

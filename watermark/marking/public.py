@@ -184,7 +184,7 @@ def compare(features: Features, seconds: float) -> Iterator[tuple[float, float, 
     yield best_offset(features, 0.0, seconds, 1.0, 1.0)[0], 1.0, 1.0
     for pace, pitch in CHANGES:
         length = min(_STRETCH_SECONDS / pace, seconds)
-        begin = _liveliest(features, length)
+        begin = liveliest(features, length)
         score, _ = best_offset(features, begin, begin + length, pace, pitch)
         yield score, pace, pitch
 
@@ -201,29 +201,46 @@ def best_offset(
         pace: how much faster it is held to play.
         pitch: how much higher it is held to sound.
     """
-    readings = features.bands(pitch, np.arange(BANDS))
-    cell = CELL_SECONDS / pace
-    count = int((end - begin) / cell)
     best = (0.0, 0.0)
-    for phase in range(_PHASES):
-        shift = phase / _PHASES
-        at = (begin + (np.arange(count) + shift + 0.5) * cell) * features.frames_a_second
-        cells = between_frames(readings, np.asarray(at, np.float64))
-        folded = np.zeros((-(-count // PERIOD) * PERIOD, BANDS), np.float32)
-        folded[:count] = cells
-        folded = folded.reshape(-1, PERIOD, BANDS).sum(axis=0)
+    rows = np.arange(PERIOD)
+    for phase, folded in enumerate(folds(features, begin, end, pace, pitch)):
         norm = float(np.sqrt(np.square(folded).sum())) + 1e-6
         # Sum o is of cells k of what was folded with cells k + o of the pattern.
         products = folded @ public_pattern().T.astype(np.float32)
-        rows = np.arange(PERIOD)
         sums = products[rows[:, None], (rows[:, None] + rows) % PERIOD].sum(axis=0)
         offset = int(sums.argmax())
-        best = max(best, (float(sums[offset]) / norm, (offset - shift) % PERIOD))
+        best = max(best, (float(sums[offset]) / norm, (offset - phase / _PHASES) % PERIOD))
     return best
 
 
-def _liveliest(features: Features, length: float) -> float:
-    """Where the stretch begins that says most, in seconds."""
+def folds(
+    features: Features, begin: float, end: float, pace: float, pitch: float
+) -> Iterator[NDArray[np.float32]]:
+    """A stretch's readings, those a period apart added up, for each offset within a cell.
+
+    Args:
+        features: of the sound.
+        begin: the stretch's first second.
+        end: its last.
+        pace: how much faster it is held to play.
+        pitch: how much higher it is held to sound.
+
+    Yields:
+        ``[PERIOD, BANDS]``, for cells that begin 0, ¼, ½ and ¾ of a cell after ``begin``.
+    """
+    readings = features.bands(pitch, np.arange(BANDS))
+    cell = CELL_SECONDS / pace
+    count = int((end - begin) / cell)
+    for phase in range(_PHASES):
+        at = (begin + (np.arange(count) + phase / _PHASES + 0.5) * cell) * features.frames_a_second
+        cells = between_frames(readings, np.asarray(at, np.float64))
+        folded = np.zeros((-(-count // PERIOD) * PERIOD, BANDS), np.float32)
+        folded[:count] = cells
+        yield folded.reshape(-1, PERIOD, BANDS).sum(axis=0)
+
+
+def liveliest(features: Features, length: float) -> float:
+    """Where the stretch of so many seconds begins that says most, in seconds."""
     frames = max(int(length * features.frames_a_second), 1)
     power = np.concatenate([[0.0], np.square(features.values).sum(axis=1).cumsum()])
     sums = power[frames:] - power[:-frames]

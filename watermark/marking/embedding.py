@@ -15,8 +15,8 @@ import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 from watermark.keys import check_key
+from watermark.marking.public import DEFAULT_PUBLIC_DB, public_signs
 from watermark.pattern import BAND_HZ, BANDS, CELL_SECONDS, LOWEST_HZ, pattern_of
-from watermark.public import DEFAULT_PUBLIC_DB, public_signs
 from watermark.samples import as_float, check_rate
 
 #: How far a cell is raised or lowered unless told otherwise, in the middle of the range.
@@ -188,7 +188,8 @@ class Embedder(_Marker):
         book_index: what the mark says, 0 to 2**32 − 1.
         channels: 1 for blocks ``[n]``, else blocks are ``[n, channels]``.
         strength_db: how far a cell is raised or lowered, above 0 and at most 6.
-        public_db: how far the public mark beside it does; 0 for none. See ``watermark.public``.
+        public_db: how far the public mark beside it does (``watermark.marking.public``); 0 for
+            none.
 
     Raises:
         WatermarkKeyError: the key cannot serve.

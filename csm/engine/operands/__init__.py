@@ -1,0 +1,1 @@
+"""What the model and its kernels both compute with: weights, heads, slots and their state."""

@@ -1,0 +1,195 @@
+"""One replica writes when waiting books will be ready; others, and old rules, cost nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.leases import Leases
+from narrator_daemon.daemon.forecaster import Forecaster, places
+from narrator_daemon.errors import Unavailable
+from narrator_daemon.queue.forecast import Pace
+from narrator_daemon.queue.waiting import Waiting
+from narrator_daemon.settings import Settings
+from tests.memory import SERVER_NOW, MemoryProject, refusal
+
+TOOK = {"books": 1, "characters": 1000, "seconds": 100.0, "squares": 1e6, "products": 1e5}
+LATELY = {"seconds": 3600, "books": 10, "took": TOOK}
+
+
+def entry(**more: Any) -> dict[str, Any]:
+    return {"at": SERVER_NOW, "atOnce": 1, "inWork": 0, "lately": LATELY, **more}
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.project = MemoryProject()
+        self.project.tree["narrationWorkers"] = {"w": entry()}
+        self.waiting = Waiting(lambda: self.now)
+        self.now, self.leads, self.limit = 100.0, True, 0
+        project: Any = self.project
+        claims = Claims(project, Settings(), "voice", lambda *_: False, Leases(project, "w", 45.0))
+        self.forecaster = Forecaster(
+            project,
+            claims,
+            self.waiting,
+            lambda: self.leads,
+            lease_ttl=45.0,
+            limit=lambda: self.limit,
+            clock=lambda: self.now,
+        )
+
+    def ask(self, book_id: str, order: int, characters: int = 100, **more: Any) -> None:
+        named = {f"narrativeAudio{name}": value for name, value in more.items()}
+        self.project.shelf[book_id] = {
+            "narrative": "x" * characters,
+            "narrativeAudioStatus": "requested",
+            "narrativeAudioRequestedAt": order,
+            **named,
+        }
+        self.waiting.offer(book_id, self.project.shelf[book_id], SERVER_NOW)
+
+    def step(self) -> dict[str, Any]:
+        """Seconds until each book that has a time will be ready."""
+        self.forecaster.step()
+        return {
+            book_id: (book["narrativeAudioReadyBy"] - SERVER_NOW) / 1000
+            for book_id, book in self.project.shelf.items()
+            if "narrativeAudioReadyBy" in book
+        }
+
+    @property
+    def writes(self) -> int:
+        return self.project.count("write /books")
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_books_that_wait_say_when_they_will_be_ready(desk: Desk) -> None:
+    desk.ask("b", 2)
+    desk.ask("a", 1)
+    assert desk.step() == {"a": 10, "b": 20}
+    desk.step()
+    assert desk.writes == 2
+
+
+def test_only_what_is_news_is_written_anew(desk: Desk) -> None:
+    desk.ask("a", 1)
+    desk.ask("b", 2, 5000)
+    assert desk.step() == {"a": 10, "b": 510}
+    desk.project.tree["narrationWorkers"]["w"] = entry(inWork=1, left=[30])
+    assert desk.step() == {"a": 40, "b": 510}
+    desk.project.tree["narrationWorkers"]["w"] = entry(inWork=1, left=[300])
+    assert desk.step() == {"a": 310, "b": 810}
+
+
+def test_who_does_not_lead_writes_nothing(desk: Desk) -> None:
+    desk.leads = False
+    desk.ask("a", 1)
+    assert desk.step() == {} and desk.project.calls == []
+
+
+def test_nothing_is_said_while_nobody_knows_and_what_was_said_goes(desk: Desk) -> None:
+    desk.ask("a", 1, ReadyBy=SERVER_NOW + 9_000)
+    desk.project.tree["narrationWorkers"]["w"] = entry(lately={"seconds": 5})
+    assert desk.step() == {}
+    desk.project.tree["narrationWorkers"]["w"] = entry()
+    assert desk.step() == {"a": 10}
+    desk.project.tree["narrationControl"] = {"fleet": {"state": "paused"}}
+    assert desk.step() == {}
+    del desk.project.tree["narrationControl"]
+    desk.project.tree["narrationWorkers"]["w"] = entry(at=SERVER_NOW - 46_000)
+    assert desk.step() == {}
+
+
+def test_limits_and_times_put_books_off(desk: Desk) -> None:
+    desk.limit = 1
+    desk.ask("a", 1, RequestedBy="ada")
+    desk.ask("b", 2, RequestedBy="ada")
+    desk.ask("c", 3, RequestedBy="bea")
+    desk.ask("d", 4, NotBefore=SERVER_NOW + 3_600_000)
+    assert desk.step() == {"a": 10, "c": 20, "b": 70, "d": 3610}
+    desk.waiting.pass_over_budget("bea", 200.0, 100.0)
+    assert "c" not in desk.step()
+
+
+def test_a_request_that_is_over_or_another_is_left_alone(desk: Desk) -> None:
+    desk.ask("a", 1)
+    desk.ask("b", 2)
+    desk.ask("c", 3)
+    desk.project.shelf["a"]["narrativeAudioRequestedAt"] = 9
+    desk.project.shelf["b"]["narrativeAudioStatus"] = "processing"
+    del desk.project.shelf["c"]
+    assert desk.step() == {}
+    assert set(desk.project.shelf) == {"a", "b"}
+
+
+def test_what_is_asked_for_anew_is_foretold_anew(desk: Desk) -> None:
+    desk.ask("a", 1)
+    assert desk.step() == {"a": 10}
+    desk.ask("a", 2)
+    assert desk.step() == {"a": 10}
+
+
+def test_rules_without_the_field_are_not_asked_again_and_again(desk: Desk) -> None:
+    desk.ask("a", 1)
+    desk.ask("b", 2)
+    desk.project.fail("write /books", refusal(401))
+    assert desk.step() == {} and desk.writes == 1
+    desk.step()
+    assert desk.writes == 1
+    desk.now += 601
+    desk.project.mend()
+    assert len(desk.step()) == 2
+
+
+def test_an_outage_is_told(desk: Desk) -> None:
+    desk.ask("a", 1)
+    desk.project.fail("read /books", refusal(503))
+    with pytest.raises(Unavailable):
+        desk.step()
+
+
+def test_writes_are_held_to_what_they_cost_a_fleet(desk: Desk) -> None:
+    desk.project.tree["narrationWorkers"] = {f"w{n}": entry() for n in range(1000)}
+    for number in range(50):
+        desk.ask(f"b{number:02}", number, 5000)
+    # 3.75 MB a round; each write sends 5 kB to each of a thousand.
+    assert len(desk.step()) == 1
+
+
+def test_places_are_those_of_workers_that_claim() -> None:
+    entries = {
+        "a": entry(atOnce=3, inWork=2, left=[40]),
+        "b": entry(atOnce=2, lately={}),
+        "c": entry(atOnce=9),
+        "odd": {"atOnce": "many", "left": "x", "lately": [1], "inWork": -1},
+    }
+    control = {"workers": {"c": {"state": "paused"}}}
+    found = places(entries, control)
+    assert sorted(place.free_in for place in found) == [0, 0, 0, 40, 50]
+    assert {place.pace for place in found} == {Pace(0, 0.1)}
+
+
+@pytest.mark.parametrize("lately", [None, [], {"took": "x"}, {"took": {"books": 5}}])
+def test_without_a_pace_there_is_no_place(lately: Any) -> None:
+    assert places({"a": entry(lately=lately)}, None) == []
+
+
+def test_what_was_said_of_a_cancelled_request_goes(desk: Desk) -> None:
+    desk.ask("a", 1, Priority="bulk")
+    desk.ask("b", 2)
+    assert desk.step() == {"a": 10, "b": 20} or desk.step() == {"b": 10, "a": 20}
+    del desk.project.shelf["a"]["narrativeAudioStatus"]
+    desk.project.shelf["b"]["narrativeAudioStatus"] = "processing"
+    desk.waiting.forget(["a", "b"])
+    assert set(desk.step()) == {"b"}
+    assert "narrativeAudioPriority" not in desk.project.shelf["a"]
+    reads = desk.project.count("get /books")
+    desk.step()
+    assert desk.project.count("get /books") == reads

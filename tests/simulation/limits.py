@@ -1,0 +1,19 @@
+"""Sizes and times of a history, small enough that each plays a part in one of a minute."""
+
+from __future__ import annotations
+
+#: Of leases, seconds; and of what reads again what waits.
+TTL, BEAT, RECONCILE = 9.0, 2.0, 8.0
+MAX_ATTEMPTS = 3
+#: Waiting books that a usual reading brings.
+WINDOW_BOOKS = 4
+#: In which a requester gets so many narrations.
+WINDOW_SECONDS = 10
+#: Seconds of a day of a budget.
+DAY_SECONDS = 40
+#: Seconds without progress after which a job is stuck.
+STUCK_SECONDS = 14.0
+#: Seconds after which whoever reads for nobody has noticed it.
+IDLE_SECONDS = 6.0
+#: Seconds after which whoever runs has seen all that waits.
+SEEN_SECONDS = 14.0

@@ -1,0 +1,164 @@
+"""What a history is like, by its seed: who takes part, and which kinds of things go wrong.
+
+Each history leaves most kinds of faults out and has much of a few, so that histories differ in kind
+(A. Groce et al., "Swarm Testing", ISSTA 2012).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+from tests.simulation import faults
+
+#: Texts that no worker gets through: one fails each time, one ends the process.
+FAILS, KILLS = "This one fails.", "This one kills."
+
+TEXTS = ("It was a bright cold day.", "The clocks were striking.", "Call me Ishmael.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a history is like.
+
+    Attributes:
+        workers: replicas.
+        voices: of each replica, by which settings differ.
+        at_once: books at once, of each.
+        ttls: lifetimes of leases, of each, seconds.
+        old: whether it is of an earlier version, of each.
+        skews: how far its wall clock is off, of each, seconds.
+        texts: of each book, at the beginning.
+        uids: who asks for them; None for nobody.
+        limit: narrations a minute of one requester.
+        writes: of the frontend, at most.
+        rate: of requests to which something happens.
+        speech_rate: of segments to which something happens.
+        kinds: what happens.
+        most_faults: in all.
+        gremlin: things that happen to processes and services, at most.
+        seconds: until faults stop.
+        url_seconds: for which URLs work.
+        quiet_seconds: for which it goes on once everything is done.
+        survivors: whether all replicas are there at the end, or one.
+        ends_in_order: whether replicas are stopped at the end, rather than cut off.
+        rules: whether the database holds the project's rules.
+        captions: whether there are files beside the WAV.
+        preview: whether a beginning is shown.
+        latency: of one way of a request, at most, seconds.
+        meddles: of a daemon's writes to books, to which the frontend adds one of its own at once.
+        sweep_seconds: between sweeps; objects are old after a quarter of that.
+        grace_seconds: in which a worker that is stopped goes on.
+        budget: seconds of audio a day of the whole catalogue; 0 for any.
+        queue: whether the order in which books are taken can be foretold.
+    """
+
+    workers: int
+    voices: tuple[str, ...]
+    at_once: tuple[int, ...]
+    ttls: tuple[float, ...]
+    old: tuple[bool, ...]
+    skews: tuple[float, ...]
+    texts: tuple[str, ...]
+    uids: tuple[str | None, ...]
+    limit: int
+    writes: int
+    rate: float
+    speech_rate: float
+    kinds: frozenset[str]
+    most_faults: int
+    gremlin: int
+    seconds: float
+    url_seconds: float
+    quiet_seconds: float
+    survivors: str
+    ends_in_order: bool
+    rules: bool
+    captions: bool
+    preview: bool
+    latency: float
+    meddles: float
+    sweep_seconds: float
+    grace_seconds: float
+    budget: float
+    queue: bool = False
+
+    @classmethod
+    def of(cls, seed: int) -> Plan:
+        """The plan of a seed."""
+        dice = random.Random(f"plan {seed}")
+        made = cls._of(dice)
+        return made._as_queue(dice) if dice.random() < 0.08 else made
+
+    def _as_queue(self, dice: random.Random) -> Plan:
+        """One replica alone with many books, whose order can be foretold."""
+        count = dice.choice((6, 9, 12))
+        disturbing = ("pause", "crash", "stop", "database", "book", "disk", "engine b", "hangs")
+        return replace(
+            self,
+            workers=1,
+            at_once=(1,),
+            texts=tuple(dice.choice(TEXTS) for _ in range(count)),
+            uids=(None,) * count,
+            limit=0,
+            writes=0,
+            meddles=0.0,
+            budget=0.0,
+            rate=0.0,
+            kinds=frozenset(kind for kind in self.kinds if not kind.startswith(disturbing)),
+            queue=True,
+            seconds=30.0,
+        )
+
+    @classmethod
+    def _of(cls, dice: random.Random) -> Plan:
+        workers = dice.choice((1, 2, 2, 2, 3))
+        mixed = dice.random() < 0.3
+        several_ttls = dice.random() < 0.15
+        # An earlier version tells requests apart by its own settings.
+        several_versions = dice.random() < 0.15 and not mixed
+        wrong_clocks = dice.random() < 0.3
+        count = dice.choice((1, 1, 2, 2, 3, 5))
+        poison = dice.random() < 0.12
+        limited = dice.random() < 0.2
+        renews = dice.random() < 0.05
+        share = dice.choice((0.15, 0.3, 0.6))
+        kinds = frozenset(kind for kind in faults.ALL if dice.random() < share)
+        texts = [dice.choice(TEXTS) for _ in range(count)]
+        if poison:
+            texts[0] = dice.choice((FAILS, KILLS))
+        return cls(
+            workers=workers,
+            voices=tuple(f"voice {number if mixed else 0}" for number in range(workers)),
+            at_once=tuple(dice.choice((1, 2)) for _ in range(workers)),
+            ttls=tuple(
+                dice.choice((6.0, 9.0, 15.0)) if several_ttls else 9.0 for _ in range(workers)
+            ),
+            old=tuple(several_versions and dice.random() < 0.5 for _ in range(workers)),
+            skews=tuple(
+                dice.choice((-3600.0, 0.0, 120.0, 86_400.0)) if wrong_clocks else 0.0
+                for _ in range(workers)
+            ),
+            texts=tuple(texts),
+            uids=tuple("anna" if limited or dice.random() < 0.3 else None for _ in range(count)),
+            limit=dice.choice((1, 2)) if limited else 10,
+            writes=8 if renews else dice.choice((0, 1, 3, 6)),
+            rate=dice.choice((0.0, 0.01, 0.03, 0.1)),
+            speech_rate=dice.choice((0.0, 0.05, 0.2)),
+            kinds=kinds,
+            most_faults=dice.choice((1, 3, 8, 20)),
+            gremlin=dice.choice((0, 1, 2, 4)),
+            seconds=45.0 if renews else dice.choice((5.0, 10.0, 20.0)),
+            url_seconds=30.0 if renews else 3600.0,
+            quiet_seconds=45.0 if renews else 0.0,
+            survivors=dice.choice(("all", "one")),
+            ends_in_order=dice.random() < 0.3,
+            rules=dice.random() < 0.06,
+            captions=dice.random() < 0.3,
+            preview=dice.random() < 0.15,
+            latency=dice.choice((0.015, 0.015, 0.015, 0.2)),
+            meddles=dice.choice((0.0, 0.0, 0.05, 0.2)),
+            sweep_seconds=dice.choice((1.0, 6.0, 20.0)),
+            grace_seconds=dice.choice((0.0, 3.0)),
+            budget=dice.choice((1.0, 4.0)) if dice.random() < 0.08 else 0.0,
+        )

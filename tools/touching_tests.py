@@ -1,0 +1,252 @@
+"""Which tests carry out which lines of the program, for ``mutants.py``.
+
+Each file of tests runs once, in a process of its own and under coverage.py, with the lines told
+apart by test. What that gave is kept in ``build/mutants`` until the file, or what it touches, is
+another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Collection, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mutations import PROGRAM, ROOT, Mutant
+
+if TYPE_CHECKING:
+    import coverage
+    import pytest
+
+KEPT = ROOT / "build" / "mutants"
+
+#: Tests of these are asked: those of the same names below ``tests``.
+ASKED = (
+    "claims",
+    "daemon",
+    "firebase",
+    "health",
+    "housekeeping",
+    "narration",
+    "queue",
+)
+
+#: Seconds that a test may take to be asked at all.
+SLOWEST = 5.0
+
+#: Fixtures whose tests are not asked: they talk to a server, and to processes whose lines are not
+#: seen.
+SLOW_FIXTURES = {"firebase", "start_daemon"}
+
+#: What a file says whose tests do.
+STARTS = re.compile(r"\b(LocalFirebase|Daemon|Inside)\b")
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test, and what it touches.
+
+    Attributes:
+        name: as pytest says it, from the root.
+        seconds: that it took, under coverage.
+        lines: those that it carried out, by module.
+    """
+
+    __test__ = False
+
+    name: str
+    seconds: float
+    lines: dict[str, frozenset[int]]
+
+
+class Touching:
+    """Which tests touch a mutant."""
+
+    def __init__(self, tests: Iterable[Test]) -> None:
+        self._tests = sorted(tests, key=lambda test: test.seconds)
+
+    def __len__(self) -> int:
+        return len(self._tests)
+
+    def ask(self, mutant: Mutant, seconds: float) -> list[Test]:
+        """The tests that a mutant is shown to, the quickest first, as many as that time allows.
+
+        Those of its own room come before others. What is carried out when its module is imported is
+        shown to all that touch the module, or else to the tests of its room.
+        """
+        room = f"tests/{mutant.module.rpartition('/')[0]}/"
+        first, last = mutant.lines
+        wanted = frozenset(range(first, last + 1))
+        found = [
+            test
+            for test in self._tests
+            if mutant.module in test.lines
+            and (mutant.at_import or wanted & test.lines[mutant.module])
+        ]
+        if mutant.at_import and not found:
+            found = [test for test in self._tests if test.name.startswith(room)]
+        found.sort(key=lambda test: not test.name.startswith(room))
+        chosen: list[Test] = []
+        for test in found:
+            seconds -= test.seconds
+            if chosen and seconds < 0:
+                break
+            chosen.append(test)
+        return chosen
+
+
+def made_once(modules: Sequence[str], tell: bool = False) -> Touching:
+    """What the tests touch of these modules; runs those that are new.
+
+    A test that is red while nothing is changed is told, and not asked.
+
+    Raises:
+        RuntimeError: a file of tests cannot be run.
+    """
+    folder = KEPT / "touching"
+    folder.mkdir(parents=True, exist_ok=True)
+    found: list[Test] = []
+    for path in _files():
+        name = path.relative_to(ROOT).as_posix()
+        kept = folder / (name.replace("/", ".") + ".json")
+        record = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else None
+        if record is None or record["digest"] != _digest(path, record["modules"]):
+            if tell:
+                print(f"touching: {name}", flush=True)
+            kept.unlink(missing_ok=True)
+            _in_child(path, kept)
+            record = json.loads(kept.read_text(encoding="utf-8"))
+        for test in record["red"]:
+            print(f"red without any mutant: {test}", flush=True)
+        for test in record["tests"]:
+            lines = {
+                module: frozenset(numbers)
+                for module, numbers in test["lines"].items()
+                if module in modules
+            }
+            if lines and test["seconds"] <= SLOWEST:
+                found.append(Test(test["name"], test["seconds"], lines))
+    return Touching(found)
+
+
+def _files() -> list[Path]:
+    tests = ROOT / "tests"
+    folders = [tests / folder for folder in ASKED]
+    found = sorted(path for folder in [tests, *folders] for path in folder.glob("test_*.py"))
+    return [path for path in found if not STARTS.search(path.read_text(encoding="utf-8"))]
+
+
+def _digest(tests: Path, modules: Iterable[str]) -> str:
+    """Of a file of tests, what it may import from beside it, and what it touches."""
+    beside = [*tests.parent.glob("*.py"), *(ROOT / "tests").glob("*.py")]
+    helpers = {path for path in beside if not path.name.startswith("test_")}
+    digest = hashlib.sha256()
+    for path in [*sorted({tests, *helpers}), *(PROGRAM / f"{module}.py" for module in modules)]:
+        digest.update(path.as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() if path.exists() else b"")
+    return digest.hexdigest()
+
+
+def _in_child(path: Path, kept: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = _run(path, kept)
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        raise RuntimeError(f"cannot be run without any mutant: pytest {path}")
+
+
+def _run(path: Path, kept: Path) -> int:
+    import coverage
+    import pytest
+
+    output = os.open(os.devnull, os.O_RDWR)
+    os.dup2(output, 1)
+    counter = coverage.Coverage(
+        data_file=None, config_file=False, source_pkgs=["narrator_daemon"], messages=False
+    )
+    counter.start()
+    watch = _Watch(counter)
+    status = pytest.main(["-q", "-p", "no:cacheprovider", str(path)], plugins=[watch])
+    counter.stop()
+    ran = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if status not in ran:
+        return int(status)
+    data = counter.get_data()
+    modules = sorted(_module(file) for file in data.measured_files())
+    tests = [
+        {"name": test, "seconds": round(seconds, 3), "lines": lines}
+        for test, seconds, lines in _told_apart(data, watch.seconds)
+        if test not in watch.red
+    ]
+    record = {
+        "digest": _digest(path, modules),
+        "modules": modules,
+        "tests": tests,
+        "red": sorted(watch.red),
+    }
+    written = kept.with_suffix(".new")
+    written.write_text(json.dumps(record), encoding="utf-8")
+    written.rename(kept)
+    return 0
+
+
+def _module(file: str) -> str:
+    return Path(file).relative_to(PROGRAM).with_suffix("").as_posix()
+
+
+class _Watch:
+    """Says to coverage.py which test runs."""
+
+    def __init__(self, counter: coverage.Coverage) -> None:
+        self._counter = counter
+        self.seconds: dict[str, float] = {}
+        self.red: set[str] = set()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if not SLOW_FIXTURES & set(_fixtures(item))]
+
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        self._counter.switch_context(item.nodeid)
+        self.seconds[item.nodeid] = time.monotonic()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.red.add(report.nodeid)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._counter.switch_context("")
+        self.seconds[nodeid] = time.monotonic() - self.seconds[nodeid]
+
+
+def _fixtures(item: pytest.Item) -> Collection[str]:
+    found: Collection[str] = getattr(item, "fixturenames", ())
+    return found
+
+
+def _told_apart(
+    data: coverage.CoverageData, seconds: dict[str, float]
+) -> Generator[tuple[str, float, dict[str, list[int]]], None, None]:
+    touched: dict[str, dict[str, list[int]]] = {test: {} for test in seconds}
+    for file in data.measured_files():
+        module = _module(file)
+        for line, tests in data.contexts_by_lineno(file).items():
+            for test in tests:
+                if test in touched:
+                    touched[test].setdefault(module, []).append(line)
+    for test, lines in touched.items():
+        yield test, seconds[test], lines
+
+
+if __name__ == "__main__":
+    sys.exit("this is a part of tools/mutants.py")

@@ -72,6 +72,7 @@ LIMITS = "narrationLimits"
 RENEWAL = "narrationRenewal"
 LOOKOUTS = "narrationLookouts"
 REGISTER = "narrationRegister"
+FINGERPRINTS = "narrationFingerprints"
 CONTROL = "narrationControl"
 BUDGETS = "narrationBudgets"
 BATCHES = "narrationBatches"
@@ -94,6 +95,7 @@ OWN_NODES = frozenset(
         RENEWAL,
         LOOKOUTS,
         REGISTER,
+        FINGERPRINTS,
         CONTROL,
         BUDGETS,
         BATCHES,

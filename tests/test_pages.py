@@ -15,7 +15,9 @@ from markupsafe import Markup
 
 from narrator_daemon import pages
 from narrator_daemon.marks import keys, ledger
+from narrator_daemon.marks.originals import Originals
 from narrator_daemon.marks.report import write_picture
+from narrator_daemon.settings import Settings
 
 PACKAGE = Path(pages.__file__).parent
 HOSTILE = [
@@ -95,7 +97,8 @@ def test_a_found_file_may_have_any_name(hostile: str, suffix: str, tmp_path: Pat
     name = hostile.replace("/", "|").replace("\0", "").replace("\ud800", "") + ".wav"
     soundfile.write(tmp_path / name, np.zeros(48_000, np.float32), 24_000)
     out = tmp_path / f"out{suffix}"
-    write_picture(tmp_path / name, [keys.PUBLIC], ledger.Tables({}, ""), out)
+    nothing = ledger.Tables({}, ""), out, Originals(Settings())
+    write_picture(tmp_path / name, [keys.PUBLIC], *nothing)
     text = out.read_text(encoding="utf-8")
     if suffix == ".svg":
         tree = ElementTree.fromstring(text)  # noqa: S314 — our own

@@ -245,6 +245,18 @@ def _beside_books() -> dict[str, object]:
                 },
             },
         },
+        # Beside an entry; written once, and again alike where the answer was lost.
+        "narrationFingerprints": {
+            ".read": _DAEMON,
+            "$token": {
+                ".write": f"{_DAEMON} && (!data.exists() || !newData.exists() || "
+                "data.child('bits').val() === newData.child('bits').val())",
+                ".validate": f"$token.matches({_TOKEN}) && newData.hasChildren(['form', 'bits'])",
+                "form": {".validate": "newData.isNumber()"},
+                "bits": {".validate": "newData.isString()"},
+                "$other": {".validate": False},
+            },
+        },
         "narrationLimits": {
             ".read": _DAEMON,
             "$user": {".write": _DAEMON, "$grant": {".validate": "newData.isNumber()"}},

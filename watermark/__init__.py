@@ -69,7 +69,7 @@ from watermark.marking.public import (
     PublicDetector,
     detect_public,
 )
-from watermark.payload import INDEX_LIMIT
+from watermark.payload import INDEX_LIMIT, PAYLOAD_VERSION
 from watermark.samples import MAX_RATE, MIN_RATE
 
 __all__ = [
@@ -83,6 +83,7 @@ __all__ = [
     "MIN_KEY_BYTES",
     "MIN_RATE",
     "MIN_SECONDS",
+    "PAYLOAD_VERSION",
     "PERIOD_SECONDS",
     "WEAK_SCORE",
     "Detection",

@@ -1,10 +1,10 @@
 """The bits a mark carries, and the code that lets them survive.
 
-A payload is the book's 32-bit index and 16 zeros, enciphered as one block (encode, then encipher:
-M. Bellare, P. Rogaway, 2000) by a Feistel network of four rounds with BLAKE2b (RFC 7693) in them.
-So every payload looks random without the key, whatever range the indices come from; plain indices
-would give every book the same leading zeros, where an average over many books would find them, and
-neighbouring books nearly the same mark. Deciphered, the zeros are the check.
+A payload is the book's 32-bit index and its version, 16 bits, enciphered as one block (encode, then
+encipher: M. Bellare, P. Rogaway, 2000) by a Feistel network of four rounds with BLAKE2b (RFC 7693)
+in them. So every payload looks random without the key, whatever range the indices come from; plain
+indices would give every book the same leading zeros, where an average over many books would find
+them, and neighbouring books nearly the same mark. Deciphered, the version is the check, too.
 
 The check tells right decodings from wrong ones. It does not guard against false hits and need not
 be longer for that: a decoded index is believed only when its score would be beyond chance among
@@ -27,6 +27,9 @@ from numpy.typing import NDArray
 
 from watermark.keys import tag
 
+#: Of the mark that is made: pattern, code and payload. A mark that changes takes the next number,
+#: and its detector goes on looking for the versions before.
+PAYLOAD_VERSION = 0
 _INDEX_BITS = 32
 _CHECK_BITS = 16
 PAYLOAD_BITS = _INDEX_BITS + _CHECK_BITS
@@ -65,19 +68,19 @@ def payload_of(key: bytes, index: int) -> int:
     """
     if not 0 <= index < INDEX_LIMIT:
         raise ValueError(f"book index {index} is not within 0..{INDEX_LIMIT - 1}")
-    left, right = divmod(index << _CHECK_BITS, 1 << _HALF_BITS)
+    left, right = divmod(index << _CHECK_BITS | PAYLOAD_VERSION, 1 << _HALF_BITS)
     for round_key in _round_keys(key):
         left, right = right, left ^ _round(round_key, right)
     return left << _HALF_BITS | right
 
 
 def index_of(key: bytes, payload: int) -> int | None:
-    """The book index in a payload, or ``None`` if its check does not hold."""
+    """The book index in a payload, or ``None`` if it is not of this version."""
     left, right = divmod(payload, 1 << _HALF_BITS)
     for round_key in reversed(_round_keys(key)):
         left, right = right ^ _round(round_key, left), left
     index, check = divmod(left << _HALF_BITS | right, 1 << _CHECK_BITS)
-    return index if check == 0 else None
+    return index if check == PAYLOAD_VERSION else None
 
 
 def encode(payloads: NDArray[np.uint64]) -> NDArray[np.int8]:

@@ -20,6 +20,7 @@ from narrator_daemon.credentials.wav import Finished
 from narrator_daemon.firebase import register as node
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.settings import Settings
+from watermark.marking.fingerprint import FORM
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,11 @@ class Register:
         file: Finished,
         seconds: float,
         index: int,
+        sound: bytes,
         voice: str = "",
         files: Mapping[str, FileDigest] = MappingProxyType({}),
     ) -> None:
-        """Write the entry of a narration that is about to be published.
+        """Write the entry of a narration that is about to be published, and its fingerprint.
 
         Args:
             work: the claim.
@@ -78,6 +80,7 @@ class Register:
             file: as it was uploaded.
             seconds: of audio.
             index: the watermark's.
+            sound: its fingerprint (``watermark.marking.fingerprint``).
             voice: the name of the one that the book asked for; empty for the configured one.
             files: those beside it, as they were uploaded, by format.
 
@@ -108,6 +111,8 @@ class Register:
         }
         known = {name: value for name, value in entry.items() if value is not None}
         node.enter(self._project, work.token, known)
+        if sound:
+            node.keep_fingerprint(self._project, work.token, sound, FORM)
 
     def confirm(self, work: Work) -> None:
         """Say that it was published.

@@ -10,7 +10,12 @@ import typer
 from rich.console import Console
 
 from narrator_daemon.cli.common import CANNOT, ConfigOption, load_settings, tell
-from narrator_daemon.cli.watermarks import AMBIGUOUS, ThoroughOption, keys_or_public
+from narrator_daemon.cli.watermarks import (
+    AMBIGUOUS,
+    OriginalOption,
+    ThoroughOption,
+    keys_or_public,
+)
 from narrator_daemon.errors import Unreadable
 from narrator_daemon.terminal import plain
 
@@ -28,6 +33,7 @@ def inspect(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
     thorough: ThoroughOption = False,
+    original: OriginalOption = None,
     config_file: ConfigOption = None,
 ) -> None:
     """Say what files say of themselves: credentials, label, both marks, and all together.
@@ -38,10 +44,15 @@ def inspect(
     """
     from narrator_daemon.commands.inspect import Inspector
     from narrator_daemon.credentials.reading import trust_of
+    from narrator_daemon.marks.originals import Originals
 
     settings = load_settings(config_file)
     inspector = Inspector(
-        settings, keys_or_public(settings), trust_of(settings.credentials), thorough=thorough
+        settings,
+        keys_or_public(settings),
+        trust_of(settings.credentials),
+        thorough=thorough,
+        originals=Originals(settings, original),
     )
     inspections: list[Inspection] = []
     unreadable: list[tuple[Path, str]] = []

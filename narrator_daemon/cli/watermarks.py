@@ -34,7 +34,7 @@ OriginalOption = Annotated[
     typer.Option(
         "--original",
         metavar="FILE",
-        help="The narration's own file: say whether it is the same recording too.",
+        help="The narration's own file, to be held against instead of the register's fingerprint.",
     ),
 ]
 
@@ -99,13 +99,14 @@ def verify(
 ) -> None:
     """Say whether a file was made from a book.
 
-    Exit 0: it was; 1: not so far as can be told, or its mark is on another recording than the
-    original; 2: error; 3: its mark may be that of either of two books. With one book in question
-    less sound, and worse, is enough than for a search among all.
+    It says whether it bears the mark, and whether it is the same recording, by the register's
+    fingerprint or the audio in the bucket. Exit 0: it was; 1: not so far as can be told, or its
+    mark is on another recording; 2: error; 3: its mark may be that of either of two books. With
+    one book in question less sound, and worse, is enough than for a search among all.
     """
     from narrator_daemon.marks import ledger
     from narrator_daemon.marks.detect import Search
-    from narrator_daemon.marks.recording import CHANCE_ALONE, Original
+    from narrator_daemon.marks.originals import Originals
 
     settings = load_settings(config_file)
     keys = keys_or_public(settings)
@@ -129,17 +130,11 @@ def verify(
             f"chance of error {source.chance_of_error}, key {source.key_name}"
         )
     )
-    same = None
-    if original is None:
-        print(f"  {CHANCE_ALONE}")
-    else:
-        narration = Original.read(original)
-        compared = narration.like(file, source)
-        same = compared.same
-        print(plain(f"  {narration.told(compared)}"))
+    compared = Originals(settings, original).compared(file, source)
+    print(plain(f"  {compared.told}"))
     if source.ambiguous:
         raise typer.Exit(AMBIGUOUS)
-    raise typer.Exit(1 if same is False else 0)
+    raise typer.Exit(1 if compared.same is False else 0)
 
 
 @app.command()
@@ -166,27 +161,25 @@ def report(
     Exit 0: found; 1: not; 2: unreadable; 3: a mark may be that of either of two books.
     """
     from narrator_daemon.marks import ledger
-    from narrator_daemon.marks.recording import Original
+    from narrator_daemon.marks.originals import Originals
     from narrator_daemon.marks.report import explained, verdict, write_picture
 
     settings = load_settings(config_file)
     out = out or Path(f"{file.name}.evidence.html" if evidence else f"{file.name}.svg")
     if out.suffix.lower() not in ({".html"} if evidence else {".svg", ".html"}):
         raise WrongUse(f"must end in {'' if evidence else '.svg or '}.html", where=str(out))
-    if evidence and original is not None:
-        raise WrongUse("not with --evidence: see verify --original", where="--original")
     keys = keys_or_public(settings)
+    originals = Originals(settings, original)
     if evidence:
         from narrator_daemon.commands.evidence import write_evidence
 
-        finding, signature = write_evidence(settings, keys, file, out)
+        finding, signature = write_evidence(settings, keys, file, out, originals)
         lines = list(explained(finding))
         beside = f", signed in {signature}" if signature else ", not signed"
         print(plain(f"{out} written{beside}"))
     else:
-        narration = Original.read(original) if original else None
         tables = ledger.known_marks(settings, file.parent)
-        finding, lines = write_picture(file, keys, tables, out, narration)
+        finding, lines = write_picture(file, keys, tables, out, originals)
     print(plain(f"{file}: {verdict(finding)}"))
     for line in lines:
         print(plain(f"  {line}"))

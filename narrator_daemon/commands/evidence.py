@@ -19,6 +19,7 @@ from narrator_daemon.marks import ledger
 from narrator_daemon.marks.detect import Finding
 from narrator_daemon.marks.evidence import History, examine, page
 from narrator_daemon.marks.keys import NamedKey
+from narrator_daemon.marks.originals import Originals
 from narrator_daemon.settings import Settings
 
 
@@ -27,6 +28,7 @@ def write_evidence(
     keys: Sequence[NamedKey],
     path: Path,
     out: Path,
+    originals: Originals,
     now: datetime | None = None,
 ) -> tuple[Finding, Path | None]:
     """Examine a file and write the page, and beside it its signature where there is a certificate.
@@ -36,6 +38,7 @@ def write_evidence(
         keys: to look with.
         path: the file.
         out: the page.
+        originals: the narrations that the file is held against.
         now: when; default: by this machine's clock.
 
     Returns:
@@ -50,7 +53,7 @@ def write_evidence(
     signer = signers.from_settings(settings.credentials)
     signature = out.with_name(f"{out.name}.p7s")
     tables = ledger.known_marks(settings, path.parent)
-    examined = examine(path, keys, tables, trust_of(settings.credentials))
+    examined = examine(path, keys, tables, trust_of(settings.credentials), originals)
     histories = list(_histories(settings, examined.books))
     document = page(
         examined,

@@ -12,6 +12,7 @@ from narrator_daemon.marks import keys as key_files
 from narrator_daemon.marks import ledger
 from narrator_daemon.marks.detect import Finding, Search, public_mark_in
 from narrator_daemon.marks.keys import NamedKey
+from narrator_daemon.marks.originals import Originals
 from narrator_daemon.marks.provenance import Inspection, Layers, judge
 from narrator_daemon.settings import Settings
 
@@ -24,6 +25,7 @@ class Inspector:
         keys: to look for secret marks with.
         trust: whose certificates are believed.
         thorough: as for ``watermark.detect``.
+        originals: the narrations that files are held against; default: those of the database.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class Inspector:
         trust: Trust,
         *,
         thorough: bool = False,
+        originals: Originals | None = None,
     ) -> None:
         self._settings = settings
         self._keys = keys
         self._trust = trust
         self._thorough = thorough
+        self._originals = originals or Originals(settings)
         self._tables: dict[Path, ledger.Tables] = {}
         self._searches: dict[Path, Search] = {}
 
@@ -57,7 +61,9 @@ class Inspector:
             raise Unreadable(f"cannot be read: {error.strerror}", where=str(path)) from None
         mark = self._look_for_mark(path, credentials)
         public = list(self._keys) == [key_files.PUBLIC]
-        return judge(Layers(path, credentials, label, public_mark_in(path), mark, public))
+        compared = tuple(self._originals.all_compared(mark))
+        heard = public_mark_in(path)
+        return judge(Layers(path, credentials, label, heard, mark, public, compared))
 
     def _look_for_mark(self, path: Path, credentials: FoundCredentials | None) -> Finding:
         tables = self._tables_beside(path.parent)

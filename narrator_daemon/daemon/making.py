@@ -124,6 +124,7 @@ class Making:
                 file,
                 narration.duration_seconds,
                 index,
+                narration.sound,
                 manner.voice,
                 beside,
             ),

@@ -1,13 +1,24 @@
-"""The register's node: ``/narrationRegister/{token}``, one entry a published narration.
+"""The register's nodes: ``/narrationRegister/{token}``, one entry a published narration.
 
-Its only queries. Three indices are needed: by state, by book and by time of publication.
+Its only queries. Three indices are needed: by state, by book and by time of publication. The
+fingerprint of an entry's sound, 2 KB a minute, is ``/narrationFingerprints/{token}``: it is read
+alone, and not with every list of entries.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any
 
-from narrator_daemon.catalogue import REGISTER, SERVER_TIMESTAMP, Record, children, is_count
+from narrator_daemon.catalogue import (
+    FINGERPRINTS,
+    REGISTER,
+    SERVER_TIMESTAMP,
+    Record,
+    children,
+    is_count,
+)
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
@@ -31,6 +42,41 @@ def enter(project: Project, token: str, entry: Record) -> None:
         )
 
 
+def keep_fingerprint(project: Project, token: str, fingerprint: bytes, form: int) -> None:
+    """Write the fingerprint of an entry's sound. Safe to repeat.
+
+    Args:
+        project: the database.
+        token: the entry's.
+        fingerprint: of the sound.
+        form: which kind of fingerprint it is (``watermark.marking.fingerprint.FORM``).
+
+    Raises:
+        Unavailable: the database did not answer.
+        NodeRefused: it takes no such node.
+    """
+    place = project.node_path(FINGERPRINTS, token)
+    record = {"form": form, "bits": base64.b64encode(fingerprint).decode("ascii")}
+    with books.one_node(project, place), database_errors():
+        project.node(FINGERPRINTS, token).set(record)
+
+
+def fingerprint_of(project: Project, token: str, form: int) -> bytes | None:
+    """The fingerprint of an entry's sound; None where there is none of that form.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    with database_errors():
+        record = project.node(FINGERPRINTS, token).get()
+    if not isinstance(record, dict) or record.get("form") != form:
+        return None
+    try:
+        return base64.b64decode(record["bits"], validate=True)
+    except (KeyError, TypeError, ValueError, binascii.Error):
+        return None
+
+
 def confirm(project: Project, token: str) -> None:
     """Say of an entry that its narration was published. Safe to repeat.
 
@@ -49,14 +95,15 @@ def confirm(project: Project, token: str) -> None:
 
 
 def remove(project: Project, token: str) -> None:
-    """Remove an entry.
+    """Remove an entry, and before it the fingerprint, which nothing else leads to.
 
     Raises:
         Unavailable: the database did not answer.
     """
-    place = project.node_path(REGISTER, token)
-    with books.one_node(project, place), database_errors():
-        project.node(REGISTER, token).delete()
+    for name in (FINGERPRINTS, REGISTER):
+        place = project.node_path(name, token)
+        with books.one_node(project, place), database_errors():
+            project.node(name, token).delete()
 
 
 def pending(project: Project, most: int) -> Record:

@@ -28,9 +28,12 @@ from narrator_daemon.marks.audio_files import open_audio
 from narrator_daemon.marks.detect import Finding, Search, Source, public_mark_in
 from narrator_daemon.marks.keys import NamedKey
 from narrator_daemon.marks.ledger import Tables
+from narrator_daemon.marks.originals import Originals
 from narrator_daemon.marks.provenance import Inspection, Layers, judge
+from narrator_daemon.marks.recording import told_of
 from narrator_daemon.marks.report import MOST_BOOKS, clock, explained, traces_of, verdict
 from narrator_daemon.terminal import visible
+from watermark.marking.fingerprint import SAME
 from watermark.statistics import decimal_exponent
 
 _BLOCK = 1 << 20
@@ -85,7 +88,9 @@ class Examined:
         return list(dict.fromkeys(found))
 
 
-def examine(path: Path, keys: Sequence[NamedKey], tables: Tables, trust: Trust) -> Examined:
+def examine(
+    path: Path, keys: Sequence[NamedKey], tables: Tables, trust: Trust, originals: Originals
+) -> Examined:
     """Look at a file in all its layers.
 
     Args:
@@ -93,6 +98,7 @@ def examine(path: Path, keys: Sequence[NamedKey], tables: Tables, trust: Trust) 
         keys: to try.
         tables: index → books.
         trust: whose certificates are believed.
+        originals: the narrations that it is held against.
 
     Raises:
         Unreadable: it cannot be read, or was changed meanwhile.
@@ -104,7 +110,8 @@ def examine(path: Path, keys: Sequence[NamedKey], tables: Tables, trust: Trust) 
     finding = Search(keys, tables).examine(path)
     public = list(keys) == [key_files.PUBLIC]
     heard = public_mark_in(path)
-    layers = Layers(path, credentials, read_label(path), heard, finding, public)
+    compared = tuple(originals.all_compared(finding))
+    layers = Layers(path, credentials, read_label(path), heard, finding, public, compared)
     return Examined(judge(layers), size, digest, rate, channels, keys, tables)
 
 
@@ -153,8 +160,10 @@ def page(
             search=list(_searched(examined)),
             sources=[_arithmetic(each) for each in finding.sources],
             limit="a thousand million",
+            same=SAME,
             picture=Markup(visible(watermark.picture(traces), keep="\n")),  # noqa: S704 — escaped
             lines=list(explained(finding)) or ["no mark anywhere"],
+            recordings=list(told_of(finding.sources, layers.recordings)),
             reasons=examined.inspection.reasons,
             layers=[*_told(layers.label, "label AIGC"), *_told_by(credentials)],
             histories=[_history(each) for each in histories],

@@ -115,7 +115,7 @@ def known_marks(settings: Settings, folder: Path) -> Tables:
     """
     local = table_of(read_marks(folder), str(folder / MARKS_FILE))
     try:
-        with _database(settings) as project:
+        with database(settings) as project:
             stored = {} if project is None else _stored(project)
     except Unavailable as error:
         if not local:
@@ -169,7 +169,7 @@ def allotted_index(settings: Settings, folder: Path, book_id: str) -> int:
         Unavailable: the database did not answer.
     """
     if not read_marks(folder):
-        with _database(settings) as project:
+        with database(settings) as project:
             if project is not None:
                 if not is_key(book_id):
                     raise NoSuchMark(f"{book_id!r} cannot be the id of a book in the database.")
@@ -185,7 +185,8 @@ def _new_index(known: Mapping[int, str]) -> int:
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[Project | None]:
+def database(settings: Settings) -> Iterator[Project | None]:
+    """The database that is configured; None where none is."""
     try:
         require_project(settings)
     except ConfigError:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from narrator_daemon.credentials.reading import FoundCredentials
 from narrator_daemon.marks.detect import Finding
+from narrator_daemon.marks.recording import Compared
 from watermark import PublicDetection
 
 
@@ -42,6 +43,7 @@ class Layers:
         public: what the search for the public mark found.
         mark: what the search for the secret mark found.
         public_key: whether marks were looked for with the key that everybody knows.
+        recordings: of each source of the mark, what holding the file against its narrations gave.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Layers:
     public: PublicDetection
     mark: Finding
     public_key: bool
+    recordings: tuple[Compared, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Inspection:
             },
             "mark": layers.mark.as_record(),
             "publicKey": layers.public_key,
+            "recordings": [each.as_record() for each in layers.recordings],
         }
 
 
@@ -126,6 +130,9 @@ def _said(layers: Layers) -> Iterator[_Said]:
         yield Verdict.CONTRADICT, "two tables know its mark's index for two books"
     elif mark.sources:
         yield None, f"its sound bears the mark of {mark.sources[0].name}"
+    for source, compared in zip(mark.sources, layers.recordings, strict=False):
+        verdict = Verdict.CONTRADICT if compared.same is False else None
+        yield verdict, f"{source.name}: {compared.told}"
     if mark.sources and layers.public_key:
         yield None, "everybody has the key of this mark: it proves nothing"
 

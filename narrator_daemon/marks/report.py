@@ -16,7 +16,8 @@ from narrator_daemon.marks.audio_files import open_audio
 from narrator_daemon.marks.detect import Finding, Search, Source, at_most_two
 from narrator_daemon.marks.keys import NamedKey
 from narrator_daemon.marks.ledger import Tables
-from narrator_daemon.marks.recording import CHANCE_ALONE, Original
+from narrator_daemon.marks.originals import Originals
+from narrator_daemon.marks.recording import told_of
 from narrator_daemon.terminal import visible
 from watermark import Span, Trace
 
@@ -33,7 +34,7 @@ def write_picture(
     keys: Sequence[NamedKey],
     tables: Tables,
     out: Path,
-    original: Original | None = None,
+    originals: Originals,
 ) -> tuple[Finding, list[str]]:
     """Search a file, draw what was found along it, and say it in lines.
 
@@ -42,7 +43,7 @@ def write_picture(
         keys: to try.
         tables: index → books.
         out: written over; an HTML page if it ends in ``.html``, else an SVG picture.
-        original: a narration that the file is held against.
+        originals: the narrations that the file is held against.
 
     Raises:
         Unreadable: the file cannot be read.
@@ -51,7 +52,8 @@ def write_picture(
     finding = Search(keys, tables).examine(path)
     traces = traces_of(path, keys, finding.sources[:MOST_BOOKS])
     title = f"{path.name}: {verdict(finding)}"
-    lines = [*explained(finding), *_recordings(finding, original)]
+    compared = originals.all_compared(finding)
+    lines = [*explained(finding), *told_of(finding.sources, compared)]
     if out.suffix.lower() == ".html":
         document = "".join(
             pages.render(
@@ -65,17 +67,6 @@ def write_picture(
         document = _harmless(watermark.picture(traces, title, lines))
     out.write_text(document, encoding="utf-8")
     return finding, lines
-
-
-def _recordings(finding: Finding, original: Original | None) -> Iterator[str]:
-    """Whether the recording is the marks' too, so far as can be told."""
-    if not finding.sources:
-        return
-    if original is None:
-        yield CHANCE_ALONE
-        return
-    for source in finding.sources:
-        yield f"{source.name}: {original.told(original.like(finding.path, source))}"
 
 
 def _harmless(picture: str) -> str:

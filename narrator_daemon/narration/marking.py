@@ -16,6 +16,7 @@ from narrator_daemon.narration.companions import About, Chapter, Companion, Enco
 from narrator_daemon.narration.progress import Pace, Progress
 from narrator_daemon.narration.steps import Steps
 from narrator_daemon.wav import WavWriter
+from watermark.marking.fingerprint import Fingerprinter
 
 #: Of the whole narration, what is done once it is measured, and once the file is written; the rest
 #: is for whoever takes it to its place.
@@ -82,6 +83,7 @@ def write(
     mark: Mark,
     out: BinaryIO,
     encoder: Encoder | None,
+    sound: Fingerprinter,
     steps: Steps,
     tell: Callable[[Progress], None],
 ) -> float | None:
@@ -92,6 +94,7 @@ def write(
         mark: the watermark.
         out: an empty file, where the WAV goes.
         encoder: what writes the companions; None where there are none.
+        sound: what makes the fingerprint of it.
         steps: what the time is counted in.
         tell: told how far it is, and stops it by what it raises.
 
@@ -122,6 +125,8 @@ def write(
             if encoder is not None:
                 with steps.step("companions"):
                     encoder.feed(samples)
+            with steps.step("fingerprint"):
+                sound.feed(samples)
             if check is not None:
                 with steps.step("self_check"):
                     check.feed(samples)

@@ -58,6 +58,7 @@ from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.settings import Pauses as PauseSettings
 from narrator_daemon.speech import SpeechEngine
 from narrator_daemon.wav import HEADER_BYTES
+from watermark.marking.fingerprint import Fingerprinter
 
 #: What the watermark adds, at 1 dB of strength: to the loudness in LU (it grows with the square),
 #: and to the highest peaks in dB. Measured on the preview voice and on noise, limited and not, at
@@ -154,9 +155,9 @@ def narrate(
         notice: what is said of the reader, and where.
         on_progress: told at every segment, and while the file is written.
         on_step: told of every turn of a step (text, speech, beginning, mastering, watermark,
-            write, companions, self_check, words) when it began and ended, monotonic seconds, and
-            whether by an exception; those from mastering to self_check take turns, and the
-            beginning is a part of speech.
+            write, companions, fingerprint, self_check, words) when it began and ended, monotonic
+            seconds, and whether by an exception; those from mastering to self_check take turns,
+            and the beginning is a part of speech.
         stopped: asked as often.
 
     Raises:
@@ -231,7 +232,8 @@ def narrate(
             ],
         )
         with encoding(companions, about, chapters, mastering.length, steps) as encoder:
-            score = write(mastering, mark, out, encoder, steps, tell)
+            sound = Fingerprinter(SAMPLE_RATE)
+            score = write(mastering, mark, out, encoder, sound, steps, tell)
         notes = [spoken.note(part.index) for part in order]
         timed: list[WordTimes] = [((), TimedBy.LENGTH)] * len(order)
         if words:
@@ -260,6 +262,7 @@ def narrate(
             )
         ),
         chapters=chapters,
+        sound=sound.finish(),
         facts={
             "characters": len(readable),
             "words": len(readable.split()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from csm.text import Segment
@@ -54,6 +54,7 @@ class Narration:
             watermarkScore and watermarkWeak, whether it is too low, or the file too short, for a
             recompressed copy to be told (both None where it was not checked).
         chapters: where each begins, in order.
+        sound: its fingerprint (``watermark.marking.fingerprint``).
     """
 
     size: int
@@ -61,6 +62,7 @@ class Narration:
     parts: tuple[NarratedPart, ...]
     facts: dict[str, Any]
     chapters: tuple[Chapter, ...] = ()
+    sound: bytes = field(default=b"", repr=False)
 
     @property
     def book_parts(self) -> tuple[NarratedPart, ...]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import structlog
 
 from narrator_daemon.housekeeping.forgetting import Forgetter
 from narrator_daemon.settings import Registry
 from tests.desk import TEXT, Desk
 from tests.memory import SERVER_NOW, refusal
+from watermark.marking.fingerprint import FORM, fingerprint_of
 
 
 @pytest.fixture
@@ -41,6 +45,11 @@ def test_what_is_published_is_entered(desk: Desk) -> None:
     assert "state" not in entry
     assert (entry["watermarkKey"], entry["settings"]) == ("key", "voice")
     assert TEXT not in repr(entry)
+    kept = desk.project.tree["narrationFingerprints"][token]
+    with io.BytesIO(wav) as file:
+        heard = fingerprint_of(soundfile.read(file, dtype="int16")[0], 24_000)
+    assert (kept["form"], base64.b64decode(kept["bits"])) == (FORM, heard)
+    assert len(kept["bits"]) <= 2_000 * entry["seconds"] / 60
 
 
 @pytest.mark.parametrize("change", [{"narrativeAudioStatus": None}, {"narrative": "Another."}])
@@ -54,21 +63,25 @@ def test_what_is_not_wanted_any_more_has_no_entry(desk: Desk, change: dict[str, 
     desk.project.at_each("set /narrationRegister", before_the_outcome)
     desk.run()
     assert register(desk) == {}
+    assert not desk.project.tree.get("narrationFingerprints")
     assert desk.store.objects_by_path == {}
     assert desk.project.count("set /narrationRegister") == 1
 
 
 def test_an_outage_holds_the_publication_up_and_loses_nothing(desk: Desk) -> None:
     desk.project.fail("set /narrationRegister", refusal(503), times=2)
+    desk.project.fail("set /narrationFingerprints", refusal(503), times=2)
     ending = desk.run()
     assert ending.published
-    assert desk.project.count("set /narrationRegister") == 3
+    assert desk.project.count("set /narrationRegister") == 5
     assert len(register(desk)) == 1
-    assert [error.dependency for error in desk.reported] == ["database", "database"]
+    assert len(desk.project.tree["narrationFingerprints"]) == 1
+    assert [error.dependency for error in desk.reported] == 4 * ["database"]
 
 
-def test_rules_that_know_no_register_cost_listeners_nothing(desk: Desk) -> None:
-    desk.project.fail("set /narrationRegister", refusal(401, "Permission denied"))
+@pytest.mark.parametrize("node", ["narrationRegister", "narrationFingerprints"])
+def test_rules_that_know_no_register_cost_listeners_nothing(desk: Desk, node: str) -> None:
+    desk.project.fail(f"set /{node}", refusal(401, "Permission denied"))
     with structlog.testing.capture_logs() as logged:
         ending = desk.run()
     assert ending.published
@@ -88,6 +101,7 @@ def test_what_a_lost_worker_left_is_settled_by_the_sweep(desk: Desk, shown: bool
     Forgetter(project, Registry(), now_ms=lambda: SERVER_NOW + 7_200_000).round()
     if not shown:
         assert register(desk) == {}
+        assert not desk.project.tree.get("narrationFingerprints")
         return
     ((_, entry),) = register(desk).items()
     assert entry["publishedAt"] == SERVER_NOW

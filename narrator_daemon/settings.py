@@ -121,6 +121,7 @@ class Text(Section):
     """How the text is read."""
 
     lexicon: Path | None = None
+    pause_marks: bool = False
 
 
 class OneVoice(Section):

@@ -117,7 +117,7 @@ class Desk:
     def run(self, job: Job | None = None) -> Ending:
         """Work to the end; how it ended."""
         (job or self.job()).start()
-        assert self.over.wait(30)
+        assert self.over.wait(90)
         (ending,) = self.endings
         return ending
 

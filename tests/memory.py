@@ -15,6 +15,7 @@ from typing import Any
 
 from firebase_admin import db, exceptions
 
+from narrator_daemon.catalogue import children
 from narrator_daemon.emulator.database.values import key_order
 from narrator_daemon.firebase.object_names import slug
 from narrator_daemon.firebase.storage import StoredAudio, StoredObject
@@ -174,10 +175,10 @@ class Reference:
         raise db.TransactionAbortedError("Transaction aborted after failed retries.")
 
     def order_by_key(self) -> KeyQuery:
-        return KeyQuery(self._project, self._place, self._value() or {})
+        return KeyQuery(self._project, self._place, children(self._value()))
 
     def order_by_child(self, child: str) -> Query:
-        return Query(self._project, self._place, self._value() or {}, child)
+        return Query(self._project, self._place, children(self._value()), child)
 
 
 class Query:

@@ -127,3 +127,17 @@ def test_csm_works_beside_a_companion_of_another_build(
     done = _run(environment, tmp_path, "-c", code)
     assert (done.stdout, done.returncode) == ("MimiModel\n", 0), done.stderr
     assert (tmp_path / "tried").exists()
+
+
+@pytest.mark.parametrize("module", ["speech.kokoro.model", "speech.piper_worker"])
+def test_onnxruntime_reports_to_nobody(module: str, tmp_path: Path) -> None:
+    """Where it does, it writes a number for this machine into the home folder at once."""
+    unset = ("CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "XDG_CACHE_HOME")
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    subprocess.run(
+        [sys.executable, "-c", f"import narrator_daemon.{module}"],
+        env={**kept, "HOME": str(tmp_path)},
+        check=True,
+        timeout=120,
+    )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

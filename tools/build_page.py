@@ -4,10 +4,13 @@
 
 Packaging does it, the tests do it, and ``make page``. The page is made of modules that browsers
 load as they are: nothing is bundled but the Firebase SDK, which is there as ``vendor/firebase.js``.
+c2pa's library is there packed, and is unpacked here. A Python without ``lzma`` builds the pages
+without it: the detector page then says that it cannot look at credentials.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +23,11 @@ SOURCE = ROOT / "examples" / "frontend"
 PACKAGED = ROOT / "narrator_daemon" / "emulator" / "page"
 
 _SOURCES = ("*.html", "narration.ts", "page/*", "detector/*", "vendor/*")
+_PACKED = "vendor/c2pa_bg.wasm"
+
+
+class Damaged(Exception):
+    """What is packed in the sources is not what it was."""
 
 
 def page() -> dict[str, bytes]:
@@ -27,6 +35,7 @@ def page() -> dict[str, bytes]:
 
     Raises:
         NotErasable: a module holds more than JavaScript with types.
+        Damaged: what is packed is not what it was.
     """
     files = {}
     for path in sorted(path for pattern in _SOURCES for path in SOURCE.glob(pattern)):
@@ -36,6 +45,17 @@ def page() -> dict[str, bytes]:
             files[name.removesuffix(".ts") + ".js"] = text.encode()
         else:
             files[name] = path.read_bytes()
+    packed = files.pop(f"{_PACKED}.xz", None)
+    digest = files.pop(f"{_PACKED}.sha256", b"").split(b" ")[0].decode()
+    if packed is not None:
+        try:
+            import lzma
+        except ImportError:
+            del files["vendor/c2pa.js"]
+        else:
+            files[_PACKED] = lzma.decompress(packed)
+            if hashlib.sha256(files[_PACKED]).hexdigest() != digest:
+                raise Damaged(f"{_PACKED}.xz: is not what {_PACKED}.sha256 says")
     return files
 
 
@@ -44,6 +64,7 @@ def build(folder: Path = PACKAGED) -> None:
 
     Raises:
         NotErasable: see ``page``.
+        Damaged: see ``page``.
         OSError: the folder cannot be written.
     """
     files = page()
@@ -72,5 +93,5 @@ def _found(folder: Path) -> dict[str, bytes]:
 if __name__ == "__main__":
     try:
         build(*map(Path, sys.argv[1:2]))
-    except NotErasable as error:
+    except (NotErasable, Damaged) as error:
         sys.exit(str(error))

@@ -233,6 +233,16 @@ def _beside_books() -> dict[str, object]:
                 "samplesSha256": {
                     ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
                 },
+                "files": {
+                    "$format": {
+                        ".validate": "newData.hasChildren(['bytes', 'sha256'])",
+                        "bytes": {".validate": "newData.isNumber()"},
+                        "sha256": {
+                            ".validate": f"newData.isString() && newData.val().matches({_SHA256})"
+                        },
+                        "$other": {".validate": False},
+                    },
+                },
             },
         },
         "narrationLimits": {

@@ -4,11 +4,13 @@
     make mutants ARGS="--all"        every mutant there is
     make mutants ARGS="--only claims daemon/job --show"
 
-Each mutant runs in a child of this process, which has loaded the libraries before, and which is
-given the changed module in the place of the one on disk: no file is touched. It is shown to the
-tests that carry out the changed line (``touching_tests.py``), the quickest first, until one goes
-red. Verdicts are kept in ``build/mutants`` until the program or a test changes, so that a run that
-was stopped goes on where it was.
+Each mutant is shown to the tests that carry out the changed line (``touching_tests.py``), the
+quickest first, until one goes red. It lives in a fork of a process in which pytest has collected
+the tests, and which is given the code of the changed function in the place of its own; where what
+is changed is carried out by the import of its module, in a fork of one that has loaded the
+libraries alone, and imports the module from memory. No file is touched. Verdicts are kept in
+``build/mutants`` until the program or a test changes, so that a run that was stopped goes on where
+it was.
 
 A mutant that no test notices survives. Those that need not be noticed are listed, with why, in
 ``docs/design/mutants.md``; any other fails this run, and so does a sample of which less than
@@ -32,11 +34,11 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, TypeAlias
 
 import touching_tests
 from mutations import ROOT, Mutant, modules_of, mutants_of, mutated, source_of
@@ -63,6 +65,9 @@ SHOWN_SECONDS = 60.0
 
 #: Seconds after which a mutant's tests count as red: it hangs.
 PATIENCE_SECONDS = 60.0
+
+#: The exit status of a child that found nothing to change.
+UNCHANGED = 99
 
 
 @dataclass(frozen=True)
@@ -111,17 +116,121 @@ class _Only:
         )
 
     def pytest_sessionstart(self) -> None:
-        import hypothesis
-
-        # The first counterexample will do, and none is for later runs of the tests.
-        ours = hypothesis.settings.get_profile("ours")
-        phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
-        hypothesis.settings.register_profile("mutants", ours, database=None, phases=phases)
-        hypothesis.settings.load_profile("mutants")
+        _settle_hypothesis()
 
 
-def _show(mutant: Mutant, tests: Sequence[Test]) -> int:
-    """Run the tests of a mutant in a child; its process id."""
+def _settle_hypothesis() -> None:
+    """The first counterexample will do, and none is for later runs of the tests."""
+    import hypothesis
+
+    ours = hypothesis.settings.get_profile("ours")
+    phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+    hypothesis.settings.register_profile("mutants", ours, database=None, phases=phases)
+    hypothesis.settings.load_profile("mutants")
+
+
+class _Swapped:
+    """Collects the tests, and shows them what is changed in the body of a function."""
+
+    def __init__(self, todo: Sequence[Mutant], touching: Touching, judge: Judge) -> None:
+        self._todo = todo
+        self._touching = touching
+        self._judge = judge
+
+    def run(self, jobs: int) -> None:
+        """Judge each mutant."""
+        import pytest
+
+        self._jobs = jobs
+        files = dict.fromkeys(
+            test.name.partition("::")[0] for one in self._todo for test in self._tests(one)
+        )
+        if files:
+            quick = ["-q", "-s", "--no-summary", "--no-header", "-p", "no:cacheprovider"]
+            pytest.main([*quick, "--hypothesis-seed=1", *files], plugins=[self])
+
+    def _tests(self, mutant: Mutant) -> list[Test]:
+        return self._touching.ask(mutant, SHOWN_SECONDS)
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        _settle_hypothesis()
+        # Made once, and not by each child.
+        session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        functions: dict[str, list[FunctionType]] = {}
+        for one in gc.get_objects():
+            if isinstance(one, FunctionType):
+                functions.setdefault(one.__code__.co_filename, []).append(one)
+        gc.freeze()
+
+        def show(mutant: Mutant, tests: Sequence[Test]) -> int:
+            _swap(mutant, functions.get(str(source_of(mutant.module)), []))
+            return _first_red([items[test.name] for test in tests if test.name in items])
+
+        self._judge(self._todo, self._tests, show, self._jobs)
+        return True
+
+
+def _swap(mutant: Mutant, functions: Sequence[FunctionType]) -> None:
+    """Give the functions of a module the code of the changed one.
+
+    Raises:
+        LookupError: it does not change any of them.
+    """
+    path = source_of(mutant.module)
+    before = path.read_text(encoding="utf-8")
+    source = mutated(before, mutant)
+    # A change may take lines away, and all that follows moves up.
+    moved = source.count("\n") - before.count("\n")
+    codes: dict[tuple[str, int], CodeType] = {}
+    waiting = [compile(source, str(path), "exec", dont_inherit=True)]
+    while waiting:
+        inner = [one for one in waiting.pop().co_consts if isinstance(one, CodeType)]
+        codes |= {(one.co_qualname, one.co_firstlineno): one for one in inner}
+        waiting += inner
+    swapped = 0
+    for function in functions:
+        old = function.__code__
+        after = moved if old.co_firstlineno > mutant.line else 0
+        new = codes.get((old.co_qualname, old.co_firstlineno + after))
+        if new is not None and new != old:
+            function.__code__ = new
+            swapped += 1
+    if not swapped:
+        raise LookupError(f"nothing to change for {mutant}")
+
+
+def _first_red(items: Sequence[pytest.Item]) -> int:
+    """Run these until one is red: 1 where one was."""
+    from _pytest.runner import runtestprotocol
+
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        if any(one.failed for one in runtestprotocol(item, nextitem=following, log=False)):
+            return 1
+    return 0
+
+
+def _show_anew(mutant: Mutant, tests: Sequence[Test]) -> int:
+    """Import the changed module from memory, and all that imports it; pytest's exit status."""
+    import pytest
+
+    name = "narrator_daemon." + mutant.module.replace("/", ".")
+    path = source_of(mutant.module)
+    source = mutated(path.read_text(encoding="utf-8"), mutant)
+    sys.meta_path.insert(0, _Instead(name, path, source))
+    files = dict.fromkeys(test.name.partition("::")[0] for test in tests)
+    quick = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=1"]
+    return int(pytest.main([*quick, *files], plugins=[_Only(tests)]))
+
+
+Show: TypeAlias = Callable[[Mutant, Sequence[Test]], int]
+Judge: TypeAlias = Callable[[Sequence[Mutant], Callable[[Mutant], Sequence[Test]], Show, int], None]
+
+
+def _in_child(show: Show, mutant: Mutant, tests: Sequence[Test]) -> int:
+    """Show a mutant to tests in a fork of this process, whose id this gives."""
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
@@ -130,22 +239,19 @@ def _show(mutant: Mutant, tests: Sequence[Test]) -> int:
             null = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(null, stream)
-            name = "narrator_daemon." + mutant.module.replace("/", ".")
-            path = source_of(mutant.module)
-            source = mutated(path.read_text(encoding="utf-8"), mutant)
-            sys.meta_path.insert(0, _Instead(name, path, source))
-            import pytest
-
-            files = dict.fromkeys(test.name.partition("::")[0] for test in tests)
-            quick = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=1"]
-            status = int(pytest.main([*quick, *files], plugins=[_Only(tests)]))
+            status = show(mutant, tests)
+        except LookupError:
+            status = UNCHANGED
         finally:
             os._exit(status)
     return child
 
 
 def _judge(
-    todo: Sequence[Mutant], touching: Touching, jobs: int
+    todo: Sequence[Mutant],
+    tests_of: Callable[[Mutant], Sequence[Test]],
+    show: Show,
+    jobs: int,
 ) -> Iterator[tuple[Mutant, Verdict]]:
     """Show each to its tests; gives it and what became of it, as they end."""
     running: dict[int, tuple[Mutant, int, float]] = {}
@@ -153,15 +259,17 @@ def _judge(
     while waiting or running:
         while waiting and len(running) < jobs:
             mutant = waiting.pop()
-            tests = touching.ask(mutant, SHOWN_SECONDS)
+            tests = tests_of(mutant)
             if not tests:
                 yield mutant, Verdict(True, 0)
                 continue
-            until = time.monotonic() + PATIENCE_SECONDS + 3 * sum(test.seconds for test in tests)
-            running[_show(mutant, tests)] = mutant, len(tests), until
+            until = time.monotonic() + PATIENCE_SECONDS + 10 * sum(test.seconds for test in tests)
+            running[_in_child(show, mutant, tests)] = mutant, len(tests), until
         child, status = os.waitpid(-1, os.WNOHANG) if running else (0, 0)
         if child:
             mutant, shown, _ = running.pop(child)
+            if os.WIFEXITED(status) and os.WEXITSTATUS(status) == UNCHANGED:
+                raise LookupError(f"nothing to change for {mutant}")
             yield mutant, Verdict(status == 0, shown)
             continue
         for child, (_mutant, _shown, until) in running.items():
@@ -289,13 +397,25 @@ def main() -> int:
     for mutant in [one for found in todo.values() for one in found]:
         if (verdict := verdicts.of(mutant)) is not None:
             judged[mutant] = verdict
+
+    def judge(
+        left: Sequence[Mutant],
+        tests_of: Callable[[Mutant], Sequence[Test]],
+        show: Show,
+        jobs: int,
+    ) -> None:
+        for mutant, verdict in _judge(left, tests_of, show, jobs):
+            verdicts.keep(mutant, verdict)
+            judged[mutant] = verdict
+            if verdict.survived or chosen.show:
+                state = f"SURVIVED {verdict.shown} tests" if verdict.survived else "killed"
+                print(f"{state}: {mutant}", flush=True)
+
     left = [one for found in todo.values() for one in found if one not in judged]
-    for mutant, verdict in _judge(left, touching, chosen.jobs):
-        verdicts.keep(mutant, verdict)
-        judged[mutant] = verdict
-        if verdict.survived or chosen.show:
-            state = f"SURVIVED {verdict.shown} tests" if verdict.survived else "killed"
-            print(f"{state}: {mutant}", flush=True)
+    at_import = [one for one in left if one.at_import]
+    judge(at_import, lambda one: touching.ask(one, SHOWN_SECONDS), _show_anew, chosen.jobs)
+    in_calls = [one for one in left if not one.at_import]
+    _Swapped(in_calls, touching, judge).run(chosen.jobs)
     return _tell(todo, judged, totals)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Collection, Generator, Iterable, Sequence
@@ -37,10 +38,14 @@ ASKED = (
 )
 
 #: Seconds that a test may take to be asked at all.
-SLOWEST = 10.0
+SLOWEST = 5.0
 
-#: Fixtures whose tests run the program in a process of its own, where no line of it is seen.
-ELSEWHERE = {"start_daemon"}
+#: Fixtures whose tests are not asked: they talk to a server, and to processes whose lines are not
+#: seen.
+SLOW_FIXTURES = {"firebase", "start_daemon"}
+
+#: What a file says whose tests do.
+STARTS = re.compile(r"\b(LocalFirebase|Daemon|Inside)\b")
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,8 @@ def made_once(modules: Sequence[str], tell: bool = False) -> Touching:
 def _files() -> list[Path]:
     tests = ROOT / "tests"
     folders = [tests / folder for folder in ASKED]
-    return sorted(path for folder in [tests, *folders] for path in folder.glob("test_*.py"))
+    found = sorted(path for folder in [tests, *folders] for path in folder.glob("test_*.py"))
+    return [path for path in found if not STARTS.search(path.read_text(encoding="utf-8"))]
 
 
 def _digest(tests: Path, modules: Iterable[str]) -> str:
@@ -208,7 +214,7 @@ class _Watch:
         self.red: set[str] = set()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if not ELSEWHERE & set(_fixtures(item))]
+        items[:] = [item for item in items if not SLOW_FIXTURES & set(_fixtures(item))]
 
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
         self._counter.switch_context(item.nodeid)

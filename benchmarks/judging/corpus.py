@@ -42,6 +42,8 @@ _LEAST_SECONDS = 2.4
 _MOST_SECONDS = 24.0
 #: Of each narration of the other languages, at most so many clips.
 _MOST_CLIPS = 120
+#: How alike the samples of one recording are, in two collections.
+_SAME_RECORDING = 0.9
 _READER = "moonshine-voice==0.1.5"
 #: Collections of Debian's fortunes that are prose, and of which characters.
 _FORTUNES = ("humorists", "wisdom", "people", "work", "men-women", "love", "pets", "politics")
@@ -209,7 +211,19 @@ def _preview(folder: Path) -> Iterator[Clip]:
         engine.close()
 
 
+def without_shared(clips: list[Clip]) -> list[Clip]:
+    """Without recordings that two narrations have: they are of another speaker than the rest."""
+
+    def same(one: Clip, other: Clip) -> bool:
+        if one.narration == other.narration or len(one.samples) != len(other.samples):
+            return False
+        return bool(np.corrcoef(one.samples, other.samples)[0, 1] > _SAME_RECORDING)
+
+    return [clip for clip in clips if not any(same(clip, other) for other in clips)]
+
+
 def is_segment(clip: Clip) -> bool:
     """Whether it is long enough for a segment once its ends are trimmed, and its text is words."""
     seconds = hear(clip.samples, SAMPLE_RATE).seconds
-    return _LEAST_SECONDS - 0.4 <= seconds <= _MOST_SECONDS and "#" not in clip.text
+    written = {"#", "*"} & set(clip.text)  # keys, which the prompts have no words for
+    return _LEAST_SECONDS - 0.4 <= seconds <= _MOST_SECONDS and not written

@@ -20,7 +20,7 @@ from corpus import load
 from held_out import load_held_out
 
 from watermark import detect_public, embed
-from watermark.public import DEFAULT_PUBLIC_DB
+from watermark.marking.public import DEFAULT_PUBLIC_DB
 
 #: Copy, how it is made, and seconds of a stretch.
 COPIES: tuple[tuple[str, Attack, int], ...] = (

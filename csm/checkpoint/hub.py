@@ -5,11 +5,18 @@ from __future__ import annotations
 import errno
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
-from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_download, hf_hub_url
+from huggingface_hub import (
+    get_hf_file_metadata,
+    get_token,
+    hf_hub_download,
+    hf_hub_url,
+    set_client_factory,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -19,6 +26,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils._http import default_client_factory
 
 from csm.errors import CsmError
 
@@ -27,6 +35,30 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+#: What of an answer has the hub's client sleep for as long as that says, be it hours.
+_ASKS_TO_WAIT = ("retry-after", "ratelimit")
+
+
+@cache
+def _wait_for_nobody() -> None:
+    """Have the hub's client repeat failed requests by its own pauses alone, half a minute in all.
+
+    A busy hub is then told as one, and whoever started the program decides how long to wait.
+    """
+
+    def forget(response: Any) -> None:
+        if response.is_error:
+            for name in _ASKS_TO_WAIT:
+                response.headers.pop(name, None)
+
+    def make() -> Any:
+        client = default_client_factory()
+        hooks = client.event_hooks
+        client.event_hooks = {**hooks, "response": [*hooks.get("response", ()), forget]}
+        return client
+
+    set_client_factory(make)
 
 
 def local_folder(model: str, token: str | None, revision: str | None = None) -> Path:
@@ -40,6 +72,7 @@ def local_folder(model: str, token: str | None, revision: str | None = None) -> 
     Raises:
         CsmError: it is nowhere, or cannot be had; the message says what to do.
     """
+    _wait_for_nobody()
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
@@ -71,6 +104,7 @@ def find(model: str, token: str | None, revision: str | None = None) -> Path | N
     Raises:
         CsmError: it is nowhere, or the hub would refuse it; the message says what to do.
     """
+    _wait_for_nobody()
     folder = Path(model).expanduser()
     if folder.is_dir() or not _HUB_ID.fullmatch(model):
         return local_folder(model, token)
@@ -99,6 +133,7 @@ def local_file(model: str, name: str, token: str | None, revision: str | None = 
     Raises:
         CsmError: the checkpoint has no such file, or it cannot be had; the message says what to do.
     """
+    _wait_for_nobody()
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / name).is_file():
@@ -174,6 +209,15 @@ def _hub_folder(model: str, token: str | None, revision: str | None, *, local_on
     return config_file.parent
 
 
+def _status_of(error: BaseException | None) -> int | None:
+    """What the hub answered, whatever its client has made of that; None where it did not."""
+    while error is not None:
+        if isinstance(error, HfHubHTTPError):
+            return int(error.response.status_code)
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _hub_advice(model: str, token: str | None, error: Exception) -> str:
     if isinstance(error, RevisionNotFoundError):
         return (
@@ -193,7 +237,7 @@ def _hub_advice(model: str, token: str | None, error: Exception) -> str:
             f"{model} is gated and there is no token: accept the terms at {page}, make a read "
             "token at https://huggingface.co/settings/tokens and set HF_TOKEN to it"
         )
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    status = _status_of(error)
     if isinstance(error, RepositoryNotFoundError):
         return (
             f"the hub knows no model {model}, or hides it from "
@@ -218,6 +262,11 @@ def _hub_advice(model: str, token: str | None, error: Exception) -> str:
             f"{model} on the hub lacks a file that a CSM checkpoint needs: config.json, "
             "tokenizer.json, tokenizer_config.json and safetensors weights, as transformers saves "
             "them"
+        )
+    if status == 429 or (status is not None and status >= 500):
+        return (
+            f"the hub is too busy for {model} now (it answers {status}): start again in some "
+            "minutes; a token in HF_TOKEN has a larger share than none"
         )
     offline = " (HF_HUB_OFFLINE is set)" if huggingface_hub.constants.HF_HUB_OFFLINE else ""
     return (

@@ -65,10 +65,12 @@ class InnerPause:
     Attributes:
         share: of the take's text, what is before it, 0..1.
         seconds: the pause that is wanted there.
+        exact: whether it is made so long however short the voice's own was.
     """
 
     share: float
     seconds: float
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -271,9 +273,8 @@ class Mastering:
             middle = (stop + go) // 2
             cuts.append(_Cut(begin, stop, low, middle, share))
             made = (go - stop) / self._rate
-            pauses.append(
-                min(inner.seconds, max(_MOST_STRETCHED * made, made + _STRETCHED_SECONDS))
-            )
+            most = max(_MOST_STRETCHED * made, made + _STRETCHED_SECONDS)
+            pauses.append(inner.seconds if inner.exact else min(inner.seconds, most))
             begin, low, share = go, middle, inner.share
         return [*cuts, _Cut(begin, end, low, len(samples), share)], [*pauses, 0.0]
 

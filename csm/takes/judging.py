@@ -228,14 +228,15 @@ class Judge:
         words = compare(text, heard)
         astray = len(heard.split()) > _MOST_WORDS_A_SECOND * max(seconds, 1.0)
         rate = found.score("wrong_words", words.error_rate)
-        if not astray:
-            found.at_most(Fault.WRONG_WORDS, rate, limits.most_wrong_words)
         apart = found.score("misheard", words.apart)
+        # Where other words are heard, but they sound like those of the text, none is wrong or lost:
+        # "and correct" for "incorrect" is two thirds of three words.
+        slip = apart <= _SLIP
         if not astray:
             found.at_most(Fault.WRONG_WORDS, apart, limits.most_misheard)
+        if not astray and not slip:
+            found.at_most(Fault.WRONG_WORDS, rate, limits.most_wrong_words)
         lost, more = found.score("lost_words", words.lost), found.score("made_up", words.made_up)
-        # Where many small words are heard in place of one, but they sound like it, none is missing.
-        slip = apart <= _SLIP
         if not slip:
             found.at_most(Fault.LOST_WORDS, lost, limits.most_lost_words, 1)
         skipped = found.score("skipped_words", words.skipped)

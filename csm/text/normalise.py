@@ -43,17 +43,17 @@ def normalise(text: str) -> str:
     return "\n\n".join(block.text.text for block in spoken_blocks(text) if block.text.text)
 
 
-def spoken_blocks(text: str, lexicon: Lexicon = EMPTY) -> list[Block]:
+def spoken_blocks(text: str | Traced, lexicon: Lexicon = EMPTY) -> list[Block]:
     """The paragraphs, headings and items of ``text`` as a reader says them.
 
     Their texts know where they stood in ``text``. Breaks between scenes are among them, empty.
 
     Args:
-        text: any.
+        text: any; one that was rewritten before gives places in its original.
         lexicon: what is read in the place of names and rare words; what it gives is then read as
             any other text.
     """
-    cleaned = clean(entities(Traced(text)))
+    cleaned = clean(entities(text if isinstance(text, Traced) else Traced(text)))
     cleaned = read_markdown(read_html(cleaned))
     cleaned = cleaned.sub(_DASHES, "—").sub(_RULERS, " ")
     if "`" in cleaned.text:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
+from csm.said import Said
 from csm.text.lexicon import EMPTY, Entry, Lexicon
 from csm.text.normalise import normalise
 
@@ -15,21 +16,6 @@ _UNCHANGED = re.compile(r"[A-Z]?[a-z]{2,}(?:[ -][A-Z]?[a-z]{2,})*")
 _POSSESSIVE = re.compile(r"'s(?!\w)")
 _HISSED = frozenset("szʃʒʧʤɕʑʂʐ")
 _VOICELESS = frozenset("ptkfθxχɸ")
-
-
-@dataclass(frozen=True)
-class Said:
-    """What is said for a stretch of a text.
-
-    Attributes:
-        start: its first code point.
-        end: the one after its last.
-        ipa: how it is said, with spaces between words where it has some; composed (NFC).
-    """
-
-    start: int
-    end: int
-    ipa: str
 
 
 @lru_cache(maxsize=4)

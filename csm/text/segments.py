@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 from functools import cached_property
@@ -86,6 +86,7 @@ class Sentence:
         heading: the heading it belongs to, if it does.
         words: its words, with their places in the original.
         voice: who reads it, as the cast has it; empty for the narrator.
+        pause: seconds of silence after it, where the text asks for them; None for what is usual.
     """
 
     text: str
@@ -95,6 +96,7 @@ class Sentence:
     heading: Heading | None = None
     words: tuple[Word, ...] = field(default=(), compare=False, repr=False)
     voice: str = ""
+    pause: float | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,12 @@ class Segment:
         return Delivery.QUIET if _WHISPERED.search(self.text) else Delivery.PLAIN
 
 
-def pack(blocks: list[Block], max_characters: int, cast: Cast | None = None) -> list[Segment]:
+def pack(
+    blocks: list[Block],
+    max_characters: int,
+    cast: Cast | None = None,
+    paused: Callable[[list[list[Sentence]]], list[list[Sentence]]] = lambda sentences: sentences,
+) -> list[Segment]:
     """The segments of spoken blocks, each at most ``max_characters`` long.
 
     Words keep their order and none is lost. Sentences of a block share a segment until it is long
@@ -159,7 +166,7 @@ def pack(blocks: list[Block], max_characters: int, cast: Cast | None = None) -> 
     different voices read is in different segments, but for what is too short to be read alone.
     """
     parts: list[Segment] = []
-    for sentences in _blocks_of_sentences(blocks, cast):
+    for sentences in paused(list(_blocks_of_sentences(blocks, cast))):
         parts += _packed(sentences, max_characters)
     parts = _without_short(parts, max_characters)
     if parts:
@@ -207,7 +214,7 @@ def _sentences(block: Block, voiced: Sequence[tuple[int, int, str]] = ()) -> lis
     found: list[Sentence] = []
     for start, end, voice, last in _voiced(_spans(text), voiced):
         start += len(text[start:end]) - len(text[start:end].lstrip(" "))
-        words = _finished(text[start:end], "." if last else ",")
+        words = finished(text[start:end], "." if last else ",")
         if words and not found:
             # Voices know by it that a new sentence begins, if another goes before it.
             words = words[0].upper() + words[1:]
@@ -263,7 +270,9 @@ def _packed(sentences: list[Sentence], limit: int) -> list[Segment]:
     length = 0
     for sentence in sentences:
         joined = length + 1 + len(sentence.text) if current else len(sentence.text)
-        another = bool(current) and current[-1].voice != sentence.voice
+        another = bool(current) and (
+            current[-1].voice != sentence.voice or current[-1].pause is not None
+        )
         if current and (another or joined > limit or length >= min(_ENOUGH, limit // 2)):
             packed.append(Segment(tuple(current)))
             current, joined = [], len(sentence.text)
@@ -287,10 +296,11 @@ def divided(sentence: Sentence, limit: int) -> list[Sentence]:
     starts = word_starts(text)
     for start, end in itertools.pairwise(places):
         last = end == len(text)
-        words = _finished(text[start:end], "." if last else ",")
+        words = finished(text[start:end], "." if last else ",")
         if words:
             origin = sentence.start + round(start * scale), sentence.start + round(end * scale)
             follows = sentence.follows if last else Break.CLAUSE
+            pause = sentence.pause if last else None
             at = end - len(text[start:end].lstrip(" "))
             own = words_of_part(words, at, starts, sentence.words)
             parts.append(
@@ -301,9 +311,10 @@ def divided(sentence: Sentence, limit: int) -> list[Sentence]:
                     end=origin[1],
                     follows=follows,
                     words=own,
+                    pause=pause,
                 )
             )
-    parts[-1] = replace(parts[-1], follows=sentence.follows)
+    parts[-1] = replace(parts[-1], follows=sentence.follows, pause=sentence.pause)
     return parts
 
 
@@ -315,11 +326,16 @@ def _without_short(parts: list[Segment], limit: int) -> list[Segment]:
         part = waiting.pop()
         if not (kept or waiting) or _stands_alone(part, kept, waiting):
             kept.append(part)
-        elif waiting and (not kept or part.follows <= kept[-1].follows):
+        elif waiting and (not kept or _parted(part) <= _parted(kept[-1])):
             waiting += reversed(_joined(part, waiting.pop(), limit))
         else:
             kept += _joined(kept.pop(), part, limit)
     return kept
+
+
+def _parted(part: Segment) -> tuple[float, Break]:
+    """How much a part is apart from what follows it."""
+    return part.sentences[-1].pause or 0.0, part.follows
 
 
 def _stands_alone(part: Segment, kept: list[Segment], waiting: list[Segment]) -> bool:
@@ -356,7 +372,7 @@ def _followed(segment: Segment, follows: Break) -> Segment:
     return Segment((*before, replace(last, follows=follows)))
 
 
-def _finished(sentence: str, mark: str) -> str:
+def finished(sentence: str, mark: str) -> str:
     """``sentence`` with a mark at its end, inside its closing quotes; "" if nothing is left.
 
     Args:

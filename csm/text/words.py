@@ -67,12 +67,7 @@ def words_of(spoken: str, text: Traced, offset: int, limit: int) -> tuple[Word, 
 
 def word_starts(text: str) -> list[int]:
     """Where each word begins in ``text``."""
-    return [start for start, _ in word_spans(text)]
-
-
-def word_spans(text: str) -> list[tuple[int, int]]:
-    """Where each word begins and ends in ``text``, words being what spaces part."""
-    return [match.span() for match in _WORD.finditer(text)]
+    return [match.start() for match in _WORD.finditer(text)]
 
 
 def words_of_part(

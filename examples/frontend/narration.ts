@@ -105,6 +105,15 @@ export interface TimedHeading {
   readonly from: number;
 }
 
+/** What can be read anew by itself: its number, for `retakeNarration`, is its place plus one. */
+export interface TimedSegment {
+  /** Seconds. */
+  readonly start: number;
+  readonly end: number;
+  readonly from: number;
+  readonly to: number;
+}
+
 /** When what is heard. */
 export interface Words {
   /** SHA-256, in hex, of the text that the places are in. */
@@ -114,6 +123,7 @@ export interface Words {
   /** In the order of the text, and of time. */
   readonly words: readonly TimedWord[];
   readonly headings: readonly TimedHeading[];
+  readonly segments: readonly TimedSegment[];
 }
 
 export type NarrationState = "none" | "requested" | "processing" | "ready" | "failed";
@@ -349,7 +359,19 @@ export function wordsOf(document: unknown): Words | null {
     timedBy: by === "engine" || by === "recogniser" ? by : "length",
     words,
     headings: headingsOf(child(document, "headings")),
+    segments: (segments as unknown[]).map((segment) => ({
+      start: number(child(segment, "start")),
+      end: number(child(segment, "end")),
+      from: number(child(segment, "from")),
+      to: number(child(segment, "to")),
+    })),
   };
+}
+
+/** The number, from 1, of the segment that holds a place of the text; null where none does. */
+export function segmentAt(words: Words, place: number): number | null {
+  const found = words.segments.findIndex((one) => one.from <= place && place < one.to);
+  return found < 0 ? null : found + 1;
 }
 
 /**

@@ -1,7 +1,11 @@
-// Bundles what the page needs of the Firebase SDK into vendor/, or into another folder: one module
-// that browsers load as it is. Run `npm run vendor` after a change of the versions in package.json.
+// Puts other people's code that the pages need into vendor/, or into another folder: the Firebase SDK as
+// one module that browsers load as it is, and c2pa's library as its package has it, the WebAssembly
+// packed (by Python, as Node.js has no xz). Run `npm run vendor` after a change of the versions in
+// package.json.
 
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
@@ -23,6 +27,17 @@ const { metafile } = await build({
   metafile: true,
   outfile: new URL("firebase.js", out).pathname,
 });
+const c2pa = new URL("node_modules/@contentauth/c2pa-wasm/", import.meta.url);
+await copyFile(new URL("pkg/c2pa.js", c2pa), new URL("c2pa.js", out));
+const wasm = await readFile(new URL("pkg/c2pa_bg.wasm", c2pa));
+const pack =
+  "import lzma, sys; sys.stdout.buffer.write(lzma.compress(sys.stdin.buffer.read(), preset=9 | lzma.PRESET_EXTREME))";
+const packed = execFileSync("python3", ["-c", pack], { input: wasm, maxBuffer: wasm.length });
+await writeFile(new URL("c2pa_bg.wasm.xz", out), packed);
+await writeFile(
+  new URL("c2pa_bg.wasm.sha256", out),
+  `${createHash("sha256").update(wasm).digest("hex")}  c2pa_bg.wasm\n`,
+);
 await writeFile(new URL("LICENSES.txt", out), await licences(Object.keys(metafile.inputs)));
 
 /** What the bundle holds, and on which terms; the Apache licence is the repository's own. */
@@ -35,5 +50,12 @@ async function licences(files) {
     parts.push(`\n${name} ${version}, ${license}\n`);
     if (license !== "Apache-2.0") parts.push(await readFile(new URL("LICENSE", folder), "utf8"));
   }
+  const { version } = JSON.parse(await readFile(new URL("package.json", c2pa), "utf8"));
+  parts.push(
+    `\n\nc2pa.js and c2pa_bg.wasm are those of @contentauth/c2pa-wasm ${version}, MIT. Compiled into the ` +
+      "latter\nare crates of Rust on terms of their own (MIT, Apache-2.0, BSD and like ones), which the " +
+      "package does not list.\n\n",
+    await readFile(new URL("LICENSE", c2pa), "utf8"),
+  );
   return parts.join("").replace(/\r/g, "");
 }

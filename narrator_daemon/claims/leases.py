@@ -15,11 +15,29 @@ from typing import Any
 from narrator_daemon.catalogue import LEASES, children, is_number
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.work import Work
-from narrator_daemon.errors import NodeUnavailable
+from narrator_daemon.errors import NodeUnavailable, Unavailable
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.rounds import Round
+
+#: The dependency that is down after leases could not be renewed in time.
+NAME = "leases"
+
+
+def too_late(ttl: float) -> Unavailable:
+    """What is told where a lease could not be renewed in time.
+
+    Args:
+        ttl: how long it lives, seconds.
+    """
+    return Unavailable(
+        NAME,
+        f"a lease of {ttl:g} s could not be renewed in time: this machine or the way to the "
+        "database is too slow for its work",
+        advice="give it more CPU, or fewer books at once (daemon.books_at_once)",
+    )
+
 
 #: The lifetimes that are believed of a lease, in seconds: those that can be configured.
 _SHORTEST_TTL, _LONGEST_TTL = 1.0, 3600.0
@@ -57,6 +75,8 @@ class Leases:
         self._held: dict[str, Work] = {}
         self._beat_at: dict[str, float] = {}
         self._beat = 0
+        # Without a beat for longer, others may soon take a claim.
+        self._longest = 0.7 * ttl
 
     def announce(self, book_id: str, token: str) -> None:
         """Write the lease of a claim that is about to be made.
@@ -131,8 +151,20 @@ class Leases:
         """
         with self._lock:
             for token, work in self._held.items():
-                if now - self._beat_at[token] > 0.7 * self._ttl:
+                if now - self._beat_at[token] > self._longest:
+                    work.late = True
                     work.stop(Verdict.FENCED)
+
+    def check(self) -> None:
+        """See that those that are held were renewed in time.
+
+        Raises:
+            Unavailable: one was not.
+        """
+        with self._lock:
+            oldest = min(self._beat_at.values(), default=None)
+        if oldest is not None and time.monotonic() - oldest > self._longest:
+            raise too_late(self._ttl)
 
     def held(self) -> tuple[int, float | None]:
         """How many are held, and the monotonic time of the oldest of their last beats, or None."""

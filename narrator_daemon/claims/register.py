@@ -8,6 +8,9 @@ was.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from narrator_daemon import __version__
@@ -17,6 +20,19 @@ from narrator_daemon.credentials.wav import Finished
 from narrator_daemon.firebase import register as node
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.settings import Settings
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """A file that will not change any more.
+
+    Attributes:
+        size: in bytes.
+        digest: SHA-256 of all of it, hexadecimal.
+    """
+
+    size: int
+    digest: str
 
 
 class Register:
@@ -45,7 +61,14 @@ class Register:
         }
 
     def enter(
-        self, work: Work, path: str, file: Finished, seconds: float, index: int, voice: str = ""
+        self,
+        work: Work,
+        path: str,
+        file: Finished,
+        seconds: float,
+        index: int,
+        voice: str = "",
+        files: Mapping[str, FileDigest] = MappingProxyType({}),
     ) -> None:
         """Write the entry of a narration that is about to be published.
 
@@ -56,6 +79,7 @@ class Register:
             seconds: of audio.
             index: the watermark's.
             voice: the name of the one that the book asked for; empty for the configured one.
+            files: those beside it, as they were uploaded, by format.
 
         Raises:
             Unavailable: the database did not answer.
@@ -76,6 +100,10 @@ class Register:
             "requestedAt": moment(claim.requested_at),
             "claimedAt": claim.at,
             "voice": voice or self._voice,
+            "files": {
+                name: {"bytes": one.size, "sha256": one.digest} for name, one in files.items()
+            }
+            or None,
             **self._made_by,
         }
         known = {name: value for name, value in entry.items() if value is not None}

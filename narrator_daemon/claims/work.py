@@ -21,6 +21,7 @@ class Work:
         claimed_at: when its lease was first written, by the monotonic clock, seconds.
         asked_again: whether the frontend has written the status since.
         etags: of the fields that are looked after, as last seen.
+        late: whether it was stopped as its lease could not be renewed in time.
     """
 
     book_id: str
@@ -29,6 +30,7 @@ class Work:
     claimed_at: float
     asked_again: bool = False
     etags: dict[str, str] = field(default_factory=dict)
+    late: bool = False
     _stopped: threading.Event = field(default_factory=threading.Event)
     _why: Verdict | None = None
 

@@ -149,7 +149,7 @@ def read_file(
                     "Watermark strength": f"{mark.strength_db:g} dB",
                     "Loudness asked for": f"{settings.mastering.loudness_lufs:g} LUFS",
                 }
-                _report(report, out, narration, made_from)
+                _report(report, out, narration, made_from, book_id)
     except Unnarratable as error:
         raise CannotRead(f"{error} ({error.failure.code.value})", where=str(text_file)) from None
     except OSError as error:
@@ -193,6 +193,7 @@ def _narrate(
         engine=reader,
         lexicon=manner.lexicon,
         cast=manner.asked_cast,
+        pause_marks=settings.text.pause_marks,
         reader=manners.reader,
         words=settings.files.captions,
         limits=settings.limits,
@@ -210,11 +211,13 @@ def _narrate(
     return narration
 
 
-def _report(page: Path, wav: Path, narration: Narration, made_from: dict[str, str]) -> None:
+def _report(
+    page: Path, wav: Path, narration: Narration, made_from: dict[str, str], book_id: str
+) -> None:
     from narrator_daemon.narration.report import write_report
 
     try:
-        write_report(page, wav, narration, made_from)
+        write_report(page, wav, narration, made_from, book_id)
     except OSError as error:
         raise CannotRead(f"cannot be written: {error.strerror}", where=str(page)) from None
 

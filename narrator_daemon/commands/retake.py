@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from csm.text import NothingToSpeak, segment
-from narrator_daemon.catalogue import TEXT_HASH, is_key
+from narrator_daemon.catalogue import CAST, LEXICON, TEXT_HASH, Record, is_key
 from narrator_daemon.claims.book import Verdict, claimed_text_hash, request_retake
 from narrator_daemon.errors import NoSuchBook, WrongUse
 from narrator_daemon.firebase import books
@@ -36,7 +36,8 @@ def request(settings: Settings, book_id: str, numbers: Sequence[int]) -> None:
             raise WrongUse(
                 "its text is not the one that was read aloud", where=book_id, advice=_ASK_FOR_ALL
             )
-        _check(book_id, text, numbers)
+        if settings.text.lexicon is None and not settings.voice.dialogue and not _shaped(record):
+            _check(book_id, text, numbers, settings.text.pause_marks)
         wanted = sorted(set(numbers))
         seen = books.change(
             project,
@@ -52,9 +53,14 @@ def request(settings: Settings, book_id: str, numbers: Sequence[int]) -> None:
 _ASK_FOR_ALL = "ask for the whole narration, as its page does"
 
 
-def _check(book_id: str, text: object, numbers: Sequence[int]) -> None:
+def _shaped(record: Record) -> bool:
+    """Whether the book says itself how its text is cut, so that only the daemon can count."""
+    return any(name in record for name in (CAST, LEXICON))
+
+
+def _check(book_id: str, text: object, numbers: Sequence[int], pause_marks: bool) -> None:
     try:
-        count = len(segment(str(text)))
+        count = len(segment(str(text), pause_marks=pause_marks))
     except NothingToSpeak:
         count = 0
     for number in numbers:

@@ -19,6 +19,7 @@ from narrator_daemon.claims import history
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.lease_watch import LeaseWatch
+from narrator_daemon.claims.leases import NAME as LEASES
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
 from narrator_daemon.claims.register import Register
@@ -155,6 +156,7 @@ def parts(
     beat, ttl = claim_settings.beat_seconds, claim_settings.lease_ttl_seconds
     watch = LeaseWatch(ttl, longest_gap=3 * beat)
     leases = Leases(project, daemon.worker_id, ttl)
+    dependencies.add(LEASES, leases.check)
     manners = Manners(settings, engine)
     claims = Claims(
         project,

@@ -18,6 +18,7 @@ from tenacity import (
 
 from narrator_daemon import logs
 from narrator_daemon.catalogue import FAILED, READY_BY, STATUS, moment
+from narrator_daemon.claims import leases
 from narrator_daemon.claims.book import Transition, Verdict
 from narrator_daemon.claims.ending import Ending
 from narrator_daemon.claims.failure import ErrorCode, Failure
@@ -234,6 +235,10 @@ class Job:
     def _interrupted(self) -> Outcome:
         """Given back at no cost, unless the watchdog stopped it: such a book may be at fault."""
         if not self.stuck:
+            if self.work.late:
+                # Claimed again at once it would go the same way, for ever and at no cost.
+                ttl = self._context.settings.claims.lease_ttl_seconds
+                self._context.report(leases.too_late(ttl))
             return GiveBack(shutdown=self._context.stopping.is_set())
         seconds = self._context.settings.daemon.stuck_seconds
         message = f"The speech engine made no progress on this book for {seconds:g} seconds."

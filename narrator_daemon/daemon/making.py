@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO
 from narrator_daemon.catalogue import FILE_BYTES, INPUT_HASH, TAKE, TEXT_HASH, is_count, retake_of
 from narrator_daemon.claims.book import text_hash
 from narrator_daemon.claims.outcome import Publication
+from narrator_daemon.claims.register import FileDigest
 from narrator_daemon.claims.work import Work
 from narrator_daemon.cover import BadCover
 from narrator_daemon.credentials.wav import Finished
@@ -113,10 +115,17 @@ class Making:
                 self._reader = manners.reader(manner.voice)
             narration, file, index = self._narrate(manner, wav, companions, beginning, scratch)
             published = self._upload(wav, narration, companions)
+            beside = {one.form.name: _digest(one) for one in companions}
         return Made(
             published,
             lambda: context.register.enter(
-                self._work, published.path, file, narration.duration_seconds, index, manner.voice
+                self._work,
+                published.path,
+                file,
+                narration.duration_seconds,
+                index,
+                manner.voice,
+                beside,
             ),
         )
 
@@ -179,6 +188,7 @@ class Making:
             engine=self._reader,
             lexicon=manner.lexicon,
             cast=manner.asked_cast,
+            pause_marks=settings.text.pause_marks,
             reader=context.manners.reader if context.manners else None,
             limits=context.limits(),
             seed=seed,
@@ -274,3 +284,11 @@ class Making:
             files=files,
             captions=captions,
         )
+
+
+def _digest(companion: Companion) -> FileDigest:
+    companion.file.seek(0)
+    digest = hashlib.sha256()
+    while block := companion.file.read(1 << 20):
+        digest.update(block)
+    return FileDigest(companion.file.tell(), digest.hexdigest())

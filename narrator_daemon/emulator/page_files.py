@@ -21,12 +21,16 @@ PAGE = "/demo/"
 _FOLDER = Path(__file__).parent / "page"
 _INDEX = "index.html"
 _TYPES = {
-    ".css": "text/css",
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain",
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    # Browsers take it with nothing behind it.
+    ".wasm": "application/wasm",
 }
+#: What may compile WebAssembly: the page that verifies credentials, and its worker.
+_COMPILES = "detector"
 
 
 def is_built() -> bool:
@@ -44,12 +48,15 @@ def answer(request: web.Request) -> web.StreamResponse:
     if file is None:
         missing = "There is no such file." if is_built() else "The page is not built: make page."
         return web.Response(status=404, text=f"{missing}\n")
+    scripts = f"'self' {_import_map()}"
+    if file.relative_to(_FOLDER).as_posix().startswith(_COMPILES):
+        scripts += " 'wasm-unsafe-eval'"
     headers = {
-        "Content-Type": f"{_TYPES[file.suffix]}; charset=utf-8",
+        "Content-Type": _TYPES[file.suffix],
         "Cache-Control": "no-cache",
         # Of the page's own origin but for the audio, whose URLs come from the database.
         "Content-Security-Policy": (
-            f"default-src 'none'; script-src 'self' {_import_map()}; style-src 'self'; "
+            f"default-src 'none'; script-src {scripts}; style-src 'self'; "
             # Words and times of a narration lie in the local storage.
             f"img-src 'self'; connect-src 'self' ws://{request.host} http://127.0.0.1:* "
             "http://localhost:*; media-src http: https:; "

@@ -9,8 +9,8 @@ from typing import BinaryIO
 import watermark
 from narrator_daemon.marks.audio_files import open_audio
 
-#: Seconds of a file that are decoded: enough for a sure score, at a cost that does not grow.
-SECONDS = 120
+#: Seconds of a file that are decoded: a score of 50, where 10 is weak, at a cost that does not grow.
+SECONDS = 60
 
 
 def score(file: BinaryIO, key: bytes, index: int) -> float:

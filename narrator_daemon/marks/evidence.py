@@ -313,6 +313,11 @@ def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
             value = None if at is None else in_utc(at)
         if value is not None:
             rows.append((told, str(value)))
+    files = entry.get("files")
+    for form, one in files.items() if isinstance(files, dict) else ():
+        if isinstance(one, dict):
+            told = f"{one.get('sha256')}, {one.get('bytes')} bytes"
+            rows.append((f"SHA-256 of the {str(form).upper()} beside it", told))
     if "publishedAt" not in entry:
         rows.insert(0, ("Published", "not confirmed"))
     return {"take": str(entry.get("take", "?")), "rows": rows}

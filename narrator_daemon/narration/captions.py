@@ -94,6 +94,10 @@ def _timed(narration: Narration, text: str) -> list[list[_Timed]]:
 def _document(narration: Narration, text: str, timed: Sequence[Sequence[_Timed]]) -> dict[str, Any]:
     units = _Units(text)
     by = {part.timed_by for part in narration.book_parts}
+    notices = [
+        {"start": round(one.start, 3), "end": round(one.end, 3), "text": one.text}
+        for one in _notice_lines(narration)
+    ]
     return {
         "version": 1,
         "textHash": text_hash(text),
@@ -119,6 +123,8 @@ def _document(narration: Narration, text: str, timed: Sequence[Sequence[_Timed]]
             }
             for part, words in zip(narration.book_parts, timed, strict=True)
         ],
+        # Without places: the text does not hold them.
+        **({"notices": notices} if notices else {}),
     }
 
 
@@ -159,14 +165,49 @@ class _Cue:
 def _cues(timed: Sequence[Sequence[_Timed]], narration: Narration, text: str) -> Iterator[_Cue]:
     """A cue for each sentence, several for a long one; none overlaps another."""
     lasts = _last_words(narration)
-    lines = list(_lines([word for words in timed for word in words], lasts, text))
-    starts = [_ms(line[0][0].start) for line in lines]
+    lines: list[list[tuple[_Timed, str]] | _Told] = [
+        *_lines([word for words in timed for word in words], lasts, text),
+        *_notice_lines(narration),
+    ]
+    lines.sort(key=_times)
+    starts = [_ms(_times(line)[0]) for line in lines]
     for line, start, following in zip(lines, starts, [*starts[1:], None], strict=True):
-        end = max(_ms(line[-1][0].end), start + 1)
+        end = max(_ms(_times(line)[1]), start + 1)
         if following is not None:
             end = min(end, following)
         if end > start:
-            yield _Cue(start, end, _cue_text(line, start, end))
+            shown = line.cue if isinstance(line, _Told) else _cue_text(line, start, end)
+            yield _Cue(start, end, shown)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A sentence of the spoken notice, which stands in no book."""
+
+    start: float
+    end: float
+    text: str
+
+    @property
+    def cue(self) -> str:
+        """What is shown of it, in a class of its own, so that pages can show it otherwise."""
+        return f"<c.notice>{html.escape(_shown(self.text), quote=False)}</c>"
+
+
+def _times(line: list[tuple[_Timed, str]] | _Told) -> tuple[float, float]:
+    """When a cue begins and ends."""
+    if isinstance(line, _Told):
+        return line.start, line.end
+    return line[0][0].start, line[-1][0].end
+
+
+def _notice_lines(narration: Narration) -> Iterator[_Told]:
+    for part in narration.parts:
+        if part.is_notice:
+            starts = part.sentence_seconds
+            ends = [*starts[1:], part.end_seconds]
+            for one, start, end in zip(part.segment.sentences, starts, ends, strict=True):
+                yield _Told(start, end, one.text)
 
 
 def _last_words(narration: Narration) -> set[int]:

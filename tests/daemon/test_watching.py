@@ -138,7 +138,7 @@ class TestMetrics:
         settings = {"METRICS__PORT": scene.port}
         second = Daemon(scene.firebase.environment(), tmp_path / "second", settings)
         try:
-            assert second.process.wait(30) == 2
+            assert second.process.wait(90) == 2
             assert f"[metrics] port: {scene.port} on 127.0.0.1" in second.log
             assert "Traceback" not in second.log
         finally:

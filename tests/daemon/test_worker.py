@@ -350,7 +350,7 @@ class TestStopping:
         self, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         release = threading.Event()
-        monkeypatch.setattr(house.engine, "close", lambda: release.wait(30))
+        monkeypatch.setattr(house.engine, "close", lambda: release.wait(90))
         thread = house.live()
         house.wait_open()
         house.worker.stop()
@@ -391,7 +391,7 @@ def test_farewells_are_made_at_once_and_waited_for_until_there_is_no_time() -> N
 
     def last(name: str) -> Callable[[], None]:
         def farewell() -> None:
-            met.wait(20)  # neither waits for the other to end
+            met.wait(90)  # neither waits for the other to end
             time.sleep(0.05)
             done.append(name)
 
@@ -399,5 +399,5 @@ def test_farewells_are_made_at_once_and_waited_for_until_there_is_no_time() -> N
 
     life._within(20, [last("a"), last("b")])
     assert sorted(done) == ["a", "b"]
-    life._within(0.01, [lambda: go_on.wait(20)])  # one that hangs is left behind
+    life._within(0.01, [lambda: go_on.wait(90)])  # one that hangs is left behind
     go_on.set()

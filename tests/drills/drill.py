@@ -73,7 +73,7 @@ class Result:
     def row(self) -> dict[str, Any]:
         """For a table."""
         kinds = Counter(violation.partition(":")[0] for violation in self.violations)
-        names = ["published", "failed", "worker_lost", "claims", "given_back", "lost"]
+        names = ["published", "retaken", "failed", "worker_lost", "claims", "given_back", "lost"]
         names += ["false_alarms", "swept"]
         return {
             "seed": self.plan.seed,
@@ -118,6 +118,8 @@ def run(plan: Plan, folder: Path, patience: float = PATIENCE, other: Path | None
             folder,
             {
                 **_SETTINGS,
+                # One for all, so that any of them has the segments for a retake.
+                "KEPT__FOLDER": folder / "kept",
                 "CLAIMS__LEASE_TTL_SECONDS": plan.ttl,
                 "CLAIMS__BEAT_SECONDS": plan.ttl / 6,
             },

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Fleet:
         settings: of every daemon.
         other: a folder with the sources of another version, which some of them run; None for this
             version alone.
+        stop_seconds: in which one that was told to stop must be gone.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class Fleet:
         folder: Path,
         settings: Mapping[str, object],
         other: Path | None = None,
+        stop_seconds: float = _STOP_SECONDS,
     ) -> None:
+        self._stop_seconds = stop_seconds
         self._environment = environment
         self._folder = folder
         self._settings = settings
@@ -132,9 +136,12 @@ class Fleet:
         """Processes that ended when or as they should not have; waits for those told to."""
         bad = []
         for life in self.lives.values():
-            status = life.daemon.process.wait(_STOP_SECONDS) if life.exits else None
-            if status is None:
-                status = life.daemon.process.poll()
+            if life.exits:
+                with suppress(subprocess.TimeoutExpired):
+                    life.daemon.process.wait(self._stop_seconds)
+            status = life.daemon.process.poll()
+            if status is None and life.exits:
+                bad.append(f"exit: {life.name} did not end in {self._stop_seconds:.0f} s")
             if status is not None and status not in life.exits:
                 bad.append(f"exit: {life.name} ended with {status}\n{life.daemon.log[-2000:]}")
         return bad
@@ -180,7 +187,8 @@ def fleet(
         other: as for ``Fleet``.
         patience: seconds in which each must be ready.
     """
-    daemons = Fleet(environment, folder, settings, other)
+    stop_seconds = max(_STOP_SECONDS, patience / 5)
+    daemons = Fleet(environment, folder, settings, other, stop_seconds)
     try:
         for life in [daemons.start(str(slot), slot % 2 == 1) for slot in range(count)]:
             life.daemon.wait_ready(patience)

@@ -206,6 +206,7 @@ class Observer:
         self, book_id: str, shelf: _Shelf, before: dict[str, Any], after: dict[str, Any]
     ) -> None:
         self.outcomes["published"] += 1
+        self.outcomes["retaken"] += "narrativeAudioRetake" in before
         path = after.get("narrativeAudioPath", "")
         token = (before.get("narrativeAudioClaim") or {}).get("token")
         if path in self._paths or not token or token not in path:
@@ -235,6 +236,9 @@ class Observer:
                 isinstance(text, str) and not text.strip() for text in shelf.texts
             ),
             ErrorCode.TEXT_NOT_STRING: any(isinstance(text, int) for text in shelf.texts),
+            # Another text, no take before, or its segments went with a disk.
+            ErrorCode.SEGMENTS_NOT_KEPT: "narrativeAudioRetake" in before,
+            ErrorCode.NO_SUCH_SEGMENT: "narrativeAudioRetake" in before,
             ErrorCode.WORKER_LOST: error.get("attempts") == self._max_attempts,
         }
         if not reasons.get(code, False):

@@ -243,9 +243,10 @@ def _visits(dice: random.Random, book: str, seconds: float) -> Iterator[Action]:
             ["request", "request", "request_other", "edit", "cancel", "delete", "overwrite"]
         )
         if verb == "request":
-            yield Action(at, "frontend", verb, book, _request(dice))
+            yield Action(at, "frontend", verb, book, _request(dice) | _retake(dice))
         elif verb == "request_other":
-            yield Action(at, "frontend", verb, book, text | _request(dice))
+            whole_anew = {"narrativeAudioRetake": None}
+            yield Action(at, "frontend", verb, book, text | _request(dice) | whole_anew)
         elif verb == "edit":
             yield Action(at, "frontend", verb, book, text)
         elif verb == "cancel":
@@ -265,6 +266,12 @@ def _request(dice: random.Random) -> dict[str, Any]:
     if dice.random() < 0.5:
         fields["narrativeAudioRequestedBy"] = dice.choice(["ada", "ben", "cy"])
     return fields
+
+
+def _retake(dice: random.Random) -> dict[str, Any]:
+    """Which segments alone are wanted anew; mostly all are."""
+    numbers = dice.choice([None, None, [1], [1], [1, 2], [99]])
+    return {"narrativeAudioRetake": numbers}
 
 
 def _whole(dice: random.Random, book: str, version: int, *, requested: bool) -> dict[str, Any]:

@@ -107,6 +107,26 @@ def test_the_keyboard_chooses_and_plays(card: Card, frontend: Frontend) -> None:
     expect(box).to_be_hidden()
 
 
+def test_a_passage_is_read_again_and_nothing_else(card: Card, frontend: Frontend) -> None:
+    first = frontend.book("voyage")
+    card.press("Read along")
+    box = card.item.get_by_role("group", name="Text of Voyage")
+    box.press("End")
+    card.press("Read this passage again")
+    book = wait_until(
+        lambda: found if (found := frontend.book("voyage"))["narrativeAudioTake"] == 2 else None,
+        "the second take",
+        90,
+    )
+    assert "narrativeAudioRetake" not in book and "narrativeAudioError" not in book
+    assert book["narrativeAudioPath"] != first["narrativeAudioPath"]
+    jobs = frontend.node("narrationJobs", "voyage").get()
+    (again,) = [job for job in jobs.values() if job.get("take") == 2]
+    assert again["segmentsKept"] == again["segments"] - 1
+    card.wait_for("ready")
+    expect(card.item.locator("[data-word]")).to_have_count(0)
+
+
 def test_another_text_is_not_read_along(card: Card, frontend: Frontend) -> None:
     expect(card.button("Read along")).to_be_visible()
     frontend.node("books", "voyage").update({"narrative": TEXT + " And more."})

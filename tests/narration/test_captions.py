@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,33 @@ def test_without_anything_told_words_share_the_sound(tmp_path: Path) -> None:
     assert (np.diff(places[:, 0]) > 0).all()
     assert part.start_seconds <= places[0, 0]
     assert places[-1, 1] <= part.end_seconds
+
+
+def test_a_spoken_notice_is_told_apart_and_has_no_place_in_the_text() -> None:
+    text = "The first of all sentences here. The second of all sentences."
+    book = made(text)
+    words = "Read by a <machine> & nobody. Nothing else is said."
+    (told,) = segment(words)
+    notice = replace(
+        book.parts[0],
+        text=told.text,
+        segment=told,
+        start_seconds=0.1,
+        end_seconds=0.45,
+        sentence_seconds=(0.1, 0.3),
+        words=((0.1, 0.2),) * len(told.words),
+        is_notice=True,
+    )
+    last = replace(notice, start_seconds=90.0, end_seconds=92.0, sentence_seconds=(90.0, 91.0))
+    both = replace(book, parts=(notice, *book.parts, last), duration_seconds=93.0)
+    found = json.loads(captions_of(both, text).files["json"])
+    assert found["notices"][0] == {"start": 0.1, "end": 0.3, "text": told.sentences[0].text}
+    assert [one["start"] for one in found["notices"]] == [0.1, 0.3, 90.0, 91.0]
+    assert found["segments"] == json.loads(captions_of(book, text).files["json"])["segments"]
+    shown = cues(captions_of(both, text).files["vtt"])
+    assert [start for start, _, _ in shown] == sorted(start for start, _, _ in shown)
+    assert all(one[1] <= two[0] for one, two in itertools.pairwise(shown))
+    flagged = [cue for _, _, cue in shown if cue.startswith("<c.notice>")]
+    assert flagged[0] == flagged[2] == "<c.notice>Read by a machine and nobody.</c>"
+    assert len(flagged) == 4
+    assert "notices" not in json.loads(captions_of(book, text).files["json"])

@@ -270,6 +270,28 @@ class SecondThoughts(Voice):
         yield Amended(2, {"draws": 8, "alone": {}, "profile": "x"})
 
 
+def test_a_pause_that_the_text_asks_for_is_as_long(tmp_path: Path) -> None:
+    text = f"{TEXTS[0]}\n\n[pause 4s]\n\n{TEXTS[1]} [pause 300ms] {TEXTS[2]}"
+    found = {}
+    for marks in (False, True):
+        narration = narrate(
+            text,
+            io.BytesIO(),
+            engine=Voice(),
+            limits=Limits(),
+            seed=1,
+            mark=Mark(KEY, 1, 1.5, False),
+            kept=KeptSegments(Kept(folder=tmp_path)),
+            pause_marks=marks,
+        )
+        found[marks] = [
+            two.start_seconds - one.end_seconds for one, two in itertools.pairwise(narration.parts)
+        ]
+    # The pads of both sounds are a part of the pause.
+    assert found[True] == pytest.approx([4 - 0.12, 0.3 - 0.12], abs=0.001)
+    assert found[False] != found[True]
+
+
 def test_what_is_given_anew_replaces_what_was_spoken(tmp_path: Path) -> None:
     engine = SecondThoughts()
     seen: list[float] = []

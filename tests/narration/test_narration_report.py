@@ -119,7 +119,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def page(made: tuple[Path, Narration, NDArray[np.float32]]) -> Page:
     path = made[0].with_suffix(".html")
-    write_report(path, made[0], made[1], {"Book": HOSTILE, "Engine": "tone"})
+    write_report(path, made[0], made[1], {"Book": HOSTILE, "Engine": "tone"}, "a; rm -r /")
     return Page(path.read_text(encoding="utf-8"))
 
 
@@ -127,7 +127,7 @@ def test_a_text_can_do_nothing_to_the_page(page: Page) -> None:
     assert {tag for tag, _ in page.elements} <= {
         *("html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "div"),
         *("table", "tr", "th", "td", "svg", "path", "a", "rect", "ul", "li", "section", "strong"),
-        *("audio", "details", "summary"),
+        *("audio", "details", "summary", "code", "br"),
     }
     for _, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes)
@@ -136,6 +136,13 @@ def test_a_text_can_do_nothing_to_the_page(page: Page) -> None:
     # As the book, as the segment's text and, shortened, in the waveform.
     assert page.text.count(shown) == 2
     assert "<b>pace</b>" in page.text
+
+
+def test_each_segment_says_how_it_is_read_anew(page: Page) -> None:
+    sections = [section["id"].removeprefix("s") for section in page.all("section")]
+    assert sections == [str(number) for number in range(1, len(sections) + 1)]
+    for number in sections:
+        assert f"narrator-daemon retake 'a; rm -r /' --segment {number}\n" in page.text
 
 
 def test_it_asks_for_nothing_from_elsewhere(page: Page) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from greenlet import getcurrent
 
 from narrator_daemon.catalogue import (
+    BUDGETS,
     CAPTIONS,
     CLAIM,
     ERROR,
@@ -47,7 +48,7 @@ from narrator_daemon.claims.claim import Claim, same
 from narrator_daemon.queue.place import level_of
 from narrator_daemon.queue.requesters import grant_name
 from tests.simulation.database import Path
-from tests.simulation.limits import MAX_ATTEMPTS, SEEN_SECONDS, WINDOW_SECONDS
+from tests.simulation.limits import IDLE_SECONDS, MAX_ATTEMPTS, SEEN_SECONDS, WINDOW_SECONDS
 from tests.simulation.scheduler import Process, Task
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class Held:
         bad: whether the attempt went wrong by the book's fault, for all that is known.
         maybe: whether it may have gone wrong so that it counts.
         over: whether it stands no longer.
+        applied: whether its worker has written that it waits again, or has failed.
+        gone_at: since when it stands no longer, whoever wrote that; seconds.
     """
 
     book_id: str
@@ -110,6 +113,8 @@ class Held:
     bad: bool = False
     maybe: bool = False
     over: bool = False
+    applied: bool = False
+    gone_at: float | None = None
 
 
 class Checker:
@@ -126,7 +131,9 @@ class Checker:
         self._grants: dict[str, list[float]] = {}
         self._requests: set[tuple[str, str]] = set()
         self.claims = 0
-        self.first_claims: list[tuple[float, str]] = []
+        self._passed = 0
+        self._budgeted: set[str] = set()
+        self._unbudgeted: set[str] = set()
 
     # What the simulation tells.
 
@@ -134,7 +141,8 @@ class Checker:
         """The engine fails under a claim."""
         held = self.held.get(token)
         if held is not None:
-            held.bad = held.maybe = True
+            held.maybe = True
+            held.bad = True
 
     def hangs(self, token: str) -> None:
         """The engine hangs under a claim."""
@@ -184,14 +192,47 @@ class Checker:
                 case "books" if len(path) > 1:
                     old = before.get("books", {}).get(path[1])
                     new = now.get("books", {}).get(path[1])
+                    self._see_gone(old, new)
                     if self._world.writer is not None:
                         self._judge_book(path[1], old, new)
                 case name if name == LEASES and len(path) > 2:
                     self._judge_lease(path[1], path[2])
                 case name if name == LIMITS and len(path) > 1:
                     self._judge_grants(path[1], before)
+                case name if name == BUDGETS and len(path) > 1:
+                    self._judge_budget(path, before)
                 case name if name == MARKS and len(path) > 1:
                     self._judge_mark(path[1], before)
+
+    def _see_gone(self, old: Any, new: Any) -> None:
+        """Take in that a claim stands no longer, or that the request was cancelled."""
+        before, after = (Claim.from_record(children(one).get(CLAIM)) for one in (old, new))
+        held = self.held.get(str(before.token)) if before else None
+        if held is None:
+            return
+        if after is None or after.token != held.token or STATUS not in children(new):
+            held.gone_at = held.gone_at or self._world.scheduler.now
+        elif same(children(new).get(TEXT), held.text):
+            held.gone_at = None  # cancelled, and asked for again
+
+    def works(self, token: str) -> None:
+        """Judge that a segment is begun under a claim."""
+        held, world = self.held.get(token), self._world
+        if held is None or held.gone_at is None:
+            return
+        names = {f"{held.process.name}/{task}" for task in ("minder", "look", "heart", "main")}
+        if held.process.name in world.cut_off or any(
+            one.split("#")[0].rstrip("0123456789") in names
+            or ("gremlin" in one and "database" in one)
+            for one in world.faults.fired
+        ):
+            return
+        seconds = world.scheduler.now - max(held.gone_at, held.process.paused_until)
+        self.demand(
+            seconds < IDLE_SECONDS,
+            "idle",
+            f"{held.book_id} is still read {seconds:.1f} s after nobody wants it",
+        )
 
     def _judge_lease(self, book_id: str, token: str) -> None:
         now = self._world.scheduler.now
@@ -216,6 +257,22 @@ class Checker:
             "limit",
             f"{len(grants)} narrations of one requester are granted in its window, not {limit}",
         )
+
+    def _judge_budget(self, path: Path, before: dict[str, Any]) -> None:
+        """A grant is given only while the day's sum is below the budget, and none is lost."""
+        old = children(children(before.get(path[0])).get(path[1]))
+        new = children(self._world.database.get(path[:2]))
+        granted, now = children(old.get("granted")), children(new.get("granted"))
+        if old.get("day") != new.get("day"):
+            granted = {}
+        more, gone = sorted(now.keys() - granted.keys()), sorted(granted.keys() - now.keys())
+        # One write grants one request, or takes one that is over.
+        self.demand(len(more) + len(gone) <= 1, "budget", f"{more} are granted, {gone} are lost")
+        if more:
+            spent = new.get("seconds", 0) + sum(now[name] for name in now if name not in more)
+            most = self._world.plan.budget
+            self.demand(spent < most + 0.1, "budget", f"{spent:.1f} s are gone of {most:g} s")
+            self._budgeted |= set(more)
 
     def _judge_mark(self, book_id: str, before: dict[str, Any]) -> None:
         marks = children(self._world.database.get((MARKS,)))
@@ -308,7 +365,7 @@ class Checker:
             world.paused[process.name],
             world.troubles(process),
         )
-        if world.is_late or world.request_fault:
+        if world.is_late or world.request_fault == "gone after":
             # Its worker may never hear that it stands.
             held.excuses.add(world.request_fault or "late")
         self._judge_attempt(held, wish)
@@ -338,6 +395,8 @@ class Checker:
             f"attempt {held.attempt} of {held.book_id}, of which {most} may have gone wrong",
         )
         sure = sum(one.bad and one.over and one.number > wish.since for one in earlier)
+        if any("engine broken" in one for one in self._world.faults.fired):
+            sure = 0  # as the worker may have found that it was at fault itself
         self.demand(
             held.attempt - 1 >= sure,
             "attempts",
@@ -352,20 +411,33 @@ class Checker:
     def _judge_order(self, book_id: str, old: Record) -> None:
         """Where one replica is alone and nothing disturbs it, the order is strict."""
         world = self._world
-        level, asked = level_of(old), old[REQUESTED_AT]
-        seen = []
+        level, asked = level_of(old), (old[REQUESTED_AT], book_id)
+        seen, is_oldest = [], True
         for name, record in children(world.database.get(("books",))).items():
             waits = record.get(STATUS) == REQUESTED and CLAIM not in record
             at = record.get(REQUESTED_AT)
-            if name != book_id and waits and world.database.now_ms() - at > 1000 * SEEN_SECONDS:
-                seen.append((level_of(record), at, name))
-        is_oldest = all(asked <= at for _, at, _ in seen)
-        before = [one for one in seen if one[:2] < (level, asked) and not is_oldest]
+            if name == book_id or not waits:
+                continue
+            is_oldest = is_oldest and asked < (at, name)
+            if world.database.now_ms() - at > 1000 * SEEN_SECONDS:
+                seen.append((level_of(record), (at, name)))
+        # The oldest goes first once so many others went before it.
+        is_its_turn = is_oldest and self._passed >= 1
+        self._passed = 0 if is_oldest else self._passed + 1
+        before = [one for one in seen if one < (level, asked) and not is_its_turn]
         self.demand(not before, "order", f"{book_id} goes before {before}")
 
     def _judge_limit(self, book_id: str, old: Record, held: Held) -> None:
         uid, limit = old.get(REQUESTED_BY), self._world.plan.limit
         name = grant_name(book_id, old.get(REQUESTED_AT), old.get(PATH))
+        if self._world.plan.budget and held.attempt == 1 and name not in self._budgeted:
+            # One a replica may have been asked for anew just as it was granted.
+            self._unbudgeted.add(name)
+            self.demand(
+                len(self._unbudgeted) <= self._world.lives,
+                "budget",
+                f"{len(self._unbudgeted)} books are claimed without their grants",
+            )
         if not isinstance(uid, str) or not limit or (book_id, name) in self._requests:
             return
         self._requests.add((book_id, name))
@@ -391,6 +463,7 @@ class Checker:
         said_before = before.last_error if before else None
         lost = error is not None and error.code == "worker_lost" and error != said_before
         if world.writer is held.process and not lost and (claim is None or claim.token is None):
+            held.applied = new.get(STATUS) == FAILED or claim is not None
             if claim is not None and before is not None and claim.attempt == before.attempt:
                 self._judge_backoff(claim)
             return
@@ -428,6 +501,7 @@ class Checker:
             or world.stopped(process)
             or world.paused[process.name] - held.paused > 0.1 * held.ttl
             or world.troubles(process) > held.troubles
+            or process.name in world.cut_off
             or held.book_id in world.ever_refused
         )
 
@@ -493,7 +567,7 @@ class Checker:
             self.demand(
                 attempts >= MAX_ATTEMPTS and len(bad) >= MAX_ATTEMPTS,
                 "attempts",
-                f"{book_id} fails with {attempts} attempts, {len(bad)} of which went wrong: {error}",
+                f"{book_id} fails by {attempts} attempts, {len(bad)} of which failed: {error}",
             )
         wish.open = False
 
@@ -501,18 +575,22 @@ class Checker:
 
     def deletes(self, name: str) -> None:
         """Judge the deletion of an object."""
-        for book_id, record in children(self._world.database.get(("books",))).items():
+        world = self._world
+        for book_id, record in children(world.database.get(("books",))).items():
             self.demand(
                 name not in _named(record), "lost", f"{book_id} plays {name}, which is deleted"
             )
         task = getcurrent()
         token = name.split("/")[-1].split(".")[0]
         held = self.held.get(token)
-        known = held and not held.process.dead and token not in self.published
+        over = (
+            held and held.gone_at is not None and held.gone_at < world.scheduler.now - IDLE_SECONDS
+        )
+        known = over and held and not held.process.dead and token not in self.published
         if isinstance(task, Task) and "/sweeper" in task.name and known:
             # What replaces another leaves that to the sweep; what has no place goes at once.
             self.demand(
-                not all(one.startswith("frontend") for one in self._world.faults.fired),
+                not all(one.startswith("frontend") for one in world.faults.fired),
                 "orphan",
                 f"{name} is left to the sweep",
             )
@@ -596,6 +674,12 @@ class Checker:
         for book_id, entries in children(self._world.database.get((JOBS,))).items():
             for token, entry in children(entries).items():
                 said = entry.get("outcome")
+                held = self.held.get(token)
+                self.demand(
+                    not (said == "fenced" and held is not None and held.applied),
+                    "history",
+                    f"the history of {book_id} says of {token}, which ended well: {said}",
+                )
                 self.demand(
                     (said == "published") == (token in self.published),
                     "history",

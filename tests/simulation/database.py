@@ -160,9 +160,9 @@ class Database:
         """
         now_ms = self.now_ms()
         values = [(path, stored(value, now_ms)) for path, value in writes]
-        if self.rules is not None and caller is not None:
-            if not self.rules.may_write(caller, self.root, values, now_ms):
-                raise Denied
+        held = self.rules if caller is not None else None
+        if held and caller and not held.may_write(caller, self.root, values, now_ms):
+            raise Denied
         before = self.root
         for path, value in values:
             self.root = _with(self.root, path, value) or {}

@@ -9,7 +9,11 @@ MAX_ATTEMPTS = 3
 WINDOW_BOOKS = 4
 #: In which a requester gets so many narrations.
 WINDOW_SECONDS = 10
+#: Seconds of a day of a budget.
+DAY_SECONDS = 40
 #: Seconds without progress after which a job is stuck.
 STUCK_SECONDS = 14.0
+#: Seconds after which whoever reads for nobody has noticed it.
+IDLE_SECONDS = 6.0
 #: Seconds after which whoever runs has seen all that waits.
 SEEN_SECONDS = 14.0

@@ -30,10 +30,11 @@ from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books as shelf
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.housekeeping import forgetting, renewal, sweep
+from narrator_daemon.housekeeping.lookouts import Seat
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.housekeeping.reconciler import Reconciler
 from narrator_daemon.marks import allotment
-from narrator_daemon.queue import picking, requesters
+from narrator_daemon.queue import budgets, picking, requesters
 from narrator_daemon.queue.waiting import Candidate, Waiting
 from tests.simulation.seams import Seams
 
@@ -476,6 +477,31 @@ def blind_grants(seams: Seams) -> None:
 
 
 @mutant
+def blind_budgets(seams: Seams) -> None:
+    """A budget is read, and a grant written, with no condition."""
+    seams.set(budgets, "transact", _blind)
+
+
+@mutant
+def asks_no_budget(seams: Seams) -> None:
+    """Nobody is asked whether a budget is used up."""
+    seams.set(picking.Picker, "_ask_budgets", lambda *_: None)
+
+
+@mutant
+def budget_of_one_more(seams: Seams) -> None:
+    """A book more is granted once a budget is used up."""
+    take = budgets.take
+    seams.set(
+        budgets,
+        "take",
+        lambda stored, *, most_seconds, **known: take(
+            stored, most_seconds=most_seconds + 1.5, **known
+        ),
+    )
+
+
+@mutant
 def asks_no_limit(seams: Seams) -> None:
     """Nobody is asked whether a requester is at the limit."""
     seams.set(picking.Picker, "_ask_limit", lambda *_: None)
@@ -549,9 +575,28 @@ def register_not_confirmed(seams: Seams) -> None:
 
 
 @mutant
-def register_reads_the_path_first(seams: Seams) -> None:
-    """What became of an unconfirmed entry is read the wrong way round, and no entry is young."""
+def register_not_written(seams: Seams) -> None:
+    """Narrations are published without an entry in the register."""
     seams.set(Register, "enter", lambda *_: None)
+
+
+@mutant
+def nobody_reconciles(seams: Seams) -> None:
+    """What the stream has missed is never read."""
+    seams.set(Reconciler, "round", lambda _self: 8.0)
+
+
+@mutant
+def nobody_minds(seams: Seams) -> None:
+    """Books in work are not looked after."""
+    seams.set(Claims, "look_after", lambda *_: None)
+
+
+@mutant
+def nobody_looks_out(seams: Seams) -> None:
+    """Leases are looked after by those alone who took the seats first."""
+    seams.set(Seat, "is_free", lambda self, *_: self.value is None)
+    seams.set(Seat, "is_kept", lambda self, *_: self.value is not None)
 
 
 @mutant

@@ -45,6 +45,11 @@ class Plan:
         rules: whether the database holds the project's rules.
         captions: whether there are files beside the WAV.
         preview: whether a beginning is shown.
+        latency: of one way of a request, at most, seconds.
+        meddles: of a daemon's writes to books, to which the frontend adds one of its own at once.
+        sweep_seconds: between sweeps; objects are old after a quarter of that.
+        grace_seconds: in which a worker that is stopped goes on.
+        budget: seconds of audio a day of the whole catalogue; 0 for any.
         queue: whether the order in which books are taken can be foretold.
     """
 
@@ -71,6 +76,11 @@ class Plan:
     rules: bool
     captions: bool
     preview: bool
+    latency: float
+    meddles: float
+    sweep_seconds: float
+    grace_seconds: float
+    budget: float
     queue: bool = False
 
     @classmethod
@@ -78,7 +88,7 @@ class Plan:
         """The plan of a seed."""
         dice = random.Random(f"plan {seed}")
         made = cls._of(dice)
-        return made._as_queue(dice) if dice.random() < 0.06 else made
+        return made._as_queue(dice) if dice.random() < 0.08 else made
 
     def _as_queue(self, dice: random.Random) -> Plan:
         """One replica alone with many books, whose order can be foretold."""
@@ -92,6 +102,8 @@ class Plan:
             uids=(None,) * count,
             limit=0,
             writes=0,
+            meddles=0.0,
+            budget=0.0,
             rate=0.0,
             kinds=frozenset(kind for kind in self.kinds if not kind.startswith(disturbing)),
             queue=True,
@@ -109,7 +121,7 @@ class Plan:
         count = dice.choice((1, 1, 2, 2, 3, 5))
         poison = dice.random() < 0.12
         limited = dice.random() < 0.2
-        renews = dice.random() < 0.08
+        renews = dice.random() < 0.05
         share = dice.choice((0.15, 0.3, 0.6))
         kinds = frozenset(kind for kind in faults.ALL if dice.random() < share)
         texts = [dice.choice(TEXTS) for _ in range(count)]
@@ -130,18 +142,23 @@ class Plan:
             texts=tuple(texts),
             uids=tuple("anna" if limited or dice.random() < 0.3 else None for _ in range(count)),
             limit=dice.choice((1, 2)) if limited else 10,
-            writes=dice.choice((0, 1, 3, 6)),
+            writes=8 if renews else dice.choice((0, 1, 3, 6)),
             rate=dice.choice((0.0, 0.01, 0.03, 0.1)),
             speech_rate=dice.choice((0.0, 0.05, 0.2)),
             kinds=kinds,
             most_faults=dice.choice((1, 3, 8, 20)),
             gremlin=dice.choice((0, 1, 2, 4)),
-            seconds=dice.choice((6.0, 15.0, 30.0)),
-            url_seconds=60.0 if renews else 3600.0,
-            quiet_seconds=110.0 if renews else 0.0,
+            seconds=45.0 if renews else dice.choice((5.0, 10.0, 20.0)),
+            url_seconds=30.0 if renews else 3600.0,
+            quiet_seconds=45.0 if renews else 0.0,
             survivors=dice.choice(("all", "one")),
             ends_in_order=dice.random() < 0.3,
             rules=dice.random() < 0.06,
             captions=dice.random() < 0.3,
             preview=dice.random() < 0.15,
+            latency=dice.choice((0.015, 0.015, 0.015, 0.2)),
+            meddles=dice.choice((0.0, 0.0, 0.05, 0.2)),
+            sweep_seconds=dice.choice((1.0, 6.0, 20.0)),
+            grace_seconds=dice.choice((0.0, 3.0)),
+            budget=dice.choice((1.0, 4.0)) if dice.random() < 0.08 else 0.0,
         )

@@ -30,12 +30,12 @@ from narrator_daemon.marks.keys import DEMO_KEY
 from narrator_daemon.narration.captions import Captions
 from narrator_daemon.narration.narrate import Narration, Stopped, check_text
 from narrator_daemon.narration.progress import Progress
-from narrator_daemon.queue import requesters
+from narrator_daemon.queue import budgets, picking, requesters
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechError
 from tests.simulation import faults
 from tests.simulation.bucket import Bucket
-from tests.simulation.limits import TTL, WINDOW_BOOKS, WINDOW_SECONDS
+from tests.simulation.limits import DAY_SECONDS, WINDOW_BOOKS, WINDOW_SECONDS
 from tests.simulation.plan import FAILS, KILLS
 from tests.simulation.scheduler import Process, current
 from tests.simulation.seams import Seams
@@ -134,8 +134,6 @@ class Kept:
 class Disk:
     """A disk that a history may fill."""
 
-    rooms: dict[str, object] = {}
-
     def __init__(self, *_: object) -> None:
         pass
 
@@ -216,13 +214,16 @@ def narrate(
     assert process is not None
     own = text == _TRIAL
     said = check_text(text, limits)
-    segments = 1 if own else 1 + int(4 * task.dice.random())
+    segments = 1 if own else task.dice.choice((1, 2, 3, 4, 4, 12))
     for segment in range(segments):
         if stopped():
             raise Stopped
+        if not own:
+            token = on_progress.__self__.work.token  # type: ignore[attr-defined]
+            world.checker.works(token)
         world.scheduler.sleep(task.dice.choice((0.1, 0.4, 1.0, 2.0)))
         if not own:
-            _go_wrong(world, said, process, on_progress.__self__.work.token)  # type: ignore[attr-defined]
+            _go_wrong(world, said, process, token)
         if world.is_broken(process):
             raise SpeechError("engine_error", "The engine is broken.")
         if beginning is not None and segment == 0:
@@ -251,6 +252,9 @@ def _go_wrong(world: World, text: str, process: Process, token: str) -> None:
     if kind == "hangs":
         world.checker.hangs(token)
         world.scheduler.sleep(1e6)
+    if kind == "stalls":
+        world.checker.hangs(token)
+        world.scheduler.sleep(task.dice.choice((5.0, 20.0)))
     if kind == "crash":
         world.crash(process)
     if kind == "pause":
@@ -305,20 +309,26 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
     seams.set(worker, "StateFolder", StateFolder)
     seams.set(making, "narrate", narrate)
     seams.set(trial, "narrate", narrate)
-    seams.set(making, "captions_of", lambda *_: Captions({"vtt": b"WEBVTT"}))
+    for module in (making, trial):
+        seams.set(module, "captions_of", lambda *_: Captions({"vtt": b"WEBVTT"}))
     seams.set(subscription, "_Session", lambda: Here.world.streams.session())
-    seams.set(assembly, "_SWEEP_SECONDS", 14.0)
+    seams.set(worker, "_FAREWELL_SECONDS", 1.5)
+    seams.set(assembly, "_SWEEP_SECONDS", 20.0)
     seams.set(assembly, "_SWEEP_AGAIN_SECONDS", 5.0)
     seams.set(assembly, "SAY_SECONDS", 1e5)
     sweeper = assembly.Sweeper
     seams.set(
         assembly,
         "Sweeper",
-        lambda *given, **named: sweeper(*given, least_age_seconds=3.0, **named),
+        lambda *given, **named: sweeper(
+            *given, least_age_seconds=Here.world.plan.sweep_seconds / 4, **named
+        ),
     )
     seams.set(storage, "GIVE_UP_SECONDS", 6.0)
     seams.set(subscription, "SILENCE_SECONDS", SILENCE_SECONDS)
-    seams.set(turns, "HOLD_MS", 8_000)
+    seams.set(turns, "HOLD_MS", 4_000)
+    seams.set(budgets, "DAY_MS", DAY_SECONDS * 1000)
+    seams.set(picking, "_BUDGET_PAUSE_SECONDS", 3.0)
     seams.set(books, "WINDOW", WINDOW_BOOKS)
     seams.set(books.is_complete, "__defaults__", (WINDOW_BOOKS,))
     seams.set(reconciler, "WINDOW", WINDOW_BOOKS)
@@ -349,6 +359,8 @@ def start(world: World, process: Process, settings: Settings, voice: str, *, old
     project = SimulatedProject(world, settings, process, old=old)
     world.projects[process.name] = project
     engine: Any = Engine(voice)
+    # Of every history its own; it is put back with the rest.
+    assembly._SWEEP_SECONDS = world.plan.sweep_seconds
     made = assembly.parts(settings, engine, project)
     manager: Any = Manager()
     return worker.Worker(settings, made, manager)

@@ -27,10 +27,6 @@ class Killed(GreenletExit):
     """The process is dead, or the history is over: unwinds a task, which touches nothing more."""
 
 
-class Deadlock(AssertionError):
-    """Nothing is due, and something is waited for."""
-
-
 class Process:
     """A daemon's process: its clocks, and whether it runs.
 
@@ -182,7 +178,8 @@ class Scheduler:
                 if until():
                     return True
                 look_at = self.now + 0.5
-        raise Deadlock("no task is left")
+        self.now = max(self.now, latest)
+        return until()
 
     def kill(self, process: Process) -> None:
         """No task of a process goes on; where one of them calls this, it ends at once."""
@@ -263,9 +260,9 @@ class Event:
         if not self._set:
             task = current()
             self._waiting.append(task)
-            if not self._scheduler.block(None if timeout is None else max(0.0, timeout)):
-                if task in self._waiting:
-                    self._waiting.remove(task)
+            woken = self._scheduler.block(None if timeout is None else max(0.0, timeout))
+            if not woken and task in self._waiting:
+                self._waiting.remove(task)
         return self._set
 
 

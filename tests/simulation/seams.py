@@ -68,15 +68,15 @@ class _Time(types.SimpleNamespace):
 
 class _Threading(types.SimpleNamespace):
     @staticmethod
-    def Lock() -> steps.Lock:  # noqa: N802 - the name it stands for
+    def Lock() -> steps.Lock:
         return steps.Lock(_World.scheduler)
 
     @staticmethod
-    def Event() -> steps.Event:  # noqa: N802
+    def Event() -> steps.Event:
         return steps.Event(_World.scheduler)
 
     @staticmethod
-    def Thread(  # noqa: N802
+    def Thread(
         target: Callable[..., object],
         name: str = "thread",
         args: Any = (),

@@ -37,8 +37,8 @@ from tests.simulation.bucket import Objects
 from tests.simulation.checker import TEXT, Checker, Violation
 from tests.simulation.database import Database, Path, Writes
 from tests.simulation.faults import Faults
+from tests.simulation.limits import BEAT, DAY_SECONDS, MAX_ATTEMPTS, RECONCILE, STUCK_SECONDS, TTL
 from tests.simulation.plan import TEXTS, Plan
-from tests.simulation.limits import BEAT, MAX_ATTEMPTS, RECONCILE, STUCK_SECONDS, TTL
 from tests.simulation.scheduler import EPOCH, Process, Scheduler, Task, current
 from tests.simulation.stream import Streams
 
@@ -59,7 +59,7 @@ def _rules() -> Rules:
 
 @lru_cache(512)
 def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Settings:
-    limit, url_seconds, captions, preview = plan
+    limit, url_seconds, captions, preview, grace, budget = plan
     return Settings.model_validate(
         {
             "firebase": {
@@ -77,7 +77,7 @@ def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Set
             "daemon": {
                 "worker_id": name,
                 "books_at_once": at_once,
-                "grace_seconds": 3,
+                "grace_seconds": grace,
                 "stuck_seconds": STUCK_SECONDS,
                 "state_dir": "/nowhere",
             },
@@ -87,7 +87,7 @@ def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Set
                 "preview_from_characters": 1 if preview else 0,
             },
             "kept": {"max_gigabytes": 0},
-            "limits": {"requests_per_minute": limit},
+            "limits": {"requests_per_minute": limit, "audio_hours_per_day": budget / 3600},
             "storage": {"url_lifetime_hours": url_seconds / 3600},
             "watermark": {"self_check": False},
         }
@@ -158,6 +158,7 @@ class World:
         self.paused: dict[str, float] = {}
         self.ever_refused: set[str] = set()
         self.ever_closed = False
+        self.cut_off: set[str] = set()
         self._cut: dict[tuple[str, str], float] = {}
         self._closed: dict[str, float] = {}
         self._refused: dict[str, float] = {}
@@ -210,7 +211,9 @@ class World:
         scheduler = self.scheduler
         scheduler.run(lambda: False, self.plan.seconds)
         self._quiet()
-        done = scheduler.run(self._is_done, scheduler.now + PATIENCE)
+        # Books that are over a budget wait for another day, each for one at the worst.
+        days = DAY_SECONDS * len(self.plan.texts) if self.plan.budget else 0
+        done = scheduler.run(self._is_done, scheduler.now + PATIENCE + days)
         if not done:
             raise Violation("lost", f"not done in {PATIENCE:g} s: {self.checker.left()}")
         if self.plan.quiet_seconds:
@@ -290,7 +293,14 @@ class World:
             f"w{number}",
             plan.at_once[number],
             plan.ttls[number],
-            (plan.limit, plan.url_seconds, plan.captions, plan.preview),
+            (
+                plan.limit,
+                plan.url_seconds,
+                plan.captions,
+                plan.preview,
+                plan.grace_seconds,
+                plan.budget,
+            ),
         )
 
     def _start(self, seat: Seat) -> None:
@@ -359,12 +369,9 @@ class World:
     def troubles(self, process: Process) -> int:
         """How much went wrong that keeps a process from beating, or from knowing what it did."""
         tasks = ("heart", "claimer", "main")
-        of_tasks = sum(
+        return sum(
             name.split("#")[0] in {f"{process.name}/{task}" for task in tasks}
             for name in self.faults.fired
-        )
-        return of_tasks + sum(
-            name.startswith("gremlin") and "database" in name for name in self.faults.fired
         )
 
     # Services.
@@ -415,6 +422,24 @@ class World:
     def written(self) -> None:
         """Take in that it is done."""
         self.writer = None
+
+    def meddle(self, path: Path) -> None:
+        """Let the frontend write to a book just after a daemon did, or not."""
+        task = current()
+        dice = task.dice
+        chance, action, seconds = dice.random(), dice.choice(_ACTIONS), dice.choice(_AT_ONCE)
+        text, book_id = dice.choice(TEXTS), path[1]
+        if chance >= self.plan.meddles or not self.faults.on:
+            return
+        name = f"frontend@{task.name}#{task.requests} {action}"
+
+        def act() -> None:
+            self.scheduler.sleep(seconds)
+            if self.faults.on and self.faults.wish(name):
+                asked = self._asked(book_id, current().dice, timed=current().dice.random() < 0.5)
+                self._act(action, book_id, text, asked)
+
+        self.scheduler.spawn(name, act)
 
     def denied(self, process: Process, writes: Writes) -> None:
         """The rules refuse what a daemon writes, which only happens for a reason."""
@@ -484,9 +509,7 @@ class World:
             extra = self._asked(book_id, dice, timed=again)
             if not self.faults.on:
                 return
-            if self.faults.allowed is None or f"frontend#{number} {action}" in self.faults.allowed:
-                self.faults.fired.append(f"frontend#{number} {action}")
-                self.faults.most += 1
+            if self.faults.wish(f"frontend#{number} {action}"):
                 self._act(action, book_id, text, extra)
 
     def _act(self, action: str, book_id: str, text: str, asked: dict[str, Any]) -> None:
@@ -566,6 +589,7 @@ class World:
         elif kind == "wall clock jumps":
             process.skew += jump
         elif kind == "database cut off":
+            self.cut_off.add(process.name)
             self._cut["database", process.name] = until
         elif kind == "database down":
             self._cut["database", ""] = until
@@ -585,6 +609,8 @@ class World:
             self._full[process.name] = until
 
 
+#: Seconds between a daemon's write and the frontend's.
+_AT_ONCE = (0.0, 0.005, 0.05, 0.5)
 _ACTIONS = (
     "press",
     "press",

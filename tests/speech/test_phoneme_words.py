@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csm.text.pronounced import Said
+from csm.said import Said
 from narrator_daemon.speech.phoneme_words import sounds, word_places, words_alone
 
 

@@ -214,3 +214,12 @@ def test_the_daemon_never_imports_piper() -> None:
         "sys.exit(any(name in sys.modules for name in ('piper', 'onnxruntime', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_worker_imports_nothing_of_what_judges_takes() -> None:
+    code = (
+        "import sys; import narrator_daemon.speech.phoneme_words;"
+        "sys.exit(', '.join({'scipy', 'csm.takes', 'pydantic'} & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

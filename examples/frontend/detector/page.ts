@@ -1,9 +1,14 @@
-/** A file is dropped or chosen, and searched here: it never leaves this machine. */
+/** A file is dropped or chosen, and looked at here: it never leaves this machine. */
 
+import { readLabel, type Label } from "./label.js";
 import { RATE } from "./mark.js";
+import type { Read } from "./reader.js";
 import { type Found, LEAST_SECONDS } from "./search.js";
+import { type Credentials, type Layers, type Verdict, judge } from "./verdict.js";
 
 type Told = { done: number } | { found: Found };
+/** What the sound says, or why it could not be searched. */
+type Sound = { found: Found } | { refused: string };
 
 /** A browser holds a file's samples in memory: more than this is not tried. */
 const MOST_BYTES = 512 * 1024 * 1024;
@@ -18,9 +23,13 @@ const area = byId("area");
 const chosen = byId<HTMLInputElement>("file");
 const verdict = byId("verdict");
 const answer = byId("answer");
-const details = byId("details");
 const progress = byId<HTMLProgressElement>("progress");
-let worker: Worker | null = null;
+const told = byId("told");
+const reasons = byId("reasons");
+/** At work. */
+let workers: Worker[] = [];
+/** Has read credentials and may read others. */
+let idle: Worker | null = null;
 let turn = 0;
 
 chosen.addEventListener("change", () => {
@@ -67,50 +76,149 @@ async function decode(file: File): Promise<Float32Array> {
 async function examine(file: File): Promise<void> {
   turn += 1;
   const mine = turn;
-  worker?.terminate();
-  worker = null;
-  show("busy", `Reading ${file.name} …`);
+  for (const worker of workers) worker.terminate();
+  workers = [];
+  show("busy", `Looking at ${file.name} …`);
+  told.hidden = true;
   progress.hidden = false;
   progress.removeAttribute("value");
+  const [read, label, sound] = await Promise.all([
+    verify(file),
+    readLabel(file).catch(() => null),
+    searched(file, () => mine === turn),
+  ]);
+  if (mine !== turn) return;
+  progress.hidden = true;
+  tell(read, label, sound);
+}
+
+/** Ask a worker; the answer is the first one that is taken for the last. */
+function ask<T>(
+  worker: Worker,
+  question: unknown,
+  moved: Transferable[],
+  isLast: (answer: T) => boolean,
+): Promise<T> {
+  workers.push(worker);
+  return new Promise((resolve, reject) => {
+    worker.onmessage = ({ data }: MessageEvent<T>) => {
+      if (!isLast(data)) return;
+      workers = workers.filter((each) => each !== worker);
+      resolve(data);
+    };
+    worker.onerror = (event) => reject(new Error(event.message));
+    worker.postMessage(question, moved);
+  });
+}
+
+function start(script: string): Worker {
+  return new Worker(new URL(script, import.meta.url), { type: "module" });
+}
+
+async function verify(file: File): Promise<Read> {
+  const reader = idle ?? start("reader.js");
+  idle = null;
+  let read: Read;
+  try {
+    read = await ask<Read>(reader, file, [], () => true);
+  } catch (error) {
+    read = { missing: String(error) };
+  }
+  // What a broken file did to it is not kept; else it need not be loaded again.
+  if (!idle && "credentials" in read && read.credentials?.valid !== false) idle = reader;
+  else reader.terminate();
+  return read;
+}
+
+async function searched(file: File, wanted: () => boolean): Promise<Sound> {
   if (file.size > MOST_BYTES) {
-    return refuse("This file is too large for a browser. Cut a few minutes out of it and drop those.");
+    return { refused: "This file is too large for a browser. Cut a few minutes out of it and drop those." };
   }
   let samples: Float32Array;
   try {
     samples = await decode(file);
   } catch {
-    if (mine === turn) {
-      refuse("This browser cannot read the file as sound. WAV, MP3, M4A and FLAC work in most.");
-    }
-    return;
+    return { refused: "This browser cannot read the file as sound. WAV, MP3, M4A and FLAC work in most." };
   }
-  if (mine !== turn) return;
   if (samples.length < LEAST_SECONDS * RATE) {
-    return refuse(`The file is too short: at least ${LEAST_SECONDS} seconds are needed.`);
+    return { refused: `The sound is too short: at least ${LEAST_SECONDS} seconds are needed.` };
   }
-  show("busy", `Searching ${file.name} …`);
-  worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-  worker.addEventListener("message", ({ data }: MessageEvent<Told>) => {
-    if ("done" in data) progress.value = data.done;
-    else tell(file.name, data.found);
-  });
-  worker.addEventListener("error", () => refuse("The search failed. Load the page again."));
-  worker.postMessage(samples, [samples.buffer]);
+  let sound: Sound = { refused: "The search failed. Load the page again." };
+  if (!wanted()) return sound;
+  const worker = start("worker.js");
+  try {
+    const last = await ask<Told>(worker, samples, [samples.buffer], (answer) => {
+      if ("done" in answer) progress.value = answer.done;
+      return "found" in answer;
+    });
+    if ("found" in last) sound = last;
+  } catch {
+    // Told above.
+  }
+  worker.terminate();
+  return sound;
 }
 
-function tell(name: string, { found, score, chance, change, seconds }: Found): void {
-  progress.hidden = true;
-  if (found) {
-    show("found", "A machine spoke this.");
-    details.textContent =
-      `${name} bears the public mark. By chance alone a search like this one would say so ` +
-      `${odds(chance)}.${playing(change.pace)}`;
-  } else {
-    show("none", "No public mark was found.");
-    details.textContent =
-      `That proves nothing: not every machine puts it in, and it can be taken out. ` +
-      `${Math.round(seconds)} s of ${name} were examined; the best score was ${score.toFixed(1)} deviations.`;
+function tell(read: Read, label: Label | null, sound: Sound): void {
+  const layers: Layers = {
+    credentials: "credentials" in read ? read.credentials : undefined,
+    label,
+    found: "found" in sound ? sound.found.found : undefined,
+  };
+  const judged = judge(layers);
+  if ("refused" in sound && !layers.credentials && !label) return show("refused", sound.refused);
+  show(judged.verdict, headline(judged.verdict, layers));
+  reasons.replaceChildren(
+    ...judged.reasons.map((reason) => {
+      const item = document.createElement("li");
+      item.textContent = reason;
+      return item;
+    }),
+  );
+  byId("credentials").textContent =
+    "credentials" in read
+      ? ofCredentials(read.credentials)
+      : "Not looked at: c2pa's library is not there, or does not run in this browser.";
+  byId("label").textContent = label ? JSON.stringify(label) : "None.";
+  byId("mark").textContent = "found" in sound ? ofMark(sound.found) : sound.refused;
+  told.hidden = false;
+}
+
+function headline(verdict: Verdict, { credentials, label, found }: Layers): string {
+  if (credentials && verdict === "agree") {
+    const machine = /lgorithmic[^/]*$/.test(credentials.digitalSource) ? "A machine made this. " : "";
+    const who = credentials.trusted ? credentials.signer : "somebody who is not known here";
+    return `${machine}It is unchanged since ${who} signed it.`;
   }
+  if (verdict === "altered") return "Its credentials do not hold.";
+  if (verdict === "contradict") return "What it says of itself contradicts itself.";
+  const signed = credentials === null ? " It has no credentials." : "";
+  if (found) return `A machine spoke this.${signed}`;
+  if (label) return `Its label says that a machine made this.${signed}`;
+  return "Nothing was found that says that a machine spoke this.";
+}
+
+function ofCredentials(credentials: Credentials | null): string {
+  if (!credentials) return "None.";
+  const { valid, trusted, signer, signedAt, madeAt, facts } = credentials;
+  const holds = valid ? `Valid, ${trusted ? "and trusted" : "and not trusted"} here` : "Not valid";
+  const when = signedAt
+    ? `signed ${signedAt}, by a time stamp authority`
+    : `made ${madeAt || "nobody tells when"}, by its own word`;
+  const told = Object.entries(facts).map(([name, value]) => `${name} ${String(value)}`);
+  const parts = [holds, signer && `signed by ${signer}`, when, told.length && `it says: ${told.join(", ")}`];
+  return `${parts.filter(Boolean).join("; ")}.`;
+}
+
+function ofMark({ found, score, chance, change, seconds }: Found): string {
+  if (found) {
+    const sure = `By chance alone a search like this one would say so ${odds(chance)}.`;
+    return `Found: a machine spoke this. ${sure}${playing(change.pace)}`;
+  }
+  return (
+    `Not found in ${Math.round(seconds)} s; the best score was ${score.toFixed(1)} deviations. That ` +
+    "proves nothing: not every machine puts it in, and it can be taken out."
+  );
 }
 
 function odds(chance: number): string {
@@ -123,14 +231,8 @@ function playing(pace: number): string {
   return ` It plays ${pace > 1 ? "faster" : "slower"} than it was made, at about ${pace.toFixed(2)} times.`;
 }
 
-function refuse(why: string): void {
-  progress.hidden = true;
-  show("refused", why);
-}
-
 function show(state: string, text: string): void {
   verdict.hidden = false;
   verdict.dataset["state"] = state;
   answer.textContent = text;
-  details.textContent = "";
 }

@@ -27,7 +27,7 @@ const STATE_GROUPS: Record<string, readonly Narration["state"][]> = {
   failed: ["failed"],
 };
 
-export type Action = "request" | "cancel" | "edit" | "delete";
+export type Action = "request" | "cancel" | "edit" | "delete" | "retake";
 
 /** Seconds as players show them: 2:48. */
 function clock(seconds: number): string {
@@ -47,7 +47,11 @@ export class Card {
   /** The audio whose text is open to be read along. */
   #open: string | null = null;
 
-  constructor(template: HTMLTemplateElement, act: (action: Action, book: Book) => void) {
+  /** @param act does what a button says; of a retake it is told the number of the segment. */
+  constructor(
+    template: HTMLTemplateElement,
+    act: (action: Action, book: Book, segment: number) => void,
+  ) {
     const copy = template.content.firstElementChild?.cloneNode(true);
     if (!(copy instanceof HTMLLIElement)) throw new Error("the template holds no list item");
     this.element = copy;
@@ -59,7 +63,7 @@ export class Card {
       const button = event.target instanceof Element ? event.target.closest("[data-do]") : null;
       const action = button?.getAttribute("data-do");
       if (action === "read") void this.#readAlong();
-      else if (action && this.#book) act(action as Action, this.#book);
+      else if (action && this.#book) act(action as Action, this.#book, this.#reader.segment ?? 0);
     });
   }
 
@@ -88,6 +92,7 @@ export class Card {
     this.#button("request", again, book).hidden = busy;
     this.#button("cancel", "Cancel", book).hidden = !busy;
     this.#button("read", this.#open === null ? "Read along" : "Close the text", book);
+    this.#button("retake", "Read this passage again", book).hidden = busy;
     this.#button("edit", "Edit", book);
     this.#button("delete", "Delete", book);
   }

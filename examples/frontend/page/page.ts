@@ -1,6 +1,6 @@
 /** The catalogue as an admin sees it. */
 
-import { cancelNarration, requestNarration } from "../narration.js";
+import { cancelNarration, requestNarration, retakeNarration } from "../narration.js";
 import { type Action, Card } from "./card.js";
 import {
   ADMIN,
@@ -67,10 +67,11 @@ byId("all").addEventListener("click", () => {
   }
 });
 
-function act(action: Action, book: Book): void {
+function act(action: Action, book: Book, segment = 0): void {
   const done = {
     request: () => requestNarration(db, book.id, ADMIN),
     cancel: () => cancelNarration(db, book.id),
+    retake: () => retakeNarration(db, book.id, [segment], ADMIN),
     edit: () => edit(book),
     delete: () => confirmDeletion(book),
   }[action];
@@ -132,20 +133,32 @@ function complain(error: Error): void {
   refusal.hidden = false;
 }
 
-/** Where each waiting book stands: those asked for first are read first. */
+/** What goes first, by the priority that a request may have. */
+const LEVELS = ["now", "normal", "bulk"];
+
+/** Where each waiting book stands: of those of a priority, those asked for first are read first. */
 function queue(): void {
   const waiting = [...cards.values()].filter((card) => card.narration.state === "requested");
-  waiting.sort((one, other) => askedAt(one) - askedAt(other));
+  waiting.sort((one, other) => level(one) - level(other) || askedAt(one) - askedAt(other));
   for (const card of cards.values()) {
     const place = waiting.indexOf(card);
     card.waits(place < 0 ? null : place + 1, waiting.length);
   }
 }
 
+function field(card: Card, name: string): unknown {
+  return (card.book?.record as Record<string, unknown> | undefined)?.[name];
+}
+
+function level(card: Card): number {
+  const named = LEVELS.indexOf(String(field(card, "narrativeAudioPriority")));
+  return named < 0 ? LEVELS.indexOf("normal") : named;
+}
+
+/** One that is not wanted before some time counts as asked for then. */
 function askedAt(card: Card): number {
-  const record = card.book?.record as Record<string, unknown> | undefined;
-  const at = record?.["narrativeAudioRequestedAt"];
-  return typeof at === "number" ? at : 0;
+  const times = ["narrativeAudioRequestedAt", "narrativeAudioNotBefore"].map((name) => field(card, name));
+  return Math.max(0, ...times.filter((at) => typeof at === "number"));
 }
 
 /** Shows the books that are looked for. */

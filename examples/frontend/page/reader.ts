@@ -1,6 +1,6 @@
 /** The text of a book as it is read aloud: the word that is heard is marked, and a press plays from there. */
 
-import { type Words, wordAt } from "../narration.js";
+import { type Words, segmentAt, wordAt } from "../narration.js";
 
 /** Shows one text. What it shows is text alone, whatever it holds. */
 export class Reader {
@@ -27,6 +27,13 @@ export class Reader {
     }
     element.addEventListener("click", (event) => this.#press(event));
     element.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  /** The number of the segment of the word that was chosen, or else is heard; the first's before. */
+  get segment(): number | null {
+    const number = this.#chosen < 0 ? Math.max(this.#heard, 0) : this.#chosen;
+    const word = this.#words?.words[number];
+    return this.#words && word ? segmentAt(this.#words, word.from) : null;
   }
 
   /** Shows a text; null takes it away. */

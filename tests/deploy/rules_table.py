@@ -542,6 +542,17 @@ def _daemon_must_not() -> list[Request]:
         "another entry in place of a confirmed one": {
             "narrationRegister/t8": {**ENTRY, "take": 2, "publishedAt": 9}
         },
+        **{
+            f"an entry of a file {what}": {
+                "narrationRegister/t9": {**ENTRY, "state": "pending", "files": {"m4a": file}}
+            }
+            for what, file in (
+                ("without a digest", {"bytes": 5}),
+                ("of no digest", {"bytes": 5, "sha256": "0"}),
+                ("of so many bytes in words", {"bytes": "x", "sha256": HASH}),
+                ("with more", {"bytes": 5, "sha256": HASH, "more": 1}),
+            )
+        },
         "a part of a confirmed entry": {"narrationRegister/t8/take": 2},
         "another fingerprint": {"narrationFingerprints/t8": {"form": 1, "bits": "BBBB"}},
         "a fingerprint without a form": {"narrationFingerprints/t9": {"bits": "AAAA"}},

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,6 +17,7 @@ from firebase_admin.exceptions import FirebaseError
 
 from narrator_daemon import config
 from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.database import rules as engine
 from narrator_daemon.emulator.database.rules import Rules
 from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.project import Project
@@ -48,8 +50,10 @@ def _conditions(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
             yield (*path, key)
 
 
-def test_each_condition_is_needed_by_a_row() -> None:
+def test_each_condition_is_needed_by_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """With any one of them always true, something passes that must not."""
+    # All but one of the conditions are what they were the time before.
+    monkeypatch.setattr(engine, "compile_rule", cache(engine.compile_rule))
     text = "\n".join(x for x in RULES.read_text().splitlines() if not x.startswith("//"))
     refused = [row for row in table() if not row.allowed]
     unneeded = []
@@ -62,7 +66,7 @@ def test_each_condition_is_needed_by_a_row() -> None:
         loose = Rules(json.dumps(tree))
         if not any(row.passes(loose) for row in refused):
             unneeded.append("/".join(place))
-    assert unneeded == []
+    assert not unneeded, "\n".join(unneeded)
 
 
 def _with_the_public_catalogue() -> Rules:

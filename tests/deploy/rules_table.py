@@ -557,6 +557,9 @@ def _daemon_must_not() -> list[Request]:
         "another fingerprint": {"narrationFingerprints/t8": {"form": 1, "bits": "BBBB"}},
         "a fingerprint without a form": {"narrationFingerprints/t9": {"bits": "AAAA"}},
         "a fingerprint of a number": {"narrationFingerprints/t9": {"form": 1, "bits": 5}},
+        "a fingerprint whose form is a text": {
+            "narrationFingerprints/t9": {"form": "1", "bits": "AAAA"}
+        },
         "a fingerprint with more": {
             "narrationFingerprints/t9": {"form": 1, "bits": "AAAA", "more": 1}
         },

@@ -131,6 +131,7 @@ def test_a_daemon_with_least_privilege_does_all_its_work(recorded: list[Request]
         "narrationRenewal",
         "narrationLookouts",
         "narrationRegister",
+        "narrationFingerprints",
     }
     books = [
         value

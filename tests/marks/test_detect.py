@@ -122,7 +122,8 @@ def test_a_mark_too_weak_to_last_is_said_so(folder: Path) -> None:
 def test_a_cut_and_mixed_file_explains_itself(folder: Path) -> None:
     long = speechlike(40, seed=9)
     one, two = (embed(long, RATE, keys.DEMO_KEY, book) for book in (1, 2))
-    silence = np.zeros(9 * RATE, np.float32)
+    # Where a mark ends is right to about three seconds.
+    silence = np.zeros(12 * RATE, np.float32)
     joined = [one[: 10 * RATE], one[16 * RATE : 27 * RATE], silence, two[20 * RATE : 32 * RATE]]
     soundfile.write("joined.wav", np.concatenate(joined), RATE)
     known = tables({1: "first", 2: "sec<b>ond"})

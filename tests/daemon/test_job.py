@@ -77,8 +77,8 @@ def test_each_step_of_a_claim_is_traced(desk: Desk) -> None:
     ((trace, outcome, code),) = traces.ended
     assert (outcome, code) == ("published", None)
     assert list(trace.steps) == [
-        *("claim", "text", "speech", "mastering", "watermark", "write", "credentials"),
-        *("upload", "outcome"),
+        *("claim", "text", "speech", "mastering", "watermark", "write", "fingerprint"),
+        *("credentials", "upload", "outcome"),
     ]
     assert before <= trace.began
     assert all(step.began <= step.ended <= time.monotonic() for step in trace.steps.values())

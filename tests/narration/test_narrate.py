@@ -121,7 +121,16 @@ def test_every_turn_of_a_step_is_told_in_its_order(tmp_path: Path) -> None:
     told: list[tuple[str, float, float, bool]] = []
     made, _ = read(tmp_path, on_step=lambda *turn: told.append(turn))
     assert list(dict.fromkeys(step for step, *_ in told)) == [
-        *("text", "speech", "mastering", "watermark", "write", "self_check", "words"),
+        *(
+            "text",
+            "speech",
+            "mastering",
+            "watermark",
+            "write",
+            "fingerprint",
+            "self_check",
+            "words",
+        ),
     ]
     assert all(a[2] <= b[1] for a, b in itertools.pairwise(told))
     sums: dict[str, float] = {}

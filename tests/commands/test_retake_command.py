@@ -73,3 +73,24 @@ def test_what_cannot_be_asked_for_is_told(
     assert done.exit_code != 0
     assert says in " ".join((done.output + str(done.exception)).split())
     assert frontend.status("b") == "ready"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("narrativeAudioLexicon", "clocks\tIt rings. It rings again. " + "It goes on. " * 30),
+        ("narrativeAudioCast", {"Alice": "anna"}),
+    ],
+)
+def test_a_book_that_says_how_its_text_is_cut_is_counted_by_the_daemon(
+    frontend: Frontend, name: str, value: object
+) -> None:
+    read = {
+        "narrativeAudioPath": "narrations/b/x.wav",
+        "narrativeAudioTextHash": text_hash(TEXT),
+        "narrativeAudioStatus": "ready",
+    }
+    frontend.add("b", TEXT, **read, **{name: value})
+    done = command("retake", "b", "--segment", "99")
+    assert done.exit_code == 0, done.output
+    assert frontend.book("b")["narrativeAudioRetake"] == [99]

@@ -4,8 +4,8 @@ On a GPU the segments that begin in one turn go through together, as the host's 
 more than the device's. What a segment's rows are computed beside must not change them, not even in
 the last bit: shapes choose kernels, and kernels the order of additions. So the shape of a pass
 follows from the segment's own length alone, and what is missing to it is filled with rows that
-count for nothing. So there are few shapes, and those of nearly every segment are captured. On a
-CPU, where arithmetic is what takes the time, each goes alone.
+count for nothing. So there are few shapes, and the usual ones are captured. On a CPU, where
+arithmetic is what takes the time, each goes alone.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from csm.engine.prompt import Prompt
 LENGTH_STEP, REACH_STEP = 64, 512
 #: Segments in a pass, and tokens of the longest of which there are so many.
 TOGETHER, LONGEST_TOGETHER = 4, 256
-#: Lengths and reaches of the passes that are captured: texts of up to 300 characters, with voices
-#: of up to 25 s.
+#: Lengths and reaches of the passes that are captured: those of short texts and voices, as a daemon
+#: speaks them.
 USUAL = tuple((length, reach) for length in (64, 128) for reach in (512, 1024))
 
 

@@ -88,13 +88,14 @@ class TestOverwrittenInWork:
         slow = hold_uploads(firebase)
         frontend.add_requested("b", TEXT)
         frontend.wait_for("b", "processing")
+        wait_until(lambda: firebase.faults.hits(slow) > 0, "the upload to be held")
         frontend.add("b", OTHER, narrativeAudioStatus="requested")
         firebase.faults.clear(slow)
         book = frontend.wait_for("b", "ready")
         assert book["narrativeAudioTextHash"] == sha256(OTHER.encode()).hexdigest()
         assert book["narrativeAudioTake"] == 1
         wait_until(lambda: objects(firebase) == named(book), "the first to go")
-        assert "fenced" in {event["event"] for event in daemon.events}
+        wait_until(lambda: "fenced" in {event["event"] for event in daemon.events}, "the fence")
 
     def test_and_not_asked_for(
         self, firebase: LocalFirebase, frontend: Frontend, start_daemon: Start

@@ -102,9 +102,7 @@ def measure(
     context = multiprocessing.get_context("fork")
     pipes = [context.Pipe() for _ in range(replicas)]
     processes = [
-        context.Process(
-            target=_replica, args=(f"r{n}", threads, in_blocks, with_register, theirs)
-        )
+        context.Process(target=_replica, args=(f"r{n}", threads, in_blocks, with_register, theirs))
         for n, (_, theirs) in enumerate(pipes)
     ]
     # Before there are threads here, of the local Firebase.

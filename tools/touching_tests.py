@@ -7,13 +7,15 @@ another.
 
 from __future__ import annotations
 
+import ast
+import functools
 import hashlib
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,12 +42,10 @@ ASKED = (
 #: Seconds of CPU that a test may take to be asked at all.
 SLOWEST = 5.0
 
-#: Fixtures whose tests are not asked: they talk to a server, and to processes whose lines are not
-#: seen.
-SLOW_FIXTURES = {"firebase", "start_daemon"}
-
-#: What a file says whose tests do.
-STARTS = re.compile(r"\b(LocalFirebase|Daemon|Inside)\b")
+#: Names of what starts a daemon. Tests that say one of them are not asked, nor are those that use a
+#: function of their file which does: their daemons carry out most of the program, in threads that
+#: are timed by the clock, or in processes whose lines are not seen.
+STARTS = frozenset({"start_daemon", "start_inside", "Daemon", "Inside"})
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Test:
         name: as pytest says it, from the root.
         seconds: of CPU that it took, under coverage.
         lines: those that it carried out, by module.
+        file_digest: of its file, and of all that the file's tests touch.
     """
 
     __test__ = False
@@ -63,6 +64,7 @@ class Test:
     name: str
     seconds: float
     lines: dict[str, frozenset[int]]
+    file_digest: str
 
 
 class Touching:
@@ -131,23 +133,25 @@ def made_once(modules: Sequence[str], tell: bool = False) -> Touching:
                 if module in modules
             }
             if lines and test["seconds"] <= SLOWEST:
-                found.append(Test(test["name"], test["seconds"], lines))
+                found.append(Test(test["name"], test["seconds"], lines, record["digest"]))
     return Touching(found)
 
 
 def _files() -> list[Path]:
     tests = ROOT / "tests"
     folders = [tests / folder for folder in ASKED]
-    found = sorted(path for folder in [tests, *folders] for path in folder.glob("test_*.py"))
-    return [path for path in found if not STARTS.search(path.read_text(encoding="utf-8"))]
+    return sorted(path for folder in [tests, *folders] for path in folder.glob("test_*.py"))
 
 
 def _digest(tests: Path, modules: Iterable[str]) -> str:
-    """Of a file of tests, what it may import from beside it, and what it touches."""
+    """Of a file of tests, what it may import from beside it, what it touches, and who asks."""
     beside = [*tests.parent.glob("*.py"), *(ROOT / "tests").glob("*.py")]
     helpers = {path for path in beside if not path.name.startswith("test_")}
     digest = hashlib.sha256()
-    for path in [*sorted({tests, *helpers}), *(PROGRAM / f"{module}.py" for module in modules)]:
+    for path in [
+        *sorted({tests, *helpers, Path(__file__)}),
+        *(PROGRAM / f"{module}.py" for module in modules),
+    ]:
         digest.update(path.as_posix().encode() + b"\0")
         digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()
@@ -214,7 +218,7 @@ class _Watch:
         self.red: set[str] = set()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if not SLOW_FIXTURES & set(_fixtures(item))]
+        items[:] = [item for item in items if not _starts_a_daemon(item)]
 
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
         self._counter.switch_context(item.nodeid)
@@ -229,8 +233,24 @@ class _Watch:
         self.seconds[nodeid] = time.process_time() - self.seconds[nodeid]
 
 
-def _fixtures(item: pytest.Item) -> Collection[str]:
-    found: Collection[str] = getattr(item, "fixturenames", ())
+def _starts_a_daemon(item: pytest.Item) -> bool:
+    said = _starting(item.path)
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return bool(fixtures & said) or item.name.partition("[")[0] in said
+
+
+@functools.cache
+def _starting(path: Path) -> set[str]:
+    """The names that start a daemon: those that all know, and those of a file's functions."""
+    source = path.read_text(encoding="utf-8")
+    says = {
+        node.name: set(re.findall(r"\w+", ast.get_source_segment(source, node) or ""))
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+    found = set(STARTS)
+    while more := {name for name, words in says.items() if words & found} - found:
+        found |= more
     return found
 
 

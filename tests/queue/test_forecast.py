@@ -168,6 +168,10 @@ def test_nothing_is_known_of_an_odd_record(record: object) -> None:
         (10, 0.5, None, 10),
         (10, 0.5, 30, 15),
         (10, 1, None, 0),
+        (10, 1, 60, 0),
+        (0, 1, 60, 0),
+        (10, 0.05, None, 190),
+        (10, 0.049, None, None),
         (90, 0.01, 60, 0),
     ],
 )

@@ -624,6 +624,20 @@ def test_a_time_that_was_told_is_told_anew_where_it_is_a_tenth_off(
     assert (seen[0] != told) is news
 
 
+def test_a_time_that_the_database_does_not_take_is_an_outage(desk: Desk) -> None:
+    desk.context = replace(desk.context, pace=lambda: Pace(0, 5.0))
+    work = desk.claim()
+    fail_times = iter([True])
+
+    def show(*_: Any) -> None:
+        if next(fail_times, False):
+            raise Unavailable("database", "down")
+
+    desk.claims.show_ready_by = show  # type: ignore[method-assign,assignment]
+    assert desk.run(desk.job(work)).published
+    assert [error.dependency for error in desk.reported] == ["database"]
+
+
 def test_the_thread_of_a_job_holds_no_process(desk: Desk) -> None:
     seen: list[threading.Thread] = []
     desk.engine.before = lambda _index: seen.append(threading.current_thread())

@@ -20,6 +20,7 @@ from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.daemon.metrics import Metrics
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.subscription import StreamState
 from narrator_daemon.health.ask import Health, Probe, ask
 from narrator_daemon.health.condition import Condition
@@ -250,6 +251,17 @@ def test_what_is_asked_over_http_is_answered_with_the_truth(tmp_path: Path) -> N
         state.close()
     with pytest.raises(URLError):
         answered(port, "/metrics")
+
+
+def test_an_address_that_is_taken_is_a_mistake_of_the_settings() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with (
+            pytest.raises(ConfigError, match=r"\[metrics\] port: .* cannot be listened on"),
+            metrics(condition(), taken.getsockname()[1]),
+        ):
+            pass
 
 
 def test_names_are_of_the_ecosystem() -> None:

@@ -154,6 +154,15 @@ def test_a_cue_that_is_half_full_ends_at_a_comma(first: str, count: int) -> None
     assert len(plain_cues(text)) == count
 
 
+def test_where_words_and_times_do_not_agree_no_word_is_told() -> None:
+    text = "It was a bright cold day in April."
+    narration = made(text)
+    part = replace(narration.parts[0], words=narration.parts[0].words[1:])
+    files = captions_of(replace(narration, parts=(part,)), text).files
+    (one,) = json.loads(files["json"])["segments"]
+    assert (one["words"], files["vtt"]) == ([], b"WEBVTT\n")
+
+
 def test_headings_and_chapters() -> None:
     text = (
         "# One & two\n\nIt begins here, as all things do.\n\n### Small\n\nMore.\n\n# Three\n\nEnd."

@@ -263,6 +263,36 @@ def test_a_folder_that_is_a_link_is_not_used(tmp_path: Path) -> None:
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_a_file_that_is_cut_short_under_it_is_an_error(tmp_path: Path) -> None:
+    with kept(tmp_path).open("tale", TEXTS) as narration:
+        narration.add(0, sound(0), {})
+        (path,) = files(tmp_path)
+        os.truncate(path, path.stat().st_size - 4)
+        with pytest.raises(OSError, match="cut short"):
+            narration.samples(0)
+
+
+def test_a_file_that_another_uses_is_let_go_of(tmp_path: Path) -> None:
+    store = kept(tmp_path)
+
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with store.open("tale", TEXTS):
+        before = open_files()
+        with store.open("tale", TEXTS) as second:
+            assert not second.indices
+        assert open_files() == before
+
+
+def test_what_is_no_segment_file_is_left_and_hides_no_other(tmp_path: Path) -> None:
+    publish(tmp_path, "old", age=8 * 86_400)
+    for name in ("a.txt", "z.txt"):
+        (tmp_path / "segments" / name).write_text("mine")
+    with kept(tmp_path).open("tale", TEXTS):
+        assert names(tmp_path) == {"a.txt", "z.txt", "tale.segments"}
+
+
 def test_zero_keeps_nothing(tmp_path: Path) -> None:
     works_unkept(kept(tmp_path / "nowhere", 0))
     assert not (tmp_path / "nowhere").exists()

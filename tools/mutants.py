@@ -378,7 +378,7 @@ def main() -> int:
         found.sort(key=lambda one: (one.module, one.start))
         todo[room] = found
     _load_libraries()
-    touching = touching_tests.made_once(modules_of(chosen.only), chosen.show)
+    touching = touching_tests.made_once(modules_of(chosen.only), chosen.jobs)
     verdicts = Verdicts()
     judged: dict[Mutant, Verdict] = {}
     left: list[Mutant] = []

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,7 +103,7 @@ class Touching:
         return chosen
 
 
-def made_once(modules: Sequence[str], tell: bool = False) -> Touching:
+def made_once(modules: Sequence[str], jobs: int) -> Touching:
     """What the tests touch of these modules; runs those that are new.
 
     A test that is red while nothing is changed is told, and not asked.
@@ -113,17 +113,14 @@ def made_once(modules: Sequence[str], tell: bool = False) -> Touching:
     """
     folder = KEPT / "touching"
     folder.mkdir(parents=True, exist_ok=True)
+    kept = {
+        path: folder / f"{path.relative_to(ROOT).as_posix().replace('/', '.')}.json"
+        for path in _files()
+    }
+    _run_all({path: record for path, record in kept.items() if not _is_fresh(path, record)}, jobs)
     found: list[Test] = []
-    for path in _files():
-        name = path.relative_to(ROOT).as_posix()
-        kept = folder / (name.replace("/", ".") + ".json")
-        record = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else None
-        if record is None or record["digest"] != _digest(path, record["modules"]):
-            if tell:
-                print(f"touching: {name}", flush=True)
-            kept.unlink(missing_ok=True)
-            _in_child(path, kept)
-            record = json.loads(kept.read_text(encoding="utf-8"))
+    for place in kept.values():
+        record = json.loads(place.read_text(encoding="utf-8"))
         for test in record["red"]:
             print(f"red without any mutant: {test}", flush=True)
         for test in record["tests"]:
@@ -140,13 +137,37 @@ def made_once(modules: Sequence[str], tell: bool = False) -> Touching:
 def _files() -> list[Path]:
     tests = ROOT / "tests"
     folders = [tests / folder for folder in ASKED]
-    return sorted(path for folder in [tests, *folders] for path in folder.glob("test_*.py"))
+    found = sorted(path for folder in [tests, *folders] for path in folder.glob("test_*.py"))
+    return [path for path in found if not _tests_in(path) or _tests_in(path) - _starting(path)]
+
+
+def _is_fresh(path: Path, kept: Path) -> bool:
+    """Whether what is kept of a file of tests is of this one."""
+    if not kept.exists():
+        return False
+    record = json.loads(kept.read_text(encoding="utf-8"))
+    return bool(record["digest"] == _digest(path, record["modules"]))
+
+
+def _run_all(todo: Mapping[Path, Path], jobs: int) -> None:
+    """Run files of tests, some at a time, and keep what they touch."""
+    waiting, running = list(todo.items()), dict[int, Path]()
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            path, kept = waiting.pop(0)
+            running[_in_child(path, kept)] = path
+        child, status = os.wait()
+        path = running.pop(child)
+        if status != 0:
+            raise RuntimeError(f"cannot be run without any mutant: pytest {path}")
 
 
 def _digest(tests: Path, modules: Iterable[str]) -> str:
     """Of a file of tests, what it may import from beside it, what it touches, and who asks."""
     beside = [*tests.parent.glob("*.py"), *(ROOT / "tests").glob("*.py")]
     helpers = {path for path in beside if not path.name.startswith("test_")}
+    imported = re.findall(r"^from (tests[\w.]+) import", tests.read_text("utf-8"), re.MULTILINE)
+    helpers |= {ROOT / f"{name.replace('.', '/')}.py" for name in imported}
     digest = hashlib.sha256()
     for path in [
         *sorted({tests, *helpers, Path(__file__)}),
@@ -157,7 +178,8 @@ def _digest(tests: Path, modules: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _in_child(path: Path, kept: Path) -> None:
+def _in_child(path: Path, kept: Path) -> int:
+    """Run one in a fork of this process, whose id this gives."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -165,9 +187,7 @@ def _in_child(path: Path, kept: Path) -> None:
             status = _run(path, kept)
         finally:
             os._exit(status)
-    _, status = os.waitpid(child, 0)
-    if status != 0:
-        raise RuntimeError(f"cannot be run without any mutant: pytest {path}")
+    return child
 
 
 def _run(path: Path, kept: Path) -> int:
@@ -240,14 +260,25 @@ def _starts_a_daemon(item: pytest.Item) -> bool:
 
 
 @functools.cache
-def _starting(path: Path) -> set[str]:
-    """The names that start a daemon: those that all know, and those of a file's functions."""
+def _says(path: Path) -> dict[str, set[str]]:
+    """The words of each function and class of a file."""
     source = path.read_text(encoding="utf-8")
-    says = {
+    return {
         node.name: set(re.findall(r"\w+", ast.get_source_segment(source, node) or ""))
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     }
+
+
+def _tests_in(path: Path) -> set[str]:
+    """The names of the tests of a file, as far as they are functions and classes."""
+    return {name for name in _says(path) if name.startswith(("test_", "Test"))}
+
+
+@functools.cache
+def _starting(path: Path) -> set[str]:
+    """The names that start a daemon: those that all know, and those of a file's functions."""
+    says = _says(path)
     found = set(STARTS)
     while more := {name for name, words in says.items() if words & found} - found:
         found |= more

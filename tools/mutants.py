@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import argparse
 import gc
+import hashlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
-import random
 import re
 import signal
 import sys
@@ -306,6 +306,16 @@ def _judge(
         time.sleep(0.01)
 
 
+def in_lots(mutants: Sequence[Mutant], seed: int) -> list[Mutant]:
+    """Mutants as if at random, and each where it was though others come and go."""
+    counts = Counter[tuple[str, str, str]]()
+    lots: dict[Mutant, bytes] = {}
+    for one in mutants:
+        counts[one.name] += 1
+        lots[one] = hashlib.sha256(repr((seed, *one.name, counts[one.name])).encode()).digest()
+    return sorted(mutants, key=lambda one: lots[one])
+
+
 def known_survivors() -> set[tuple[str, str, str]]:
     """The survivors that are listed with a reason: rows of module, place, change, why."""
     rows = re.findall(
@@ -372,9 +382,8 @@ def main() -> int:
     for room in chosen.only:
         found = [mutant for module in modules_of([room]) for mutant in mutants_of(module)]
         totals[room] = len(found)
-        random.Random(f"{chosen.seed} {room}").shuffle(found)  # noqa: S311
         most = len(found) if chosen.all else chosen.sample
-        found = list(islice(filter(compiles, found), most))
+        found = list(islice(filter(compiles, in_lots(found, chosen.seed)), most))
         found.sort(key=lambda one: (one.module, one.start))
         todo[room] = found
     _load_libraries()

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import hashlib
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -42,7 +41,16 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 
 import touching_tests
 from mutant_verdicts import Verdict, Verdicts
-from mutations import ROOT, Mutant, compiles, modules_of, mutants_of, mutated, source_of
+from mutations import (
+    ROOT,
+    Mutant,
+    compiles,
+    in_lots,
+    modules_of,
+    mutants_of,
+    mutated,
+    source_of,
+)
 from touching_tests import Test
 
 import build_page
@@ -66,6 +74,9 @@ SHOWN_SECONDS = 60.0
 
 #: Seconds after which a mutant's tests count as red: it hangs.
 PATIENCE_SECONDS = 60.0
+
+#: What the list says of a place whose numbers are choices.
+ANOTHER_NUMBER = "another number"
 
 #: The exit status of a child that found nothing to change.
 UNCHANGED = 99
@@ -306,18 +317,11 @@ def _judge(
         time.sleep(0.01)
 
 
-def in_lots(mutants: Sequence[Mutant], seed: int) -> list[Mutant]:
-    """Mutants as if at random, and each where it was though others come and go."""
-    counts = Counter[tuple[str, str, str]]()
-    lots: dict[Mutant, bytes] = {}
-    for one in mutants:
-        counts[one.name] += 1
-        lots[one] = hashlib.sha256(repr((seed, *one.name, counts[one.name])).encode()).digest()
-    return sorted(mutants, key=lambda one: lots[one])
-
-
 def known_survivors() -> set[tuple[str, str, str]]:
-    """The survivors that are listed with a reason: rows of module, place, change, why."""
+    """The survivors that are listed with a reason: rows of module, place, change, why.
+
+    Where the change is ``ANOTHER_NUMBER``, each number of the place may be another one.
+    """
     rows = re.findall(
         r"^\| `([^`]+)` \| `([^`]+)` \| `(.+?)` \| .+ \|$",
         KNOWN.read_text(encoding="utf-8") if KNOWN.exists() else "",
@@ -414,21 +418,31 @@ def main() -> int:
     return _tell(todo, judged, totals)
 
 
+def _as_another_number(mutant: Mutant) -> tuple[str, str, str]:
+    """As it is listed where a number may be another one; else as itself."""
+    is_number = mutant.new == f"({mutant.old} + 1)"
+    return (mutant.module, mutant.place, ANOTHER_NUMBER) if is_number else mutant.name
+
+
 def _tell(
     todo: dict[str, list[Mutant]], judged: dict[Mutant, Verdict], totals: Counter[str]
 ) -> int:
-    known = known_survivors()
+    listed = known_survivors()
     survived = [one for found in todo.values() for one in found if judged[one].survived]
-    unknown = [one for one in survived if one.name not in known]
+    known = {one for one in survived if one.name in listed or _as_another_number(one) in listed}
+    unknown = [one for one in survived if one not in known]
     print(f"\n{'room':14} {'there are':>9} {'tried':>6} {'may survive':>12} {'killed':>7}")
     for room, found in todo.items():
         killed = sum(not judged[one].survived for one in found)
-        may = sum(judged[one].survived and one.name in known for one in found)
+        may = sum(one in known for one in found)
         print(f"{room:14} {totals[room]:9} {len(found):6} {may:12} {killed:7}")
     counted = len(judged) - (len(survived) - len(unknown))
     killed = len(judged) - len(survived)
     share = killed / counted
-    print(f"{killed} killed of {counted}, {share:.1%}; {len(judged)} tried of {totals.total()}")
+    print(
+        f"{killed} killed of {counted}, {share:.1%}; of all {len(judged)} that were tried "
+        f"{killed / len(judged):.1%}; there are {totals.total()}"
+    )
     for one in unknown:
         row = " | ".join(f"`{part}`" for part in one.name)
         print(f"not explained, {judged[one].shown} tests, line {one.line}: | {row} | … |")

@@ -94,7 +94,10 @@ class Held:
         bad: whether the attempt went wrong by the book's fault, for all that is known.
         maybe: whether it may have gone wrong so that it counts.
         over: whether it stands no longer.
-        applied: whether its worker has written that it waits again, or has failed.
+        left: what its worker has left in its place: a claim that waits, or an error.
+        retried: whether that is to be tried again for what went wrong, and the next claim says so.
+        untold: whether the book has changed so much since that it does not tell so any longer.
+        failed_at: when its engine failed; seconds.
         gone_at: since when it stands no longer, whoever wrote that; seconds.
     """
 
@@ -113,7 +116,10 @@ class Held:
     bad: bool = False
     maybe: bool = False
     over: bool = False
-    applied: bool = False
+    left: Claim | Record | None = None
+    retried: bool = False
+    untold: bool = False
+    failed_at: float | None = None
     gone_at: float | None = None
 
 
@@ -141,8 +147,21 @@ class Checker:
         """The engine fails under a claim."""
         held = self.held.get(token)
         if held is not None:
-            held.maybe = True
-            held.bad = True
+            held.failed_at = self._world.scheduler.now
+
+    def tried(self, process: Process, began_at: float, *, passed: bool) -> None:
+        """A worker has read a sentence of its own: whether books are at fault that failed before.
+
+        Args:
+            process: the worker.
+            began_at: seconds.
+            passed: whether it went well.
+        """
+        for held in self.held.values():
+            failed_at = held.failed_at
+            if held.process is process and failed_at is not None and failed_at <= began_at:
+                held.maybe = held.bad = passed
+                held.failed_at = None
 
     def hangs(self, token: str) -> None:
         """The engine hangs under a claim."""
@@ -193,6 +212,7 @@ class Checker:
                     old = before.get("books", {}).get(path[1])
                     new = now.get("books", {}).get(path[1])
                     self._see_gone(old, new)
+                    self._see_untold(path[1], new)
                     if self._world.writer is not None:
                         self._judge_book(path[1], old, new)
                 case name if name == LEASES and len(path) > 2:
@@ -203,6 +223,8 @@ class Checker:
                     self._judge_budget(path, before)
                 case name if name == MARKS and len(path) > 1:
                     self._judge_mark(path[1], before)
+                case name if name == JOBS and len(path) > 1:
+                    self._judge_entries(path[1], before)
 
     def _see_gone(self, old: Any, new: Any) -> None:
         """Take in that a claim stands no longer, or that the request was cancelled."""
@@ -214,6 +236,12 @@ class Checker:
             held.gone_at = held.gone_at or self._world.scheduler.now
         elif same(children(new).get(TEXT), held.text):
             held.gone_at = None  # cancelled, and asked for again
+
+    def _see_untold(self, book_id: str, new: Any) -> None:
+        """Take in which ends of claims the book tells no longer."""
+        for held in self.held.values():
+            if held.book_id == book_id and held.left is not None and not held.untold:
+                held.untold = not _tells(children(new), held.left, retried=held.retried)
 
     def works(self, token: str) -> None:
         """Judge that a segment is begun under a claim."""
@@ -395,8 +423,6 @@ class Checker:
             f"attempt {held.attempt} of {held.book_id}, of which {most} may have gone wrong",
         )
         sure = sum(one.bad and one.over and one.number > wish.since for one in earlier)
-        if any("engine broken" in one for one in self._world.faults.fired):
-            sure = 0  # as the worker may have found that it was at fault itself
         self.demand(
             held.attempt - 1 >= sure,
             "attempts",
@@ -463,7 +489,10 @@ class Checker:
         said_before = before.last_error if before else None
         lost = error is not None and error.code == "worker_lost" and error != said_before
         if world.writer is held.process and not lost and (claim is None or claim.token is None):
-            held.applied = new.get(STATUS) == FAILED or claim is not None
+            held.left = claim if new.get(STATUS) != FAILED else children(new.get(ERROR))
+            counts = claim is not None and before is not None and claim.attempt == before.attempt
+            held.retried = counts and claim is not None and claim.not_before is not None
+            held.untold = world.is_old(held.process)
             if claim is not None and before is not None and claim.attempt == before.attempt:
                 self._judge_backoff(claim)
             return
@@ -670,21 +699,41 @@ class Checker:
                     f"{book_id} shows {token}, which has no entry",
                 )
 
+    def _judge_entries(self, book_id: str, before: dict[str, Any]) -> None:
+        """Of an outcome whose answer was lost the history says what the book tells of it."""
+        old = children(children(before.get(JOBS)).get(book_id))
+        new = children(self._world.database.get((JOBS, book_id)))
+        for token in new.keys() - old.keys():
+            held, said = self.held.get(token), children(new[token]).get("outcome")
+            self.demand(
+                said != "fenced" or held is None or held.left is None or held.untold,
+                "history",
+                f"the history of {book_id} says of {token}, which ended well: {said}",
+            )
+
     def _judge_history(self) -> None:
         for book_id, entries in children(self._world.database.get((JOBS,))).items():
             for token, entry in children(entries).items():
                 said = entry.get("outcome")
-                held = self.held.get(token)
-                self.demand(
-                    not (said == "fenced" and held is not None and held.applied),
-                    "history",
-                    f"the history of {book_id} says of {token}, which ended well: {said}",
-                )
                 self.demand(
                     (said == "published") == (token in self.published),
                     "history",
                     f"the history of {book_id} says of {token}: {said}",
                 )
+
+
+def _tells(book: Record, left: Claim | Record, *, retried: bool) -> bool:
+    """Whether a book tells how a claim has ended: by what that left, or by the next attempt."""
+    claim = Claim.from_record(book.get(CLAIM))
+    if not isinstance(left, Claim):
+        return claim is None and book.get(STATUS) == FAILED and same(book.get(ERROR), left)
+    if claim is None or claim == left or not retried:
+        return claim == left
+    return (
+        claim.token is not None
+        and (claim.attempt, claim.last_error) == (left.attempt + 1, left.last_error)
+        and (claim.text_hash, claim.requested_at) == (left.text_hash, left.requested_at)
+    )
 
 
 def _named(record: Any) -> set[str]:

@@ -212,7 +212,7 @@ def narrate(
     world, task = Here.world, current()
     process = task.process
     assert process is not None
-    own = text == _TRIAL
+    own, began_at = text == _TRIAL, world.scheduler.now
     said = check_text(text, limits)
     segments = 1 if own else task.dice.choice((1, 2, 3, 4, 4, 12))
     for segment in range(segments):
@@ -225,12 +225,18 @@ def narrate(
         if not own:
             _go_wrong(world, said, process, token)
         if world.is_broken(process):
+            if own:
+                world.checker.tried(process, began_at, passed=False)
+            else:
+                world.checker.failed(token)
             raise SpeechError("engine_error", "The engine is broken.")
         if beginning is not None and segment == 0:
             beginning.companion.file.write(b"beginning")
             beginning.show(beginning.seconds)
         on_progress(Progress("speech", (segment + 1) / (segments + 1)))
     out.write(json.dumps({"text": said, "seed": seed}).encode())
+    if own:
+        world.checker.tried(process, began_at, passed=True)
     facts: dict[str, Any] = {"secondsByStep": {}, "segments": segments}
     return Narration(len(out.getvalue()), 2.0 * segments, (), facts)
 

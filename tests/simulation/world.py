@@ -366,6 +366,10 @@ class World:
         """The lifetime of its leases."""
         return self.plan.ttls[int(process.name[1])]
 
+    def is_old(self, process: Process) -> bool:
+        """Whether it is of an earlier version."""
+        return self.plan.old[int(process.name[1])]
+
     def troubles(self, process: Process) -> int:
         """How much went wrong that keeps a process from beating, or from knowing what it did."""
         tasks = ("heart", "claimer", "main")

@@ -50,6 +50,8 @@ class Plan:
         sweep_seconds: between sweeps; objects are old after a quarter of that.
         grace_seconds: in which a worker that is stopped goes on.
         budget: seconds of audio a day of the whole catalogue; 0 for any.
+        tells: how often an operator tells the fleet or a worker something, at most.
+        batches: what is done with many books at once, at most.
         queue: whether the order in which books are taken can be foretold.
     """
 
@@ -81,6 +83,8 @@ class Plan:
     sweep_seconds: float
     grace_seconds: float
     budget: float
+    tells: int = 0
+    batches: int = 0
     queue: bool = False
 
     @classmethod
@@ -88,7 +92,35 @@ class Plan:
         """The plan of a seed."""
         dice = random.Random(f"plan {seed}")
         made = cls._of(dice)
-        return made._as_queue(dice) if dice.random() < 0.08 else made
+        if dice.random() < 0.08:
+            return made._as_queue(dice)
+        if dice.random() < 0.12:
+            return made._as_steered(dice)
+        return made._with_batches(dice) if dice.random() < 0.12 else made
+
+    def _as_steered(self, dice: random.Random) -> Plan:
+        """An operator tells workers to pause, to drain, how many books at once."""
+        count = dice.choice((3, 6, 9))
+        return replace(
+            self,
+            texts=self.texts[:1] + tuple(dice.choice(TEXTS) for _ in range(count)),
+            uids=(None,) * (1 + count),
+            tells=dice.choice((1, 2, 4)),
+            seconds=dice.choice((25.0, 45.0)),
+            most_faults=dice.choice((0, 0, 1, 8)),
+        )
+
+    def _with_batches(self, dice: random.Random) -> Plan:
+        """Many books are asked for at once, and taken back."""
+        count = dice.choice((2, 5, 8))
+        return replace(
+            self,
+            texts=self.texts[:1] + tuple(dice.choice(TEXTS) for _ in range(count)),
+            uids=(None,) * (1 + count),
+            batches=dice.choice((1, 2, 4)),
+            seconds=dice.choice((15.0, 30.0)),
+            most_faults=dice.choice((0, 0, 1, 8)),
+        )
 
     def _as_queue(self, dice: random.Random) -> Plan:
         """One replica alone with many books, whose order can be foretold."""

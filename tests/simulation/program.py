@@ -21,7 +21,16 @@ from google.oauth2 import service_account
 
 from narrator_daemon import addresses
 from narrator_daemon.credentials.wav import Finished
-from narrator_daemon.daemon import assembly, dependencies, disk, job, making, trial, worker
+from narrator_daemon.daemon import (
+    assembly,
+    dependencies,
+    disk,
+    forecaster,
+    job,
+    making,
+    trial,
+    worker,
+)
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books, service_clock, storage, subscription
 from narrator_daemon.firebase import project as projects
@@ -30,12 +39,18 @@ from narrator_daemon.marks.keys import DEMO_KEY
 from narrator_daemon.narration.captions import Captions
 from narrator_daemon.narration.narrate import Narration, Stopped, check_text
 from narrator_daemon.narration.progress import Progress
-from narrator_daemon.queue import budgets, picking, requesters
+from narrator_daemon.queue import batches, budgets, picking, requesters
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechError
 from tests.simulation import faults
 from tests.simulation.bucket import Bucket
-from tests.simulation.limits import DAY_SECONDS, WINDOW_BOOKS, WINDOW_SECONDS
+from tests.simulation.limits import (
+    BATCH_LOOK_SECONDS,
+    DAY_SECONDS,
+    FORECAST_SECONDS,
+    WINDOW_BOOKS,
+    WINDOW_SECONDS,
+)
 from tests.simulation.plan import FAILS, KILLS
 from tests.simulation.scheduler import Process, current
 from tests.simulation.seams import Seams
@@ -220,15 +235,15 @@ def narrate(
             raise Stopped
         if not own:
             token = on_progress.__self__.work.token  # type: ignore[attr-defined]
-            world.checker.works(token)
+            world.checker.claims.works(token)
         world.scheduler.sleep(task.dice.choice((0.1, 0.4, 1.0, 2.0)))
         if not own:
             _go_wrong(world, said, process, token)
         if world.is_broken(process):
             if own:
-                world.checker.tried(process, began_at, passed=False)
+                world.checker.claims.tried(process, began_at, passed=False)
             else:
-                world.checker.failed(token)
+                world.checker.claims.failed(token)
             raise SpeechError("engine_error", "The engine is broken.")
         if beginning is not None and segment == 0:
             beginning.companion.file.write(b"beginning")
@@ -236,7 +251,7 @@ def narrate(
         on_progress(Progress("speech", (segment + 1) / (segments + 1)))
     out.write(json.dumps({"text": said, "seed": seed}).encode())
     if own:
-        world.checker.tried(process, began_at, passed=True)
+        world.checker.claims.tried(process, began_at, passed=True)
     facts: dict[str, Any] = {"secondsByStep": {}, "segments": segments}
     return Narration(len(out.getvalue()), 2.0 * segments, (), facts)
 
@@ -249,17 +264,17 @@ def _go_wrong(world: World, text: str, process: Process, token: str) -> None:
     elif text == FAILS:
         kind = "engine error"
     if kind in ("engine error", "out of memory", "stumbles"):
-        world.checker.failed(token)
+        world.checker.claims.failed(token)
         if kind == "stumbles":
             raise ValueError("a fault of the program's own")
         raise SpeechError(kind.replace(" ", "_"), "The engine failed.")
     if kind == "disk full":
         raise OSError(errno.ENOSPC, "No space left on device")
     if kind == "hangs":
-        world.checker.hangs(token)
+        world.checker.claims.hangs(token)
         world.scheduler.sleep(1e6)
     if kind == "stalls":
-        world.checker.hangs(token)
+        world.checker.claims.hangs(token)
         world.scheduler.sleep(task.dice.choice((5.0, 20.0)))
     if kind == "crash":
         world.crash(process)
@@ -322,6 +337,10 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
     seams.set(assembly, "_SWEEP_SECONDS", 20.0)
     seams.set(assembly, "_SWEEP_AGAIN_SECONDS", 5.0)
     seams.set(assembly, "SAY_SECONDS", 1e5)
+    for module in (assembly, batches):
+        seams.set(module, "LOOK_SECONDS", BATCH_LOOK_SECONDS)
+    for module in (assembly, forecaster):
+        seams.set(module, "FORECAST_SECONDS", FORECAST_SECONDS)
     sweeper = assembly.Sweeper
     seams.set(
         assembly,

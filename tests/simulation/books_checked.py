@@ -37,7 +37,7 @@ from tests.simulation.scheduler import Task
 #: What a frontend writes, and no daemon changes.
 _FRONTENDS = (TEXT, "title", REQUESTED_BY)
 #: Ends of an attempt that need not be tried again.
-_PERMANENT = {"no_text", "text_not_string", "nothing_speakable"}
+_PERMANENT = {"no_text", "text_not_string", "nothing_speakable", "text_too_long"}
 #: What a book has only while it waits or is in work.
 _OF_WORK = (CLAIM, PROGRESS, PREVIEW, READY_BY)
 
@@ -144,6 +144,12 @@ class BooksChecked:
             f"{book_id} shows {said!r} after {sorted(wish.texts)} was asked for",
         )
         token = path.split("/")[-1].removesuffix(".wav")
+        held = ledger.held.get(token)
+        ledger.demand(
+            held is None or said == held.text,
+            "stale",
+            f"{book_id} shows {said!r}, and was claimed with {held.text if held else None!r}",
+        )
         ledger.demand(token not in ledger.published, "duplicate", f"{token} is published twice")
         ledger.demand(
             new.get(STATUS) == READY
@@ -162,7 +168,7 @@ class BooksChecked:
             ledger.demand(name in stored, "lost", f"{book_id} names {name}, which is not")
         ledger.published[token] = book_id
         wish.open = False
-        self._fleet.ended(book_id, READY, ledger.held.get(token))
+        self._fleet.ended(book_id, READY, held)
 
     def _judge_failure(self, book_id: str, wish: Wish, old: Record, new: Record) -> None:
         ledger = self._ledger

@@ -20,7 +20,13 @@ from narrator_daemon.catalogue import (
 from narrator_daemon.claims.claim import Claim, same
 from narrator_daemon.queue.place import level_of
 from tests.simulation.ledger import TEXT, Held, Ledger, Wish
-from tests.simulation.limits import IDLE_SECONDS, MAX_ATTEMPTS, SEEN_SECONDS
+from tests.simulation.limits import (
+    FAREWELL_SECONDS,
+    IDLE_SECONDS,
+    MAX_ATTEMPTS,
+    NOTICED_SECONDS,
+    SEEN_SECONDS,
+)
 from tests.simulation.scheduler import Process
 
 
@@ -64,7 +70,10 @@ class ClaimsChecked:
     def works(self, token: str) -> None:
         """Judge that a segment is begun under a claim."""
         held, world = self._ledger.held.get(token), self._ledger.world
-        if held is None or held.gone_at is None:
+        if held is None:
+            return
+        self._judge_going_on(held)
+        if held.gone_at is None:
             return
         names = {f"{held.process.name}/{task}" for task in ("minder", "look", "heart", "main")}
         if held.process.name in world.cut_off or any(
@@ -78,6 +87,25 @@ class ClaimsChecked:
             seconds < IDLE_SECONDS,
             "idle",
             f"{held.book_id} is still read {seconds:.1f} s after nobody wants it",
+        )
+
+    def _judge_going_on(self, held: Held) -> None:
+        """Who cannot beat, or has been told to stop, begins no other sentence."""
+        ledger, process = self._ledger, held.process
+        _, beaten_at = self._gaps.get((held.book_id, held.token), (0.0, held.at))
+        silent = ledger.now - max(beaten_at, process.paused_until)
+        ledger.demand(
+            silent < 0.7 * held.ttl + NOTICED_SECONDS,
+            "idle",
+            f"{held.book_id} is still read {silent:.1f} s after the last beat of {process.name}",
+        )
+        told_at = ledger.world.stops.get(process.name)
+        grace = max(ledger.world.plan.grace_seconds, FAREWELL_SECONDS)
+        ledger.demand(
+            told_at is None
+            or ledger.now - max(told_at, process.paused_until) < grace + NOTICED_SECONDS,
+            "stop",
+            f"{process.name} begins a sentence of {held.book_id} after its grace period",
         )
 
     # Writes.

@@ -348,6 +348,13 @@ class FleetChecked:
         new = children(self._ledger.get(JOBS, book_id))
         for token in new.keys() - old.keys():
             held, said = self._ledger.held.get(token), children(new[token]).get("outcome")
+            code = children(children(new[token]).get("error")).get("code")
+            self._ledger.demand(
+                token not in self._ledger.world.kept
+                or not (said == "superseded" or code == "text_too_long"),
+                "kept",
+                f"segments of {token} are kept, from which nobody will go on",
+            )
             self._ledger.demand(
                 said != "fenced" or held is None or held.left is None or held.untold,
                 "history",

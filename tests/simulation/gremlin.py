@@ -48,8 +48,7 @@ class Gremlin:
         if kind == "crash":
             process.dead = True
         elif kind == "stop" and seat.worker is not None:
-            seat.stopped = True
-            seat.worker.stop()
+            world.stop(seat)
         elif kind == "pause":
             world.pause(process, lifetimes)
         elif kind == "wall clock jumps":

@@ -15,6 +15,8 @@ DAY_SECONDS = 40
 STUCK_SECONDS = 14.0
 #: Seconds after which whoever reads for nobody has noticed it.
 IDLE_SECONDS = 6.0
+#: Seconds in which the last answers are sent, and after which a job has noticed that it is to stop.
+FAREWELL_SECONDS, NOTICED_SECONDS = 1.5, 2.0
 #: Seconds after which whoever runs has seen all that waits.
 SEEN_SECONDS = 14.0
 #: Seconds between two looks at batches, and at when books will be ready.

@@ -150,6 +150,9 @@ class World:
         self.ever_refused: set[str] = set()
         self.ever_closed = False
         self.cut_off: set[str] = set()
+        # When each process was told to stop, and under which name segments of each claim are kept.
+        self.stops: dict[str, float] = {}
+        self.kept: dict[str, str] = {}
         self.cut: dict[tuple[str, str], float] = {}
         self.closed: dict[str, float] = {}
         self.refused: dict[str, float] = {}
@@ -248,8 +251,7 @@ class World:
         for seat in self.seats:
             seat.lives = -1
             if not seat.process.dead and seat.worker is not None:
-                seat.stopped = True
-                seat.worker.stop()
+                self.stop(seat)
         self.scheduler.run(
             lambda: all(seat.process.dead for seat in self.seats), self.scheduler.now + 40
         )
@@ -272,7 +274,8 @@ class World:
             sweeper = Sweeper(
                 project, AudioStore(project, settings.storage), on_gone=forgetter.forget
             )
-            for _ in range(2):
+            # Twice all of them, and what is looked at where a round ends.
+            for _ in range(3 + 2 * len(self.objects.by_name) // self.plan.sweep_most):
                 sweeper.round()
                 forgetter.round()
             over.append(True)
@@ -344,6 +347,12 @@ class World:
         """End a process, at once."""
         self.say("crash", worker=process.name)
         self.scheduler.kill(process)
+
+    def stop(self, seat: Seat) -> None:
+        """Tell a process to stop, in time."""
+        seat.stopped = True
+        self.stops.setdefault(seat.process.name, self.scheduler.now)
+        seat.worker.stop()
 
     def pause(self, process: Process, lifetimes: float) -> None:
         """Let a process sleep, for so many lifetimes of a lease."""

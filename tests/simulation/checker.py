@@ -136,7 +136,6 @@ class Checker:
         missing = mentioned - set(world.objects.by_name)
         self.demand(not missing, "lost", f"objects are gone: {sorted(missing)}")
         self._judge_register()
-        self._judge_history()
 
     def _judge_register(self) -> None:
         entries = children(self.ledger.get(REGISTER))
@@ -157,14 +156,4 @@ class Checker:
                     token in entries or self._world.ever_closed,
                     "register",
                     f"{book_id} shows {token}, which has no entry",
-                )
-
-    def _judge_history(self) -> None:
-        for book_id, entries in children(self.ledger.get(JOBS)).items():
-            for token, entry in children(entries).items():
-                said = entry.get("outcome")
-                self.demand(
-                    (said == "published") == (token in self.ledger.published),
-                    "history",
-                    f"the history of {book_id} says of {token}: {said}",
                 )

@@ -11,6 +11,7 @@ from narrator_daemon.catalogue import (
     FAILED,
     LEASES,
     NOT_BEFORE,
+    PATH,
     REQUESTED,
     REQUESTED_AT,
     STATUS,
@@ -237,7 +238,11 @@ class ClaimsChecked:
         said_before = before.last_error if before else None
         lost = error is not None and error.code == "worker_lost" and error != said_before
         if world.writer is held.process and not lost and (claim is None or claim.token is None):
-            held.left = claim if new.get(STATUS) != FAILED else children(new.get(ERROR))
+            held.left = claim
+            if new.get(STATUS) == FAILED:
+                held.left = children(new.get(ERROR))
+            elif new.get(PATH) != old.get(PATH):
+                held.left = str(new[PATH])
             counts = claim is not None and before is not None and claim.attempt == before.attempt
             held.retried = counts and claim is not None and claim.not_before is not None
             held.untold = world.is_old(held.process)
@@ -271,9 +276,11 @@ class ClaimsChecked:
         )
 
 
-def _tells(book: Record, left: Claim | Record, *, retried: bool) -> bool:
+def _tells(book: Record, left: Claim | Record | str, *, retried: bool) -> bool:
     """Whether a book tells how a claim has ended: by what that left, or by the next attempt."""
     claim = Claim.from_record(book.get(CLAIM))
+    if isinstance(left, str):
+        return bool(book.get(PATH) == left)
     if not isinstance(left, Claim):
         return claim is None and book.get(STATUS) == FAILED and same(book.get(ERROR), left)
     if claim is None or claim == left or not retried:

@@ -58,7 +58,8 @@ class Held:
         bad: whether the attempt went wrong by the book's fault, for all that is known.
         maybe: whether it may have gone wrong so that it counts.
         over: whether it stands no longer.
-        left: what its worker has left in its place: a claim that waits, or an error.
+        left: what its worker has left in its place: a claim that waits, an error, or the path of a
+            narration.
         retried: whether that is to be tried again for what went wrong, and the next claim says so.
         untold: whether the book has changed so much since that it does not tell so any longer.
         failed_at: when its engine failed; seconds.
@@ -81,7 +82,7 @@ class Held:
     bad: bool = False
     maybe: bool = False
     over: bool = False
-    left: Claim | Record | None = None
+    left: Claim | Record | str | None = None
     retried: bool = False
     untold: bool = False
     failed_at: float | None = None

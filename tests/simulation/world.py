@@ -34,6 +34,8 @@ from tests.simulation.stream import Streams
 
 #: Seconds after the last fault in which everything is to be done.
 PATIENCE = 200.0
+#: Seconds by which a request is late, at most.
+LATEST_SECONDS = 12.0
 #: Seconds after which a process that ended is started again.
 _RESTART = (1.0, 4.0, 12.0)
 
@@ -261,6 +263,8 @@ class World:
 
     def _sweep(self) -> None:
         """Two hours later, what is left over is swept."""
+        # Requests that are still on their way arrive before.
+        self.scheduler.run(lambda: False, self.scheduler.now + LATEST_SECONDS)
         self.scheduler.now += 7200.0
         process = Process("sweeper", 0.0, 0.0)
         self.paused[process.name] = 0.0
@@ -446,7 +450,7 @@ class World:
         self, task: Task, apply: Callable[[], Any], quiet: type[Exception] | None = None
     ) -> None:
         """Let a request arrive some time later."""
-        seconds = task.dice.choice((0.2, 2.0, 12.0))
+        seconds = task.dice.choice((0.2, 2.0, LATEST_SECONDS))
 
         def arrive() -> None:
             self.scheduler.sleep(seconds)

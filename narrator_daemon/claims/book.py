@@ -195,7 +195,9 @@ def claim(
         last_error=old.last_error if old is not None and retry else None,
         text_hash=text,
     )
-    changed = {**book, STATUS: PROCESSING, PROGRESS: 0, CLAIM: made.as_record()}
+    # The beginning of another claim goes with that claim's files.
+    bare = without(book, PREVIEW)
+    changed = {**bare, STATUS: PROCESSING, PROGRESS: 0, CLAIM: made.as_record()}
     return Transition(Verdict.CLAIMED, changed, made)
 
 

@@ -35,7 +35,7 @@ from narrator_daemon.firebase.project import Project
 from narrator_daemon.marks import allotment
 from narrator_daemon.marks.allotment import Indices
 
-_SECONDS, _ROUNDS = 4.0, 3
+_SECONDS, _ROUNDS = 2.0, 3
 _ENTRY = {
     "book": "book",
     "take": 1,

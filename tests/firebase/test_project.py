@@ -146,12 +146,14 @@ def test_of_a_local_one_a_stream_is_asked_for_as_its_owner() -> None:
 
 def test_it_is_closed_once(account: Path) -> None:
     project = named(account)
-    name = project.app.name
+    name, closed = project.app.name, mock.Mock()
+    project.bucket.client.close = closed
     project.close()
-    assert project.app is None
+    assert project.app is None and closed.call_count == 1
     with pytest.raises(ValueError, match="does not exist"):
         firebase_admin.get_app(name)
     project.close()
+    assert closed.call_count == 1
 
 
 def test_paths_and_names_are_of_the_catalogue(account: Path) -> None:

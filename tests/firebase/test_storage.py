@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -346,6 +347,12 @@ def test_what_is_in_the_bucket_is_brought(store: AudioStore, project: Project) -
     assert fetch(project, path, out) and out.getvalue() == AUDIO
     for missing in (path + "x", "", "a\nb"):
         assert not fetch(project, missing, out)
+    packed = project.bucket.blob("narrations/packed")
+    packed.content_encoding = "gzip"
+    packed.upload_from_string(gzip.compress(b"RIFF" * 1000))
+    raw = io.BytesIO()
+    # As it is kept: what it would become may be of any size.
+    assert fetch(project, packed.name, raw) and raw.getvalue()[:2] == b"\x1f\x8b"
     project.bucket.blob("narrations/empty").upload_from_string(b"")
     assert not fetch(project, "narrations/empty", out)
     assert out.getvalue() == AUDIO

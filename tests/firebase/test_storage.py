@@ -137,6 +137,18 @@ def test_what_can_be_repeated_is_and_is_counted(store: AudioStore, firebase: Loc
     assert reads
 
 
+@pytest.mark.parametrize("after_bytes", [0, 50_000])
+def test_what_breaks_on_the_way_is_sent_again_from_its_start(
+    store: AudioStore, project: Project, firebase: LocalFirebase, after_bytes: int
+) -> None:
+    audio = bytes(range(250)) * 400
+    broken = Fault("reset_upload", "storage", method="PUT|POST", count=1, after_bytes=after_bytes)
+    number = firebase.faults.add(broken)
+    path = upload(store, audio=audio).path
+    assert firebase.faults.hits(number) == 1
+    assert project.bucket.blob(path).download_as_bytes() == audio
+
+
 def test_a_bucket_that_is_closed_to_writing_is_told(
     store: AudioStore, firebase: LocalFirebase
 ) -> None:

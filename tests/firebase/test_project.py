@@ -18,6 +18,8 @@ from google.auth.exceptions import TransportError
 from narrator_daemon import config
 from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.settings import Storage
 
 FIREBASE = {
     "NARRATOR_FIREBASE__PROJECT_ID": "real",
@@ -168,6 +170,12 @@ def test_paths_and_names_are_of_the_catalogue(account: Path) -> None:
         assert not project.is_own(None)
     with named(account, NARRATOR_BOOKS__PATH="shops/one") as project:
         assert project.node_path("x") == "/narrationCatalogues/shops%2Fone/x"
+
+
+def test_urls_of_a_real_bucket_lead_to_the_service(account: Path) -> None:
+    with named(account) as project:
+        url, _ = AudioStore(project, Storage(), lambda: 1_750_000_000.0).sign("narrations/a.wav")
+    assert url.startswith("https://storage.googleapis.com/real.appspot.com/narrations/a.wav?")
 
 
 def test_each_service_tells_its_own_time(account: Path) -> None:

@@ -125,6 +125,18 @@ def test_quotes_stand_as_they_are_and_what_could_be_markup_does_not() -> None:
     assert "&lt;" in vtt and "< " not in vtt
 
 
+def test_times_of_a_long_book_go_on_after_an_hour() -> None:
+    text = "It was a day."
+    late = made(text)
+    (part,) = late.parts
+    words = tuple((start + 36_610.0, end + 36_610.0) for start, end in part.words)
+    vtt = captions_of(replace(late, parts=(replace(part, words=words),)), text).files["vtt"]
+    assert vtt.decode().splitlines()[2:] == [
+        "10:10:10.500 --> 10:10:11.450",
+        "It <10:10:10.750>was <10:10:11.000>a <10:10:11.250>day.",
+    ]
+
+
 def test_each_word_of_a_cue_but_the_first_has_its_time() -> None:
     text = "It was a bright cold day in April."
     vtt = captions_of(made(text), text).files["vtt"].decode()

@@ -21,6 +21,12 @@ from narrator_daemon.firebase.transact import transact
 #: Most waiting books that the stream or a usual query brings at once.
 WINDOW = 100
 
+#: Most waiting books that are read at once, by what goes on without end.
+MOST = 256 * WINDOW
+
+#: What it may cost on average to read all that waits again and again, in bytes a second.
+READ_BYTES_PER_SECOND = 250_000.0
+
 
 class Change(Protocol):
     """What was decided on a book (``claims.book.Transition``)."""

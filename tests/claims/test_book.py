@@ -170,6 +170,13 @@ def test_claim_table(book: Any, dead: bool, verdict: Verdict) -> None:
     assert (seen.book is not None) == (verdict in {Verdict.CLAIMED, Verdict.EXHAUSTED})
 
 
+def test_the_beginning_that_another_claim_has_shown_is_not_this_ones() -> None:
+    left = {"narrativeAudioPreview": {"path": "narrations/b/theirs.preview.m4a"}}
+    seen = try_claim({**waiting(), CLAIM: "scribbled over", **left})
+    assert seen.verdict is Verdict.CLAIMED
+    assert seen.book is not None and not left.keys() & seen.book.keys()
+
+
 def test_a_claimed_book_is_processing_with_a_new_token_and_attempt_1() -> None:
     seen = try_claim(waiting())
     assert seen.book is not None

@@ -124,6 +124,21 @@ def test_while_one_of_the_two_lives_the_dead_ones_seat_is_taken_and_nobody_else_
     assert replicas.held_by == {"first": "w2", "second": "w1"}
 
 
+def test_one_leads_and_the_last_that_is_left_does() -> None:
+    def leading() -> list[str]:
+        return [name for name, one in replicas.alive.items() if one.leads]
+
+    replicas = Replicas(3)
+    replicas.beats(3)
+    assert leading() == ["w0"]
+    del replicas.alive["w0"], replicas.alive["w2"]
+    replicas.beats(4)
+    assert replicas.held_by["second"] == "w1" and leading() == ["w1"]
+    replicas.add("w3")
+    replicas.beats(5)
+    assert replicas.held_by == {"first": "w3", "second": "w1"} and leading() == ["w3"]
+
+
 def test_where_both_die_two_others_read_three_beats_later() -> None:
     replicas = Replicas(6)
     replicas.beats(3)

@@ -354,6 +354,18 @@ class TestReconciler:
         first = fleet.waiting.take(0.0)
         assert first is not None and first.book_id == "zz"
 
+    def test_the_depth_of_a_long_queue_follows_what_others_take(self, fleet: Fleet) -> None:
+        self.fill(fleet, 2_000)
+        reconciler, now = self.reconciler(fleet), [0.0]
+        reconciler._clock = lambda: now[0]
+        depths = []
+        for left in (2_000, 2_000, 1_300, 60):
+            for book_id in sorted(fleet.project.shelf)[left:]:
+                del fleet.project.shelf[book_id]
+            now[0] += reconciler.round() + 0.01
+            depths.append(len(fleet.waiting))
+        assert depths == [100, 2_000, 1_300, 60]
+
     def test_reading_all_is_bounded_by_what_it_costs(self, fleet: Fleet) -> None:
         self.fill(fleet, 1_000)
         for book in fleet.project.shelf.values():

@@ -2,10 +2,10 @@
 
 The history of a deleted book goes. The register's entries stay as long as the settings say: for so
 many days, and beyond their book or with it. Entries that a worker left unconfirmed are confirmed,
-or removed, by what their book says. A claim on a book that is not asked for goes, where nobody works
-under it any more. Deleted books are found when their audio is swept, and, those that had none, by
-looking at some more histories each round, as are such claims. Any replica may do it; two that do so
-at once do no harm.
+or removed, by what their book says. A claim on a book that is not asked for goes, where nobody
+works under it any more. Deleted books are found when their audio is swept, and, those that had
+none, by looking at some more histories each round, as are such claims. Any replica may do it; two
+that do so at once do no harm.
 """
 
 from __future__ import annotations

@@ -122,6 +122,15 @@ def _aircraft(match: re.Match[str]) -> str:
 CODE_RULES = tuple(
     Rule(re.compile(pattern), spoken, needs)
     for pattern, spoken, needs in (
+        # Bug#123; section A.1.2
+        (r"(?<=[A-Za-z])#(?=[0-9])", lambda match: " number ", ("#",)),
+        (
+            r"(?<![\w.])([A-Z])((?:\.[0-9]{1,3}){1,5})(?![\w]|\.[0-9])",
+            lambda match: (
+                match[1] + "".join(f" point {whole(one)}" for one in _GROUPS.findall(match[2]))
+            ),
+            (".",),
+        ),
         # ISBN 978-0-306-40615-7
         (
             r"(?P<label>\bIS[BS]N(?:-1[03])?:? )(?P<number>[0-9](?:[0-9]|[- ]"

@@ -83,10 +83,11 @@ _DROP_CAP = re.compile(
     r"(?:(?<=[.!?] )|(?<=[.!?]['\"] )|^|(?<=^['\"])|(?<=[ ]['\"]))([A-Z]) ([a-z]{1,20}|[A-Z]{1,20})"
     r"(?![\w])"
 )
+#: Not "long", "part", "cross" and other words of their own: "A long line", "A part of it".
 _AFTER_A = words(
     """
-    t nd ll s n ny fter gain lthough lways mong bout bove cross lice lmost lone long lready
-    lso mid nother nyone nything part round side way mericans
+    t nd ll s n ny fter gain lthough lways mong bove lice lmost lready lso nother nyone nything
+    mericans
     """
 )
 _AFTER_I = words(

@@ -26,7 +26,7 @@ _ROW_OF_CELLS = re.compile(rf"^((?=[^\n{CELL}]*{CELL})[^\n]*+)$", re.MULTILINE)
 _OUTER_CELLS = re.compile(rf"(?<={ITEM})[ {CELL}]+|(?<![ {CELL}])[ {CELL}]+(?=\n|\Z)")
 _QUOTED = re.compile(r"^ {0,3}(?:> ?)+", re.MULTILINE)
 _QUOTE_ENDS = re.compile(r"^( {0,3}>[^\n]*)\n(?= *[^\s>])|^( {0,3}[^\s>][^\n]*)\n(?= {0,3}>)", re.M)
-_RULE = re.compile(r"^ *+(?:(?:[*•#~§_+=.–—-] *+){3,}+|[*•#~§] *+)$", re.MULTILINE)
+_RULE = re.compile(r"^ *+(?:(?:[*•#~§_+=.–—-] *+){3,}+|[*•#~§%] *+)$", re.MULTILINE)
 _DOTS = re.compile(r"[. ]+")
 _TASK = re.compile(r"^( *[-*+•] +)\[[ xX]\] ", re.MULTILINE)
 

@@ -74,6 +74,12 @@ _AROUND_SYMBOLS = (
     Rule(re.compile(r"° ?C(?!\w)"), lambda match: " degrees Celsius ", ("°",)),
     Rule(re.compile(r"° ?F(?!\w)"), lambda match: " degrees Fahrenheit ", ("°",)),
     Rule(re.compile(r"(?<![\w#])([A-G])#(?!\w)"), lambda match: f"{match[1]} sharp", ("#",)),
+    Rule(
+        re.compile(r"(?<![^\W_])([A-Za-z])([<>])(?=[A-Za-z](?![\w>]))"),
+        lambda match: f"{match[1]} is {'less' if match[2] == '<' else 'greater'} than ",
+        ("<", ">"),
+    ),
+    Rule(re.compile(r"&{2,4}"), lambda match: " and ", ("&&",)),
     Rule(re.compile(r"§{2,4}"), lambda match: " sections ", ("§§",)),
     Rule(re.compile(r"¶{2,4}"), lambda match: " paragraphs ", ("¶¶",)),
     Rule(re.compile(r"(?<= )<(?= )"), lambda match: "is less than", ("<",)),

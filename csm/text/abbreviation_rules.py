@@ -422,7 +422,6 @@ _LONGEST = 16
 
 _RULES_WITHOUT_STOPS = (
     Rule(re.compile(r"\bMk\.? (?=[IVX0-9])"), lambda match: "Mark ", ("Mk",)),
-    Rule(re.compile(r"(?<![\w.])[vV](?=[0-9]{1,3}\.[0-9])"), lambda match: "version ", ("v", "V")),
     Rule(
         re.compile(rf"\b({_table(_TITLES)}|St)(?= [A-Z][a-z])"),
         lambda match: _TITLES.get(match[1], "Saint"),
@@ -440,7 +439,10 @@ _RULES_WITHOUT_STOPS = (
 
 
 #: Labels without a stop, for ``number_rules``.
-LABEL_RULES = (Rule(re.compile(rf"\b({_BARE_LABELS}) ?(?=[0-9])"), _label),)
+LABEL_RULES = (
+    Rule(re.compile(rf"\b({_BARE_LABELS}) ?(?=[0-9])"), _label),
+    Rule(re.compile(r"(?<![\w.])[vV](?=[0-9]{1,3}\.[0-9])"), lambda match: "version ", ("v", "V")),
+)
 
 
 def _stopped_words(text: str) -> set[str]:

@@ -63,7 +63,7 @@ def _spelled(code: str) -> str:
 
 
 #: What no address is without; a stop inside a word is rare in prose.
-_ADDRESS = re.compile(r"[.][A-Za-z0-9]|@|://|(?<![^ (\"'])/[A-Za-z]")
+_ADDRESS = re.compile(r"[./@:][A-Za-z0-9/]")
 _RULES = (
     # DOI 10.1000/182; /etc/hosts
     Rule(re.compile(r"\b10\.[0-9]{4,9}/[^\s<>\"')\]]{1,100}"), _address, ("10.",)),

@@ -33,7 +33,7 @@ _NOTE_AFTER_YEAR = re.compile(
 )
 #: "the war of 1812,15 which"
 _NOTE_IN_SENTENCE = re.compile(
-    r"(?:(?<=\bin )|(?<=\bof )|(?<=\bby ))((?:1[0-9]{3}|20[0-2][0-9]),)[0-9]{1,2}(?= [a-z])"
+    r"((?:1[0-9]{3}|20[0-2][0-9]),)(?<=[ionfby]{2} [0-9]{4},)[0-9]{1,2}(?= [a-z])"
 )
 _ABBREVIATED = re.compile(
     r"\b(?:[Ff]igs?|[Nn]os?|[Vv]ols?|pp?|[Cc]h|[Cc]hap|[Ss]ec|[Aa]rt|[Ee]q|[Ee]x|[Ee]d|[Pp]t|[Oo]p"
@@ -74,6 +74,9 @@ _SMILEY_SIGN = re.compile(
     r"[:;=](?:['^o-]?[()\[\]DPpOo3|/\\*]|[a-z1+-])|[xX8]-?D|[<>][\\/:;._3]|[(\[^-][-^]?[:;=_.^]|_[-_=.]"
     r"|[oO0][_.][oO0]|T_T|\\o/"
 )
+#: What no smiley is without, but for those of letters.
+_SIGN_OF_SMILEYS = re.compile(r"[:;=<>^_\\]")
+_SMILEYS_OF_LETTERS = ("xD", "XD", "-D", "o.o", "o.O", "O.o", "O.O", "0.0")
 _SHRUG = re.compile(r"\\?_*\(ツ\)_*/?")
 _SENTENCE_NEXT = re.compile(r"[A-Z]")
 _NOT_SMILEYS = re.compile(r"\((?:[0-9a-zA-Z]|[ivx]{1,4})\)|[0-9]\)")
@@ -165,6 +168,10 @@ def without_smileys(text: Traced) -> Traced:
     written = text.text
     if "ツ" in written:
         text = text.sub(_SHRUG, " ")
+    if not _SIGN_OF_SMILEYS.search(written) and not any(
+        smiley in written for smiley in _SMILEYS_OF_LETTERS
+    ):
+        return text
     return text.sub(_SMILEY, _smiley) if _SMILEY_SIGN.search(written) else text
 
 
@@ -232,13 +239,18 @@ def without_notes(text: Traced) -> Traced:
     if not _DIGIT.search(written):
         return text
     text = text.sub(_GLUED_NOTE, _glued_note).sub(_CLOSED_NOTE, "")
-    text = text.sub(_NOTE_AFTER_YEAR, _first).sub(_NOTE_IN_SENTENCE, _first)
+    text = text.sub(_NOTE_AFTER_YEAR, _first).sub(_NOTE_IN_SENTENCE, _note_in_sentence)
 
     numbers = [int(number) for number in _WORD_NOTE.findall(text.text)]
     if not numbers:
         return text
     counting = len(numbers) > 1 and all(b - a == 1 for a, b in pairwise(numbers))
     return text.sub(_WORD_NOTE, lambda match: "" if counting or _ends_so(match) else match.group())
+
+
+def _note_in_sentence(match: re.Match[str]) -> str:
+    before = match.string[max(0, match.start() - 4) : match.start()]
+    return match[1] if before[-3:] in ("in ", "of ", "by ") else match.group()
 
 
 def _ends_so(match: re.Match[str]) -> bool:

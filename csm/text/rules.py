@@ -92,10 +92,14 @@ def apply(rules: Iterable[Rule], text: Traced) -> Traced:
     """
     written, there = text.text, frozenset(text.text)
     for rule in rules:
-        if rule.needs and (
-            rule.first.isdisjoint(there) or not any(need in written for need in rule.needs)
-        ):
-            continue
+        if rule.needs:
+            if rule.first.isdisjoint(there):
+                continue
+            for need in rule.needs:
+                if need in written:
+                    break
+            else:
+                continue
         text = text.sub(rule.pattern, partial(_in_place, rule.spoken), rule.starts)
         if text.text is not written:
             written, there = text.text, frozenset(text.text)

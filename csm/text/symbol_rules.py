@@ -101,11 +101,11 @@ _BARE |= {"mph": "miles per hour", "km/h": "kilometres per hour", "kWh": "kilowa
 _BARE_RULES = (
     Rule(
         re.compile(
-            r"(?:(?<=many )|(?<=some )|(?<=per )|(?<=the )|(?<=few )|(?<= in )|(?<= of ))"
-            r"(km/h|km|kg|cm|mm|mph|kWh)(?=[\s.,;:?!)]|$)(?!\. ?[A-Za-z]\.)"
+            r"( many| some| per| the| few| in| of) (km/h|km|kg|cm|mm|mph|kWh)"
+            r"(?=[\s.,;:?!)]|$)(?!\. ?[A-Za-z]\.)"
         ),
-        lambda match: _BARE[match[1]],
-        tuple(_BARE),
+        lambda match: f"{match[1]} {_BARE[match[2]]}",
+        tuple(f" {unit}" for unit in _BARE),
     ),
 )
 

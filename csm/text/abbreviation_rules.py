@@ -339,7 +339,7 @@ _STOPPED_ABBREVIATIONS = (
         _stopped("Mon", "Tue", "Tues", "Wed", "Thu", "Thur", "Thurs", "Fri"),
     ),
     Rule(
-        re.compile(rf"\b({_ANY_ABBREVIATION})\."),
+        re.compile(rf"\b({_ANY_ABBREVIATION})\.(?![a-z])"),
         _abbreviation,
         _stopped(*_cased(_ABBREVIATIONS)),
     ),

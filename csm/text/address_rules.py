@@ -88,6 +88,14 @@ _RULES = (
         _address,
     ),
     Rule(re.compile(rf"(?<![\w.-])[\w-]{{1,60}}\.(?:{_FILES})\b(?!\.\w)"), _address),
+    # anon.penet.fi
+    Rule(
+        re.compile(
+            r"(?<![\w.-])[a-z][a-z0-9-]{1,62}(?:\.[a-z0-9-]{2,63}){1,3}\.[a-z]{2,3}(?![\w.-]|\.\w)"
+        ),
+        _address,
+        (".",),
+    ),
     # "put the dot in .com"
     Rule(re.compile(rf"(?<![^ (\"'])\.(com|org|net|{_FILES})\b(?![.\w])"), _ending, (".",)),
 )

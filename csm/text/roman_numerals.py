@@ -181,6 +181,9 @@ def _ordered(match: re.Match[str]) -> str:
 
 def _numeral(match: re.Match[str]) -> str:
     written = match.group()
+    if written == "Ist":
+        # German.
+        return written
     if match[1]:
         return _of(ordinal, match[1]) or written
     if written.islower():

@@ -49,6 +49,8 @@ _RAISED = re.compile(rf"[{SUPERSCRIPTS}]+")
 _POWER_BASE = re.compile(
     r"(?:(?:(?<![^\W\d_])|(?<=[πθω]))[A-Za-z]|(?<![^\W_])(?:[kcmdn]m|km|ft|in|yd|mi|sec)|[0-9)\]])\Z"
 )
+#: "(as he said)¹²" is no formula.
+_PHRASE_CLOSED = re.compile(r"[a-z]{3}[.!?]?\)\Z")
 _YEAR = re.compile(r"(?<![0-9.,])(?:1[1-9]|20)[0-9]{2}\Z")
 
 # Square brackets in which an editor completes another's words.
@@ -267,6 +269,8 @@ def _raised(match: re.Match[str]) -> str:
     """Powers, for ``math_rules`` to say; after any other word it is a footnote."""
     before = match.string[max(0, match.start() - 8) : match.start()]
     sign = match.group()
+    if _PHRASE_CLOSED.search(before):
+        return ""
     if not _POWER_BASE.search(before) or sign == "¹" or _YEAR.search(before):
         # "= mc²" is the one formula that everybody writes.
         return sign if re.search(r"= ?[a-z]{2}\Z", before) and sign != "¹" else ""

@@ -188,6 +188,8 @@ _DETERMINER = re.compile(
     r"(?: [a-z]{2,12})? \Z"
 )
 _NEXT_WORD = re.compile(r" ([A-Za-z]{2,20})(?![\w'])(?: ([a-z]{2,20})(?![\w']))?")
+#: "a $2 million, 12-room house"
+_ANOTHER_ADJECTIVE = re.compile(r", [0-9a-z]{1,12}-[a-z]{2,20}(?:-[a-z]{2,20})? [a-z]{3,20}")
 #: What goes on after an amount that stands for itself.
 _NO_NOUN = words(
     """
@@ -211,7 +213,7 @@ _DESCRIBED = words(
     pension wage job fare bailout film movie ship yacht plane jet bridge stadium factory plant
     headquarters campaign lottery jackpot scheme industry company business venture acquisition
     merger takeover bond mortgage rent subsidy package portfolio windfall necklace piano violin
-    camera laptop computer telescope machine engine
+    camera laptop computer telescope machine engine relay hurdles sprint dash freestyle
     """
 )
 _PAIRS = words("shoes boots gloves jeans trousers glasses earrings sandals trainers sunglasses")
@@ -225,6 +227,9 @@ _DESCRIBED_MANY = frozenset(
 
 def describes(match: re.Match[str]) -> bool:
     """Whether an amount describes a noun and stays singular: "a $5 million house", "a 90° turn"."""
+    if _ANOTHER_ADJECTIVE.match(match.string, match.end()):
+        before = match.string[max(0, match.start() - 24) : match.start()]
+        return _ARTICLE.search(before) is not None
     following = _NEXT_WORD.match(match.string, match.end())
     if following is None or following[1].lower() in _NO_NOUN:
         return False

@@ -45,10 +45,13 @@ _NUMBER_NEXT = (
 )
 
 
+_ENDS_HERE = re.compile(r"['\") ]*\Z")
+
+
 def _abbreviation(match: re.Match[str]) -> str:
     written = match[1]
     key = written if written in ABBREVIATIONS else written.lower()
-    if key in _UNITS_TOO and match.string[: match.start()].endswith(_AFTER_NUMBERS):
+    if key in _UNITS_TOO and match.string.endswith(_AFTER_NUMBERS, 0, match.start()):
         return match.group()
     word = ABBREVIATIONS[key]
     if key in _NEVER_LAST:
@@ -60,7 +63,7 @@ def _abbreviation(match: re.Match[str]) -> str:
 def _spelled(match: re.Match[str]) -> str:
     letters = match.group().replace(".", "").replace(" ", "")
     dot = closing_dot_before_opener(match)
-    if not dot and not match.string[match.end() :].strip("'\") "):
+    if not dot and _ENDS_HERE.match(match.string, match.end()):
         dot = "."
     return " ".join(letters) + dot
 
@@ -75,7 +78,7 @@ def _initial(match: re.Match[str]) -> str:
 
 def _label(match: re.Match[str]) -> str:
     written = match[1]
-    if written in _UNITS_TOO and match.string[: match.start()].endswith(_AFTER_NUMBERS):
+    if written in _UNITS_TOO and match.string.endswith(_AFTER_NUMBERS, 0, match.start()):
         return match.group()
     word = LABELS.get(written) or LABELS.get(written.lower()) or LABELS[written.capitalize()]
     capital = written[0].isupper() and (written not in ("No", "Nos") or opens_sentence(match))

@@ -180,8 +180,8 @@ def without_smileys(text: Traced) -> Traced:
 def _smiley(match: re.Match[str]) -> str:
     if _NOT_SMILEYS.match(match.group()):
         return match.group()
-    before = match.string[: match.start()].rstrip()[-1:]
-    rest = match.string[match.end() :]
+    before = match.string[max(0, match.start() - 8) : match.start()].rstrip()[-1:]
+    rest = match.string[match.end() : match.end() + 1]
     if not before.isalnum() or not rest:
         return " "
     return ". " if _SENTENCE_NEXT.match(rest) else ", " if rest[0].isalnum() else ""

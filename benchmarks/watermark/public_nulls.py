@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from watermark import detect_public, embed, embed_public
 from watermark.detection.features import features_of
-from watermark.marking.public import CHANGES, CONSTANT, PERIOD, folds, liveliest
+from watermark.marking.public import CHANGES, folds, liveliest
 from watermark.pattern import BANDS
+from watermark.public_pattern import CONSTANT, PERIOD
 
 POPULATIONS = ("unmarked", "secret mark", "another public mark")
 #: Of the changes of pace and pitch every so many is compared.

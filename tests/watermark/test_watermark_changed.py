@@ -11,6 +11,7 @@ from speechlike import RATE, speechlike
 from watermark import detect, embed, score_along
 from watermark.detection.acquisition import UNCHANGED, acquire
 from watermark.detection.features import features_of
+from watermark.detection.public_pace import likely_changes, told_tempo
 from watermark.detection.scales import find_changes
 from watermark.detection.stretches import search_stretches
 from watermark.pattern import pattern_of
@@ -100,6 +101,30 @@ def test_cut_and_sped_up_at_once_is_found() -> None:
     # What lies between two cuts must hold a look-up of two seconds more than once.
     copy = stretched(cut(MARKED, 0.4, 6.0), 1.25)
     assert detect(copy, RATE, KEY, BOOKS).book_index == BOOK
+
+
+BOTH = embed(PLAIN, RATE, KEY, BOOK, public_db=1.2)
+
+
+@pytest.mark.parametrize("tempo", [0.7, 1.25, 1.9])
+def test_the_public_mark_tells_the_tempo_of_sound_that_was_cut(tempo: float) -> None:
+    copy = stretched(cut(BOTH, 0.5, 3.0), tempo)
+    told = told_tempo(features_of(copy, RATE), copy, RATE)
+    assert told == pytest.approx(tempo, rel=0.03)
+    assert told is not None
+    assert any(abs(each.pace / tempo - 1) < 0.001 for each in likely_changes(told))
+
+
+def test_where_no_public_mark_is_it_tells_no_tempo() -> None:
+    for sound in (PLAIN, MARKED, stretched(MARKED, 1.25), PLAIN[: 2 * RATE]):
+        assert told_tempo(features_of(sound, RATE), sound, RATE) is None
+
+
+@pytest.mark.parametrize("tempo", [1.25, 1.5])
+def test_cut_all_over_and_sped_up_is_found_beside_a_public_mark(tempo: float) -> None:
+    found = detect(stretched(cut(BOTH, 0.5, 3.0), tempo), RATE, KEY, BOOKS)
+    assert found.book_index == BOOK
+    assert found.tempo == pytest.approx(tempo, rel=0.045)
 
 
 def test_the_second_minute_at_a_known_speed_is_found_too() -> None:

@@ -26,7 +26,8 @@ from watermark import (
     embed_public,
 )
 from watermark.detection.features import features_of
-from watermark.marking.public import OFFSETS, best_offset, public_pattern
+from watermark.marking.public import OFFSETS, best_offset
+from watermark.public_pattern import public_pattern
 from watermark.statistics import threshold
 
 FOLDER = Path(__file__).parent.parent / "data" / "public_mark"

@@ -15,8 +15,9 @@ import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 from watermark.keys import check_key
-from watermark.marking.public import DEFAULT_PUBLIC_DB, public_signs
+from watermark.marking.public import DEFAULT_PUBLIC_DB
 from watermark.pattern import BAND_HZ, BANDS, CELL_SECONDS, LOWEST_HZ, pattern_of
+from watermark.public_pattern import public_signs
 from watermark.samples import as_float, check_rate
 
 #: How far a cell is raised or lowered unless told otherwise, in the middle of the range.

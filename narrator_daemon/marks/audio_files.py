@@ -141,7 +141,7 @@ def _opened_by_libsndfile(absolute: Path, *, alone: bool) -> soundfile.SoundFile
 
 def _of_mpeg(opened: soundfile.SoundFile) -> bool:
     """Whether libsndfile decodes it with libmpg123."""
-    return opened.subtype.startswith("MPEG_LAYER")
+    return str(opened.subtype).startswith("MPEG_LAYER")
 
 
 def _reason(error: Exception) -> str:

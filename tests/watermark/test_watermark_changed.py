@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,9 +13,12 @@ from speechlike import RATE, speechlike
 
 from watermark import detect, embed, score_along
 from watermark.detection.acquisition import UNCHANGED, acquire
+from watermark.detection.evidence import gather
 from watermark.detection.features import features_of
+from watermark.detection.passes import Passes
 from watermark.detection.public_pace import likely_changes, told_tempo
 from watermark.detection.scales import find_changes
+from watermark.detection.search import Reading
 from watermark.detection.stretches import search_stretches
 from watermark.pattern import pattern_of
 
@@ -166,3 +172,25 @@ def test_a_stretch_a_little_changed_is_looked_up_where_it_lies(pace: float, pitc
     told = pattern_of(KEY).seconds_into(BOOK, line.place)
     assert told == pytest.approx(line.origin * pace, abs=0.3)
     assert (line.change.pace, line.change.pitch) == pytest.approx((pace, pitch), abs=0.009)
+
+
+def test_a_hit_that_would_not_be_enough_in_the_end_does_not_end_the_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pattern = pattern_of(KEY)
+    codeword = pattern.codeword(BOOK)
+    over = Passes.over
+
+    def weak_first(self: Passes, *chunk: Any) -> Iterator[list[Reading]]:
+        for readings in over(self, *chunk):
+            (trail,) = readings[0].trails[:1]
+            for cells in range(8, 200):
+                part = trail.part(np.arange(len(trail.seconds)) < cells)
+                evidence = gather(pattern, [part])
+                if codeword @ evidence.bits / np.sqrt(evidence.energy) > 7.3:
+                    break
+            yield [Reading((part,), 5.0)] * 20
+            yield readings
+
+    monkeypatch.setattr(Passes, "over", weak_first)
+    assert detect(MARKED, RATE, KEY, BOOKS).score > 20

@@ -115,6 +115,11 @@ def test_what_comes_meanwhile_puts_off_what_it_goes_before() -> None:
     assert found == pytest.approx({"normal": 10, "bulk": 60})
 
 
+def test_where_length_costs_nothing_nobody_waits_for_what_comes_meanwhile() -> None:
+    found = forecast([load("a", level="bulk")], [Place(0, Pace(5, 0.0))], {Level.NOW: 5.0})
+    assert found == {"a": 5}
+
+
 def test_what_is_put_off_waits_for_others_only_from_then_on() -> None:
     place = Place(0, Pace(0, 0.1))
     found = forecast([load("b", level="bulk", not_before=90)], [place], {Level.NOW: 5.0})

@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
-#: What a daemon with the tone engine has imported once it has narrated.
+#: What a daemon with the tone engine has imported once it has narrated, and what its machine is.
 _LIBRARIES = [
+    "tests.bad_machine.sitecustomize",
     "narrator_daemon.cli",
     "narrator_daemon.daemon.assembly",
     "narrator_daemon.daemon.worker",

@@ -18,14 +18,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
-#: What a daemon with the tone engine has imported once it has narrated, and what its machine is.
-_LIBRARIES = [
-    "tests.bad_machine.sitecustomize",
-    "narrator_daemon.cli",
-    "narrator_daemon.daemon.assembly",
-    "narrator_daemon.daemon.worker",
-    "narrator_daemon.speech.tone",
-]
+#: What the machine is, first of all, and what a daemon has loaded once it has narrated.
+_PRELOADED = ["tests.bad_machine.sitecustomize", "tests.preloaded"]
 
 #: What of the environment Python and the loader read once, when they start.
 _READ_AT_START = ("PYTHON", "LD_")
@@ -46,7 +40,7 @@ def needs_fresh_interpreter(environment: Mapping[str, str]) -> bool:
 
 def _forks() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_LIBRARIES)
+    context.set_forkserver_preload(_PRELOADED)
     return context
 
 

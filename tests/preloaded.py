@@ -1,4 +1,4 @@
-"""What a daemon with the tone engine has loaded once it has narrated; what is forked has it, too."""
+"""What a daemon with the tone engine has loaded once it has narrated, for all that is forked."""
 
 from narrator_daemon import cli
 from narrator_daemon.daemon import assembly, worker

@@ -28,6 +28,7 @@ from narrator_daemon.credentials import signer as signers
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.marks import keys
+from tests import processes
 from tests.actors import Frontend
 from tests.speech import tiny_kokoro
 
@@ -663,8 +664,8 @@ def test_a_check_that_hangs_or_breaks_is_only_its_own_failure() -> None:
 
 def test_the_command_prints_lines_or_json(patient: Patient) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-m", "narrator_daemon", "doctor", *words]
-        return subprocess.run(program, capture_output=True, text=True, timeout=60)
+        command = ["-m", "narrator_daemon", "doctor", *words]
+        return processes.run(*command, env=os.environ, cwd=patient.folder)
 
     patient.fault("status", status=401)
     lines = run()

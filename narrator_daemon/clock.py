@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from narrator_daemon.catalogue import is_number
+from narrator_daemon.errors import WrongUse
 
 #: The oldest request whose age is believed, in seconds: ten years.
 _OLDEST_SECONDS = 10 * 365 * 86_400
@@ -37,3 +38,21 @@ def in_utc(milliseconds: int) -> str:
         milliseconds: since the epoch, as ``catalogue.moment`` gives them.
     """
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(sep=" ", timespec="seconds")
+
+
+def at_time(told: str) -> int:
+    """A time as an operator says it, in epoch milliseconds.
+
+    Args:
+        told: a date, or a date with a time, as in ISO 8601; in UTC unless it says otherwise.
+
+    Raises:
+        WrongUse: it is none.
+    """
+    try:
+        at = datetime.fromisoformat(told)
+    except ValueError:
+        raise WrongUse(
+            f"{told!r} is no time: say a date such as 2026-05-31 or 2026-05-31T18:00, in UTC."
+        ) from None
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -208,7 +208,7 @@ class Daemon:
     Args:
         environment: of the local Firebase.
         folder: where it keeps its things; made here.
-        settings: by the second half of their variables' names.
+        settings: by the second half of their variables' names; None for one that is not set.
         program: what Python is told to run.
         fresh: whether the interpreter is a new one that has imported nothing.
     """
@@ -241,7 +241,11 @@ class Daemon:
             **os.environ,
             **environment,
             "OMP_NUM_THREADS": "1",
-            **{f"NARRATOR_{name.upper()}": str(value) for name, value in chosen.items()},
+            **{
+                f"NARRATOR_{name.upper()}": str(value)
+                for name, value in chosen.items()
+                if value is not None
+            },
         }
         self.log_path.touch()
         arguments, env = [*program, "run"], self.environment

@@ -9,8 +9,8 @@ quickest first, until one goes red. It lives in a fork of a process in which pyt
 the tests, and which is given the code of the changed function in the place of its own; where what
 is changed is carried out by the import of its module, in a fork of one that has loaded the
 libraries alone, and imports the module from memory. No file is touched. Verdicts are kept in
-``build/mutants`` until the program or a test changes, so that a run that was stopped goes on where
-it was.
+``build/mutants`` until what they rest on changes (``mutant_verdicts.py``), so that a run that was
+stopped goes on where it was.
 
 A mutant that no test notices survives. Those that need not be noticed are listed, with why, in
 ``docs/design/mutants.md``; any other fails this run, and so does a sample of which less than
@@ -21,17 +21,15 @@ from __future__ import annotations
 
 import argparse
 import gc
-import hashlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import json
 import os
-import random
 import re
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -39,11 +37,21 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 import touching_tests
-from mutations import ROOT, Mutant, compiles, modules_of, mutants_of, mutated, source_of
-from touching_tests import KEPT, Test, Touching
+from mutant_verdicts import Verdict, Verdicts
+from mutations import (
+    ROOT,
+    Mutant,
+    compiles,
+    in_lots,
+    modules_of,
+    mutants_of,
+    mutated,
+    source_of,
+)
+from touching_tests import Test
 
 import build_page
 
@@ -67,21 +75,11 @@ SHOWN_SECONDS = 60.0
 #: Seconds after which a mutant's tests count as red: it hangs.
 PATIENCE_SECONDS = 60.0
 
+#: What the list says of a place whose numbers are choices.
+ANOTHER_NUMBER = "another number"
+
 #: The exit status of a child that found nothing to change.
 UNCHANGED = 99
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of a mutant.
-
-    Attributes:
-        survived: whether all tests stayed green.
-        shown: how many tests it was shown to at most.
-    """
-
-    survived: bool
-    shown: int
 
 
 class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -107,8 +105,12 @@ class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 class _Only:
     """Of the files that are collected, the tests that a mutant is shown to, in their order."""
 
-    def __init__(self, tests: Sequence[Test]) -> None:
+    def __init__(self, tests: Sequence[Test], begins: Begins) -> None:
         self._order = {test.name: index for index, test in enumerate(tests)}
+        self._begins = begins
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._begins(nodeid)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = sorted(
@@ -133,25 +135,23 @@ def _settle_hypothesis() -> None:
 class _Swapped:
     """Collects the tests, and shows them what is changed in the body of a function."""
 
-    def __init__(self, todo: Sequence[Mutant], touching: Touching, judge: Judge) -> None:
+    def __init__(
+        self, todo: Sequence[Mutant], tests_of: Callable[[Mutant], Sequence[Test]], judge: Judge
+    ) -> None:
         self._todo = todo
-        self._touching = touching
+        self._tests_of = tests_of
         self._judge = judge
 
-    def run(self, jobs: int) -> None:
+    def run(self) -> None:
         """Judge each mutant."""
         import pytest
 
-        self._jobs = jobs
         files = dict.fromkeys(
-            test.name.partition("::")[0] for one in self._todo for test in self._tests(one)
+            test.name.partition("::")[0] for one in self._todo for test in self._tests_of(one)
         )
         if files:
             quick = ["-q", "-s", "--no-summary", "--no-header", "-p", "no:cacheprovider"]
             pytest.main([*quick, "--hypothesis-seed=1", *files], plugins=[self])
-
-    def _tests(self, mutant: Mutant) -> list[Test]:
-        return self._touching.ask(mutant, SHOWN_SECONDS)
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         _settle_hypothesis()
@@ -166,11 +166,11 @@ class _Swapped:
                 functions.setdefault(one.__code__.co_filename, []).append(one)
         gc.freeze()
 
-        def show(mutant: Mutant, tests: Sequence[Test]) -> int:
+        def show(mutant: Mutant, tests: Sequence[Test], begins: Begins) -> int:
             _swap(mutant, functions.get(str(source_of(mutant.module)), []))
-            return _first_red([items[test.name] for test in tests if test.name in items])
+            return _first_red([items[test.name] for test in tests if test.name in items], begins)
 
-        self._judge(self._todo, self._tests, show, self._jobs)
+        self._judge(self._todo, show)
         return True
 
 
@@ -203,17 +203,18 @@ def _swap(mutant: Mutant, functions: Sequence[FunctionType]) -> None:
         raise LookupError(f"nothing to change for {mutant}")
 
 
-def _first_red(items: Sequence[pytest.Item]) -> int:
+def _first_red(items: Sequence[pytest.Item], begins: Begins) -> int:
     """Run these until one is red: 1 where one was."""
     from _pytest.runner import runtestprotocol
 
     for item, following in zip(items, [*items[1:], None], strict=True):
+        begins(item.nodeid)
         if any(one.failed for one in runtestprotocol(item, nextitem=following, log=False)):
             return 1
     return 0
 
 
-def _show_anew(mutant: Mutant, tests: Sequence[Test]) -> int:
+def _show_anew(mutant: Mutant, tests: Sequence[Test], begins: Begins) -> int:
     """Import the changed module from memory, and all that imports it; pytest's exit status."""
     import pytest
 
@@ -223,15 +224,55 @@ def _show_anew(mutant: Mutant, tests: Sequence[Test]) -> int:
     sys.meta_path.insert(0, _Instead(name, path, source))
     files = dict.fromkeys(test.name.partition("::")[0] for test in tests)
     quick = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=1"]
-    return int(pytest.main([*quick, *files], plugins=[_Only(tests)]))
+    return int(pytest.main([*quick, *files], plugins=[_Only(tests, begins)]))
 
 
-Show: TypeAlias = Callable[[Mutant, Sequence[Test]], int]
-Judge: TypeAlias = Callable[[Sequence[Mutant], Callable[[Mutant], Sequence[Test]], Show, int], None]
+#: Says by name which test begins.
+Begins: TypeAlias = Callable[[str], None]
+Show: TypeAlias = Callable[[Mutant, Sequence[Test], Begins], int]
+Judge: TypeAlias = Callable[[Sequence[Mutant], Show], None]
+
+#: Bytes of the name of a test that are kept at most.
+NAME_BYTES = 1000
 
 
-def _in_child(show: Show, mutant: Mutant, tests: Sequence[Test]) -> int:
+@dataclass(frozen=True)
+class _Child:
+    """A fork of this process that shows a mutant to tests.
+
+    Attributes:
+        mutant: what is changed.
+        tests: those that it is shown to.
+        until: when it counts as hanging, by the monotonic clock.
+        begun: holds the name of the test that began last.
+    """
+
+    mutant: Mutant
+    tests: Sequence[Test]
+    until: float
+    begun: IO[bytes]
+
+    def ended(self, status: int) -> Verdict:
+        """What its exit status says.
+
+        Raises:
+            LookupError: it found nothing to change.
+        """
+        with self.begun:
+            name = os.pread(self.begun.fileno(), NAME_BYTES, 0).decode(errors="replace").strip()
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == UNCHANGED:
+            raise LookupError(f"nothing to change for {self.mutant}")
+        return Verdict(status == 0, len(self.tests), "" if status == 0 else name)
+
+
+def _started(show: Show, mutant: Mutant, tests: Sequence[Test]) -> tuple[int, _Child]:
     """Show a mutant to tests in a fork of this process, whose id this gives."""
+    until = time.monotonic() + PATIENCE_SECONDS + 10 * sum(test.seconds for test in tests)
+    begun = tempfile.TemporaryFile()  # noqa: SIM115
+
+    def begins(name: str) -> None:
+        os.pwrite(begun.fileno(), name.encode()[:NAME_BYTES].ljust(NAME_BYTES), 0)
+
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
@@ -240,12 +281,12 @@ def _in_child(show: Show, mutant: Mutant, tests: Sequence[Test]) -> int:
             null = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(null, stream)
-            status = show(mutant, tests)
+            status = show(mutant, tests, begins)
         except LookupError:
             status = UNCHANGED
         finally:
             os._exit(status)
-    return child
+    return child, _Child(mutant, tests, until, begun)
 
 
 def _judge(
@@ -255,73 +296,32 @@ def _judge(
     jobs: int,
 ) -> Iterator[tuple[Mutant, Verdict]]:
     """Show each to its tests; gives it and what became of it, as they end."""
-    running: dict[int, tuple[Mutant, int, float]] = {}
+    running: dict[int, _Child] = {}
     waiting = list(reversed(todo))
     while waiting or running:
         while waiting and len(running) < jobs:
             mutant = waiting.pop()
-            tests = tests_of(mutant)
-            if not tests:
+            if tests := tests_of(mutant):
+                process, child = _started(show, mutant, tests)
+                running[process] = child
+            else:
                 yield mutant, Verdict(True, 0)
-                continue
-            until = time.monotonic() + PATIENCE_SECONDS + 10 * sum(test.seconds for test in tests)
-            running[_in_child(show, mutant, tests)] = mutant, len(tests), until
-        child, status = os.waitpid(-1, os.WNOHANG) if running else (0, 0)
-        if child:
-            mutant, shown, _ = running.pop(child)
-            if os.WIFEXITED(status) and os.WEXITSTATUS(status) == UNCHANGED:
-                raise LookupError(f"nothing to change for {mutant}")
-            yield mutant, Verdict(status == 0, shown)
+        process, status = os.waitpid(-1, os.WNOHANG) if running else (0, 0)
+        if process:
+            child = running.pop(process)
+            yield child.mutant, child.ended(status)
             continue
-        for child, (_mutant, _shown, until) in running.items():
-            if time.monotonic() > until:
-                os.killpg(child, signal.SIGKILL)
+        for process, child in running.items():
+            if time.monotonic() > child.until:
+                os.killpg(process, signal.SIGKILL)
         time.sleep(0.01)
 
 
-class _Verdicts:
-    """Those of earlier runs, as long as program and tests are the same."""
-
-    def __init__(self) -> None:
-        files = [
-            path for room in ("narrator_daemon", "tests") for path in ROOT.glob(f"{room}/**/*.py")
-        ]
-        digest = hashlib.sha256()
-        for path in sorted(files):
-            digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
-        KEPT.mkdir(parents=True, exist_ok=True)
-        self._path = KEPT / "verdicts.jsonl"
-        self._state = digest.hexdigest()
-        self._found: dict[str, Verdict] = {}
-        if self._path.exists():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
-                record = json.loads(line)
-                if record["state"] == self._state:
-                    verdict = Verdict(record["survived"], record["shown"])
-                    self._found[record["mutant"]] = verdict
-
-    @staticmethod
-    def _key(mutant: Mutant) -> str:
-        return f"{mutant.module} {mutant.start} {mutant.end} {mutant.new}"
-
-    def of(self, mutant: Mutant) -> Verdict | None:
-        """What became of it, if it was tried."""
-        return self._found.get(self._key(mutant))
-
-    def keep(self, mutant: Mutant, verdict: Verdict) -> None:
-        """For the next run."""
-        record = {
-            "mutant": self._key(mutant),
-            "state": self._state,
-            "survived": verdict.survived,
-            "shown": verdict.shown,
-        }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-
-
 def known_survivors() -> set[tuple[str, str, str]]:
-    """The survivors that are listed with a reason: rows of module, place, change, why."""
+    """The survivors that are listed with a reason: rows of module, place, change, why.
+
+    Where the change is ``ANOTHER_NUMBER``, each number of the place may be another one.
+    """
     rows = re.findall(
         r"^\| `([^`]+)` \| `([^`]+)` \| `(.+?)` \| .+ \|$",
         KNOWN.read_text(encoding="utf-8") if KNOWN.exists() else "",
@@ -384,55 +384,63 @@ def main() -> int:
     for room in chosen.only:
         found = [mutant for module in modules_of([room]) for mutant in mutants_of(module)]
         totals[room] = len(found)
-        random.Random(f"{chosen.seed} {room}").shuffle(found)  # noqa: S311
         most = len(found) if chosen.all else chosen.sample
-        found = list(islice(filter(compiles, found), most))
+        found = list(islice(filter(compiles, in_lots(found, chosen.seed)), most))
         found.sort(key=lambda one: (one.module, one.start))
         todo[room] = found
     _load_libraries()
-    touching = touching_tests.made_once(modules_of(chosen.only), chosen.show)
-    verdicts = _Verdicts()
+    touching = touching_tests.made_once(modules_of(chosen.only), chosen.jobs)
+    verdicts = Verdicts()
     judged: dict[Mutant, Verdict] = {}
+    left: list[Mutant] = []
     for mutant in [one for found in todo.values() for one in found]:
-        if (verdict := verdicts.of(mutant)) is not None:
+        if (verdict := verdicts.of(mutant, touching.ask(mutant, SHOWN_SECONDS))) is not None:
             judged[mutant] = verdict
+        else:
+            left.append(mutant)
 
-    def judge(
-        left: Sequence[Mutant],
-        tests_of: Callable[[Mutant], Sequence[Test]],
-        show: Show,
-        jobs: int,
-    ) -> None:
-        for mutant, verdict in _judge(left, tests_of, show, jobs):
-            verdicts.keep(mutant, verdict)
+    def tests_of(mutant: Mutant) -> list[Test]:
+        return verdicts.in_order(mutant, touching.ask(mutant, SHOWN_SECONDS))
+
+    def judge(some: Sequence[Mutant], show: Show) -> None:
+        for mutant, verdict in _judge(some, tests_of, show, chosen.jobs):
+            verdicts.keep(mutant, tests_of(mutant), verdict)
             judged[mutant] = verdict
-            if verdict.survived or chosen.show:
-                state = f"SURVIVED {verdict.shown} tests" if verdict.survived else "killed"
-                print(f"{state}: {mutant}", flush=True)
+            if verdict.survived:
+                print(f"SURVIVED {verdict.shown} tests: {mutant}", flush=True)
+            elif chosen.show:
+                print(f"killed: {mutant}, by {verdict.noticed_by}", flush=True)
 
-    left = [one for found in todo.values() for one in found if one not in judged]
-    at_import = [one for one in left if one.at_import]
-    judge(at_import, lambda one: touching.ask(one, SHOWN_SECONDS), _show_anew, chosen.jobs)
-    in_calls = [one for one in left if not one.at_import]
-    _Swapped(in_calls, touching, judge).run(chosen.jobs)
+    judge([one for one in left if one.at_import], _show_anew)
+    _Swapped([one for one in left if not one.at_import], tests_of, judge).run()
     return _tell(todo, judged, totals)
+
+
+def _as_another_number(mutant: Mutant) -> tuple[str, str, str]:
+    """As it is listed where a number may be another one; else as itself."""
+    is_number = mutant.new == f"({mutant.old} + 1)"
+    return (mutant.module, mutant.place, ANOTHER_NUMBER) if is_number else mutant.name
 
 
 def _tell(
     todo: dict[str, list[Mutant]], judged: dict[Mutant, Verdict], totals: Counter[str]
 ) -> int:
-    known = known_survivors()
+    listed = known_survivors()
     survived = [one for found in todo.values() for one in found if judged[one].survived]
-    unknown = [one for one in survived if one.name not in known]
+    known = {one for one in survived if one.name in listed or _as_another_number(one) in listed}
+    unknown = [one for one in survived if one not in known]
     print(f"\n{'room':14} {'there are':>9} {'tried':>6} {'may survive':>12} {'killed':>7}")
     for room, found in todo.items():
         killed = sum(not judged[one].survived for one in found)
-        may = sum(judged[one].survived and one.name in known for one in found)
+        may = sum(one in known for one in found)
         print(f"{room:14} {totals[room]:9} {len(found):6} {may:12} {killed:7}")
     counted = len(judged) - (len(survived) - len(unknown))
     killed = len(judged) - len(survived)
     share = killed / counted
-    print(f"{killed} killed of {counted}, {share:.1%}; {len(judged)} tried of {totals.total()}")
+    print(
+        f"{killed} killed of {counted}, {share:.1%}; of all {len(judged)} that were tried "
+        f"{killed / len(judged):.1%}; there are {totals.total()}"
+    )
     for one in unknown:
         row = " | ".join(f"`{part}`" for part in one.name)
         print(f"not explained, {judged[one].shown} tests, line {one.line}: | {row} | … |")

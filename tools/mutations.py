@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +21,7 @@ class Mutant:
 
     Attributes:
         module: its path below ``narrator_daemon``, without the suffix.
-        place: the function or class around it.
+        place: the function, class or constant around it.
         old: what stands there.
         new: what is put in its place.
         start: where it begins, in bytes of the source.
@@ -80,6 +84,16 @@ def mutants_of(module: str) -> list[Mutant]:
     finder = _Finder(module, source)
     finder.visit(ast.parse(source))
     return sorted(set(finder.found), key=lambda one: (one.start, one.end, one.new))
+
+
+def in_lots(mutants: Sequence[Mutant], seed: int) -> list[Mutant]:
+    """Mutants as if at random, and each where it was though others come and go."""
+    counts = Counter[tuple[str, str, str]]()
+    lots: dict[Mutant, bytes] = {}
+    for one in mutants:
+        counts[one.name] += 1
+        lots[one] = hashlib.sha256(repr((seed, *one.name, counts[one.name])).encode()).digest()
+    return sorted(mutants, key=lambda one: lots[one])
 
 
 def mutated(source: str, mutant: Mutant) -> str:
@@ -175,15 +189,23 @@ class _Finder(ast.NodeVisitor):
             self._add(begin + match.start(), begin + match.end(), new)
 
     def _within(self, node: ast.FunctionDef | ast.ClassDef) -> None:
-        self._place.append(node.name)
-        for statement in node.body:
-            self.visit(statement)
-        self._place.pop()
+        with self._in(node.name):
+            for statement in node.body:
+                self.visit(statement)
+
+    @contextmanager
+    def _in(self, name: str) -> Iterator[None]:
+        """Inside a function, a class, or what is assigned by an import; empty for none."""
+        around = self._place
+        self._place = [*around, name] if name else around
+        yield
+        self._place = around
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        for default in [*node.args.defaults, *node.args.kw_defaults]:
-            if default is not None:
-                self.visit(default)
+        with self._in(node.name):
+            for default in [*node.args.defaults, *node.args.kw_defaults]:
+                if default is not None:
+                    self.visit(default)
         self._calls += 1
         self._within(node)
         self._calls -= 1
@@ -193,7 +215,12 @@ class _Finder(ast.NodeVisitor):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
-            self.visit(node.value)
+            with self._in("" if self._calls else self._text(node.target)):
+                self.visit(node.value)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        with self._in("" if self._calls else self._text(node.targets[0])):
+            self.generic_visit(node)
 
     def visit_Compare(self, node: ast.Compare) -> None:
         operands = [node.left, *node.comparators]

@@ -7,13 +7,15 @@ another.
 
 from __future__ import annotations
 
+import ast
+import functools
 import hashlib
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,12 +42,10 @@ ASKED = (
 #: Seconds of CPU that a test may take to be asked at all.
 SLOWEST = 5.0
 
-#: Fixtures whose tests are not asked: they talk to a server, and to processes whose lines are not
-#: seen.
-SLOW_FIXTURES = {"firebase", "start_daemon"}
-
-#: What a file says whose tests do.
-STARTS = re.compile(r"\b(LocalFirebase|Daemon|Inside)\b")
+#: Names of what starts a daemon. Tests that say one of them are not asked, nor are those that use a
+#: function of their file which does: their daemons carry out most of the program, in threads that
+#: are timed by the clock, or in processes whose lines are not seen.
+STARTS = frozenset({"start_daemon", "start_inside", "Daemon", "Inside"})
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Test:
         name: as pytest says it, from the root.
         seconds: of CPU that it took, under coverage.
         lines: those that it carried out, by module.
+        file_digest: of its file, and of all that the file's tests touch.
     """
 
     __test__ = False
@@ -63,6 +64,7 @@ class Test:
     name: str
     seconds: float
     lines: dict[str, frozenset[int]]
+    file_digest: str
 
 
 class Touching:
@@ -101,7 +103,7 @@ class Touching:
         return chosen
 
 
-def made_once(modules: Sequence[str], tell: bool = False) -> Touching:
+def made_once(modules: Sequence[str], jobs: int) -> Touching:
     """What the tests touch of these modules; runs those that are new.
 
     A test that is red while nothing is changed is told, and not asked.
@@ -111,17 +113,14 @@ def made_once(modules: Sequence[str], tell: bool = False) -> Touching:
     """
     folder = KEPT / "touching"
     folder.mkdir(parents=True, exist_ok=True)
+    kept = {
+        path: folder / f"{path.relative_to(ROOT).as_posix().replace('/', '.')}.json"
+        for path in _files()
+    }
+    _run_all({path: record for path, record in kept.items() if not _is_fresh(path, record)}, jobs)
     found: list[Test] = []
-    for path in _files():
-        name = path.relative_to(ROOT).as_posix()
-        kept = folder / (name.replace("/", ".") + ".json")
-        record = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else None
-        if record is None or record["digest"] != _digest(path, record["modules"]):
-            if tell:
-                print(f"touching: {name}", flush=True)
-            kept.unlink(missing_ok=True)
-            _in_child(path, kept)
-            record = json.loads(kept.read_text(encoding="utf-8"))
+    for place in kept.values():
+        record = json.loads(place.read_text(encoding="utf-8"))
         for test in record["red"]:
             print(f"red without any mutant: {test}", flush=True)
         for test in record["tests"]:
@@ -131,7 +130,7 @@ def made_once(modules: Sequence[str], tell: bool = False) -> Touching:
                 if module in modules
             }
             if lines and test["seconds"] <= SLOWEST:
-                found.append(Test(test["name"], test["seconds"], lines))
+                found.append(Test(test["name"], test["seconds"], lines, record["digest"]))
     return Touching(found)
 
 
@@ -139,21 +138,48 @@ def _files() -> list[Path]:
     tests = ROOT / "tests"
     folders = [tests / folder for folder in ASKED]
     found = sorted(path for folder in [tests, *folders] for path in folder.glob("test_*.py"))
-    return [path for path in found if not STARTS.search(path.read_text(encoding="utf-8"))]
+    return [path for path in found if not _tests_in(path) or _tests_in(path) - _starting(path)]
+
+
+def _is_fresh(path: Path, kept: Path) -> bool:
+    """Whether what is kept of a file of tests is of this one."""
+    if not kept.exists():
+        return False
+    record = json.loads(kept.read_text(encoding="utf-8"))
+    return bool(record["digest"] == _digest(path, record["modules"]))
+
+
+def _run_all(todo: Mapping[Path, Path], jobs: int) -> None:
+    """Run files of tests, some at a time, and keep what they touch."""
+    waiting, running = list(todo.items()), dict[int, Path]()
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            path, kept = waiting.pop(0)
+            running[_in_child(path, kept)] = path
+        child, status = os.wait()
+        path = running.pop(child)
+        if status != 0:
+            raise RuntimeError(f"cannot be run without any mutant: pytest {path}")
 
 
 def _digest(tests: Path, modules: Iterable[str]) -> str:
-    """Of a file of tests, what it may import from beside it, and what it touches."""
+    """Of a file of tests, what it may import from beside it, what it touches, and who asks."""
     beside = [*tests.parent.glob("*.py"), *(ROOT / "tests").glob("*.py")]
     helpers = {path for path in beside if not path.name.startswith("test_")}
+    imported = re.findall(r"^from (tests[\w.]+) import", tests.read_text("utf-8"), re.MULTILINE)
+    helpers |= {ROOT / f"{name.replace('.', '/')}.py" for name in imported}
     digest = hashlib.sha256()
-    for path in [*sorted({tests, *helpers}), *(PROGRAM / f"{module}.py" for module in modules)]:
+    for path in [
+        *sorted({tests, *helpers, Path(__file__)}),
+        *(PROGRAM / f"{module}.py" for module in modules),
+    ]:
         digest.update(path.as_posix().encode() + b"\0")
         digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()
 
 
-def _in_child(path: Path, kept: Path) -> None:
+def _in_child(path: Path, kept: Path) -> int:
+    """Run one in a fork of this process, whose id this gives."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -161,9 +187,7 @@ def _in_child(path: Path, kept: Path) -> None:
             status = _run(path, kept)
         finally:
             os._exit(status)
-    _, status = os.waitpid(child, 0)
-    if status != 0:
-        raise RuntimeError(f"cannot be run without any mutant: pytest {path}")
+    return child
 
 
 def _run(path: Path, kept: Path) -> int:
@@ -214,7 +238,7 @@ class _Watch:
         self.red: set[str] = set()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if not SLOW_FIXTURES & set(_fixtures(item))]
+        items[:] = [item for item in items if not _starts_a_daemon(item)]
 
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
         self._counter.switch_context(item.nodeid)
@@ -229,8 +253,35 @@ class _Watch:
         self.seconds[nodeid] = time.process_time() - self.seconds[nodeid]
 
 
-def _fixtures(item: pytest.Item) -> Collection[str]:
-    found: Collection[str] = getattr(item, "fixturenames", ())
+def _starts_a_daemon(item: pytest.Item) -> bool:
+    said = _starting(item.path)
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return bool(fixtures & said) or item.name.partition("[")[0] in said
+
+
+@functools.cache
+def _says(path: Path) -> dict[str, set[str]]:
+    """The words of each function and class of a file."""
+    source = path.read_text(encoding="utf-8")
+    return {
+        node.name: set(re.findall(r"\w+", ast.get_source_segment(source, node) or ""))
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+
+
+def _tests_in(path: Path) -> set[str]:
+    """The names of the tests of a file, as far as they are functions and classes."""
+    return {name for name in _says(path) if name.startswith(("test_", "Test"))}
+
+
+@functools.cache
+def _starting(path: Path) -> set[str]:
+    """The names that start a daemon: those that all know, and those of a file's functions."""
+    says = _says(path)
+    found = set(STARTS)
+    while more := {name for name, words in says.items() if words & found} - found:
+        found |= more
     return found
 
 

@@ -188,14 +188,21 @@ _LABELS = {
     "temp": "temperature",
     "hwy": "highway",
     "rte": "route",
+    "pl": "plate",
+    "pls": "plates",
+    "fn": "footnote",
+    "fol": "folio",
+    "fols": "folios",
+    "col": "column",
+    "cols": "columns",
+    "bldg": "building",
+    "ver": "version",
+    "suppl": "supplement",
+    "pop": "population",
 }
 #: Without a stop too before a number or a Roman one.
 _BARE_LABELS = "Nos?|[Vv]ols?|pp|[Ff]igs?|[Cc]hs?|[Cc]haps?"
-_ACRONYMS_THAT_CLOSE = words(
-    """
-    US USA UK UN EU USSR DC LA NY TV RSVP PS BC AD BCE CE AM PM MD PhD BA MA
-    """
-)
+_OF_MONTHS = {"inst": "instant", "ult": "ultimo", "prox": "proximo"}
 _CAPITAL_NAME = r"[A-Z][\w'’-]{1,40}"
 _COURT = re.compile(rf"(?<=\w) v\.? (?=(?:the |The )?{_CAPITAL_NAME})")
 #: A number; of Roman ones a lone I only where it can't be the pronoun.
@@ -219,7 +226,7 @@ def _abbreviation(match: re.Match[str]) -> str:
 
 def _spelled(match: re.Match[str]) -> str:
     letters = match.group().replace(".", "").replace(" ", "")
-    dot = closing_dot_before_opener(match) if letters in _ACRONYMS_THAT_CLOSE else ""
+    dot = closing_dot_before_opener(match)
     if not dot and not match.string[match.end() :].strip("'\") "):
         dot = "."
     return " ".join(letters) + dot
@@ -294,7 +301,26 @@ _TITLE_RULES = (
         _stopped(*_TITLES_BEFORE_NAME),
     ),
 )
+_OF_LIVES = {"b": "born", "d": "died", "r": "reigned", "fl": "flourished", "pub": "published"}
 _STOPPED_LABELS = (
+    # b. 1809, d. c. 1865
+    Rule(
+        re.compile(
+            r"(?<![\w.'-])(b|d|r|fl|pub)\. ?(?=(?:ca?\. ?|circa )?[1-9][0-9]{2,3}"
+            r"(?![0-9,]))"
+        ),
+        lambda match: f"{_OF_LIVES[match[1]]} ",
+        ("b.", "d.", "r.", "fl.", "pub."),
+    ),
+    Rule(
+        re.compile(r"\b([Tt])el\.?: ?(?=[+(0-9])"), lambda match: f"{match[1]}elephone: ", ("el",)
+    ),
+    # on the 5th inst.
+    Rule(
+        re.compile(r"(?<=[0-9](?:st|nd|rd|th) )(inst|ult|prox)\."),
+        lambda match: f"{_OF_MONTHS[match[1]]}{closing_dot(match)}",
+        ("inst.", "ult.", "prox."),
+    ),
     Rule(
         re.compile(rf"\b({_ANY_LABEL})\. ?{_NUMBER_NEXT}"),
         _label,
@@ -320,9 +346,23 @@ _STOPPED_ABBREVIATIONS = (
 )
 _LETTER_RULES = (
     Rule(
-        re.compile(r"\b(?:Ph\. ?D\.|D\. ?Phil\.|(?:[A-Z]\.){2,6})(?![a-z])"),
+        re.compile(r"(?<=[a-z], )(?:Bart|Bt)\."),
+        lambda match: f"Baronet{closing_dot(match)}",
+        ("Bart.", "Bt."),
+    ),
+    # M.P.s, Ph.D.s
+    Rule(
+        re.compile(r"\b(Ph\. ?D\.|(?:[A-Z]\.){2,4})'?s\b"),
+        lambda match: f"{' '.join(match[1].replace('.', '').replace(' ', ''))}s",
+        ("D.", "P.", ".s", ".'s"),
+    ),
+    Rule(
+        re.compile(
+            r"\b(?:Ph\. ?D\.|D\. ?Phil\.|LL\. ?[BDM]\.|[BDM]\. ?Sc\.|Ed\. ?D\.|(?:[A-Z]\.){2,6})"
+            r"(?![a-z])"
+        ),
         _spelled,
-        ("Phil.", *_CAPITAL_STOPS),
+        ("Phil.", "Sc.", *_CAPITAL_STOPS),
     ),
     Rule(
         re.compile(r"(?<![0-9\w])(?<![0-9] )([ap])\. ?m\."),
@@ -347,10 +387,28 @@ _KNOWN = frozenset(
         *_cased(_ABBREVIATIONS),
         *_TITLES,
         *_TITLES_BEFORE_NAME,
-        *("&c", "Phil", "Jan", "Feb", "Apr", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"),
+        *(
+            *_OF_LIVES,
+            *_OF_MONTHS,
+            "Bart",
+            "Bt",
+            "Sc",
+            "LL",
+            "&c",
+            "Phil",
+            "Jan",
+            "Feb",
+            "Apr",
+            "Aug",
+            "Sep",
+            "Sept",
+            "Oct",
+            "Nov",
+            "Dec",
+        ),
     )
 )
-_LABEL_WORDS = frozenset(_cased(_LABELS))
+_LABEL_WORDS = frozenset((*_cased(_LABELS), *_OF_LIVES, *_OF_MONTHS, "Tel", "tel"))
 _ABBREVIATED = frozenset(
     (
         *_cased(_ABBREVIATIONS),
@@ -363,6 +421,8 @@ _LONGEST = 16
 
 
 _RULES_WITHOUT_STOPS = (
+    Rule(re.compile(r"\bMk\.? (?=[IVX0-9])"), lambda match: "Mark ", ("Mk",)),
+    Rule(re.compile(r"(?<![\w.])[vV](?=[0-9]{1,3}\.[0-9])"), lambda match: "version ", ("v", "V")),
     Rule(
         re.compile(rf"\b({_table(_TITLES)}|St)(?= [A-Z][a-z])"),
         lambda match: _TITLES.get(match[1], "Saint"),

@@ -63,15 +63,24 @@ def _spelled(code: str) -> str:
 
 
 #: What no address is without; a stop inside a word is rare in prose.
-_ADDRESS = re.compile(r"[.][A-Za-z0-9]|@|://")
+_ADDRESS = re.compile(r"[.][A-Za-z0-9]|@|://|(?<![^ (\"'])/[A-Za-z]")
 _RULES = (
+    # DOI 10.1000/182; /etc/hosts
+    Rule(re.compile(r"\b10\.[0-9]{4,9}/[^\s<>\"')\]]{1,100}"), _address, ("10.",)),
+    Rule(re.compile(r"(?<![^ (\"'])(?:/[\w.-]{1,60}){2,12}/?(?!\w)"), _address, ("/",)),
     Rule(re.compile(r"\b(?:https?|ftps?|sftp)://[^\s<>\"']{1,2000}", re.I), _address, ("://",)),
     Rule(
         re.compile(rf"(?<![\w.+%-])[\w.+%-]{{1,64}}@{_HOST}\.[A-Za-z]{{2,12}}\b"),
         _address,
         ("@",),
     ),
-    Rule(re.compile(rf"(?<![\w.-])(?:www\.{_HOST}|{_HOST}{_TOP})\b{_PATH}(?!\w)"), _address),
+    Rule(
+        re.compile(
+            rf"(?<![\w.-])(?:(?:www|WWW)\.{_HOST}|{_HOST}(?:{_TOP}|\.(?:COM|ORG"
+            rf"|NET)))\b{_PATH}(?!\w)"
+        ),
+        _address,
+    ),
     Rule(
         re.compile(
             rf"(?<![\w.-])(?:{_HOST}\.[a-z]{{2}}{_REAL_PATH}|{_SHORT}\.(?:ly|gl|me|co|be|to|gd)\b)"

@@ -29,11 +29,13 @@ _SPOKEN_SMALL = frozenset(("PIN", "ZIP"))
 _STOPPED = words("MR MRS MS DR ST REV PROF CAPT COL GEN SGT LT JR SR NO VOL CH")
 _VOWEL = re.compile(r"[AEIOUY]")
 _RUN = re.compile(
-    r"(?<![\w'’-])[A-Z]+(?:'[A-Z]{1,2})?(?![\w])(?:[,.;:!?]{0,2}[ -](?:\"|')?(?:[A-Z]+"
-    r"(?:'[A-Z]{1,2})?"
+    r"(?<![\w'’-])(?:Ma?c(?=[A-Z]{3}))?[A-Z]+(?:'[A-Z]{1,20})?(?![\w])(?:[,.;:!?]{0,2}[ -]"
+    r"(?:\"|')?(?:(?:Ma?c(?=[A-Z]{3}))?[A-Z]+"
+    r"(?:'[A-Z]{1,20})?"
     r"|[&—–])(?![\w]))*"
 )
-_WORD = re.compile(r"[A-Z]+(?:'[A-Z]{1,2})?")
+_WORD = re.compile(r"(?:Ma?c(?=[A-Z]{3}))?[A-Z]+(?:'[A-Z]{1,20})?")
+_SCOTTISH = re.compile(r"(Ma?c)([A-Z]{2,})('[A-Z]+)?")
 _CAPITALS = re.compile(r"[A-Z]{2}")
 _ORDINAL = re.compile(r"(?<=[0-9])(?:ST|ND|RD|TH)\b")
 _NAME_OR_NUMBER = re.compile(r"\. ?(?:[0-9]|[A-Z][a-z])")
@@ -115,20 +117,30 @@ def _is_word(written: str) -> bool:
 
 
 def _in_title(word: str) -> str:
-    return word.capitalize() if _is_word(word) else word
+    scottish = _SCOTTISH.fullmatch(word)
+    if scottish:
+        return f"{scottish[1]}{scottish[2].capitalize()}{(scottish[3] or '').lower()}"
+    first, _, rest = word.partition("'")
+    if len(first) == 1 and len(rest) > 2:
+        # O'BRIEN
+        return f"{first}'{rest.capitalize()}"
+    if _is_word(word):
+        return word.capitalize()
+    return f"{word[:-2]}'s" if word.endswith("'S") else word
 
 
 def _as_sentence(run: str) -> str:
-    first = True
+    first, after_title = True, False
 
     def one(match: re.Match[str]) -> str:
-        nonlocal first
+        nonlocal first, after_title
         word = match.group()
         opening, first = first, False
+        titled, after_title = after_title, word in _STOPPED
         if word == "I" or word.startswith("I'"):
             return word[0] + word[1:].lower()
         if not _is_word(word):
             return word
-        return word.capitalize() if opening or word in _NAMES | _STOPPED else word.lower()
+        return word.capitalize() if opening or titled or word in _NAMES | _STOPPED else word.lower()
 
     return _WORD.sub(one, run)

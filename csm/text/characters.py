@@ -30,7 +30,7 @@ _MAPPED = {
     **dict.fromkeys("‐‑﹣", "-"),
     **dict.fromkeys("―⸺⸻﹘", "—"),
     "‒": "–",
-    **dict.fromkeys("‣◦▪▸●■⁃∙", "•"),
+    **dict.fromkeys("‣◦▪▸●■⁃∙✓✔✗✘☐☑☒➢➤►", "•"),
     # Ornaments, which stand between scenes.
     **dict.fromkeys("⁂⁎⁕∗✱❦❧☙✦✧✶★☆❖◆◇□○✻✽✿❀※✥✢✣✤※", "*"),
     "\t": " ",
@@ -60,6 +60,7 @@ _MAPPED = {
     "⟩": ">",
     "⋅": "×",
     "≈": "~",
+    "♯": "#",
     # A mark of ownership or of a footnote is not read aloud.
     **dict.fromkeys("®™℠†‡ªº¿¡", ""),
 }
@@ -79,6 +80,13 @@ _LOOSE_MARKS = (
 _NEWLINE = re.compile(r"\r\n?")
 #: A hyphen that shows only where its line ends, at the end of a line.
 _SOFT_LINE_END = re.compile(r"[\u00ad¬] *\r?\n *(?=\w)")
+#: "Nº 5" and "n° 5" are numbers, and a raised n behind a single letter or a number is a power.
+_NUMBER_SIGN = re.compile(r"(?<!\w)[Nn][º°]\.? ?(?=[0-9])")
+_TO_THE_N = re.compile(r"(?<=[A-Za-z0-9])ⁿ(?!\w)")
+#: A dot between two numbers or two letters of a formula; stars of a hotel; B♭ and F♯.
+_TIMES_DOT = re.compile(r"(?<=[0-9])·(?=[0-9])|(?<=\b[a-z])·(?=[a-z]\b)")
+_STARS = re.compile(r"(?<=[0-9]) ?★")
+_FLAT = re.compile(r"(?<=\b[A-G])♭")
 _DEGREES = re.compile(r"º(?= ?[CF]\b)")
 _WORD = re.compile(r"\S+")
 _UNPLAIN = re.compile(r"[^ -~\n]")
@@ -171,6 +179,16 @@ def clean(text: Traced) -> Traced:
         text = _composed(text)
         if "º" in text.text:
             text = text.sub(_DEGREES, "°")
+        if "·" in text.text:
+            text = text.sub(_TIMES_DOT, "×")
+        if "★" in text.text:
+            text = text.sub(_STARS, " star")
+        if "♭" in text.text:
+            text = text.sub(_FLAT, " flat")
+        if "º" in text.text or "°" in text.text:
+            text = text.sub(_NUMBER_SIGN, "No. ")
+        if "ⁿ" in text.text:
+            text = text.sub(_TO_THE_N, "^n")
     text = text.translated(_EVEN_TABLE)
     text = text.sub(_UNPLAIN, lambda match: _TABLE[ord(match.group())])
     # Dropping a zero-width character can bring a letter and its mark together.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from csm.text.rules import END, Rule
-from csm.text.spoken_numbers import cardinal, digits, whole
+from csm.text.spoken_numbers import cardinal, digits, whole, year
 
 _GROUPS = re.compile(r"[0-9]+")
 _LETTERS_OR_DIGITS = re.compile(r"[A-Za-z]|[0-9]+")
@@ -16,7 +16,9 @@ _CODE_WORDS = re.compile(
     r"|area code|code"
     r"|sort code|iban|ssn|account no\.?"
     r"|(?:account|serial|tracking|order|phone|telephone|mobile|fax|card|passport|licen[cs]e|policy"
-    r"|invoice|case|badge|reference|routing|social security|model|part|id) (?:number|no\.?))"
+    r"|invoice|case|badge|reference|routing|social security|model|part|id|ticket|booking"
+    r"|confirmation|catalogue|registration) (?:number|no\.?)"
+    r"|prisoner|inmate|convict|text \w{1,12} to)"
     r"(?: (?:is|was|of))?"
     r"|(?:extension|ext|telephone|(?P<hundreds>flight|room|cell))(?: (?:number|no\.?))?"
     r"|ending in|ends in):? ?#?\Z",
@@ -69,6 +71,17 @@ def _hundreds(number: str) -> str:
         return cardinal(int(number))
     end = f"oh {cardinal(rest)}" if rest < 10 else cardinal(rest)
     return f"{cardinal(int(number[0]))} {end}"
+
+
+def _by_pairs(number: str) -> str:
+    return _hundreds(number) if len(number) == 3 else year(int(number))
+
+
+def _postcode(match: re.Match[str]) -> str:
+    return " ".join(
+        part if part.isalpha() else whole(part)
+        for part in re.findall("[A-Z]|[0-9]+", match.group())
+    )
 
 
 def _network(match: re.Match[str]) -> str:
@@ -177,19 +190,49 @@ CODE_RULES = tuple(
             ("11", "999"),
         ),
         (
+            r"(?<![\w.,-])(?:911|999|112)(?= (?:calls?|callers?|operators?|dispatchers?"
+            r"|emergency)\b)",
+            lambda match: digits(match.group()),
+            ("11", "999"),
+        ),
+        (
+            r"(?:(?<=\b[Aa] )|(?<=\b[Tt]he ))7[0-9]7(?=[.,;:!?)]|$| (?:and|or|to|at|in|on"
+            r"|was|is|that|flew|landed|took)\b)",
+            lambda match: _hundreds(match.group()),
+            ("7",),
+        ),
+        (
             rf"\b(Boeing|Airbus)(?: (A))?[ -]?([2-9])([0-9]{{2}}){END}",
             _aircraft,
             ("Boeing", "Airbus"),
         ),
         # After a word that says so.
         (
-            r"(?i:\b(?:account|serial|case|order|part|model) )no\.? (?=#?[0-9])",
+            r"(?i:\b(?:account|serial|case|order|part|model|ticket|invoice|catalogue|item|lot|file"
+            r"|flight|bus|train|house|seat|registration|reference|passport|card|room|booking) )"
+            r"no\.? (?=#?[0-9])",
             _number_of,
             ("no", "No"),
         ),
         (rf"(?<=[ :#])[0-9]{{3,16}}{END}", _coded, ()),
         (rf"(?P<label>\b{_STATES},? )(?P<number>[0-9]{{5}}(?:-[0-9]{{4}})?){END}", _labelled, ()),
+        # Highway 101, Form 1040; MH370
+        (
+            r"\b(Form|Highway|Hwy|Route|Rte|Interstate) ([1-9][0-9]{2,3})(?![\w,]|\.[0-9])",
+            lambda match: f"{match[1]} {_by_pairs(match[2])}",
+            ("Form", "Highway", "Hwy", "Route", "Rte", "Interstate"),
+        ),
+        (
+            r"(?<![\w-])([A-Z]{2})([1-9][0-9]{2})(?![\w-]|\.[0-9])",
+            lambda match: f"{' '.join(match[1])} {_hundreds(match[2])}",
+            (),
+        ),
         # A1B2C3, SW1A 1AA, NE-123
+        (
+            r"(?<![\w-])[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][ABD-HJLNP-UW-Z]{2}(?![\w-])",
+            _postcode,
+            (" ",),
+        ),
         (
             r"(?<![\w-])[A-Z]{1,3}-[0-9]{3,6}(?![\w-])",
             _letters_and_digits,

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 
 from csm.text.rules import EDGE, END, TO, Rule, closing_dot
-from csm.text.spoken_numbers import MONTHS, cardinal, month, ordinal, short_year, whole, year
+from csm.text.spoken_numbers import (
+    MONTHS,
+    cardinal,
+    digits,
+    month,
+    ordinal,
+    short_year,
+    whole,
+    year,
+)
 
 _MONTH_NAME = (
     r"(?:Jan(?:uary|\.)?|Feb(?:ruary|\.)?|Mar(?:ch|\.)?|Apr(?:il|\.)?|May|June?\.?|July?\.?"
@@ -111,6 +120,21 @@ def _clock_range(match: re.Match[str]) -> str:
     return " to "
 
 
+def _first_to(match: re.Match[str]) -> str:
+    return f"{match[1]} to "
+
+
+def _military(match: re.Match[str]) -> str:
+    """0600 hours, 1830 hrs."""
+    hour, minute = match[1], int(match[2])
+    spoken = digits(hour) if hour[0] == "0" else cardinal(int(hour))
+    if minute:
+        spoken += f" {'oh ' if minute < 10 else ''}{cardinal(minute)}"
+    else:
+        spoken += " hundred"
+    return f"{spoken} hours{closing_dot(match)}"
+
+
 def _century(match: re.Match[str]) -> str:
     return f"{ordinal(int(match[1]))} century{closing_dot(match)}"
 
@@ -144,6 +168,41 @@ DATE_RULES = tuple(
             rf"{EDGE}(?P<d>[0-3]?[0-9])([.-])(?P<m>[01]?[0-9])\2(?P<year>[12][0-9]{{3}})(?![\w/-])",
             _numeric_date,
             (".", "-"),
+        ),
+        # May 1 – June 5; 1 May 1914 – 5 June 1915; May 1914 – June 1915; FY2020; Sat, 24 Dec
+        (
+            rf"\b({_MONTH_NAME} [0-3]?[0-9](?:st|nd|rd|th)?(?:,? [12][0-9]{{3}})?) ?[-–—] ?"
+            rf"(?={_MONTH_NAME} [0-3]?[0-9](?![0-9]))",
+            _first_to,
+            _MONTH_STARTS,
+        ),
+        (
+            rf"(?<![\w.,/–-])([0-3]?[0-9](?:st|nd|rd|th)? {_MONTH_NAME}"
+            rf"(?:,? [12][0-9]{{3}})?) ?[-–—] ?"
+            rf"(?=[0-3]?[0-9](?:st|nd|rd|th)? {_MONTH_NAME}(?!\w))",
+            _first_to,
+            _MONTH_STARTS,
+        ),
+        (
+            rf"\b({_MONTH_NAME},? [12][0-9]{{3}}) ?[-–—] ?(?={_MONTH_NAME},? [12][0-9]{{3}})",
+            _first_to,
+            _MONTH_STARTS,
+        ),
+        (r"(?<!\w)([FC])Y ?(?=(?:20|19)[0-9]{2}(?![0-9]))", lambda match: f"{match[1]} Y ", ("Y",)),
+        (
+            rf"\b({_WEEKDAY}),? (?=[0-3]?[0-9](?:st|nd|rd|th)? {_MONTH_NAME}(?!\w)"
+            rf"|{_MONTH_NAME} [0-9])",
+            lambda match: f"{_weekday(match[1])}, ",
+            tuple(name[:3] for name in _WEEKDAYS),
+        ),
+        # at 0600 hours
+        (
+            r"(?<![\w.,/-])(0[0-9]|(?:(?<=\bat )|(?<=\bby )|(?<=\btill )|(?<=\bfrom )|(?<=\buntil )"
+            r"|(?<=\bsince )|(?<=\bto )|(?<=\babout )|(?<=\bbefore )|(?<=\bafter ))(?:1[0-9]"
+            r"|2[0-4]))"
+            r"([0-5][0-9]) ?(hours|hrs\b\.?|h(?!\w))",
+            _military,
+            ("hours", "hrs", "h"),
         ),
         # May 5–7, 1990; 5–7 May 1990; June–August; Mon–Fri
         (

@@ -20,10 +20,21 @@ _BRACKETED_NOTE = re.compile(
 )
 #: "key.1 The", "step,2 as", '"so,"4 he': after a word's mark without a space.
 _GLUED_NOTE = re.compile(
-    r"(?<=[^\W\d_][^\W\d_])([.,;!?]['\")]{0,2}|['\")]{1,2}[.,;!?]?)[0-9]{1,3}(?=$|[ '\")\]])"
+    r"(?<=[^\W\d_][^\W\d_])([.,;!?]['\")]{0,2}|['\")]{1,2}[.,;!?]?)"
+    r"[0-9]{1,3}(?:[,–-][0-9]{1,3}){0,5}(?=$|[ '\")\]])"
     r"(?=$|['\")\]]|(?: ['\"(]?[A-Z])|(?<![.!?][0-9])(?<![.!?][0-9]{2})(?<![.!?][0-9]{3}) )"
 )
-_CLOSED_NOTE = re.compile(r"(?<=\))[0-9]{1,3}(?=$|[ .,;:!?'\"])")
+#: After a bracket, but not after the "(0)" or "(212)" of a telephone.
+_CLOSED_NOTE = re.compile(r"(?<=[^0-9]\))[0-9]{1,3}(?=$|[ .,;:!?'\"])")
+#: "in 1832.14 His son": a year that ends its sentence.
+_NOTE_AFTER_YEAR = re.compile(
+    r"(?<![\w.,$£€¥-])((?:1[0-9]{3}|20[0-2][0-9])\.['\")]?)[0-9]{1,3}"
+    r"(?= ['\"(]?(?:[A-Z][a-z]|[AI] )(?!z\b|a\b|g\b|m\b|elsius|elvin|ahrenheit|uro))"
+)
+#: "the war of 1812,15 which"
+_NOTE_IN_SENTENCE = re.compile(
+    r"(?:(?<=\bin )|(?<=\bof )|(?<=\bby ))((?:1[0-9]{3}|20[0-2][0-9]),)[0-9]{1,2}(?= [a-z])"
+)
 _ABBREVIATED = re.compile(
     r"\b(?:[Ff]igs?|[Nn]os?|[Vv]ols?|pp?|[Cc]h|[Cc]hap|[Ss]ec|[Aa]rt|[Ee]q|[Ee]x|[Ee]d|[Pp]t|[Oo]p"
     r"|[Vv]er|[Bb]k|cf|ca|vv?|ll?|nn?|par|para|app)\.\Z"
@@ -36,13 +47,13 @@ _DIGIT = re.compile(r"[0-9]")
 _RAISED = re.compile(rf"[{SUPERSCRIPTS}]+")
 #: Written with a power though they are letters: variables and units.
 _POWER_BASE = re.compile(
-    r"(?:(?<![^\W\d_])[A-Za-z]|(?<![^\W_])(?:[kcmdn]m|km|ft|in|yd|mi|sec)|[0-9)\]])\Z"
+    r"(?:(?:(?<![^\W\d_])|(?<=[πθω]))[A-Za-z]|(?<![^\W_])(?:[kcmdn]m|km|ft|in|yd|mi|sec)|[0-9)\]])\Z"
 )
 _YEAR = re.compile(r"(?<![0-9.,])(?:1[1-9]|20)[0-9]{2}\Z")
 
 # Square brackets in which an editor completes another's words.
 _EDITED_START = re.compile(r"\[([^\W\d_]{1,12})\](?=[^\W\d_])")
-_EDITED_END = re.compile(r"(?<=[^\W\d_])\[([^\W\d_]{1,12})\]")
+_EDITED_END = re.compile(r"(?<=[^\W\d_])\[('?[^\W\d_]{1,12})\]")
 _EDITED_MARK = re.compile(r"\[([.,;:!?])\]")
 _LEFT_OUT = re.compile(r"[\[(] ?\.(?: ?\.)+ ?[\])]")
 _EDITED_WORDS = re.compile(r"\[([^\W\d_][^\[\]().!?;:—–]{0,60})\]")
@@ -136,6 +147,9 @@ _LONE_CAPITAL = re.compile(
     rf"(?:{'|'.join(sorted(_AFTER_A | _AFTER_I | _AFTER_O))})(?!\w)"
     r"|[A-Z] |[A-Z]{1,9}(?!\w))"
 )
+_SMALL_NEXT = re.compile(r",? [a-z]")
+#: Words of two capitals, before what is small: "W E were seven".
+_TWO_LETTERS = words("WE HE ME BE BY DO GO NO SO TO UP MY OH")
 _SPACED_WORD = re.compile(r"(?<!\w)(?:[A-Z] ){3,20}[A-Z](?!\w)")
 _SPACED_WORDS = words(
     """
@@ -172,10 +186,24 @@ def whole_words(text: Traced) -> Traced:
 
 def _drop_cap(match: re.Match[str]) -> str:
     letter, rest = match.groups()
+    if (
+        (len(rest) > 1 or letter in "AIO")
+        and letter + rest != "IT"
+        and rest.isupper()
+        and _SMALL_NEXT.match(match.string, match.end())
+    ):
+        # One word alone was set in capitals: "A LL happy families".
+        rest = rest.lower()
     known = {"A": _AFTER_A, "I": _AFTER_I, "O": _AFTER_O}.get(letter)
     after = match.string[match.end() : match.end() + 1]
     if known is not None:
-        return letter + rest if rest.lower() in known else match.group()
+        if rest.lower() not in known:
+            return match.group()
+        return letter + rest
+    if letter + rest in _TWO_LETTERS and _SMALL_NEXT.match(match.string, match.end()):
+        return letter + rest.lower()
+    if after == "." and letter + rest in ("MR", "MRS", "DR", "ST"):
+        return letter + rest
     if rest.isupper():
         # "T HE SUN rose", but not the letters of "U S A" or "X Y".
         return letter + rest if len(rest) > 1 else match.group()
@@ -203,6 +231,7 @@ def without_notes(text: Traced) -> Traced:
     if not _DIGIT.search(written):
         return text
     text = text.sub(_GLUED_NOTE, _glued_note).sub(_CLOSED_NOTE, "")
+    text = text.sub(_NOTE_AFTER_YEAR, _first).sub(_NOTE_IN_SENTENCE, _first)
 
     numbers = [int(number) for number in _WORD_NOTE.findall(text.text)]
     if not numbers:
@@ -218,7 +247,7 @@ def _ends_so(match: re.Match[str]) -> bool:
 def _glued_note(match: re.Match[str]) -> str:
     # With the mark itself, as "fig.3" is no footnote.
     before = match.string[max(0, match.start() - 8) : match.start() + 1]
-    return match.group() if _ABBREVIATED.search(before) else match[1]
+    return match.group() if match[1] == "." and _ABBREVIATED.search(before) else match[1]
 
 
 def _raised(match: re.Match[str]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from csm.text.vocabulary import words
+
 _SMALL = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
@@ -27,6 +29,13 @@ _ALONE = re.compile(
     re.IGNORECASE,
 )
 _NUMERAL = re.compile(r"(?:[0-9]{1,3}|[IVXLC]{1,9})\s*[.:]?")
+#: A division without its title, which may stand on the line below.
+_NUMBER_ALONE = re.compile(
+    rf"(?:{'|'.join(_DIVISIONS)})\.? {_NUMBER}[.: ]*|{_NUMERAL.pattern}", re.IGNORECASE
+)
+_SMALL_IN_TITLES = words(
+    "a an the of and or nor but to in on at for from with by as into upon de la le du von van &"
+)
 _ENDS_OPEN = re.compile(r"[.!?:;,…'\"—–-]$")
 _ENDS_SENTENCE = re.compile(r"[!?;,'\"—–-]$")
 _SENTENCE_END = re.compile(r"[.!?]['\"]*$")
@@ -62,18 +71,32 @@ def _is_title(words: str) -> bool:
     return (first.isupper() or first.isdigit()) and not _ENDS_SENTENCE.search(words)
 
 
-def own_line(line: str, following: str, *, first: bool) -> bool:
+def _is_titled(line: str, following: str) -> bool:
+    """Whether a line is written as titles are, each long word with a capital."""
+    return (
+        len(line) <= _LONGEST_BARE
+        and len(line) < len(following)
+        and line[:1].isupper()
+        and not _ENDS_OPEN.search(line)
+        and all(word[:1].isupper() or word in _SMALL_IN_TITLES for word in line.split())
+    )
+
+
+def own_line(line: str, following: str, *, first: bool, above: str = "") -> bool:
     """Whether a line above others is a heading, as no wrapped sentence would break there.
 
     Args:
         line: the line.
         following: the one below.
         first: whether it is the first after a blank line; titles follow chapters' numbers.
+        above: the heading right above it, if any.
     """
     if not following[:1].isupper() and following[:1] not in "'\"([0123456789":
         return False
     if chapter_line(line):
         return not line.endswith(",")
+    if above and _NUMBER_ALONE.fullmatch(above) and _is_titled(line, following):
+        return True
     if not first or len(line) > _LONGEST_BARE or not line.isupper():
         return False
     return (

@@ -26,7 +26,9 @@ _SILENT = re.compile(
 )
 _RAISED = re.compile(r"<(sup|sub)\b[^<>]{0,500}>((?:(?!</?su[pb]\b)[\s\S]){0,200})</\1\s*>", re.I)
 _TAG = re.compile(
-    r"<(/?)([A-Za-z][A-Za-z0-9._-]{0,60}(?::[A-Za-z][A-Za-z0-9._-]{0,60})?)((?:\s|/)[^<>]{0,4000})?>"
+    r"<(/?)([A-Za-z][A-Za-z0-9._-]{0,60}(?::[A-Za-z][A-Za-z0-9._-]{0,60})?)"
+    # A value in quotes may hold a ">".
+    r"((?:\s|/)(?:=\s{0,9}\"[^\"<]{0,2000}\"|=\s{0,9}'[^'<]{0,2000}'|[^<>]){0,4000}+)?>"
 )
 _DOCUMENT = re.compile(r"</(?:p|div|li|td|th|h[1-6])\s*>|<br\b", re.IGNORECASE)
 _LINE_BREAK = re.compile(r"(?<!\n)\n(?!\n)")
@@ -90,6 +92,7 @@ _APART = frozenset(
         *("iframe", "noscript", "script", "style", "head", "template", "svg", "math"),
     )
 )
+_WORD_BEFORE = re.compile(r"[^\W\d_]+\Z")
 _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
 _TO_SUPERSCRIPT = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
 _FOOTNOTE = re.compile(r"[\[(]?[\d*,;–\- ]{1,12}[\])]?|\[[\w ]{1,20}\]|[*†‡§]+")
@@ -109,13 +112,19 @@ def read_html(text: Traced) -> Traced:
     if _DOCUMENT.search(text.text):
         # Line breaks mean nothing there; blank lines are of a text with some HTML in it.
         text = text.sub(_LINE_BREAK, " ")
-    text = text.sub(_COMMENT, " ").sub(_CDATA, lambda match: match[1])
+    text = text.sub(_COMMENT, _comment).sub(_CDATA, lambda match: match[1])
     text = text.sub(_SILENT, " ").sub(_DECLARATION, " ")
     text = text.sub(_RAISED, _raised)
     pairs = _paired_names(text.text)
     text = text.sub(_TAG, lambda match: _tag(match, pairs))
     text = text.sub(_CELL_BY_LINE, "").sub(_MARKED_SPACE, "")
     return text.sub(_INNER_ITEM, "")
+
+
+def _comment(match: re.Match[str]) -> str:
+    """Nothing inside a word, else a gap."""
+    before = match.string[max(0, match.start() - 1) : match.start()]
+    return "" if before.isalpha() and match.string[match.end() : match.end() + 1].isalpha() else " "
 
 
 def _paired_names(text: str) -> frozenset[str]:
@@ -125,6 +134,9 @@ def _paired_names(text: str) -> frozenset[str]:
 
 def _tag(match: re.Match[str], pairs: frozenset[str]) -> str:
     closing, name, rest = match[1], match[2].lower(), match[3] or ""
+    if name in _INLINE and rest.strip(" \n/") and "=" not in rest:
+        # "if (a<b && c>d)" compares.
+        return match.group()
     if name in _INLINE:
         return '"' if name == "q" else ""
     if name in _BLOCKS:
@@ -159,4 +171,10 @@ def _raised(match: re.Match[str]) -> str:
         return inside.translate(_TO_SUPERSCRIPT)
     if not inside or _FOOTNOTE.fullmatch(inside):
         return ""
+    if re.fullmatch("[a-z]", inside):
+        word = _WORD_BEFORE.search(match.string, max(0, match.start() - 4), match.start())
+        if word and len(word.group()) > 2:
+            return ""
+        # x to the n, but M<sup>c</sup>.
+        return f"^{inside}" if before.isdigit() or (word and inside in "nkmxij") else inside
     return f"^{inside}" if before.isdigit() else inside

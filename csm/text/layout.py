@@ -46,7 +46,7 @@ _BLANK = re.compile(r"\n(?: *+\n)++")
 _SPACES = re.compile(r" {2,}")
 _NEWLINE = re.compile(r" *+\n *")
 _LINE_HYPHEN = re.compile(r"(?<=\w)- *+\n *(?=\w)")
-_HYPHENATED = re.compile(r"\w{1,40}\Z")
+_HYPHENATED = re.compile(r"(-?)(\w{1,40})\Z")
 _CELL = re.compile(rf"[ \n]*{marks.CELL}[ \n]*")
 _HEADING_MARKS = "".join(marks.HEADINGS)
 _MARKED = re.compile(rf"[{marks.ALL}]")
@@ -54,8 +54,11 @@ _MARKED = re.compile(rf"[{marks.ALL}]")
 _TURN = re.compile(r"\"|'(?=[A-Z])(?=[^']*\w'[^\w])|[^\"]*[,:] \"[^\"]*\"$")
 _BULLET = re.compile(r"(?:•|[-*+–—](?= )) *")
 _LIST_ITEM = re.compile(
-    r"(?:[•—]|[-*+–] |\(?[0-9]{1,3}[.)] |\((?:[a-zA-Z]|[ivx]{1,5})\) |(?:[a-z]|[ivx]{1,5})[.)] )"
+    r"(?:[•—]|[-*+–] |\(?[0-9]{1,3}[.)](?: |(?=[A-Z][a-z]))|\((?:[a-zA-Z]|[ivx]{1,5})\) |"
+    r"(?:[a-z]|[ivx]{1,5})[.)] )"
 )
+#: In a list that begins with "I."; elsewhere these are initials.
+_NUMERAL_ITEM = re.compile(r"[IVX]{1,6}[.)] (?=[A-Z])")
 _ROMAN_ITEM = re.compile(r"(\(?)([ivx]{1,5})([.)]) ")
 _ENDED = re.compile(r"[.!?:]['\")\]]*$")
 _ROMANS = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx"
@@ -131,7 +134,10 @@ def _without_line_hyphens(text: Traced) -> Traced:
 
     def join(match: re.Match[str]) -> str:
         first = _HYPHENATED.search(match.string, max(0, match.start() - 40), match.start())
-        half = first.group() if first else ""
+        half = first[2] if first else ""
+        if first and first[1]:
+            # "mother-in-law" is divided at a hyphen of its own.
+            return "-"
         divided = half.islower() or half.istitle()
         if divided and match.string[match.end()].islower() and half.lower() not in _COMPOUNDS:
             return ""
@@ -161,16 +167,22 @@ def _of_lines(lines: list[Traced]) -> list[Block]:
     found: list[list[Traced]] = []
     headings = 0
     while len(lines) > headings + 1 and own_line(
-        lines[headings].text, lines[headings + 1].text, first=not headings
+        lines[headings].text,
+        lines[headings + 1].text,
+        first=not headings,
+        above=lines[headings - 1].text if headings else "",
     ):
         headings += 1
     found += [[line] for line in lines[:headings]]
     rest = lines[headings:]
     wrapped = _is_wrapped([line.text for line in rest])
     items = sum(_LIST_ITEM.match(line.text) is not None for line in rest)
+    numerals = len(rest) > 1 and rest[0].text.startswith(("I. ", "I) "))
     current: list[Traced] = []
     for number, line in enumerate(rest):
-        item = _starts_item(line.text, items, number)
+        item = _starts_item(line.text, items, number) or (
+            numerals and _NUMERAL_ITEM.match(line.text) is not None
+        )
         previous = current[-1].text if current else ""
         if current and (item or (not wrapped and _ENDED.search(previous[-4:]))):
             found.append(current)

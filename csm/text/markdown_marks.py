@@ -9,6 +9,10 @@ from csm.text.traced import Traced
 
 _FENCE = re.compile(r"^ *(?:```|~~~)[`~]*[ \w+-]{0,40}$", re.MULTILINE)
 _HEADING = re.compile(r"^ {0,3}#{1,6} ++([^\n]*[^\s#])?[ #]*$", re.MULTILINE)
+#: ``{#anchor .class}`` after a title.
+_ATTRIBUTES = re.compile(r" ?\{[#.][\w .#:=\"'-]{1,200}\}\Z")
+#: H~2~O
+_LOWERED = re.compile(r"(?<=[A-Za-z)\]])~([0-9a-z+-]{1,4})~(?!~)")
 _UNDERLINED = re.compile(
     r"(?:(?<=\n\n)|\A)( {0,3}[^\s>|*+-][^\n]{0,100})\n *(={3,}|-{3,}) *$", re.M
 )
@@ -41,7 +45,10 @@ _NOTE_LABEL = re.compile(r"^ {0,3}\[\^[^\[\]\n]{1,100}\]:", re.MULTILINE)
 _CODE = re.compile(r"(?<!`)(`{1,3})(?!`)([^`\n]{1,300})\1(?!`)")
 _HIGHLIGHT = re.compile(r"(?<![=\w])==(?=[\w\"'(*_])|(?<=[\w.,!?\"')*_])==(?![=\w])")
 _STRUCK = re.compile(r"~~")
-_STARS = re.compile(r"(?<!\*)\*{1,3}(?=[^\s*]{1,300}[^*\n]{0,2000}\*)|(?<=\S)\*{1,3}(?!\w)")
+#: A star between two numbers multiplies.
+_STARS = re.compile(
+    r"(?<!\*)(?<![0-9](?=\*[0-9]))\*{1,3}(?=[^\s*]{1,300}[^*\n]{0,2000}\*)|(?<=\S)\*{1,3}(?!\w)"
+)
 _INNER_STAR = re.compile(r"(?<=[^\W\d_])\*{1,3}(?=[^\W\d_])")
 _UNDERSCORES = re.compile(r"(?<!\w)_{1,3}(?=[^\s_])|(?<=[^\s_])_{1,3}(?!\w)")
 _ESCAPE = re.compile(r"\\([][\\`*_{}()#+.!~|>=-])")
@@ -84,11 +91,12 @@ def _referred(text: Traced) -> Traced:
 def _heading(match: re.Match[str]) -> str:
     if not match[1]:
         return "\n\n"
+    title = _ATTRIBUTES.sub("", match[1])
     level = match.group()[: match.start(1) - match.start()].count("#")
     closing = match.group()[match.end(1) - match.start() :]
     # "C#" is no heading that is closed by a sign.
     sign = closing.rstrip() if closing[:1] == "#" else ""
-    return f"\n\n{HEADINGS[level - 1]}{match[1]}{sign}\n\n"
+    return f"\n\n{HEADINGS[level - 1]}{title}{sign}\n\n"
 
 
 def _underlined(match: re.Match[str]) -> str:
@@ -121,8 +129,8 @@ def _inline(text: Traced) -> Traced:
         text = text.sub(_CODE, lambda match: match[2])
     if "==" in written:
         text = text.sub(_HIGHLIGHT, "")
-    if "~~" in written:
-        text = text.sub(_STRUCK, "")
+    if "~" in written:
+        text = text.sub(_STRUCK, "").sub(_LOWERED, lambda match: match[1])
     if "*" in written:
         text = text.sub(_STARS, "").sub(_INNER_STAR, "")
     if "_" in written:

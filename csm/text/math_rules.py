@@ -71,6 +71,18 @@ def _compared(match: re.Match[str]) -> str:
 
 
 FORMULA_RULES = (
+    # 2*3; and a bracket around one number with its sign: 3 + (−5).
+    Rule(re.compile(r"(?<=[0-9])\*(?=[0-9])"), lambda match: "×", ("*",)),
+    Rule(
+        re.compile(r"\(([-−–][0-9]{1,9}(?:\.[0-9]{1,9})?)\)(?=[²³⁴-⁹^])"),
+        lambda match: match[1],
+        ("(",),
+    ),
+    Rule(
+        re.compile(r"(?<=[+=×÷*/−–-])( ?)\(([-−–+] ?[0-9]{1,9}(?:\.[0-9]{1,9})?)\)(?![0-9])"),
+        lambda match: f"{match[1]}{match[2]}",
+        ("(",),
+    ),
     Rule(
         re.compile(
             rf"(?<![\w.,])(?P<minus>[-−])?(?:"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from csm.text.characters import CURRENCY_SIGNS
 from csm.text.rules import EDGE, NUMBER, TO, Rule, closing_dot, describes
 from csm.text.spoken_numbers import cardinal, decimal, whole
 
@@ -117,6 +118,7 @@ _CODES = {
     "Rs.": _RUPEE,
     "Rs": _RUPEE,
     "Re.": _RUPEE,
+    "Fr.": _Currency("franc", "francs", "centime", "centimes"),
     "kr": _crowns(""),
     "kr.": _crowns(""),
     "DM": _Currency("mark", "marks", "pfennig", "pfennigs"),
@@ -139,19 +141,22 @@ def _either(*tables: dict[str, _Currency]) -> str:
 _SCALES = {"k": "thousand", "m": "million", "mn": "million", "mm": "million", "b": "billion"}
 _SCALES |= {"bn": "billion", "t": "trillion", "tn": "trillion", "mio": "million", "mil": "million"}
 _SCALE = (
-    r"(?:[ -]?(?P<scale>hundred|thousand|million|billion|trillion)s?\b"
+    r"(?:[ -]?(?P<scale>hundred|thousand|million|billion|trillion|lakh|crore)s?\b"
     r"|(?P<short>[kKmM]|[bB]n|mn|[bB]|[tT]n?|MM|mil)(?!\w))?"
 )
 #: With a comma before its two decimals, as on the Continent and in Brazil.
 _WITH_COMMA = r"[0-9]{1,3}(?:[. ][0-9]{3}){0,4},[0-9]{2}(?![0-9])"
-_AMOUNT = rf"(?:(?P<comma>{_WITH_COMMA})|(?P<amount>{NUMBER}))"
+_AMOUNT = rf"(?:(?P<comma>{_WITH_COMMA})|(?P<amount>{NUMBER}|\.[0-9]{{1,2}}(?![0-9])))"
 _MINUS = r"(?P<minus>(?<![\w.,)–-])[-−–])?"
 
 
 def _money(match: re.Match[str]) -> str:
     groups = match.groupdict()
-    currency = _ALL[groups["sign"].replace(" ", "")]
+    # "$15 USD": the code behind it says which dollars.
+    currency = _ALL[groups.get("code") or groups["sign"].replace(" ", "")]
     amount = groups["amount"] or groups["comma"].replace(".", "").replace(" ", "").replace(",", ".")
+    if amount[0] == ".":
+        amount = f"0{amount}"
     scale = groups.get("scale") or _SCALES.get((groups.get("short") or "").lower())
     upto = groups.get("upto")
     minus = "minus " if groups.get("minus") or groups.get("inner") else ""
@@ -193,6 +198,15 @@ def _pence(match: re.Match[str]) -> str:
     return f"{whole(match[1])} {'penny' if match[1] == '1' else 'pence'}"
 
 
+def _old_pence(match: re.Match[str]) -> str:
+    return _pence(match) + closing_dot(match)
+
+
+def _old_shillings(match: re.Match[str]) -> str:
+    unit = "shilling" if match[1] == "1" else "shillings"
+    return f"{whole(match[1])} {unit}{closing_dot(match)}"
+
+
 def _rand(match: re.Match[str]) -> str:
     scale = f" {match[2]}" if match[2] else ""
     if not scale:
@@ -200,6 +214,43 @@ def _rand(match: re.Match[str]) -> str:
         return _with_change(unit, int(small), _CODES["ZAR"])
     return f"{decimal(match[1])}{scale} rand"
 
+
+def _grouped(match: re.Match[str]) -> str:
+    """1'200, 1 000 000 and 2,50,000 with a comma between their thousands."""
+    digits = re.sub("[^0-9]", "", match.group())
+    return f"{int(digits):,}"
+
+
+#: Thousands as the Swiss, the rest of the Continent and India part them. Before a number is read.
+GROUPING_RULES = (
+    *(
+        Rule(re.compile(pattern), _grouped, needs)
+        for pattern, needs in (
+            (r"(?<![\w.,'])[1-9][0-9]{0,2}(?:'[0-9]{3}){1,4}(?![\w,'])", ("'",)),
+            (
+                r"(?<![\w.,])[1-9][0-9]{0,2}(?:(?: 000){1,4}|(?: [0-9]{3}){2,4})(?![\w,]|\.[0-9]"
+                r"| [0-9])",
+                (" ",),
+            ),
+            (
+                rf"(?<=[{CURRENCY_SIGNS}])[1-9][0-9]{{0,2}}(?: [0-9]{{3}}){{1,4}}(?![\w,]| [0-9])",
+                (" ",),
+            ),
+            (
+                rf"(?<![\w.,])(?<![\w.,] )[1-9][0-9]{{0,2}}(?: [0-9]{{3}}){{1,4}}(?= ?"
+                rf"(?:[{CURRENCY_SIGNS}]|EUR|kr|zł)(?!\w))",
+                (" ",),
+            ),
+            (r"(?<![\w.,])[1-9][0-9]?(?:,[0-9]{2}){1,4},[0-9]{3}(?![\w,])", (",",)),
+        )
+    ),
+    # Fr. 5.–
+    Rule(
+        re.compile(r"(?:(?<=Fr\. [0-9])|(?<=Fr\. [0-9]{2})|(?<=[0-9]))[.,][-–—]{1,2}(?=[\s.;)]|$)"),
+        lambda match: "",
+        (".–", ".-", ".—", ",–", ",-", ",—"),
+    ),
+)
 
 MONEY_RULES = tuple(
     Rule(re.compile(pattern), spoken, needs)
@@ -218,7 +269,8 @@ MONEY_RULES = tuple(
         ),
         (
             rf"{_MINUS}(?:(?<![^\W\d_])(?P<sign>{_either(_COUNTRIES)}|US \$|{_either(_SIGNS)}))"
-            rf" ?(?P<inner>[-−])?{_AMOUNT}(?:{TO}(?:(?P=sign))?(?P<upto>{NUMBER}))?{_SCALE}",
+            rf" ?(?P<inner>[-−])?{_AMOUNT}(?:{TO}(?:(?P=sign))?(?P<upto>{NUMBER}))?{_SCALE}"
+            rf"(?: ?(?P<code>{_either(_CODES)})(?!\w))?",
             _money,
             tuple(_SIGNS),
         ),
@@ -243,6 +295,9 @@ MONEY_RULES = tuple(
             (*_CODES, *_AFTER),
         ),
         (r"(?<![\w.,])([0-9]{1,2})p(?!\w)", _pence, ("p",)),
+        # 5d. and 2s. by themselves; "his 20s." is of an age.
+        (r"(?<![\w.,])(1?[0-9])d\.", _old_pence, ("d.",)),
+        (r"(?<![\w.,'])(1[0-9]|[1-9])s\.", _old_shillings, ("s.",)),
         (r"(?<!\w)R ?([0-9]{1,9}\.[0-9]{2})()(?![\w.])", _rand, ("R",)),
         (r"(?<!\w)R ?([0-9]{1,4}(?:\.[0-9]{1,3})?) ?(million|billion)\b", _rand, ("R",)),
     )

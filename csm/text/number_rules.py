@@ -12,7 +12,7 @@ from csm.text.abbreviation_rules import LABEL_RULES
 from csm.text.code_rules import CODE_RULES
 from csm.text.date_rules import DATE_RULES
 from csm.text.math_rules import FORMULA_RULES, POWER_RULES
-from csm.text.money_rules import MONEY_RULES
+from csm.text.money_rules import GROUPING_RULES, MONEY_RULES
 from csm.text.rules import EDGE, END, NUMBER, TO, Rule, apply, apply_near_digits, closing_dot
 from csm.text.spoken_numbers import (
     cardinal,
@@ -50,10 +50,20 @@ def _decade(match: re.Match[str]) -> str:
 
 def _range(match: re.Match[str]) -> str:
     first, last = match[1], match[2]
+    if len(first) == 4 and first[0] == "1" and len(last) == 1 and last > first[3]:
+        # 1861-5
+        return f"{year(int(first))} to {short_year(first[2] + last)}"
     if len(first) == 4 and first[0] in "12" and len(last) in (2, 4):
         end = year(int(last)) if len(last) == 4 else short_year(last)
         return f"{year(int(first))} to {end}"
     return f"{decimal(first)} to {decimal(last)}"
+
+
+def _season(match: re.Match[str]) -> str:
+    first, last = match[1], match[2]
+    if int(last) <= int(first[2:]) and first[2:] != "99":
+        return match.group()
+    return f"{year(int(first))} to {short_year(last)}"
 
 
 def _row(match: re.Match[str]) -> str:
@@ -106,6 +116,7 @@ def _plain(match: re.Match[str]) -> str:
 _SIZES = (
     Rule(re.compile(r"(?<=[0-9])(?: ?[xX] ?|×)(?=[0-9])"), lambda match: " by ", ("x", "X", "×")),
 )
+_ABOUT = (Rule(re.compile(r"~ ?(?=[-−$£€]?[0-9])"), lambda match: "about ", ("~",)),)
 _AMOUNTS = tuple(
     Rule(re.compile(pattern), spoken, needs)
     for pattern, spoken, needs in (
@@ -126,8 +137,19 @@ _AMOUNTS = tuple(
             ("B", "A", "CE", "C."),
         ),
         (r"(?<![\w.,/-])[0-9]{1,2}(?:-[0-9]{1,2}){2,4}(?![\w/-])", _row, ("-",)),
+        # 1914/18, the 2019/20 season; 5th–6th
+        (r"(?<![\w.,/])(1[0-9]{3}|20[0-9]{2})/([0-9]{2})(?![\w/]|[.,][0-9])", _season, ("/",)),
         (
-            rf"{EDGE}({NUMBER})(?: ?[–—] ?|-| - )({NUMBER})(?![\w-]|[.,][0-9])",
+            r"(?:(?<=[0-9]st)|(?<=[0-9]nd)|(?<=[0-9]rd)|(?<=[0-9]th)) ?[-–] ?(?=[0-9]{1,3}"
+            r"(?:st|nd|rd|th)\b)",
+            lambda match: " to ",
+            ("-", "–"),
+        ),
+        (r"(?<![\w.,/-])50[-–]50(?![\w-])", lambda match: "fifty-fifty", ("50",)),
+        # Counted years below 1100 are rare; this one everybody knows.
+        (rf"{EDGE}1066(?![\w/–-]|[.,:][0-9])", lambda match: year(1066), ("1066",)),
+        (
+            rf"{EDGE}({NUMBER})(?: ?[–—] ?|-| - )({NUMBER})(?!\w|-(?![a-z])|[.,][0-9])",
             _range,
             ("-", "–", "—"),
         ),
@@ -138,7 +160,7 @@ _AMOUNTS = tuple(
         ),
         (
             rf"{EDGE}(?:(?P<whole>[0-9]{{1,4}}) )?(?P<top>[0-9]{{1,4}})"
-            r"/(?P<bottom>[0-9]{1,4})(?![\w/])",
+            r"/(?P<bottom>[0-9]{1,4})(?:ths?|rds?|nds?)?(?![\w/])",
             _fraction,
             ("/",),
         ),
@@ -166,9 +188,14 @@ _AMOUNTS = tuple(
             ("10",),
         ),
         (r"(?<= [AP] M) ?[–—-] ?(?=[a-z])", lambda match: " to ", (" A M", " P M")),
-        (r"~ ?(?=[0-9])", lambda match: "about ", ("~",)),
         (r"(?<![^ (])[-–−](?=\.?[0-9])", lambda match: "minus ", ("-", "–", "−")),
-        (r"(?:\bNo\. ?|\bno\.|#)(?=[0-9])", lambda match: "number ", ("o.", "#")),
+        (
+            r"(?:\bNo\. ?|\bno\.|(?:(?<=, )|(?<=\()|(?<= in )|(?<= at )|(?<= of )|"
+            r"(?<= the ))no\. |#)"
+            r"(?=[0-9])",
+            lambda match: "number ",
+            ("o.", "#"),
+        ),
         (r"(?<=[A-Za-z])-(?=[0-9])|(?<=[0-9])-(?=[A-Z])", lambda match: " ", ("-",)),
         (r"(?<=[0-9])[x×](?=[ -][a-z]|$|[.,;])", lambda match: " times", ("x", "×")),
         (
@@ -188,7 +215,9 @@ _LETTERS_FROM_TO = (
 )
 _RULES = (
     *LABEL_RULES,
+    *GROUPING_RULES,
     *CODE_RULES,
+    *_ABOUT,
     *DATE_RULES,
     *MONEY_RULES,
     *FORMULA_RULES,

@@ -16,7 +16,7 @@ _ALL_RUNS = re.compile(rf"\A{_MARKS}+|{_MARKS}+\Z|{_RUN.pattern}")
 _ASIDE = re.compile(r"[—–()\[\]{}]| -+ ")
 _GLUED = re.compile(r"[,;:!?](?=[^\W\d_])|\.(?=[A-Z][a-z])")
 _QUOTES = re.compile(r"[\"']")
-_NOT_QUOTES = re.compile(r"[^\"']")
+_MARK_AND_QUOTE = re.compile(r"[.,;:!?]+[\"']")
 _BREAK = re.compile(r"[ —–()\[\]{}]")
 
 #: The longest run whose result is worth remembering.
@@ -55,7 +55,9 @@ def _resolve(run: str) -> str:
         if run == "''":
             return '"'
         return f"{mark}{_some_quotes(run)} "
-    return f"{mark}{_some_quotes(pieces[0])} {_some_quotes(pieces[-1])}"
+    # What follows a mark closes: the quote of ". . . ,\"" stands apart from the first dot.
+    closing = pieces[0] + "".join(piece for piece in pieces[1:-1] if _MARK_AND_QUOTE.match(piece))
+    return f"{mark}{_some_quotes(closing)} {_some_quotes(pieces[-1])}"
 
 
 _remembered = lru_cache(maxsize=4096)(_resolve)

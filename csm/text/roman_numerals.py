@@ -84,10 +84,24 @@ _SERIES = re.compile(
 _COUNTED = re.compile(r"(?<![\w'.-])I, II(?:(?:, |,? and )[IVX]{1,5}){0,12}(?![\w'-])")
 _ONE = re.compile(r"[IVXLCivxlc]+")
 _DASH = re.compile(r" ?[-–—] ?")
-_WAR = re.compile(r"\bWW ?(I{1,2}|1|2)(?![\w-])")
-_CENTURY = re.compile(r"(?<![\w'.-])([IVX]{1,6})(?:st|nd|rd|th)?(?=(?: and [IVX]{1,6})? centur)")
+_WAR = re.compile(r"\bWW ?(I{1,2}|1|2)(?!\w)")
+_CENTURY = re.compile(
+    r"(?<![\w'.-])([IVX]{1,6})(?:st|nd|rd|th)?"
+    r"(?=(?:(?:,? (?:and|to|or)| ?[-–—]|,)(?: the)? ?[IVX]{1,6}(?:st|nd|rd|th)?){0,3} centur)"
+)
+#: A king of two realms: "James VI and I".
+_OF_TWO_REALMS = re.compile(
+    r"\b([A-Z][a-z]{2,12}) ([IVX]{1,5}) (?:and|&) ([IVX]{1,5})(?=[,.;:)]|$| of )"
+)
+#: What is told apart by an ordinal: "the XIV Amendment", "the II Corps".
+_ORDERED = re.compile(
+    r"(?<=[Tt]he )([IVXLC]{1,7})(?= (?:Amendment|Corps|Army|Legion|Dynasty|dynasty|Congress|Olympi"
+    r"|Fleet|Panzer|Infantry|Airborne|Ecumenical|Edition|edition|Anniversary|Arrondissement"
+    r"|arrondissement|Winter|Summer|Party)\w*)"
+)
 _NUMERAL = re.compile(
-    r"(?<![\w'.-])(?:([IVX]{1,7})(?:st|nd|rd|th)|[IVXLCDM]{1,15}|[ivxlc]{1,7})(?![\w-]|'(?!s\b))"
+    r"(?<![\w'.-])(?:([IVX]{1,7})(?:st|nd|rd|th)|[IVXLCDM]{1,15}|[ivxlc]{1,7})"
+    r"(?!\w|-(?!(?:style|era|type|like|class|led)\b)|'(?!s\b))"
 )
 #: Cheap looks for what is rare in prose: two numerals with a joint between them.
 _MAYBE_SERIES = re.compile(
@@ -154,6 +168,17 @@ def _war(match: re.Match[str]) -> str:
 
 def _century(match: re.Match[str]) -> str:
     return _of(ordinal, match[1]) or match.group()
+
+
+def _of_two_realms(match: re.Match[str]) -> str:
+    one, two = _ordinal(match[2]), _of(ordinal, match[3])
+    if match[1] not in _KINGS or one is None or two is None:
+        return match.group()
+    return f"{match[1]} {one} and {two.capitalize()}"
+
+
+def _ordered(match: re.Match[str]) -> str:
+    return (_of(ordinal, match[1]) or match.group()).capitalize()
 
 
 def _numeral(match: re.Match[str]) -> str:
@@ -264,5 +289,7 @@ _RULES_FOR_SERIES = (Rule(_SERIES, _series), Rule(_COUNTED, _counted, ("I, II",)
 _RULES = (
     Rule(_WAR, _war, ("WW",)),
     Rule(_CENTURY, _century, (" centur",)),
+    Rule(_OF_TWO_REALMS, _of_two_realms, (" and I", " and V", " and X", "& ")),
+    Rule(_ORDERED, _ordered, ("he I", "he V", "he X", "he L", "he C")),
     Rule(_NUMERAL, _numeral),
 )

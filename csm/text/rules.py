@@ -183,7 +183,7 @@ _DETERMINER = re.compile(
     r"(?:\A|[\s\"'(])(?:[Tt]he|[Tt]h[ai][ts]|[Hh]is|[Hh]er|[Ii]ts|[Tt]heir|[MmOo][yu]r?|[Yy]our)"
     r"(?: [a-z]{2,12})? \Z"
 )
-_NEXT_WORD = re.compile(r" ([A-Za-z]{2,20})(?![\w'])")
+_NEXT_WORD = re.compile(r" ([A-Za-z]{2,20})(?![\w'])(?: ([a-z]{2,20})(?![\w']))?")
 #: What goes on after an amount that stands for itself.
 _NO_NOUN = words(
     """
@@ -203,7 +203,19 @@ _DESCRIBED = words(
     contract check cheque investment bet grant plan bonus fraud lawsuit settlement fund gift
     menu meal stamp debt estate mansion home car programme program mark turn angle film lens
     bag bottle box race walk run swim chance discount increase rise drop cut raise share stake
+    suit dress watch coat shirt hat ring painting phone bike bicycle sofa dinner lunch salary
+    pension wage job fare bailout film movie ship yacht plane jet bridge stadium factory plant
+    headquarters campaign lottery jackpot scheme industry company business venture acquisition
+    merger takeover bond mortgage rent subsidy package portfolio windfall necklace piano violin
+    camera laptop computer telescope machine engine
     """
+)
+_PAIRS = words("shoes boots gloves jeans trousers glasses earrings sandals trainers sunglasses")
+#: The same in the plural: "two $20 bills".
+_DESCRIBED_MANY = frozenset(
+    f"{noun}s"
+    for noun in _DESCRIBED
+    - words("cut raise drop rise increase share stake run walk turn mark swim race plant film ship")
 )
 
 
@@ -215,5 +227,10 @@ def describes(match: re.Match[str]) -> bool:
     noun = following[1].lower()
     before = match.string[max(0, match.start() - 24) : match.start()]
     if _ARTICLE.search(before):
+        return True
+    if noun in _DESCRIBED_MANY or noun in _PAIRS:
+        return True
+    if following[2] in _DESCRIBED and _DETERMINER.search(before):
+        # The $700 billion rescue plan.
         return True
     return noun in _DESCRIBED and (_DETERMINER.search(before) is not None or noun != "cut")

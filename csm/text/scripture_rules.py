@@ -107,15 +107,17 @@ _VERSES = (
     r"(?P<chapter>[0-9]{1,3}):(?P<verse>[0-9]{1,3})[a-c]?(?![0-9])"
     r"(?P<more>(?: ?[-–—] ?[0-9]{1,3}(?::[0-9]{1,3})?(?![0-9])|,(?: "
     r"(?![0-9]{1,3} [A-Z]))?[0-9]{1,3}"
-    r"(?![0-9:,]| ?[A-Za-z]))*)(?!\w| ?[apAP]\.?[mM])"
+    r"(?![0-9:,]| ?[A-Za-z]))*)(?P<following>ff?(?!\w))?(?!\w| ?[apAP]\.?[mM])"
 )
 _CHAPTER = r"(?P<chapter>[0-9]{1,3})(?:(?P<to> ?[-–—] ?)(?P<last>[0-9]{1,3}))?(?![\w:]|[.,][0-9])"
-_COUNT = r"(?P<count>[1-4]|I{1,3}|[1-4](?:st|nd|rd|th))"
+_COUNT = r"(?P<count>[1-4]|I{1,3}|[1-4](?:st|nd|rd|th)|First|Second|Third)"
 _MORE = re.compile(r"([-–—,]) ?([0-9]{1,3})(?::([0-9]{1,3}))?")
 _ORDINALS = {"1": "First", "2": "Second", "3": "Third", "4": "Fourth"}
 
 
 def _count(written: str) -> str:
+    if written[1:2].islower() and written[0].isupper():
+        return written
     return _ORDINALS[written[0] if written[0].isdigit() else str(roman(written))]
 
 
@@ -128,14 +130,15 @@ def _book(match: re.Match[str]) -> str:
 
 def _verses(match: re.Match[str]) -> str:
     chapter, verse = cardinal(int(match["chapter"])), cardinal(int(match["verse"]))
+    following = {None: "", "f": " and the next", "ff": " and following"}[match["following"]]
     if not match["more"]:
-        return f"{_book(match)} {chapter} {verse}"
+        return f"{_book(match)} {chapter} {verse}{following}"
     # A comma keeps the chapter apart from what may be many verses.
     spoken = f"{_book(match)} {chapter}, {verse}"
     for sign, first, second in _MORE.findall(match["more"]):
         number = cardinal(int(first)) + (f", {cardinal(int(second))}" if second else "")
         spoken += f", {number}" if sign == "," else f" to {number}"
-    return spoken
+    return spoken + following
 
 
 def _chapter(match: re.Match[str]) -> str:
@@ -148,7 +151,37 @@ _SHORT_BOOKS = (
     "Gen|Exod|Lev|Deut|Josh|Judg|Neh|Esth|Pss?|Psa|Prov|Eccl|Isa|Jer|Ezek|Hos|Mic|Hab|Zech|Mal"
     "|Matt|Rom|Gal|Eph|Heb|Jas|Rev"
 )
+#: Books whose name before "3.16" is no name of a person or a thing with a number.
+_UNMISTAKABLE = (
+    "Genesis|Exodus|Leviticus|Deuteronomy|Psalms?|Proverbs|Isaiah|Jeremiah|Ezekiel|Matthew|Luke|John"
+    "|Romans|Galatians|Ephesians|Philippians|Colossians|Hebrews|Corinthians|Thessalonians|Revelation"
+)
+
+
+def _old_style(match: re.Match[str]) -> str:
+    """As it is written today: "Rom. viii. 28" is "Rom. 8:28"."""
+    chapter = roman(match["chapter"].upper())
+    return f"{match['book']} {chapter}:" if chapter else match.group()
+
+
 _RULES = (
+    Rule(
+        re.compile(
+            rf"(?<!\w)(?P<book>(?:{_either(_BY_NAME)}|{_either(_BY_NUMBERED_NAME)})\.?) "
+            r"(?P<chapter>[ivxlc]{1,8})(?:\. ?|, ?|: ?)(?=[0-9]{1,3}(?!\w))"
+        ),
+        _old_style,
+        ("i", "v", "x", "l", "c"),
+    ),
+    Rule(
+        re.compile(
+            rf"(?<!\w)((?:{_UNMISTAKABLE}|(?:{_SHORT_BOOKS}|Cor|Thess|Tim|Pet|Sam)\.|Jn|Mt"
+            rf"|Lk|Mk) [0-9]{{1,3}})\."
+            r"(?=[1-9][0-9]{0,2}(?![\w%]|\.[0-9]))"
+        ),
+        lambda match: f"{match[1]}:",
+        (".",),
+    ),
     Rule(
         re.compile(rf"\b{_COUNT} ?(?P<book>{_either(_BY_NUMBERED_NAME)})\.? ?{_VERSES}"),
         _verses,

@@ -66,9 +66,16 @@ _GREEK = {
     "Ψ": "psi",
     "Ω": "omega",
 }
-_GREEK_LETTER = re.compile(rf"(?<![^\W\d_])[{''.join(_GREEK)}](?![^\W\d_])")
+_GREEK_LETTER = re.compile(
+    rf"(?<![^\W\d_])[{''.join(_GREEK)}](?![^\W\d_])|(?<![^\W\d_])π(?=[a-z](?![a-z]))"
+)
 
 _AROUND_SYMBOLS = (
+    Rule(re.compile(r"° ?C(?!\w)"), lambda match: " degrees Celsius ", ("°",)),
+    Rule(re.compile(r"° ?F(?!\w)"), lambda match: " degrees Fahrenheit ", ("°",)),
+    Rule(re.compile(r"(?<![\w#])([A-G])#(?!\w)"), lambda match: f"{match[1]} sharp", ("#",)),
+    Rule(re.compile(r"§{2,4}"), lambda match: " sections ", ("§§",)),
+    Rule(re.compile(r"¶{2,4}"), lambda match: " paragraphs ", ("¶¶",)),
     Rule(re.compile(r"(?<= )<(?= )"), lambda match: "is less than", ("<",)),
     Rule(re.compile(r"(?<= )>(?= )"), lambda match: "is greater than", (">",)),
     Rule(re.compile(rf"#(?={_LETTERS})"), lambda match: "hashtag ", ("#",)),
@@ -82,11 +89,27 @@ _AROUND_SYMBOLS = (
 _GREEK_RULE = (Rule(_GREEK_LETTER, lambda match: f" {_GREEK[match.group()]} "),)
 
 
+#: Units without a number: "how many km?"
+_BARE = {"km": "kilometres", "kg": "kilograms", "cm": "centimetres", "mm": "millimetres"}
+_BARE |= {"mph": "miles per hour", "km/h": "kilometres per hour", "kWh": "kilowatt hours"}
+_BARE_RULES = (
+    Rule(
+        re.compile(
+            r"(?:(?<=many )|(?<=some )|(?<=per )|(?<=the )|(?<=few )|(?<= in )|(?<= of ))"
+            r"(km/h|km|kg|cm|mm|mph|kWh)(?=[\s.,;:?!)]|$)(?!\. ?[A-Za-z]\.)"
+        ),
+        lambda match: _BARE[match[1]],
+        tuple(_BARE),
+    ),
+)
+
+
 def speak_symbols(text: Traced) -> Traced:
     """Symbols that have a spoken form in words; the rest of them become spaces."""
     written = text.text
     if not written.isascii() and _GREEK_LETTER.search(written):
         text = apply(_GREEK_RULE, text)
+    text = apply(_BARE_RULES, text)
     if not _SYMBOL.search(written):
         return text
     text = apply(_AROUND_SYMBOLS, text)

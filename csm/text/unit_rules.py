@@ -61,11 +61,18 @@ _UNITS = {
     "ha": "hectare/hectares",
     "sq ft": "square foot/square feet",
     "sq. ft.": "square foot/square feet",
+    "sq in": "square inch/square inches",
+    "sq. in.": "square inch/square inches",
+    "sq yd": "square yard/square yards",
+    "sq. yds.": "square yard/square yards",
     "sq m": "square metre/square metres",
     "sq km": "square kilometre/square kilometres",
     "sq mi": "square mile/square miles",
     "sq. mi.": "square mile/square miles",
     "cu ft": "cubic foot/cubic feet",
+    "cu. ft.": "cubic foot/cubic feet",
+    "cu in": "cubic inch/cubic inches",
+    "cu. in.": "cubic inch/cubic inches",
     # times
     "ms": "millisecond/milliseconds",
     "μs": "microsecond/microseconds",
@@ -87,6 +94,12 @@ _UNITS = {
     # speeds
     "kph": "kilometre per hour/kilometres per hour",
     "kmh": "kilometre per hour/kilometres per hour",
+    "m.p.h": "mile per hour/miles per hour",
+    "k.p.h": "kilometre per hour/kilometres per hour",
+    "r.p.m": "revolution per minute/revolutions per minute",
+    "m.p.g": "mile per gallon/miles per gallon",
+    "h.p": "horsepower",
+    "c.c": "cubic centimetre/cubic centimetres",
     "mph": "mile per hour/miles per hour",
     "kn": "knot/knots",
     "kt": "knot/knots",
@@ -180,6 +193,9 @@ _UNITS = {
     "°F": "degree Fahrenheit/degrees Fahrenheit",
     "° F": "degree Fahrenheit/degrees Fahrenheit",
     "°": "degree/degrees",
+    "cyl": "cylinder/cylinders",
+    "doz": "dozen",
+    "gross": "gross",
     "%": "percent",
     "‰": "per mille",
 }
@@ -209,8 +225,12 @@ _DOUBTFUL = words("A N J K W V L h t MP g mo")
 _FOLLOWS_UNIT = re.compile(
     r"\.?(?:[)\],;:!?\"'/]|$| ?[–—-]| (?:and|or|of|at|in|to|is|was|for|per|per|from|with|on|by|fuse"
     r"|current|battery|charger|bottle|bag|bulb|each|long|wide|high|deep|tall|a|an|the|supply|socket"
-    r"|motor|lamp)| [a-z]+ed\b| [a-z]+s\b)|\. "
+    r"|motor|lamp|AC|DC|alternating|direct|mains|pipe|tube|rope|pole|wall)| [a-z]+ed\b"
+    r"| [a-z]+s\b)|\. "
 )
+
+
+_NEEDS_CURRENT = re.compile(r" (?:fuse|charger|current|supply|battery|circuit|adapter|socket)")
 
 
 def _either(names: dict[str, str]) -> str:
@@ -244,8 +264,10 @@ def _quantity(match: re.Match[str]) -> str:
 
 
 def _is_unit(match: re.Match[str]) -> bool:
+    if match["unit"] == "g" and match["gap"] == " ":
+        return True
     if match["unit"] in "AK" and not match["gap"] and "." not in match["amount"]:
-        return False
+        return _NEEDS_CURRENT.match(match.string, match.end()) is not None
     # The unit may have swallowed its stop.
     return _FOLLOWS_UNIT.match(match.string, match.end() - match.group().endswith(".")) is not None
 
@@ -275,7 +297,8 @@ def _position(match: re.Match[str]) -> str:
         spoken += f" {decimal(match['minutes'])} minutes"
     if match["seconds"]:
         spoken += f" {decimal(match['seconds'])} seconds"
-    return f"{spoken} {_WINDS[match['wind']]}"
+    wind = f" {_WINDS[match['wind']]}" if match["wind"] else ""
+    return spoken + wind + (" " if match.group().endswith(" ") else "")
 
 
 def _hours_and_minutes(match: re.Match[str]) -> str:
@@ -286,13 +309,43 @@ def _hours_and_minutes(match: re.Match[str]) -> str:
     )
 
 
+#: Things that are sold by their size in inches, so that the sign after the number is no quote.
+_BY_INCHES = (
+    "records?|vinyls?|singles?|pipes?|screens?|televisions?|TVs?|guns?|dis[ck]s?|pizzas?|nails?"
+    "|wheels?|monitors?|telescopes?|blades?|pans?|plates?|tiles?|boards?|bolts?|display"
+)
+#: What an amount of them, of money or of people, is counted by.
+_PER = (
+    "km²|km2|m²|m2|m³|m3|cm³|mi²|ha|kg|lb|oz|gal|hr|hour|day|week|month|year|yr|person|mile|km|kWh"
+    "|min|litre"
+)
+
+
+def _per(match: re.Match[str]) -> str:
+    return f" per {_DIVISORS.get(match[1], match[1]).partition('/')[0]}"
+
+
 UNIT_RULES = tuple(
     Rule(re.compile(pattern), spoken, needs)
     for pattern, spoken, needs in (
+        # 200 people/km², one dollar/lb
+        (
+            r"(?:(?<=[a-z]s)|(?<=people)|(?<=dollar)|(?<=euro)|(?<=pound)|"
+            rf"(?<=percent)) ?/ ?({_PER})(?![\w/])",
+            _per,
+            ("/",),
+        ),
+        # 10 st 4 lb
+        (r"(?<=[0-9]) ?st\.?(?= [0-9]{1,2} ?lbs?\b)", lambda match: " stone", ("st",)),
+        (
+            rf"{EDGE}(?P<amount>{NUMBER})\"(?= (?:{_BY_INCHES})\b)",
+            lambda match: f"{decimal(match['amount'])} inch",
+            ('"',),
+        ),
         (
             rf"{EDGE}(?P<degrees>{NUMBER})° ?(?:(?P<minutes>{NUMBER})' ?)?(?:"
             rf"(?P<seconds>{NUMBER})\" ?)?"
-            r"(?P<wind>[NSEW])(?!\w)",
+            r"(?:(?P<wind>[NSEW])(?!\w)|(?<=['\"])|(?<=['\"] ))",
             _position,
             ("°",),
         ),
@@ -316,7 +369,8 @@ UNIT_RULES = tuple(
         ),
         (
             rf"(?<![\w.,/])(?P<minus>[-−–])?(?<![\w.,/])(?P<amount>{NUMBER})"
-            rf"(?:(?: ?(?:{_either(_UNITS)}))?{TO}(?P<upto>{NUMBER}))?(?P<gap> ?|-){UNIT}(?!\w)\.?",
+            rf"(?:(?: ?(?:{_either(_UNITS)}))?{TO}(?P<upto>{NUMBER}))?(?P<gap> ?|-){UNIT}"
+            r"(?!\w|\.[a-z])\.?",
             _quantity,
             (),
         ),

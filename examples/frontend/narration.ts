@@ -50,6 +50,8 @@ export interface NarrationError {
   readonly message: string;
   /** How often it was tried. */
   readonly attempts: number;
+  /** When it failed. */
+  readonly at: Date | null;
 }
 
 /** The same audio as another file, or the beginning of it. */
@@ -481,10 +483,12 @@ function fileOf(file: unknown, format: string): AudioFile | null {
 function errorOf(error: unknown): NarrationError {
   const code = child(error, "code");
   const message = child(error, "message");
+  const at = number(child(error, "at"));
   return {
     code: typeof code === "string" ? code : "unknown",
     message: typeof message === "string" ? message : "The narration failed.",
     attempts: number(child(error, "attempts")),
+    at: at > 0 ? new Date(at) : null,
   };
 }
 

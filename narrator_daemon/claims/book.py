@@ -195,7 +195,9 @@ def claim(
         last_error=old.last_error if old is not None and retry else None,
         text_hash=text,
     )
-    changed = {**book, STATUS: PROCESSING, PROGRESS: 0, CLAIM: made.as_record()}
+    # The beginning of another claim goes with that claim's files.
+    bare = without(book, PREVIEW)
+    changed = {**bare, STATUS: PROCESSING, PROGRESS: 0, CLAIM: made.as_record()}
     return Transition(Verdict.CLAIMED, changed, made)
 
 
@@ -287,17 +289,22 @@ def renew(
     return Transition(Verdict.APPLIED, changed)
 
 
-def request_again(book: object, *, now_ms: int) -> Transition:
+def request_again(book: object, *, now_ms: int, wishes: Record | None = None) -> Transition:
     """Ask for a failed book once more, as pressing the button would.
 
     The request gets a time of its own, so that its attempts start from 1, and is the operator's: it
     counts towards the operator's limit and not that of whoever asked first.
+
+    Args:
+        book: as read.
+        now_ms: epoch milliseconds.
+        wishes: other fields of the request.
     """
     if not isinstance(book, dict):
         return Transition(Verdict.GONE)
     if book.get(STATUS) != FAILED:
         return Transition(Verdict.UNCHANGED)
-    asked = {STATUS: REQUESTED, REQUESTED_AT: now_ms, REQUESTED_BY: OPERATOR}
+    asked = {STATUS: REQUESTED, REQUESTED_AT: now_ms, REQUESTED_BY: OPERATOR, **(wishes or {})}
     return Transition(Verdict.APPLIED, {**without(book, *OF_REQUEST), **asked})
 
 

@@ -29,15 +29,25 @@ def request(
     priority: Annotated[
         Literal["now", "normal", "bulk"], typer.Option(help="What goes first.")
     ] = "bulk",
+    not_before: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="None is begun before: 2026-05-31T22:00, in UTC."),
+    ] = None,
     config_file: ConfigOption = None,
 ) -> None:
     """Ask for books, also such as have a narration: exit 0, or 1 where some are not there."""
+    from narrator_daemon.clock import at_time
     from narrator_daemon.commands import batch
 
     if book_ids == ["-"]:
         book_ids = [line.strip() for line in sys.stdin if line.strip()]
     made, missing = batch.request(
-        load_settings(config_file), book_ids, batch_id=batch_id, title=title, priority=priority
+        load_settings(config_file),
+        book_ids,
+        batch_id=batch_id,
+        title=title,
+        priority=priority,
+        not_before=None if not_before is None else at_time(not_before),
     )
     _print(made)
     for book_id in missing:
@@ -54,7 +64,10 @@ def show(
     """Show how far a batch is, or all of them."""
     from narrator_daemon.commands import batch
 
-    for one in batch.read(load_settings(config_file), batch_id):
+    found = batch.read(load_settings(config_file), batch_id)
+    if not found:
+        tell("There is no batch.")
+    for one in found:
         if as_json:
             print(json.dumps(one.as_record()))
         else:
@@ -72,6 +85,8 @@ def cancel(batch_id: str, config_file: ConfigOption = None) -> None:
 def _print(one: Batch) -> None:
     counts = one.counts
     ended = ", ".join(f"{counts[name]} {name}" for name in ("ready", "failed", "cancelled"))
+    if counts["requested"]:
+        ended += f", {counts['requested']} to come"
     state = "open" if one.open else "over"
     told = f"{state}, cancelled" if one.cancelled else state
     title = f" ({one.title})" if one.title else ""

@@ -148,6 +148,8 @@ def retry(
             asked = request_named(project, book_ids)
         else:
             asked = request_failed(project, _filter(project, code, since, until, by))
+    if not asked:
+        tell("No book has failed that fits.")
     for book_id, verdict in asked.items():
         print(plain(f"{book_id}: {verdict}"))
     raise typer.Exit(0 if all(verdict == ASKED for verdict in asked.values()) else 1)

@@ -20,8 +20,13 @@ from narrator_daemon import logs
 from narrator_daemon.errors import Unavailable, WrongUse
 from narrator_daemon.queue.demand import Demand
 
-#: Seconds for which one count answers all who ask: whoever may ask must not load the database.
+#: Seconds for which one count answers all who ask, at least: whoever may ask must not load the
+#: database.
 _FRESH_SECONDS = 5.0
+
+#: Whoever asks while another count is being made waits for it so many seconds, as autoscalers have
+#: little patience, and is given the last one then; for as long as it takes where that is old.
+_COUNT_SECONDS, _OLD_SECONDS = 2.0, 300.0
 
 #: Seconds that a client may take over its request.
 _PATIENCE_SECONDS = 5.0
@@ -30,31 +35,49 @@ _log = logs.get(__name__)
 
 
 class _Counted:
-    """The last count, and when it was made."""
+    """The last count, and until when it answers."""
 
     def __init__(self, read: Callable[[], Demand], clock: Callable[[], float]) -> None:
         self._read = read
         self._clock = clock
-        self._lock = threading.Lock()
-        self._at: float | None = None
-        self._answer: tuple[HTTPStatus, dict[str, Any]]
+        self._changed = threading.Condition()
+        self._is_counting = False
+        self._answer: tuple[HTTPStatus, dict[str, Any]] = HTTPStatus.SERVICE_UNAVAILABLE, {}
+        self._made_at = self._until = float("-inf")
 
     def answer(self) -> tuple[HTTPStatus, dict[str, Any]]:
         """Status and body, of one count for all who ask at the same time."""
-        with self._lock:
-            if self._at is None or self._clock() - self._at >= _FRESH_SECONDS:
-                self._answer = self._count()
-                self._at = self._clock()
+        with self._changed:
+            now = self._clock()
+            if now >= self._until and not self._is_counting:
+                self._is_counting = True
+                threading.Thread(target=self._count, daemon=True).start()
+            is_old = now - self._made_at >= _OLD_SECONDS
+            self._changed.wait_for(
+                lambda: not self._is_counting, None if is_old else _COUNT_SECONDS
+            )
             return self._answer
 
-    def _count(self) -> tuple[HTTPStatus, dict[str, Any]]:
+    def _count(self) -> None:
+        seconds = 0.0
         try:
-            return HTTPStatus.OK, self._read().as_record()
+            found = self._read()
+            answer = HTTPStatus.OK, found.as_record()
+            seconds = found.seconds_between
         except Unavailable as error:
             why = logs.redact(str(error))
             _log.warning("not_counted", why=why)
             # Whoever may ask this is not shown what the database says of us.
-            return HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the database does not answer"}
+            answer = HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the database does not answer"}
+        except Exception:
+            _log.exception("not_counted")
+            answer = HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "it cannot be counted"}
+        with self._changed:
+            self._answer = answer
+            self._made_at = self._clock()
+            self._until = self._made_at + max(_FRESH_SECONDS, seconds)
+            self._is_counting = False
+            self._changed.notify_all()
 
 
 class DemandServer:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from narrator_daemon.catalogue import ERROR, FAILED, REQUESTED_BY, children, is_count, moment
+from narrator_daemon.clock import at_time
 from narrator_daemon.errors import WrongUse
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.project import Project
@@ -150,10 +150,9 @@ def time_of(told: str, now: int) -> int:
     if ago := _AGO.fullmatch(told):
         return now - int(ago[1]) * _UNIT_MS[ago[2]]
     try:
-        at = datetime.fromisoformat(told)
-    except ValueError:
+        return at_time(told)
+    except WrongUse:
         raise WrongUse(
             f"{told!r} is no time: say 30m, 2h or 7d for so long ago, or a date such as "
             "2026-05-31 or 2026-05-31T18:00, in UTC."
         ) from None
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

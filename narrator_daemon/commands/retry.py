@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from narrator_daemon.catalogue import FAILED, is_key
+from narrator_daemon.catalogue import FAILED, PRIORITY, Record, is_key
 from narrator_daemon.claims.book import Transition, Verdict, request_again
 from narrator_daemon.commands.failures import Failed, Filter
 from narrator_daemon.errors import NodeUnavailable
@@ -26,11 +26,11 @@ def request_named(project: Project, book_ids: Sequence[str]) -> dict[str, str]:
     Raises:
         Unavailable: the database did not answer; those asked for before stay so.
     """
-    return {book_id: _request(project, book_id, Filter()) for book_id in book_ids}
+    return {book_id: _request(project, book_id, Filter(), {}) for book_id in book_ids}
 
 
 def request_failed(project: Project, wanted: Filter) -> dict[str, str]:
-    """Put all failed books that a filter takes back to ``requested``.
+    """Put all failed books that a filter takes back to ``requested``, behind presses of a button.
 
     Args:
         project: the database.
@@ -53,10 +53,10 @@ def request_failed(project: Project, wanted: Filter) -> dict[str, str]:
         seen |= new
         for book_id in sorted(new):
             if wanted.takes(Failed.of(book_id, failed[book_id])):
-                asked[book_id] = _request(project, book_id, wanted)
+                asked[book_id] = _request(project, book_id, wanted, {PRIORITY: "bulk"})
 
 
-def _request(project: Project, book_id: str, wanted: Filter) -> str:
+def _request(project: Project, book_id: str, wanted: Filter, wishes: Record) -> str:
     if not is_key(book_id):
         return "no such book"
 
@@ -64,7 +64,7 @@ def _request(project: Project, book_id: str, wanted: Filter) -> str:
         # It may have failed anew since it was read, by another cause.
         if not wanted.takes(Failed.of(book_id, book)):
             return Transition(Verdict.UNCHANGED)
-        return request_again(book, now_ms=project.database_clock.now_ms())
+        return request_again(book, now_ms=project.database_clock.now_ms(), wishes=wishes)
 
     try:
         seen = books.change(project, book_id, decide)

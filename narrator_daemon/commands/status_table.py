@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
+from rich.text import Text, TextType
 
 from narrator_daemon.clock import in_utc
 from narrator_daemon.commands.failures import Failed
 from narrator_daemon.commands.status import Fleet
 from narrator_daemon.queue.reasons import WORDS, Reason
 from narrator_daemon.terminal import plain
+
+#: Codes that are counted above a list of failed books; there are sixteen.
+_MOST_CODES = 16
 
 
 def render(fleet: Fleet) -> RenderableType:
@@ -102,10 +106,11 @@ def _troubles(fleet: Fleet) -> list[Text]:
     ]
 
 
-def _table(title: str, *headings: str) -> Table:
+def _table(title: TextType, *headings: str) -> Table:
     table = Table(title=title, title_justify="left", expand=False)
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        # What is copied from it into a command stays in one piece.
+        table.add_column(heading, overflow="fold", no_wrap=heading == "Code")
     return table
 
 
@@ -163,7 +168,17 @@ def failed_books(failed: Sequence[Failed]) -> RenderableType:
     """A table of failed books, with when and for whom."""
     if not failed:
         return Text("No book has failed that fits.")
-    table = _table("Failed", "Book", "Code", "Message", "Attempts", "When", "Requested by")
+    counts = Counter(one.code for one in failed)
+    told = ", ".join(f"{count} {code or '?'}" for code, count in counts.most_common(_MOST_CODES))
+    table = _table(
+        plain(f"{len(failed)} failed: {told}"),
+        "Book",
+        "Code",
+        "Message",
+        "Attempts",
+        "When",
+        "Requested by",
+    )
     for one in failed:
         table.add_row(
             plain(one.book_id),

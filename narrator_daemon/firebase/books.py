@@ -21,6 +21,12 @@ from narrator_daemon.firebase.transact import transact
 #: Most waiting books that the stream or a usual query brings at once.
 WINDOW = 100
 
+#: Most waiting books that are read at once, by what goes on without end.
+MOST = 256 * WINDOW
+
+#: What it may cost on average to read all that waits again and again, in bytes a second.
+READ_BYTES_PER_SECOND = 250_000.0
+
 
 class Change(Protocol):
     """What was decided on a book (``claims.book.Transition``)."""
@@ -151,12 +157,15 @@ def page(project: Project, name: str, after: str, most: int) -> Record:
         return {key: brought[key] for key in keys[:most]}
 
 
-def _order_of_key(key: str) -> tuple[bool, int, str]:
-    """As the database sorts keys: whole numbers of 32 bits come first, as numbers."""
-    number = int(key) if re.fullmatch(r"0|-?[1-9][0-9]{0,9}", key) else None
+def _order_of_key(key: str) -> tuple[bool, int, int, str]:
+    """As the database sorts keys: whole numbers of 32 bits come first, as numbers.
+
+    Source: ``nameCompare`` of the public SDKs, by which 007 comes behind 7 and before 8.
+    """
+    number = int(key) if re.fullmatch(r"-?0*[0-9]{1,10}", key, re.ASCII) else None
     if number is None or not -(2**31) <= number < 2**31:
-        return True, 0, key
-    return False, number, key
+        return True, 0, 0, key
+    return False, number, len(key), key
 
 
 def exists(project: Project, book_id: str) -> bool:

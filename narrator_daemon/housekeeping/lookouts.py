@@ -103,8 +103,11 @@ class Lookouts:
 
     @property
     def leads(self) -> bool:
-        """Whether it holds the first seat: what one replica does for all is for this one."""
-        return self._held == SEATS[0]
+        """Whether what one replica does for all is for this one.
+
+        It holds the first seat, or the second while nobody is seen to live on the first.
+        """
+        return self._held is not None and not self.seconds
 
     @property
     def seconds(self) -> bool:

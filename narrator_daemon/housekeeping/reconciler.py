@@ -8,18 +8,12 @@ from collections.abc import Callable
 
 from narrator_daemon.catalogue import REQUESTED
 from narrator_daemon.firebase import books
-from narrator_daemon.firebase.books import WINDOW
+from narrator_daemon.firebase.books import MOST, READ_BYTES_PER_SECOND, WINDOW
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.housekeeping.reaper import Reaper
 from narrator_daemon.queue.waiting import Waiting
 
-#: Most waiting books that are read at once. Where there are more, the first and the last of so many
-#: are read in turn.
-MOST = 256 * WINDOW
-
-#: What reading all that waits may cost on average, in bytes a second, and the least pause between
-#: two such readings, in seconds.
-READ_BYTES_PER_SECOND = 250_000.0
+#: The least pause between two readings of all that waits, in seconds.
 LEAST_PAUSE_SECONDS = 5.0
 
 
@@ -67,7 +61,8 @@ class Reconciler:
 
         A query gives waiting books in the order of their ids, and whole. While there are no more
         than a window of them, that is all that is read. Where there are more, the oldest request
-        may be any of those behind it: then all are read, as often as their size allows.
+        may be any of those behind it: then all are read, as often as their size allows. Where there
+        are more than can be read at once, the first and the last of so many are read in turn.
 
         Raises:
             Unavailable: the database did not answer.

@@ -171,7 +171,7 @@ def _cues(timed: Sequence[Sequence[_Timed]], narration: Narration, text: str) ->
     ]
     lines.sort(key=_times)
     starts = [_ms(_times(line)[0]) for line in lines]
-    for line, start, following in zip(lines, starts, [*starts[1:], None], strict=True):
+    for line, start, following in zip(lines, starts, [*starts, None][1:], strict=True):
         end = max(_ms(_times(line)[1]), start + 1)
         if following is not None:
             end = min(end, following)

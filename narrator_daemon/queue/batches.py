@@ -169,26 +169,31 @@ class Batches:
 
     def _look_after(self, batch_id: str, batch: object) -> None:
         waiting = waiting_of(batch)
+        states: dict[str, BookState] = {}
         if children(batch).get(CANCEL) is True:
             for book_id in waiting:
-                try:
-                    seen = books.change(
-                        self._project, book_id, lambda book: cancelled(book, batch_id)
-                    )
-                except NodeRefused as error:
-                    _log.warning("book_not_cancelled", book=book_id, why=str(error))
-                    continue
-                if seen.verdict is Verdict.CANCELLED:
-                    _log.info("book_cancelled", book=book_id, batch=batch_id)
+                if self._cancel(batch_id, book_id):
+                    states[book_id] = BookState.CANCELLED
         after = self._asked.get(batch_id, "")
-        turn = [book for book in waiting if book > after][:_MOST_ASKED]
+        turn = [book for book in waiting if book > after and book not in states][:_MOST_ASKED]
         self._asked[batch_id] = turn[-1] if len(turn) == _MOST_ASKED else ""
-        states = {}
         for book_id in turn:
             status = books.read(self._project, book_id, STATUS)
             if (status is None or isinstance(status, str)) and status in _OF_STATUS:
                 states[book_id] = _OF_STATUS[status]
         self._settle(batch_id, states)
+
+    def _cancel(self, batch_id: str, book_id: str) -> bool:
+        """Take back a book of a batch; gives whether that was done now."""
+        try:
+            seen = books.change(self._project, book_id, lambda book: cancelled(book, batch_id))
+        except NodeRefused as error:
+            _log.warning("book_not_cancelled", book=book_id, why=str(error))
+            return False
+        if seen.verdict is not Verdict.CANCELLED:
+            return False
+        _log.info("book_cancelled", book=book_id, batch=batch_id)
+        return True
 
     def _settle(self, batch_id: str, states: Mapping[str, BookState]) -> None:
         def decide(batch: object) -> tuple[Record | None, None]:

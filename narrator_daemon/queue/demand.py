@@ -7,17 +7,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any, TypeVar
 
-from narrator_daemon.catalogue import CONTROL, LIMITS, PROCESSING, REQUESTED
+from narrator_daemon.catalogue import CONTROL, LIMITS, PROCESSING, REQUESTED, Record
 from narrator_daemon.errors import NodeRefused
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue import control, reasons
 from narrator_daemon.queue.reasons import Reason, Wait
+
+#: About so many bytes are read for one count of what waits, and for one of what is in work.
+MOST_BYTES = 12_500_000
+
+#: Of so many requesters it is asked whether their requests have to wait: those of the books that
+#: are first in the queue.
+_MOST_ASKED = 100
+
+
+U = TypeVar("U", bound=str | None)
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
@@ -31,12 +42,19 @@ class Demand:
         in_work: books that are being narrated, or were left so by a worker that died: while no
             worker runs nobody else takes those up.
         more: whether there are more books than were counted.
+        bytes_read: about so many were sent for it.
     """
 
     claimable: int
     later: int
     in_work: int
     more: bool
+    bytes_read: int = field(default=0, compare=False)
+
+    @property
+    def seconds_between(self) -> float:
+        """The next such count may follow after so long, for what it costs."""
+        return self.bytes_read / books.READ_BYTES_PER_SECOND
 
     @property
     def work(self) -> int:
@@ -96,7 +114,11 @@ def read(
     clock: Callable[[], int] | None = None,
     used_up: Callable[[str | None], int | None] = lambda _uid: None,
 ) -> Demand:
-    """Count, by the index of the status, at most a hundred books that wait and a hundred in work.
+    """Count, by the index of the status, what waits and what is in work.
+
+    The database gives whole books, texts included. So the first hundred tell how many more may be
+    read for ``MOST_BYTES``: 2,500 of 5,000 characters. Of more than a hundred requesters, the
+    others are taken to be below their limits and budgets.
 
     Args:
         project: the database.
@@ -107,19 +129,43 @@ def read(
     Raises:
         Unavailable: the database did not answer.
     """
-    requested = books.with_status(project, REQUESTED, books.WINDOW)
-    in_work = books.with_status(project, PROCESSING, books.WINDOW)
-    granted = partial(limits_of, project)
+    requested, waiting_more, waiting_bytes = _as_many_as_may_be(project, REQUESTED)
+    in_work, working_more, working_bytes = _as_many_as_may_be(project, PROCESSING)
     held = control.of_fleet(control_of(project)).holds
     now_ms = (clock or project.database_clock.now_ms)()
+    of_catalogue = cache(partial(used_up, None))
     waits = reasons.of_records(
         requested,
-        granted,
+        _of_the_first(partial(limits_of, project), lambda _uid: None),
         limit=limit,
         now_ms=now_ms,
         held_up=Reason.OPERATOR if held else None,
-        used_up=used_up,
+        used_up=_of_the_first(used_up, lambda _uid: of_catalogue()),
     )
     claimable, later = count(waits)
-    complete = books.is_complete(requested) and books.is_complete(in_work)
-    return Demand(claimable, later, len(in_work), more=not complete)
+    return Demand(
+        claimable,
+        later,
+        len(in_work),
+        more=waiting_more or working_more,
+        bytes_read=waiting_bytes + working_bytes,
+    )
+
+
+def _of_the_first(ask: Callable[[U], A], then: Callable[[U], A]) -> Callable[[U], A]:
+    """What ``ask`` says of the first requesters, and ``then`` of the others."""
+    left = iter(range(_MOST_ASKED))
+    return lambda uid: (then if next(left, None) is None else ask)(uid)
+
+
+def _as_many_as_may_be(project: Project, status: str) -> tuple[Record, bool, int]:
+    """Books of a status, whether there are more, and how many bytes were read."""
+    found = books.with_status(project, status, books.WINDOW)
+    read = books.size(found)
+    if books.is_complete(found):
+        return found, False, read
+    most = min(MOST_BYTES * len(found) // read, books.MOST)
+    if most <= books.WINDOW:
+        return found, True, read
+    found = books.with_status(project, status, most)
+    return found, not books.is_complete(found, most), read + books.size(found)

@@ -233,8 +233,6 @@ def seconds_left(elapsed: float, share: float, expected: float | None) -> float 
         share: of it that is done, 0..1.
         expected: seconds that the whole was expected to take, or None.
     """
-    if share >= 1:
-        return 0.0
     achieved = elapsed / share if share >= _LEAST_SHARE else None
     if achieved is None or expected is None:
         whole = expected if achieved is None else achieved

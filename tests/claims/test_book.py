@@ -170,6 +170,13 @@ def test_claim_table(book: Any, dead: bool, verdict: Verdict) -> None:
     assert (seen.book is not None) == (verdict in {Verdict.CLAIMED, Verdict.EXHAUSTED})
 
 
+def test_the_beginning_that_another_claim_has_shown_is_not_this_ones() -> None:
+    left = {"narrativeAudioPreview": {"path": "narrations/b/theirs.preview.m4a"}}
+    seen = try_claim({**waiting(), CLAIM: "scribbled over", **left})
+    assert seen.verdict is Verdict.CLAIMED
+    assert seen.book is not None and not left.keys() & seen.book.keys()
+
+
 def test_a_claimed_book_is_processing_with_a_new_token_and_attempt_1() -> None:
     seen = try_claim(waiting())
     assert seen.book is not None
@@ -573,13 +580,6 @@ def test_processing_under_no_usable_claim_waits_again_from_attempt_0(shape: Any)
     assert claimed.claim is not None and claimed.claim.attempt == 1
 
 
-def test_processing_under_another_claim_than_was_judged_is_left() -> None:
-    assert books.reap(in_work(), token=None, record=None).book is None
-    assert books.reap(in_work(), token="another").book is None
-    assert books.reap({**in_work(), CLAIM: "new"}, token=None, record="old").book is None
-    assert books.reap({**in_work(), CLAIM: "torn"}, token="mine").book is None
-
-
 def test_a_lost_worker_leaves_its_attempt_and_its_name() -> None:
     seen = books.reap(in_work(a_claim(attempt=3)), token="mine")
     assert seen.book is not None and seen.book[STATUS] == "requested" and PROGRESS not in seen.book
@@ -599,20 +599,6 @@ def test_any_other_status_loses_claim_and_progress(status: Any) -> None:
     seen = books.reap(in_work(**{STATUS: status, PATH: "old"}), token="mine")
     assert seen.book is not None and seen.book[PATH] == "old"
     assert CLAIM not in seen.book and PROGRESS not in seen.book and seen.book[STATUS] == status
-
-
-@pytest.mark.parametrize("left", ["narrativeAudioProgress", "narrativeAudioPreview"])
-def test_what_a_claim_left_without_itself_goes_with_its_lease(left: str) -> None:
-    seen = books.reap({"narrative": "A", STATUS: "ready", left: 0.5}, token=None)
-    assert seen.verdict is Verdict.REAPED
-    assert seen.book == {"narrative": "A", STATUS: "ready"}
-
-
-@pytest.mark.parametrize(
-    "book", [None, "x", waiting(), waiting(a_claim(token=None)), {"narrative": "A"}]
-)
-def test_there_is_nothing_to_reap_where_no_claim_stands(book: Any) -> None:
-    assert books.reap(book, token="mine").book is None
 
 
 def test_a_book_that_kills_its_workers_fails_after_so_many_attempts() -> None:

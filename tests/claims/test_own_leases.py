@@ -12,6 +12,7 @@ from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.work import Work
+from narrator_daemon.errors import Unavailable
 from tests.actors import wait_until
 
 TTL = 0.5
@@ -72,6 +73,33 @@ def test_a_beat_in_time_keeps_the_work(long_leases: Leases) -> None:
     long_leases.beat([held])
     long_leases.let_go(time.monotonic() + 0.6 * LONG_TTL)
     assert held.stopped is None
+
+
+def test_work_is_let_go_once_seven_tenths_of_its_lease_are_over(long_leases: Leases) -> None:
+    held = work()
+    long_leases.hold(held)
+    _, beat = long_leases.held()
+    assert beat is not None
+    long_leases.let_go(beat + 419)
+    assert (held.late, held.stopped) == (False, None)
+    long_leases.let_go(beat + 421)
+    assert (held.late, held.stopped) == (True, Verdict.FENCED)
+
+
+def test_a_lease_that_was_not_renewed_in_time_is_an_outage(
+    long_leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_leases.check()
+    held = work()
+    held.claimed_at = now = time.monotonic()
+    long_leases.hold(held)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 419)
+    long_leases.check()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 425)
+    with pytest.raises(Unavailable, match="600 s could not be renewed"):
+        long_leases.check()
+    long_leases.drop(held)
+    long_leases.check()
 
 
 def test_of_several_the_oldest_beat_is_told(long_leases: Leases) -> None:

@@ -120,6 +120,7 @@ class TestCommands:
             "requestedBy": "ada",
         }
         table = self.run("failed", "--since", "2000-01-01").stdout
+        assert "3 failed: 2 stuck, 1 no_text" in table
         assert "bea" in table and "no_text" in table and "flat" not in table
         assert "No book has failed that fits" in self.run("failed", "--by", "x").stdout
 
@@ -131,11 +132,17 @@ class TestCommands:
         books = frontend.node("books").get()
         asked = {name for name, one in books.items() if one["narrativeAudioStatus"] == "requested"}
         assert asked == {"new", "old"}
+        # Many at once go behind presses of a button, and one that is named does not.
+        assert books["new"]["narrativeAudioPriority"] == "bulk"
+        assert self.run("retry", "bea").exit_code == 0
+        assert "narrativeAudioPriority" not in frontend.book("bea")
 
     def test_behind_many_that_do_not_fit(self, shelf: LocalFirebase) -> None:
         many = {f"a{number:03}": book("no_text") for number in range(250)}
         shelf.load("/books", many)
-        assert self.run("retry", "--code", "stuck", "--by", "ada").stdout.splitlines() == []
+        none = self.run("retry", "--code", "stuck", "--by", "ada")
+        assert (none.exit_code, none.stdout) == (0, "")
+        assert "No book has failed that fits." in none.stderr
         shelf.load("/books", {**many, "z": book()})
         assert self.run("retry", "--code", "stuck", "--by", "ada").stdout == "z: requested\n"
 

@@ -45,7 +45,7 @@ class Desk:
         self.dependencies, self.stopping = Dependencies(), threading.Event()
         self.dependencies.add("database", lambda: None)
         self.refused: set[str] = set()
-        self.now = 100.0
+        self.now, self.held = 100.0, False
         project: Any = self.project
         settings = Settings()
         self.drain = Drain(
@@ -58,6 +58,7 @@ class Desk:
             lambda: 1,
             lambda: self.refused,
             lambda: self.now,
+            lambda: self.held,
         )
 
     def over(self, seconds: float = 0.0) -> bool:
@@ -117,6 +118,41 @@ def test_what_another_holds_is_waited_for_until_it_is_known_to_live(
     desk.project.shelf["b"] = book(status, RequestedAt=5, Claim={**CLAIM, "token": "t"})
     assert not desk.over(seconds=60)
     assert desk.over(seconds=60)
+
+
+def test_a_claim_is_known_to_live_a_lease_and_three_beats_later(desk: Desk) -> None:
+    desk.project.shelf["b"] = book("processing", Claim={**CLAIM, "token": "t"})
+    assert not desk.over(seconds=74)
+    assert desk.over(seconds=1)
+
+
+def test_it_looks_again_when_the_next_book_may_be_tried(desk: Desk) -> None:
+    clock: Any = desk.project.database_clock
+    for pause, looks_in in ((3_000, 3.0), (100, 0.5), (60_000, 5.0)):
+        claim = {**CLAIM, "notBefore": clock.now_ms() + pause}
+        desk.project.shelf["b"] = book("requested", RequestedAt=5, Claim=claim)
+        desk.project.shelf["later"] = book(
+            "requested", RequestedAt=5, Claim={**claim, "notBefore": clock.now_ms() + 90_000}
+        )
+        assert desk.drain.step() == looks_in
+    desk.project.shelf["b"] = book("requested")
+    assert desk.drain.step() == 0.5
+    desk.project.shelf.clear()
+    assert desk.drain.step() == 5.0 and desk.stopping.is_set()
+
+
+def test_what_this_worker_may_take_is_waited_for_without_a_reading(desk: Desk) -> None:
+    desk.waiting.offer("b", book("requested"), 0)
+    assert desk.drain.step() == 0.5 and desk.project.calls == []
+    desk.waiting.forget(["b"])
+    assert desk.over()
+
+
+def test_who_is_kept_from_claiming_does_not_wait_for_what_it_could_take(desk: Desk) -> None:
+    desk.held = True
+    desk.waiting.offer("b", book("requested"), 0)
+    desk.project.shelf["b"] = book("requested")
+    assert desk.over()
 
 
 def test_each_claim_is_given_its_time(desk: Desk) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.daemon.forecaster import Forecaster, places
@@ -116,6 +117,25 @@ def test_limits_and_times_put_books_off(desk: Desk) -> None:
     assert desk.step() == {"a": 10, "c": 20, "b": 70, "d": 3610}
     desk.waiting.pass_over_budget("bea", 200.0, 100.0)
     assert "c" not in desk.step()
+
+
+def test_what_cannot_be_claimed_is_left_out_and_what_is_behind_it_is_not(desk: Desk) -> None:
+    claim = Claim("t", "x", 1, 0, "hash", 1, 1, SERVER_NOW).as_record()
+    desk.ask("a", 1, Claim=claim)
+    desk.project.shelf["b"] = {"narrativeAudioStatus": "requested", "narrativeAudioRequestedAt": 2}
+    desk.waiting.offer("b", desk.project.shelf["b"], SERVER_NOW)
+    desk.ask("c", 3, RequestedBy="ada")
+    desk.ask("d", 4)
+    desk.waiting.pass_over_budget("ada", 200.0, 100.0)
+    assert desk.step() == {"d": 10}
+
+
+def test_one_book_that_is_refused_holds_no_other_up(desk: Desk) -> None:
+    desk.ask("a", 1)
+    desk.ask("b", 2)
+    # Others keep writing this one.
+    desk.project.at_each("write /books/a$", lambda: desk.project.shelf["a"].update(x=desk.writes))
+    assert desk.step() == {"b": 20}
 
 
 def test_a_request_that_is_over_or_another_is_left_alone(desk: Desk) -> None:

@@ -26,7 +26,7 @@ from narrator_daemon.errors import NodeRefused, Refused, Unavailable
 from narrator_daemon.queue.forecast import Pace
 from narrator_daemon.speech import SpeechError
 from tests.desk import TEXT, Desk
-from tests.memory import refusal
+from tests.memory import SERVER_NOW, refusal
 
 
 @pytest.fixture
@@ -607,6 +607,42 @@ def test_a_job_says_when_its_book_will_be_ready(desk: Desk) -> None:
     assert shown[0] == pytest.approx(now_ms + 500 * len(TEXT), abs=60_000)
     assert len(set(shown)) == 1
     assert "narrativeAudioReadyBy" not in desk.book
+
+
+@pytest.mark.parametrize(("off_seconds", "news"), [(0, False), (20, False), (60, True)])
+def test_a_time_that_was_told_is_told_anew_where_it_is_a_tenth_off(
+    desk: Desk, off_seconds: int, news: bool
+) -> None:
+    desk.context = replace(desk.context, pace=lambda: Pace(0, 5.0), now_ms=lambda: SERVER_NOW)
+    told = SERVER_NOW + 5_000 * len(TEXT) + 1000 * off_seconds
+    desk.edit(narrativeAudioReadyBy=told)
+    work = desk.claim()
+    desk.now = work.claimed_at
+    seen = []
+    desk.engine.before = lambda _index: seen.append(desk.book.get("narrativeAudioReadyBy"))
+    assert desk.run(desk.job(work)).published
+    assert (seen[0] != told) is news
+
+
+def test_a_time_that_the_database_does_not_take_is_an_outage(desk: Desk) -> None:
+    desk.context = replace(desk.context, pace=lambda: Pace(0, 5.0))
+    work = desk.claim()
+    fail_times = iter([True])
+
+    def show(*_: Any) -> None:
+        if next(fail_times, False):
+            raise Unavailable("database", "down")
+
+    desk.claims.show_ready_by = show  # type: ignore[method-assign,assignment]
+    assert desk.run(desk.job(work)).published
+    assert [error.dependency for error in desk.reported] == ["database"]
+
+
+def test_the_thread_of_a_job_holds_no_process(desk: Desk) -> None:
+    seen: list[threading.Thread] = []
+    desk.engine.before = lambda _index: seen.append(threading.current_thread())
+    desk.run()
+    assert seen[0].name == "job" and seen[0].daemon
 
 
 def test_a_job_that_knows_no_pace_says_nothing(desk: Desk) -> None:

@@ -286,3 +286,26 @@ class TestLoading:
         assert loading.failed and not loading.loaded
         assert seen == []
         assert [event["why"] for event in logged] == ["no weights"]
+
+    @pytest.mark.parametrize(
+        ("fault", "told"),
+        [
+            (ValueError("a bug"), None),
+            (ImportError("cannot import name x"), "a library cannot be loaded"),
+        ],
+    )
+    def test_one_that_breaks_is_logged_with_its_traceback_unless_the_way_out_is_known(
+        self, fault: Exception, told: str | None
+    ) -> None:
+        class Broken(ToneSpeech):
+            def load(self) -> None:
+                raise fault
+
+        loading = Loading(Broken())
+        with structlog.testing.capture_logs() as logged:
+            loading.start(lambda: None)
+            wait_until(lambda: loading.over, "it to fail")
+        (event,) = logged
+        assert event["event"] == "engine_failed" and loading.failed
+        assert ("why" in event, bool(event.get("exc_info"))) == (told is not None, told is None)
+        assert told is None or told in event["why"]

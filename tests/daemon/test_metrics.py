@@ -16,8 +16,11 @@ from urllib.request import urlopen
 import pytest
 
 from narrator_daemon import settings
-from narrator_daemon.claims.ending import Ending
+from narrator_daemon.claims.claim import Claim
+from narrator_daemon.claims.ending import Claimed, Ending
+from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.daemon.metrics import Metrics
+from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.subscription import StreamState
 from narrator_daemon.health.ask import Health, Probe, ask
 from narrator_daemon.health.condition import Condition
@@ -174,6 +177,36 @@ def test_what_is_wrong_can_be_told_apart() -> None:
     assert value(down, "narrator_dependency_up", dependency="database") == 1
 
 
+def test_what_a_narration_took_is_counted_by_step() -> None:
+    made = metrics(condition())
+    steps = {"speech": 20.0, "upload": 0.5}
+    facts = {"audioSeconds": 60.0, "secondsByStep": steps}
+    made.ended(Ending("b", "published", facts=facts, since_request=25.0))
+    made.ended(Ending("c", "failed", facts=facts, failure=Failure(ErrorCode.NO_TEXT, "None.")))
+    for step, seconds in steps.items():
+        assert value(made, "narrator_step_seconds_count", step=step) == 2
+        assert value(made, "narrator_step_seconds_sum", step=step) == 2 * seconds
+    assert value(made, "narrator_audio_seconds_total") == 60
+    assert value(made, "narrator_request_to_ready_seconds_count") == 1
+    assert value(made, "narrator_request_to_ready_seconds_sum") == 25
+    assert value(made, "narrator_books_total", outcome="published") == 1
+    assert value(made, "narrator_failures_total", code="no_text") == 1
+    assert value(made, "narrator_lease_losses_total") == 0
+
+
+@pytest.mark.parametrize(
+    ("attempt", "since_request", "count"), [(1, 0.0, 1), (1, 7.0, 1), (1, None, 0), (2, 7.0, 0)]
+)
+def test_a_first_claim_counts_where_its_request_has_a_time(
+    attempt: int, since_request: float | None, count: int
+) -> None:
+    made = metrics(condition())
+    claim = Claim("t", "w", attempt, 0, "hash", 1, 7, 1000)
+    made.claimed(Claimed("b", claim, since_request))
+    assert value(made, "narrator_claim_latency_seconds_count") == count
+    assert value(made, "narrator_claim_latency_seconds_sum") == (since_request or 0 if count else 0)
+
+
 def test_a_lost_lease_counts_once_and_gives_no_audio() -> None:
     made = metrics(condition())
     made.ended(Ending("b", "fenced", lease_lost=True, since_request=3.0))
@@ -218,6 +251,17 @@ def test_what_is_asked_over_http_is_answered_with_the_truth(tmp_path: Path) -> N
         state.close()
     with pytest.raises(URLError):
         answered(port, "/metrics")
+
+
+def test_an_address_that_is_taken_is_a_mistake_of_the_settings() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with (
+            pytest.raises(ConfigError, match=r"\[metrics\] port: .* cannot be listened on"),
+            metrics(condition(), taken.getsockname()[1]),
+        ):
+            pass
 
 
 def test_names_are_of_the_ecosystem() -> None:

@@ -38,6 +38,28 @@ def test_what_can_be_taken_is_and_the_log_says_which() -> None:
     assert event["need_a_restart"] == ["limits.max_segment_seconds", "storage.url"]
 
 
+def test_another_level_of_the_log_holds_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    configured: list[tuple[str, ...]] = []
+    monkeypatch.setattr(
+        "narrator_daemon.logs.configure", lambda *how, emulated: configured.append(how)
+    )
+    reloaded({}, {"logging": {"level": "debug"}})
+    assert [level for level, _ in configured] == ["debug"]
+    configured.clear()
+    reloaded({}, {"limits": {"max_words": 20}})
+    assert configured == []
+
+
+def test_what_stands_beside_sections_needs_a_restart() -> None:
+    _, event = reloaded({}, {"storage_emulator": "http://127.0.0.1:1"})
+    assert event["need_a_restart"] == ["storage_emulator"]
+
+
+def test_the_name_of_a_worker_that_nobody_chose_is_no_change() -> None:
+    _, event = reloaded({"daemon": {"worker_id": "a"}}, {"daemon": {"worker_id": "b"}})
+    assert event["need_a_restart"] == []
+
+
 def test_nothing_new_is_said_too() -> None:
     _, event = reloaded({}, {})
     assert (event["event"], event["taken"], event["need_a_restart"]) == ("reloaded", [], [])

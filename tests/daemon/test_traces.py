@@ -234,6 +234,21 @@ def test_a_collector_that_refuses_is_said_once_and_costs_nothing() -> None:
     ]
 
 
+def test_settings_of_its_own_that_cannot_be_used_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "/none/ca.pem")
+    monkeypatch.setattr(traces, "_Otel", lambda *_: (_ for _ in ()).throw(OSError("no such file")))
+    with pytest.raises(ConfigError, match="no such file"):
+        traces.create(Tracing(endpoint="http://127.0.0.1:9/v1/traces"), "w1")
+
+
+def test_what_watches_an_exporter_passes_on_what_it_says() -> None:
+    memory = InMemorySpanExporter()
+    watched = traces._Watched(memory)
+    assert watched.force_flush() is memory.force_flush() is True
+    watched.shutdown()
+    assert memory._stopped
+
+
 def test_a_collector_that_is_gone_does_not_hold_up_the_end() -> None:
     with collecting() as collector:
         gone = collector.endpoint

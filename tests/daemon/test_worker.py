@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -231,6 +232,43 @@ def test_a_life_from_start_to_stop(house: House, tmp_path: Path) -> None:
     phases = [condition.phase for condition in house.told]
     assert phases[0] == "starting" and phases[-1] == "stopping"
     assert ask(tmp_path / "state").report["status"] == "not running"
+
+
+def test_signals_stop_it_and_have_settings_read_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers: dict[int, Any] = {}
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+
+    def run() -> None:
+        house.status = house.worker.run()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    house.wait_open()
+    for times in (1, 2):
+        handlers[signal.SIGHUP](signal.SIGHUP, None)
+        wait_until(lambda times=times: house.did.count("reload") == times, "the settings")
+    told = len(house.told)
+    wait_until(lambda: len(house.told) > told + 3, "some looks about itself")
+    assert house.did.count("reload") == 2
+    assert set(handlers) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    handlers[signal.SIGTERM](signal.SIGTERM, None)
+    ended(thread)
+    assert house.status == 0
+
+
+def test_one_that_still_loads_is_not_broken(house: House) -> None:
+    go_on = threading.Event()
+    house.engine.load = lambda: go_on.wait(90)  # type: ignore[method-assign]
+    thread = house.live()
+    wait_until(lambda: len(house.told) > 3, "some looks about itself")
+    assert thread.is_alive() and not house.worker._is_broken()
+    go_on.set()
+    house.wait_open()
+    house.worker.stop()
+    ended(thread)
+    assert house.status == 0
 
 
 def test_one_that_is_stopped_while_it_loads_opens_nothing(house: House) -> None:

@@ -136,7 +136,7 @@ def run(plan: Plan, folder: Path, patience: float = PATIENCE, other: Path | None
             _do(action, frontend, daemons, network)
         network.calm()
         firebase.faults.clear(slow)
-        _await_quiet(observer, result, patience)
+        result.violations += await_quiet(observer, patience)
         result.seconds = time.monotonic() - started
         daemons.stop_all()
         result.violations += daemons.bad_ends()
@@ -196,8 +196,8 @@ def _do(action: Action, frontend: Frontend, daemons: Fleet, network: _Network) -
         frontend.node().update(fields)
 
 
-def _await_quiet(observer: Observer, result: Result, patience: float) -> None:
-    """Wait until nothing is owed, claimed or leased; what stays so is a violation."""
+def await_quiet(observer: Observer, patience: float) -> list[str]:
+    """Wait until nothing is owed, claimed or leased; gives the violations if something stays so."""
 
     def in_work() -> list[str]:
         return [
@@ -211,13 +211,15 @@ def _await_quiet(observer: Observer, result: Result, patience: float) -> None:
     while observer.owed() or in_work() or observer.leases():
         if time.monotonic() > deadline:
             books = observer.books()
-            result.violations += [
-                f"lost: {book_id}: {books.get(book_id)}"
-                for book_id in sorted({*observer.owed(), *in_work()})
+            return [
+                *(
+                    f"lost: {book_id}: {books.get(book_id)}"
+                    for book_id in sorted({*observer.owed(), *in_work()})
+                ),
+                *[f"lease left: {observer.leases()}"] * bool(observer.leases()),
             ]
-            result.violations += [f"lease left: {observer.leases()}"] * bool(observer.leases())
-            return
         time.sleep(0.1)
+    return []
 
 
 def _judge_claims(

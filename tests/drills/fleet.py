@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.actors import Daemon
 from tests.bad_machine import BadMachine
@@ -46,6 +47,7 @@ class Fleet:
         other: a folder with the sources of another version, which some of them run; None for this
             version alone.
         stop_seconds: in which one that was told to stop must be gone.
+        other_settings: what those of the other version are configured in another way.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Fleet:
         settings: Mapping[str, object],
         other: Path | None = None,
         stop_seconds: float = _STOP_SECONDS,
+        other_settings: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
+        self._other_settings = other_settings
         self._stop_seconds = stop_seconds
         self._environment = environment
         self._folder = folder
@@ -70,10 +74,12 @@ class Fleet:
 
         Args:
             slot: its number.
-            of_other: whether it is of the other version, where there is one.
+            of_other: whether it is of the other version, where there is one, and so configured.
         """
         name = f"slot{slot}-life{len(self.lives)}"
         settings = {**self._settings, "DAEMON__WORKER_ID": name}
+        if of_other:
+            settings |= self._other_settings
         environment = {**self._environment, **self._machine(slot).environment}
         if of_other and self._other is not None:
             paths = [str(self._other), os.environ.get("PYTHONPATH")]

@@ -73,6 +73,7 @@ class Observer:
     Args:
         database_host: host and port.
         max_attempts: after which a book may fail because its workers were lost.
+        formats: of the files that there must be beside each WAV.
 
     Attributes:
         violations: what must not be, with a kind before the colon.
@@ -81,7 +82,10 @@ class Observer:
         failed_for: the claims that were lost, by the book that failed for it.
     """
 
-    def __init__(self, database_host: str, max_attempts: int) -> None:
+    def __init__(
+        self, database_host: str, max_attempts: int, formats: tuple[str, ...] = ("m4a",)
+    ) -> None:
+        self._formats = formats
         self._url = f"http://{database_host}/.json?ns=demo-books"
         self._max_attempts = max_attempts
         # Never changed in place, so that what was given out stays as it was.
@@ -218,7 +222,7 @@ class Observer:
         if after.get("narrativeAudioTextHash") not in wanted:
             self._violated("stale", book_id, before, after)
         beside = [file.get("path") for file in after.get("narrativeAudioFiles", {}).values()]
-        if beside != [f"{path.removesuffix('.wav')}.m4a"]:
+        if beside != [f"{path.removesuffix('.wav')}.{name}" for name in self._formats]:
             self._violated("other files than of its take", book_id, before, after)
         for gone in ("narrativeAudioClaim", "narrativeAudioProgress", "narrativeAudioError"):
             if gone in after:

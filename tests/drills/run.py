@@ -3,11 +3,16 @@
     python -m tests.drills.run --books 150 --daemons 4 --faults 60 --seeds 20
     python -m tests.drills.run --seed 7            # this one again, with its plan
     python -m tests.drills.run --other ../before   # half of the daemons by other sources
+    python -m tests.drills.run --upgrade --daemons 4 --books 80 --seeds 5 [--other ../before]
 
 Columns: narrations published; books failed, and of those for lost workers; claims, those given
 back, those lost to other replicas, and of those for no reason of the plan's (a replica that was too
 slow to beat); objects swept; then what must be 0, such as secrets told in logs or database. Exits
 with 1 when a seed was not survived; the logs of its daemons are kept, and their folder named.
+
+With ``--upgrade`` a fleet is replaced daemon by daemon while it works (``tests.drills.upgrade``),
+as many times as there are seeds. Columns: narrations published; claims, those given back and those
+lost; books that an old daemon began and a new one ended, and those that needed a second attempt.
 """
 
 from __future__ import annotations
@@ -18,9 +23,10 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from narrator_daemon import logs
-from tests.drills import drill
+from tests.drills import drill, upgrade
 from tests.drills.plan import TTL_SECONDS, make_plan
 
 
@@ -36,6 +42,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=20, help="how many")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seed", type=int, help="this one alone, and print its plan")
+    parser.add_argument("--upgrade", action="store_true", help="an upgrade in place of faults")
     parser.add_argument("--other", type=Path, help="a folder with the sources of another version")
     parser.add_argument(
         "--patience",
@@ -46,6 +53,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where the rows go as JSON")
     asked = parser.parse_args()
     logs.configure("warning", "auto")
+    if asked.upgrade:
+        return _upgrades(asked)
     seeds = (
         [asked.seed]
         if asked.seed is not None
@@ -82,6 +91,34 @@ def main() -> int:
         for row in rows
     )
     print(f"{survived} of {len(rows)} seeds survived")
+    return 0 if survived == len(rows) else 1
+
+
+def _upgrades(asked: argparse.Namespace) -> int:
+    rows: list[dict[str, Any]] = []
+    for _ in range(asked.seeds):
+        folder = Path(tempfile.mkdtemp(prefix="upgrade-"))
+        result = upgrade.run(
+            folder,
+            daemons=asked.daemons,
+            books=asked.books,
+            other=asked.other and asked.other.resolve(),
+            ttl=max(asked.ttl, 6.0),
+            patience=asked.patience,
+        )
+        row = result.row()
+        if not rows:
+            print("  ".join(row))
+        rows.append(row)
+        print("  ".join(str(value).rjust(len(name)) for name, value in row.items()), flush=True)
+        if result.violations:
+            print("\n".join([*result.violations, f"logs: {folder}"]), flush=True)
+        else:
+            shutil.rmtree(folder)
+        if asked.json is not None:
+            asked.json.write_text(json.dumps(rows, indent=2) + "\n")
+    survived = sum(row["violations"] == 0 for row in rows)
+    print(f"{survived} of {len(rows)} upgrades survived")
     return 0 if survived == len(rows) else 1
 
 

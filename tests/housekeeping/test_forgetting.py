@@ -193,3 +193,16 @@ def test_a_page_begins_behind_the_last() -> None:
     project.tree["narrationJobs"] = dict.fromkeys("abcd", 1)
     assert list(books.page(project, "narrationJobs", "", 2)) == ["a", "b"]
     assert list(books.page(project, "narrationJobs", "b", 2)) == ["c", "d"]
+
+
+def test_a_page_is_in_the_order_of_the_database() -> None:
+    project: Any = MemoryProject()
+    keys = [str(-(2**31)), "-5", "0", "-0", "7", "007", "8", "00000000009", str(2**31 - 1)]
+    # What is no number of 32 bits is text.
+    keys += sorted([str(2**31), str(-(2**31) - 1), "12345678901", "7a", "a", "-", "٧"])
+    project.tree["narrationJobs"] = dict.fromkeys(reversed(keys), 1)
+    assert list(books.page(project, "narrationJobs", "", 20)) == keys
+    seen, after = list[str](), ""
+    while found := list(books.page(project, "narrationJobs", after, 2)):
+        seen, after = seen + found, found[-1]
+    assert seen == keys

@@ -73,6 +73,41 @@ def test_two_read_for_all() -> None:
     assert [name for name, one in replicas.alive.items() if one.on_duty] == ["w0", "w1"]
 
 
+def test_a_seat_counts_its_beats_whatever_was_left_there() -> None:
+    replicas = Replicas(1)
+    seen = []
+    for _ in range(3):
+        replicas.beats(1)
+        seen.append(replicas.project.tree["narrationLookouts"]["first"])
+    assert seen == [
+        {"owner": "w0", "instance": "process of w0", "beat": beat} for beat in (1, 2, 3)
+    ]
+    for odd in (None, "x", -1, 0.5):
+        replicas.project.tree["narrationLookouts"]["first"]["beat"] = odd
+        replicas.alive["w0"].beat()
+        assert replicas.project.tree["narrationLookouts"]["first"]["beat"] == 0
+
+
+def test_a_seat_that_another_took_is_not_beaten_for() -> None:
+    replicas = Replicas(1)
+    replicas.beats(2)
+    theirs = {"owner": "x", "instance": "x", "beat": 7}
+    replicas.project.tree["narrationLookouts"]["first"] = dict(theirs)
+    replicas.alive["w0"].beat()
+    assert replicas.project.tree["narrationLookouts"]["first"] == theirs
+    assert not replicas.alive["w0"].on_duty
+
+
+def test_who_leads_and_who_comes_next() -> None:
+    replicas = Replicas(3)
+    replicas.beats(3)
+    assert [one.leads for one in replicas.alive.values()] == [True, False, False]
+    assert [one.seconds for one in replicas.alive.values()] == [False, True, False]
+    del replicas.alive["w0"]
+    replicas.now += 3 * BEAT
+    assert not replicas.alive["w1"].seconds
+
+
 def test_one_alone_reads_from_its_first_look_on() -> None:
     replicas = Replicas(1)
     assert replicas.look() == ["w0"] and replicas.alive["w0"].on_duty
@@ -87,6 +122,21 @@ def test_while_one_of_the_two_lives_the_dead_ones_seat_is_taken_and_nobody_else_
     assert replicas.beats(2) == [["w1"]] * 2
     assert replicas.beats(5)[-1] == ["w1", "w2"]
     assert replicas.held_by == {"first": "w2", "second": "w1"}
+
+
+def test_one_leads_and_the_last_that_is_left_does() -> None:
+    def leading() -> list[str]:
+        return [name for name, one in replicas.alive.items() if one.leads]
+
+    replicas = Replicas(3)
+    replicas.beats(3)
+    assert leading() == ["w0"]
+    del replicas.alive["w0"], replicas.alive["w2"]
+    replicas.beats(4)
+    assert replicas.held_by["second"] == "w1" and leading() == ["w1"]
+    replicas.add("w3")
+    replicas.beats(5)
+    assert replicas.held_by == {"first": "w3", "second": "w1"} and leading() == ["w3"]
 
 
 def test_where_both_die_two_others_read_three_beats_later() -> None:

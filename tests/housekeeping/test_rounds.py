@@ -11,7 +11,7 @@ from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.refusals import Refusals
-from narrator_daemon.errors import Unavailable
+from narrator_daemon.errors import NodeRefused, Unavailable
 from narrator_daemon.firebase.object_names import beside
 from narrator_daemon.housekeeping import reaper as reaping
 from narrator_daemon.housekeeping import reconciler as reconciling
@@ -354,6 +354,18 @@ class TestReconciler:
         first = fleet.waiting.take(0.0)
         assert first is not None and first.book_id == "zz"
 
+    def test_the_depth_of_a_long_queue_follows_what_others_take(self, fleet: Fleet) -> None:
+        self.fill(fleet, 2_000)
+        reconciler, now = self.reconciler(fleet), [0.0]
+        reconciler._clock = lambda: now[0]
+        depths = []
+        for left in (2_000, 2_000, 1_300, 60):
+            for book_id in sorted(fleet.project.shelf)[left:]:
+                del fleet.project.shelf[book_id]
+            now[0] += reconciler.round() + 0.01
+            depths.append(len(fleet.waiting))
+        assert depths == [100, 2_000, 1_300, 60]
+
     def test_reading_all_is_bounded_by_what_it_costs(self, fleet: Fleet) -> None:
         self.fill(fleet, 1_000)
         for book in fleet.project.shelf.values():
@@ -583,6 +595,32 @@ class TestSweeper:
         assert sweeper.round() == 0
         project.shelf["b"]["narrativeAudioClaim"]["token"] = f"{8:032x}"
         assert sweeper.round() == 1
+
+    def test_what_is_not_ours_stays_and_a_probe_goes(self) -> None:
+        _, store, sweeper = self.world()
+        other, odd = self.put(store, "gone"), self.put(store, "gone", 1)
+        store.is_ours = lambda stored: stored.path != other  # type: ignore[method-assign]
+        store.token = lambda path, _: None if path == odd else "t"  # type: ignore[method-assign]
+        probe = f"narrations/probe-{0:032x}"
+        store.objects_by_path[probe], store.owners[probe] = b"", "nobody"
+        store.created_at[probe] = self.NOW - 2 * HOUR
+        assert sweeper.round() == 1
+        assert sorted(store.objects_by_path) == sorted([other, odd])
+
+    def test_where_nothing_may_be_deleted_a_few_are_tried(self) -> None:
+        _, store, sweeper = self.world()
+        for number in range(6):
+            self.put(store, f"gone{number}")
+        tried: list[str] = []
+
+        def refuse(path: str, generation: int | None = None) -> None:
+            tried.append(path)
+            raise NodeRefused("storage", "no")
+
+        store.delete = refuse  # type: ignore[method-assign]
+        with structlog.testing.capture_logs():
+            assert sweeper.round() == 0
+        assert len(tried) == 3
 
     def test_what_is_published_between_two_reads_stays(self) -> None:
         project, store, sweeper = self.world()

@@ -224,6 +224,28 @@ def test_where_rules_know_no_turns_each_renews_for_itself() -> None:
     assert fleet.project.count("query") >= 3
 
 
+def test_where_a_clock_is_days_ahead_each_is_signed_once_a_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(renewal, "_PAGE", 2)
+    fleet = Fleet(1, due=5)
+    (replica,) = fleet.replicas
+    # What is signed now is due again by this clock.
+    replica._clock = lambda: SERVER_NOW + 6 * 24 * HOUR_MS
+    assert replica.round() == 5
+    assert sorted(fleet.signed) == sorted(set(fleet.signed))
+
+
+def test_who_has_to_wait_comes_back_when_the_turn_is_over() -> None:
+    fleet = Fleet(2, due=0)
+    fleet.project.tree["narrationRenewal"] = turn(None, "x").record
+    assert fleet.replicas[0].step() == HOLD_MS / 1000
+    fleet.later(HOLD_MS / 1000 - 5)
+    assert fleet.replicas[0].step() == 5
+    fleet.later(5)
+    assert fleet.replicas[0].step() == 3600
+
+
 class TestWhatCannotBeRenewed:
     def read(self, fleet: Fleet) -> int:
         """Books that queries brought in a round."""
@@ -281,6 +303,7 @@ class TestWhatCannotBeRenewed:
         fleet.later(60)
         assert self.read(fleet) == 0
         assert fleet.replicas[0].renewed == 1
+        assert fleet.replicas[0].safe_until == fleet.project.now_ms() + LONGEST_LIFE_MS // 3
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,62 @@ def test_a_word_that_stands_a_thousand_times_is_found_each_time() -> None:
     places = [word for one in document(text)["segments"] for word in one["words"]]
     assert [text[begin:end] for _, _, begin, end in places] == text.rstrip(".").split()
     assert len({begin for _, _, begin, _ in places}) == len(places)
+
+
+def test_times_are_told_to_the_millisecond() -> None:
+    text = "# One\n\nIt begins here, as all things do.\n\n# Two\n\nThe end of it."
+    found = json.loads(captions_of(made(text, word_seconds=0.123_456), text).files["json"])
+    words = [word[:2] for one in found["segments"] for word in one["words"]]
+    times = [one[name] for one in found["segments"] for name in ("start", "end")]
+    times += [one["start"] for one in found["headings"]] + [time for word in words for time in word]
+    assert len(times) > 20
+    assert times == [round(time, 3) for time in times]
+    assert any(time != round(time, 2) for time in times)
+
+
+def test_each_word_of_a_cue_but_the_first_has_its_time() -> None:
+    text = "It was a bright cold day in April."
+    vtt = captions_of(made(text), text).files["vtt"].decode()
+    assert vtt.splitlines()[-1] == (
+        "It <00:00:00.750>was <00:00:01.000>a <00:00:01.250>bright <00:00:01.500>cold "
+        "<00:00:01.750>day <00:00:02.000>in <00:00:02.250>April."
+    )
+
+
+def test_words_that_begin_at_once_share_a_time() -> None:
+    text = "It was a bright cold day in April."
+    vtt = captions_of(made(text, word_seconds=0.0004), text).files["vtt"].decode()
+    times = re.findall(r"<([\d:.]+)>", vtt)
+    assert times == ["00:00:00.501", "00:00:00.502"]
+
+
+def plain_cues(text: str) -> list[str]:
+    """What each cue shows, without times."""
+    shown = cues(captions_of(made(text), text).files["vtt"])
+    return [re.sub(r"<[\d:.]+>", "", line) for _, _, line in shown]
+
+
+@pytest.mark.parametrize(("last", "count"), [("x" * 13, 1), ("x" * 14, 2)])
+def test_a_cue_holds_eighty_four_characters(last: str, count: int) -> None:
+    text = f"{'aaaa ' * 14}{last}."
+    assert len(text) == 83 + count
+    assert len(plain_cues(text)) == count
+
+
+@pytest.mark.parametrize(("first", "count"), [("aaaa", 1), ("aaaaa", 2)])
+def test_a_cue_that_is_half_full_ends_at_a_comma(first: str, count: int) -> None:
+    # Forty-one characters to the comma and what is behind it, or forty-two.
+    text = f"{first} {'aaaa ' * 6}aaaa, and then no more."
+    assert len(plain_cues(text)) == count
+
+
+def test_where_words_and_times_do_not_agree_no_word_is_told() -> None:
+    text = "It was a bright cold day in April."
+    narration = made(text)
+    part = replace(narration.parts[0], words=narration.parts[0].words[1:])
+    files = captions_of(replace(narration, parts=(part,)), text).files
+    (one,) = json.loads(files["json"])["segments"]
+    assert (one["words"], files["vtt"]) == ([], b"WEBVTT\n")
 
 
 def test_headings_and_chapters() -> None:

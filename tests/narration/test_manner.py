@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,6 +50,15 @@ def test_a_voice_that_is_not_set_up_is_refused_with_those_that_are() -> None:
     code, message = refusal({CAST: {"Emma": "carl"}})
     assert code is ErrorCode.UNKNOWN_VOICE
     assert '"Emma"' in message
+
+
+def test_an_engine_of_one_voice_reads_in_no_other() -> None:
+    engine: Any = SimpleNamespace(name="plain")
+    made = Manners(Settings.model_validate({"voices": VOICES}), engine)
+    assert made.reader("") is engine
+    with pytest.raises(Unnarratable, match="reads in one voice only") as refused:
+        made.reader("anna")
+    assert refused.value.failure.code is ErrorCode.UNKNOWN_VOICE
 
 
 def test_an_engines_own_voices_can_be_asked_for(tmp_path: Path) -> None:

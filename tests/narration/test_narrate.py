@@ -319,6 +319,20 @@ def test_what_is_given_anew_replaces_what_was_spoken(tmp_path: Path) -> None:
     assert engine.notes[2]["draws"] == 8 and engine.asked.count(0) == 1
 
 
+def test_a_text_without_letters_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unnarratable, match="no letters or digits") as refused:
+        narrate(
+            "--- ... ---",
+            io.BytesIO(),
+            engine=Voice(),
+            limits=Limits(),
+            seed=1,
+            mark=Mark(KEY, 1, 1.5, False),
+            kept=KeptSegments(Kept(folder=tmp_path)),
+        )
+    assert refused.value.failure.code is ErrorCode.NOTHING_SPEAKABLE
+
+
 def test_an_engine_that_leaves_a_segment_out_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SpeechError, match=f"voice spoke {len(TEXTS) - 1} of {len(TEXTS)} segments"):
         read(tmp_path, Voice(loss=2))

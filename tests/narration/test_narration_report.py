@@ -19,7 +19,7 @@ from csm.mastering.mastering import pcm16
 from csm.text.segments import Segment, Sentence
 from narrator_daemon.commands.narrate import read_file
 from narrator_daemon.errors import CannotRead
-from narrator_daemon.narration.measures import Inspection, inspect
+from narrator_daemon.narration.measures import Inspection, inspect, outline_of
 from narrator_daemon.narration.narrated import NarratedPart, Narration
 from narrator_daemon.narration.report import write_report
 from narrator_daemon.settings import Kept, Settings, Speech
@@ -173,6 +173,47 @@ def test_each_segment_can_be_heard_but_the_silent_one(
         sound = base64.b64decode(player["src"].partition(",")[2])
         samples, rate = soundfile.read(io.BytesIO(sound))
         assert len(samples) / rate == pytest.approx(part.end_seconds - part.start_seconds, abs=0.2)
+
+
+@pytest.mark.parametrize(("formats", "kind"), [({"MP3": ""}, "mpeg"), ({}, "wav")])
+def test_sound_is_mp3_where_that_can_be_written(
+    made: tuple[Path, Narration, NDArray[np.float32]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    formats: dict[str, str],
+    kind: str,
+) -> None:
+    monkeypatch.setattr(soundfile, "available_formats", lambda: formats)
+    path = tmp_path / "a.html"
+    write_report(path, made[0], made[1], {}, "b")
+    players = Page(path.read_text(encoding="utf-8")).all("audio")
+    assert {one["src"].partition(";")[0] for one in players} == {f"data:audio/{kind}"}
+    sound = base64.b64decode(players[0]["src"].partition(",")[2])
+    assert soundfile.info(io.BytesIO(sound)).format == kind.replace("mpeg", "mp3").upper()
+
+
+def test_waves_stay_within_their_pictures_and_fill_them(page: Page) -> None:
+    for path in page.all("path"):
+        points = [point.split(",") for point in path["d"].strip("Mz").split()]
+        across, down = [[float(place) for place in axis] for axis in zip(*points, strict=True)]
+        half = len(points) // 2
+        assert across == [*range(half), *reversed(range(half))]
+        assert min(down) >= 0 and max(down) <= 100
+        # Above the middle, and below it on the way back.
+        assert all(up <= 50 for up in down[:half])
+        assert all(low >= 50 for low in down[half:])
+        assert max(down) - min(down) > 5
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 7, 8, 300])
+def test_an_outline_is_the_least_and_the_most_of_each_stretch(count: int) -> None:
+    samples = noise(1, 0.5, 3)[:count]
+    found = outline_of(samples, 7)
+    expected = np.zeros((7, 2), dtype=np.float32)
+    for place, sample in enumerate(samples):
+        column = place * 7 // count
+        expected[column] = min(expected[column][0], sample), max(expected[column][1], sample)
+    assert np.array_equal(found, expected)
 
 
 def test_takes_and_scores_are_shown_where_there_are_some(page: Page) -> None:

@@ -31,6 +31,12 @@ WORDS = "This book is read by a machine."
 BOOK = "\n\n".join(f"Paragraph {n} of the book has a few words in it." for n in range(30))
 
 
+def test_a_notice_that_says_nothing_is_none() -> None:
+    assert notice_segments(None) == []
+    assert notice_segments(Notice("...", True, True, 0)) == []
+    assert [one.text for one in notice_segments(Notice(WORDS, True, True, 0))] == [WORDS]
+
+
 @pytest.mark.parametrize(
     ("books", "choice", "said"),
     [

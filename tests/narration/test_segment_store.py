@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from narrator_daemon.narration.segment_store import FORGOTTEN_SECONDS, KeptSegments
+from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Kept
 
 TEXTS = ["Call me Ishmael.", "Some years ago.", "Some years ago.", "Never mind how long."]
@@ -212,10 +213,12 @@ def test_published_ones_go_before_what_is_unfinished(tmp_path: Path) -> None:
 
 def test_what_is_forgotten_goes(spoken: Path) -> None:
     (path,) = files(spoken)
-    past = path.stat().st_mtime - FORGOTTEN_SECONDS - 1
-    os.utime(path, (past, past))
-    with kept(spoken).open("other", TEXTS):
-        assert [path.stem for path in files(spoken)] == ["other"]
+    week = 7 * 86_400
+    for age, left in ((week - 60, {"tale", "other"}), (week + 60, {"other"})):
+        past = time.time() - age
+        os.utime(path, (past, past))
+        with kept(spoken).open("other", TEXTS):
+            assert {path.stem for path in files(spoken)} == left
 
 
 def works_unkept(store: KeptSegments) -> None:
@@ -258,6 +261,36 @@ def test_a_folder_that_is_a_link_is_not_used(tmp_path: Path) -> None:
         works_unkept(kept(tmp_path))
     assert "belongs to this user" in logs[0]["why"]
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_file_that_is_cut_short_under_it_is_an_error(tmp_path: Path) -> None:
+    with kept(tmp_path).open("tale", TEXTS) as narration:
+        narration.add(0, sound(0), {})
+        (path,) = files(tmp_path)
+        os.truncate(path, path.stat().st_size - 4)
+        with pytest.raises(OSError, match="cut short"):
+            narration.samples(0)
+
+
+def test_a_file_that_another_uses_is_let_go_of(tmp_path: Path) -> None:
+    store = kept(tmp_path)
+
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with store.open("tale", TEXTS):
+        before = open_files()
+        with store.open("tale", TEXTS) as second:
+            assert not second.indices
+        assert open_files() == before
+
+
+def test_what_is_no_segment_file_is_left_and_hides_no_other(tmp_path: Path) -> None:
+    publish(tmp_path, "old", age=8 * 86_400)
+    for name in ("a.txt", "z.txt"):
+        (tmp_path / "segments" / name).write_text("mine")
+    with kept(tmp_path).open("tale", TEXTS):
+        assert names(tmp_path) == {"a.txt", "z.txt", "tale.segments"}
 
 
 def test_zero_keeps_nothing(tmp_path: Path) -> None:

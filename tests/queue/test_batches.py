@@ -138,6 +138,17 @@ def test_a_batch_is_taken_back(desk: Desk) -> None:
     }
 
 
+def test_all_of_a_large_batch_that_is_taken_back_is_told_at_once(desk: Desk) -> None:
+    names = [f"b{n:03}" for n in range(50)]
+    desk.project.shelf.update({name: dict(ASKED) for name in names})
+    desk.project.shelf["b049"]["narrativeAudioStatus"] = "failed"
+    desk.project.tree["narrationBatches"]["one"] = batch(**dict.fromkeys(names, "requested"))
+    desk.one["cancel"] = True
+    desk.batches.step()
+    assert (desk.one["counts"]["cancelled"], desk.one["counts"]["failed"]) == (49, 1)
+    assert "open" not in desk.one
+
+
 def test_only_who_leads_looks_and_old_rules_are_not_asked_again(desk: Desk) -> None:
     desk.leads = False
     desk.batches.step()
@@ -219,7 +230,7 @@ def test_books_are_asked_for_shown_and_taken_back(shop: MemoryProject) -> None:
         "request", "-", "--id", "s1", "--title", "A series", given="new\nready\n\nasked\nno\n"
     )
     assert done.exit_code == 1 and "There is no book 'no'" in done.stderr
-    assert "s1 (A series): open; 0 ready, 0 failed, 0 cancelled, of 3" in done.output
+    assert "s1 (A series): open; 0 ready, 0 failed, 0 cancelled, 3 to come, of 3" in done.output
     new = shop.shelf["new"]
     assert (new["narrativeAudioStatus"], new["narrativeAudioBatch"]) == ("requested", "s1")
     assert new["narrativeAudioPriority"] == "bulk"
@@ -233,11 +244,25 @@ def test_books_are_asked_for_shown_and_taken_back(shop: MemoryProject) -> None:
     assert say("show").output.startswith("s1")
 
 
+def test_a_batch_for_later_is_wanted_then(shop: MemoryProject) -> None:
+    at = "2026-05-31T22:00"
+    assert say("request", "new", "--priority", "normal", "--not-before", at).exit_code == 0
+    assert shop.shelf["new"]["narrativeAudioNotBefore"] == 1_780_264_800_000
+    assert shop.shelf["new"]["narrativeAudioPriority"] == "normal"
+
+
+def test_that_there_is_none_is_told(shop: MemoryProject) -> None:
+    shown = say("show")
+    assert (shown.exit_code, shown.stdout) == (0, "")
+    assert "There is no batch." in shown.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ["request", "new", "--id", "a/b"],
         ["request", "nobody"],
+        ["request", "new", "--not-before", "2h"],
         ["request", "new", "--id", "taken"],
         ["show", "none"],
         ["cancel", "a/b"],

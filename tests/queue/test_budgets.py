@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from narrator_daemon.claims.ending import Ending
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.queue.budgets import DAY_MS, Budgets, Day, settle, take
 from narrator_daemon.queue.reasons import Reason, of_candidates, of_records
+from narrator_daemon.queue.requesters import grant_name
 from narrator_daemon.settings import Limits
 from tests.memory import SERVER_NOW, MemoryProject, refusal
 from tests.queue.test_picking import Desk, desk  # noqa: F401
@@ -235,14 +237,23 @@ def test_without_a_budget_nothing_is_asked() -> None:
 def test_an_ending_is_settled_unless_the_request_goes_on(
     outcome: str, seconds: float, left: int
 ) -> None:
-    from narrator_daemon.queue.requesters import grant_name
-
     project = MemoryProject()
     one = budgets(project, **BOTH)
     one.ask("ada", grant_name("b", 7, None), "x" * 2000)
     one.end(ending(outcome))
     for who in (ADA, "catalogue"):
         assert (day_of(project, who).seconds, len(day_of(project, who).granted)) == (seconds, left)
+
+
+@pytest.mark.parametrize("uid", ["", 5, True, None, {"uid": "x"}])
+def test_what_nobody_asked_for_is_settled_with_the_catalogue_alone(uid: Any) -> None:
+    project = MemoryProject()
+    one = budgets(project, **BOTH)
+    one.ask(None, grant_name("b", 7, "p"), "x" * 2000)
+    asked = {"narrativeAudioRequestedBy": uid, "narrativeAudioPath": "p"}
+    one.end(replace(ending("published"), book=asked))
+    assert list(project.tree["narrationBudgets"]) == ["catalogue"]
+    assert day_of(project, "catalogue") == Day(SERVER_NOW // DAY_MS, 50, {})
 
 
 def test_rules_without_the_node_hold_nobody_up_who_only_reads() -> None:

@@ -21,12 +21,14 @@ from typer.testing import CliRunner
 
 from narrator_daemon import config
 from narrator_daemon.cli import app
+from narrator_daemon.commands import demand_server
 from narrator_daemon.commands.demand_server import DemandServer
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.errors import Unavailable, WrongUse
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue import demand, reasons, requesters
 from narrator_daemon.queue.demand import Demand
+from tests.memory import MemoryProject
 
 NOW = 1_750_000_000_000
 CLAIM = {
@@ -106,16 +108,63 @@ def firebase() -> Iterator[LocalFirebase]:
         yield running
 
 
-def test_a_large_catalogue_is_not_read(firebase: LocalFirebase) -> None:
-    shelf: dict[str, Any] = {f"r{n}": {"narrativeAudioStatus": "ready"} for n in range(500)}
-    shelf |= {f"w{n}": asked(RequestedAt=n) for n in range(150)}
-    shelf |= {f"p{n}": {"narrativeAudioStatus": "processing"} for n in range(3)}
+def shelf_of(**counts: int) -> dict[str, Any]:
+    """So many books of each status; those that wait have texts of 1,000 characters."""
+    return {
+        f"{status}{number}": {"narrative": "x" * 1_000, "narrativeAudioStatus": status}
+        for status, count in counts.items()
+        for number in range(count)
+    }
+
+
+def read_demand(firebase: LocalFirebase, shelf: dict[str, Any]) -> tuple[Demand, int, int]:
+    """What is counted, in how many queries, and the bytes that were sent for them."""
     firebase.load("/books", shelf)
-    with mock.patch.dict(os.environ, firebase.environment()):
-        project = Project(config.load(None))
+    with mock.patch.dict(os.environ, firebase.environment()), Project(config.load(None)) as project:
+        firebase.traffic.reset()
         found = demand.read(project, limit=10, clock=lambda: NOW)
-        project.close()
-    assert found == Demand(claimable=100, later=0, in_work=3, more=True) and found.work == 103
+    only = {"service": "database", "method": "GET", "kind": "query"}
+    requests = firebase.traffic.total("requests", **only)
+    return found, requests, firebase.traffic.total("bytes_sent", **only)
+
+
+def test_two_thousand_that_wait_are_counted(firebase: LocalFirebase) -> None:
+    shelf = shelf_of(ready=500, requested=2_000, processing=150)
+    found, requests, sent = read_demand(firebase, shelf)
+    assert found == Demand(claimable=2_000, later=0, in_work=150, more=False)
+    assert found.work == 2_150
+    assert requests == 4
+    assert sent == pytest.approx(found.bytes_read, rel=0.1)
+    assert found.seconds_between == pytest.approx(sent / 250_000, rel=0.1)
+
+
+@pytest.mark.parametrize("used_up", [False, True])
+def test_of_many_requesters_only_the_first_are_asked_about(used_up: bool) -> None:
+    project: Any = MemoryProject(
+        {f"b{n:03}": asked(RequestedAt=n, RequestedBy=f"uid{n}") for n in range(300)}
+    )
+    whose: list[str | None] = []
+
+    def until(uid: str | None) -> int | None:
+        whose.append(uid)
+        return NOW + 1 if used_up else None
+
+    found = demand.read(project, limit=10, clock=lambda: NOW, used_up=until)
+    assert (found.claimable, found.later) == ((0, 300) if used_up else (300, 0))
+    assert whose == [*(f"uid{n}" for n in range(100)), None]
+    assert project.count("get /narrationLimits") == (0 if used_up else 100)
+
+
+def test_a_count_costs_no_more_than_it_may(
+    firebase: LocalFirebase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demand, "MOST_BYTES", 500_000)
+    found, _, sent = read_demand(firebase, shelf_of(ready=500, requested=2_000, processing=3))
+    assert found.more and 400 <= found.claimable <= 500 and found.in_work == 3
+    assert sent < 700_000
+    monkeypatch.setattr(demand, "MOST_BYTES", 50_000)
+    found, requests, _ = read_demand(firebase, shelf_of(requested=101))
+    assert found == Demand(claimable=100, later=0, in_work=0, more=True) and requests == 2
 
 
 def test_the_command_prints_the_counts(firebase: LocalFirebase) -> None:
@@ -163,6 +212,61 @@ def test_one_count_answers_all_who_ask_within_seconds() -> None:
             with urlopen(f"{url}/queue?x=1") as answer:
                 work.append(json.load(answer)["work"])
     assert work == [1, 1, 2]
+
+
+def test_what_costs_much_is_counted_less_often() -> None:
+    now, counts = [0.0], iter([Demand(1, 0, 0, False, 5_000_000), Demand(2, 0, 0, False)])
+    with serving(lambda: next(counts), lambda: now[0]) as url:
+        work = []
+        for second in (0.0, 19.9, 20.1):
+            now[0] = second
+            with urlopen(f"{url}/queue") as answer:
+                work.append(json.load(answer)["work"])
+    assert work == [1, 1, 2]
+
+
+def test_a_count_that_takes_long_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demand_server, "_COUNT_SECONDS", 0.05)
+    now, counted, may_end = [0.0], [0], threading.Event()
+
+    def read() -> Demand:
+        counted[0] += 1
+        if counted[0] > 1:
+            assert may_end.wait(60)
+        return Demand(counted[0], 0, 0, False)
+
+    def work(url: str) -> int:
+        with urlopen(f"{url}/queue") as answer:
+            return int(json.load(answer)["work"])
+
+    with serving(read, lambda: now[0]) as url:
+        assert work(url) == 1
+        now[0] = 30.0
+        assert [work(url), work(url)] == [1, 1]
+        # Now the last one is so old that it says nothing any more.
+        now[0] = 400.0
+        threading.Timer(0.2, may_end.set).start()
+        assert work(url) == 2
+    assert counted[0] == 2
+
+
+def test_what_goes_wrong_in_a_count_is_no_end_of_it() -> None:
+    counts = iter([ZeroDivisionError(), Demand(1, 0, 0, False)])
+    now = [0.0]
+
+    def read() -> Demand:
+        found = next(counts)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    with serving(read, lambda: now[0]) as url:
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"{url}/queue")
+        assert refused.value.code == 500
+        now[0] = 6.0
+        with urlopen(f"{url}/queue") as answer:
+            assert json.load(answer)["work"] == 1
 
 
 def test_a_database_that_does_not_answer_is_no_empty_queue() -> None:

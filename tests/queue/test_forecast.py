@@ -140,6 +140,19 @@ def test_where_the_length_tells_nothing_the_pace_is_plain(books: list[tuple[int,
     assert sums.pace.takes(sums.characters) == pytest.approx(sums.seconds)
 
 
+def test_a_length_tells_something_from_eight_books_on() -> None:
+    books = [Sums.of_book(100 * n, 2.0 + 0.5 * n) for n in range(1, 9)]
+    seven, eight = sum(books[:7], Sums()), sum(books, Sums())
+    assert (seven.books, eight.books) == (7, 8)
+    assert seven.pace == Pace(0, pytest.approx(28 / 2800))
+    assert eight.pace is not None and eight.pace.besides == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("characters", "seconds"), [(0, 5.0), (100, 0.0), (0, 0.0)])
+def test_what_took_nothing_tells_no_pace(characters: int, seconds: float) -> None:
+    assert Sums.of_book(characters, seconds).pace is None
+
+
 @pytest.mark.parametrize("record", [None, "x", {}, {"books": "x"}, {"books": -1}])
 def test_nothing_is_known_of_an_odd_record(record: object) -> None:
     assert Sums.of_record(record).pace is None and Sums().pace is None
@@ -155,6 +168,10 @@ def test_nothing_is_known_of_an_odd_record(record: object) -> None:
         (10, 0.5, None, 10),
         (10, 0.5, 30, 15),
         (10, 1, None, 0),
+        (10, 1, 60, 0),
+        (0, 1, 60, 0),
+        (10, 0.05, None, 190),
+        (10, 0.049, None, None),
         (90, 0.01, 60, 0),
     ],
 )

@@ -317,6 +317,18 @@ def test_where_others_are_faster_it_looks_further(
     assert among == [1, 2, 4, 8, 16, 32, 32, 31, 30]
 
 
+def test_one_that_was_only_looked_at_again_says_nothing_of_others(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It waited for its retry and left what waits: perhaps cancelled, perhaps claimed by this one.
+    desk.add("b0", known=False, narrativeAudioStatus="ready")
+    assert desk.pick() == ("b0", "lost")
+    for number in range(1, 9):
+        desk.add(f"b{number}")
+    monkeypatch.setattr("narrator_daemon.queue.waiting.random.choice", lambda oldest: oldest[-1])
+    assert [desk.pick() for _ in range(8)] == [(f"b{number}", "claimed") for number in range(1, 9)]
+
+
 class TestHints:
     def books(self, count: int) -> dict[str, Any]:
         return {f"b{number:03}": dict(REQUESTED) for number in range(count)}

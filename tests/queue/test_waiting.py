@@ -59,6 +59,36 @@ def test_a_book_that_must_wait_holds_nobody_up() -> None:
     assert order(waiting, now=10.0) == ["first"]
 
 
+def test_a_book_that_is_wanted_later_is_free_from_then_on() -> None:
+    waiting = Waiting(lambda: 100.0)
+    waiting.offer("b", {**book(NOW), "narrativeAudioNotBefore": NOW + 500_000}, NOW)
+    assert (waiting.free(599.9), waiting.free(600.0)) == (0, 1)
+    waiting.offer("now", {**book(NOW), "narrativeAudioNotBefore": NOW - 500_000}, NOW)
+    assert (waiting.free(99.9), waiting.free(100.0)) == (0, 1)
+
+
+def test_a_requester_is_passed_over_until_a_moment() -> None:
+    waiting = Waiting()
+    waiting.offer("b", book(NOW, by="ada"), NOW)
+    waiting.pass_over("ada", 10.0, 0.0)
+    assert (waiting.limited(9.9), waiting.limited(10.0)) == ({"ada"}, frozenset())
+    assert (waiting.free(9.9), waiting.free(10.0)) == (0, 1)
+    waiting.pass_over_budget("ada", 20.0, 0.0)
+    assert (waiting.over_budget(19.9), waiting.over_budget(20.0)) == ({"ada"}, frozenset())
+    assert (waiting.free(19.9), waiting.free(20.0)) == (0, 1)
+    waiting.pass_over_budget(None, 30.0, 0.0)
+    assert (waiting.over_budget(20.0), waiting.free(20.0), waiting.free(30.0)) == ({None}, 0, 1)
+
+
+def test_a_hint_that_is_no_reading_leaves_the_others() -> None:
+    waiting = Waiting()
+    waiting.offer("a", book(NOW), NOW)
+    waiting.take_in(Hint({"b": book(NOW)}), NOW)
+    assert len(waiting) == 2
+    waiting.take_in(Hint({"b": book(NOW)}, resync=True), NOW)
+    assert order(waiting) == ["b"]
+
+
 def test_a_reading_does_not_shorten_a_wait_and_a_new_press_ends_it() -> None:
     waiting = Waiting()
     waiting.offer("b", book(NOW), NOW)

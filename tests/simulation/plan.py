@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from tests.simulation import faults
 
-#: Texts that no worker gets through: one fails each time, one ends the process.
-FAILS, KILLS = "This one fails.", "This one kills."
+#: Texts that no worker gets through: one fails each time, one ends the process, one is too long.
+FAILS, KILLS, ENDLESS = "This one fails.", "This one kills.", "This one never ends."
 
 TEXTS = ("It was a bright cold day.", "The clocks were striking.", "Call me Ishmael.")
 
@@ -48,8 +48,12 @@ class Plan:
         latency: of one way of a request, at most, seconds.
         meddles: of a daemon's writes to books, to which the frontend adds one of its own at once.
         sweep_seconds: between sweeps; objects are old after a quarter of that.
+        sweep_most: objects at which one sweep looks.
+        stream_rate: of events of the stream to which something happens.
         grace_seconds: in which a worker that is stopped goes on.
         budget: seconds of audio a day of the whole catalogue; 0 for any.
+        tells: how often an operator tells the fleet or a worker something, at most.
+        batches: what is done with many books at once, at most.
         queue: whether the order in which books are taken can be foretold.
     """
 
@@ -79,8 +83,12 @@ class Plan:
     latency: float
     meddles: float
     sweep_seconds: float
+    sweep_most: int
+    stream_rate: float
     grace_seconds: float
     budget: float
+    tells: int = 0
+    batches: int = 0
     queue: bool = False
 
     @classmethod
@@ -88,7 +96,63 @@ class Plan:
         """The plan of a seed."""
         dice = random.Random(f"plan {seed}")
         made = cls._of(dice)
-        return made._as_queue(dice) if dice.random() < 0.08 else made
+        if dice.random() < 0.08:
+            return made._as_queue(dice)
+        if dice.random() < 0.12:
+            return made._as_steered(dice)
+        if dice.random() < 0.12:
+            return made._with_batches(dice)
+        if dice.random() < 0.1:
+            return made._as_contested(dice)
+        return made._as_swept(dice) if dice.random() < 0.05 else made
+
+    def _as_steered(self, dice: random.Random) -> Plan:
+        """An operator tells workers to pause, to drain, how many books at once."""
+        count = dice.choice((3, 6, 9))
+        return replace(
+            self,
+            texts=self.texts[:1] + tuple(dice.choice(TEXTS) for _ in range(count)),
+            uids=(None,) * (1 + count),
+            tells=dice.choice((1, 2, 4)),
+            seconds=dice.choice((25.0, 45.0)),
+            most_faults=dice.choice((0, 0, 1, 8)),
+        )
+
+    def _as_contested(self, dice: random.Random) -> Plan:
+        """Answers are lost, and the frontend writes to what daemons have just written."""
+        kinds = ("lost once before", "lost once after", "gone after", "comes late", "comes twice")
+        return replace(
+            self,
+            kinds=frozenset(kinds),
+            rate=0.3,
+            most_faults=dice.choice((3, 20)),
+            meddles=dice.choice((0.2, 0.5)),
+            gremlin=0,
+            seconds=10.0,
+        )
+
+    def _as_swept(self, dice: random.Random) -> Plan:
+        """What was just uploaded is old, and looked at again and again."""
+        return replace(
+            self,
+            texts=tuple(dice.choice(TEXTS) for _ in range(5)),
+            uids=(None,) * 5,
+            sweep_seconds=0.4,
+            latency=0.2,
+            quiet_seconds=0.0,
+        )
+
+    def _with_batches(self, dice: random.Random) -> Plan:
+        """Many books are asked for at once, and taken back."""
+        count = dice.choice((2, 5, 8))
+        return replace(
+            self,
+            texts=self.texts[:1] + tuple(dice.choice(TEXTS) for _ in range(count)),
+            uids=(None,) * (1 + count),
+            batches=dice.choice((1, 2, 4)),
+            seconds=dice.choice((15.0, 30.0)),
+            most_faults=dice.choice((0, 0, 1, 8)),
+        )
 
     def _as_queue(self, dice: random.Random) -> Plan:
         """One replica alone with many books, whose order can be foretold."""
@@ -121,12 +185,12 @@ class Plan:
         count = dice.choice((1, 1, 2, 2, 3, 5))
         poison = dice.random() < 0.12
         limited = dice.random() < 0.2
-        renews = dice.random() < 0.05
+        renews = dice.random() < 0.07
         share = dice.choice((0.15, 0.3, 0.6))
         kinds = frozenset(kind for kind in faults.ALL if dice.random() < share)
         texts = [dice.choice(TEXTS) for _ in range(count)]
         if poison:
-            texts[0] = dice.choice((FAILS, KILLS))
+            texts[0] = dice.choice((FAILS, KILLS, ENDLESS))
         return cls(
             workers=workers,
             voices=tuple(f"voice {number if mixed else 0}" for number in range(workers)),
@@ -142,7 +206,7 @@ class Plan:
             texts=tuple(texts),
             uids=tuple("anna" if limited or dice.random() < 0.3 else None for _ in range(count)),
             limit=dice.choice((1, 2)) if limited else 10,
-            writes=8 if renews else dice.choice((0, 1, 3, 6)),
+            writes=16 if renews else dice.choice((0, 1, 3, 6)),
             rate=dice.choice((0.0, 0.01, 0.03, 0.1)),
             speech_rate=dice.choice((0.0, 0.05, 0.2)),
             kinds=kinds,
@@ -156,9 +220,11 @@ class Plan:
             rules=dice.random() < 0.06,
             captions=dice.random() < 0.3,
             preview=dice.random() < 0.15,
-            latency=dice.choice((0.015, 0.015, 0.015, 0.2)),
+            latency=dice.choice((0.015, 0.015, 0.015, 0.2)) if not renews else 0.2,
             meddles=dice.choice((0.0, 0.0, 0.05, 0.2)),
             sweep_seconds=dice.choice((1.0, 6.0, 20.0)),
+            sweep_most=dice.choice((1, 2000, 2000)),
+            stream_rate=dice.choice((0.02, 0.02, 0.2)),
             grace_seconds=dice.choice((0.0, 3.0)),
-            budget=dice.choice((1.0, 4.0)) if dice.random() < 0.08 else 0.0,
+            budget=dice.choice((1.0, 4.0)) if dice.random() < 0.12 else 0.0,
         )

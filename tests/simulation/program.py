@@ -20,23 +20,41 @@ from google.auth import crypt
 from google.oauth2 import service_account
 
 from narrator_daemon import addresses
+from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.credentials.wav import Finished
-from narrator_daemon.daemon import assembly, dependencies, disk, job, making, trial, worker
+from narrator_daemon.daemon import (
+    assembly,
+    dependencies,
+    disk,
+    forecaster,
+    job,
+    making,
+    trial,
+    worker,
+)
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books, service_clock, storage, subscription
 from narrator_daemon.firebase import project as projects
-from narrator_daemon.housekeeping import reaper, reconciler, turns
+from narrator_daemon.housekeeping import reaper, reconciler, sweep, turns
 from narrator_daemon.marks.keys import DEMO_KEY
+from narrator_daemon.narration.accepting import Unnarratable
 from narrator_daemon.narration.captions import Captions
-from narrator_daemon.narration.narrate import Narration, Stopped, check_text
+from narrator_daemon.narration.narrate import Narration, Stopped, check_text, kept_name
 from narrator_daemon.narration.progress import Progress
-from narrator_daemon.queue import budgets, picking, requesters
+from narrator_daemon.queue import batches, budgets, picking, requesters
 from narrator_daemon.settings import Limits, Settings
 from narrator_daemon.speech import SpeechError
 from tests.simulation import faults
 from tests.simulation.bucket import Bucket
-from tests.simulation.limits import DAY_SECONDS, WINDOW_BOOKS, WINDOW_SECONDS
-from tests.simulation.plan import FAILS, KILLS
+from tests.simulation.limits import (
+    BATCH_LOOK_SECONDS,
+    DAY_SECONDS,
+    FAREWELL_SECONDS,
+    FORECAST_SECONDS,
+    WINDOW_BOOKS,
+    WINDOW_SECONDS,
+)
+from tests.simulation.plan import ENDLESS, FAILS, KILLS
 from tests.simulation.scheduler import Process, current
 from tests.simulation.seams import Seams
 from tests.simulation.stream import SILENCE_SECONDS
@@ -111,7 +129,7 @@ class Engine:
 
 
 class Kept:
-    """Kept segments, of which there are none."""
+    """Kept segments, of which there are names alone."""
 
     folder = None
 
@@ -124,8 +142,10 @@ class Kept:
     def publish(self, _name: str) -> None:
         pass
 
-    def remove(self, _name: str) -> None:
-        pass
+    def remove(self, name: str) -> None:
+        kept = Here.world.kept
+        for token in [token for token, made in kept.items() if made == name]:
+            del kept[token]
 
     def make_room(self, _count: int) -> None:
         pass
@@ -201,6 +221,7 @@ def narrate(
     text: object,
     out: io.BytesIO,
     *,
+    engine: Any,
     limits: Limits,
     seed: int,
     beginning: Any = None,
@@ -212,7 +233,7 @@ def narrate(
     world, task = Here.world, current()
     process = task.process
     assert process is not None
-    own = text == _TRIAL
+    own, began_at = text == _TRIAL, world.scheduler.now
     said = check_text(text, limits)
     segments = 1 if own else task.dice.choice((1, 2, 3, 4, 4, 12))
     for segment in range(segments):
@@ -220,17 +241,26 @@ def narrate(
             raise Stopped
         if not own:
             token = on_progress.__self__.work.token  # type: ignore[attr-defined]
-            world.checker.works(token)
+            world.kept[token] = kept_name(engine, seed)
+            world.checker.claims.works(token)
         world.scheduler.sleep(task.dice.choice((0.1, 0.4, 1.0, 2.0)))
         if not own:
             _go_wrong(world, said, process, token)
         if world.is_broken(process):
+            if own:
+                world.checker.claims.tried(process, began_at, passed=False)
+            else:
+                world.checker.claims.failed(token)
             raise SpeechError("engine_error", "The engine is broken.")
         if beginning is not None and segment == 0:
             beginning.companion.file.write(b"beginning")
             beginning.show(beginning.seconds)
         on_progress(Progress("speech", (segment + 1) / (segments + 1)))
     out.write(json.dumps({"text": said, "seed": seed}).encode())
+    if own:
+        world.checker.claims.tried(process, began_at, passed=True)
+    if said == ENDLESS:
+        raise Unnarratable(Failure(ErrorCode.TEXT_TOO_LONG, "It is too long when it is read."))
     facts: dict[str, Any] = {"secondsByStep": {}, "segments": segments}
     return Narration(len(out.getvalue()), 2.0 * segments, (), facts)
 
@@ -243,17 +273,17 @@ def _go_wrong(world: World, text: str, process: Process, token: str) -> None:
     elif text == FAILS:
         kind = "engine error"
     if kind in ("engine error", "out of memory", "stumbles"):
-        world.checker.failed(token)
+        world.checker.claims.failed(token)
         if kind == "stumbles":
             raise ValueError("a fault of the program's own")
         raise SpeechError(kind.replace(" ", "_"), "The engine failed.")
     if kind == "disk full":
         raise OSError(errno.ENOSPC, "No space left on device")
     if kind == "hangs":
-        world.checker.hangs(token)
+        world.checker.claims.hangs(token)
         world.scheduler.sleep(1e6)
     if kind == "stalls":
-        world.checker.hangs(token)
+        world.checker.claims.hangs(token)
         world.scheduler.sleep(task.dice.choice((5.0, 20.0)))
     if kind == "crash":
         world.crash(process)
@@ -312,10 +342,14 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
     for module in (making, trial):
         seams.set(module, "captions_of", lambda *_: Captions({"vtt": b"WEBVTT"}))
     seams.set(subscription, "_Session", lambda: Here.world.streams.session())
-    seams.set(worker, "_FAREWELL_SECONDS", 1.5)
+    seams.set(worker, "_FAREWELL_SECONDS", FAREWELL_SECONDS)
     seams.set(assembly, "_SWEEP_SECONDS", 20.0)
     seams.set(assembly, "_SWEEP_AGAIN_SECONDS", 5.0)
     seams.set(assembly, "SAY_SECONDS", 1e5)
+    for module in (assembly, batches):
+        seams.set(module, "LOOK_SECONDS", BATCH_LOOK_SECONDS)
+    for module in (assembly, forecaster):
+        seams.set(module, "FORECAST_SECONDS", FORECAST_SECONDS)
     sweeper = assembly.Sweeper
     seams.set(
         assembly,
@@ -324,6 +358,7 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
             *given, least_age_seconds=Here.world.plan.sweep_seconds / 4, **named
         ),
     )
+    seams.set(sweep, "MOST_OBJECTS", sweep.MOST_OBJECTS)
     seams.set(storage, "GIVE_UP_SECONDS", 6.0)
     seams.set(subscription, "SILENCE_SECONDS", SILENCE_SECONDS)
     seams.set(turns, "HOLD_MS", 4_000)
@@ -361,6 +396,7 @@ def start(world: World, process: Process, settings: Settings, voice: str, *, old
     engine: Any = Engine(voice)
     # Of every history its own; it is put back with the rest.
     assembly._SWEEP_SECONDS = world.plan.sweep_seconds
+    sweep.MOST_OBJECTS = world.plan.sweep_most
     made = assembly.parts(settings, engine, project)
     manager: Any = Manager()
     return worker.Worker(settings, made, manager)

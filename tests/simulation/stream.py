@@ -95,7 +95,7 @@ class Stream:
         world = self._world
         event = f"event: {name}\ndata: {json.dumps({'path': path, 'data': data})}\n\n".encode()
         task = world.network
-        kind = world.faults.at(task, faults.STREAM, 0.02)
+        kind = world.faults.at(task, faults.STREAM, world.plan.stream_rate)
         at = world.scheduler.now + 0.02 * task.dice.random()
         delay = task.dice.choice((0.5, 3.0, 8.0))
         if kind == "late":

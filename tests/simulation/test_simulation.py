@@ -13,8 +13,8 @@ from narrator_daemon.claims.work import Work
 from narrator_daemon.daemon import job_context, loops
 from narrator_daemon.queue.waiting import Waiting
 from tests.simulation import mutants, seams
-from tests.simulation.checker import Violation
 from tests.simulation.histories import run, shortened, simulated
+from tests.simulation.ledger import Violation
 from tests.simulation.scheduler import Event, Killed, Lock, Process, Scheduler, current
 from tests.simulation.world import Told
 

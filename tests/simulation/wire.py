@@ -201,7 +201,7 @@ class Wire:
         finally:
             world.written()
         if path[0] == "books" and len(path) == 2:
-            world.meddle(path)
+            world.frontend.meddle(path)
         return Answer(200, given.get("json"))
 
     def _writes(self, method: str, path: Path, value: Any) -> Writes:

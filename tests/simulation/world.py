@@ -13,37 +13,29 @@ from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Any
 
-from narrator_daemon.catalogue import (
-    CLAIM,
-    NOT_BEFORE,
-    OPERATOR,
-    PRIORITY,
-    PROCESSING,
-    REQUESTED,
-    REQUESTED_AT,
-    REQUESTED_BY,
-    SERVER_TIMESTAMP,
-    STATUS,
-)
-from narrator_daemon.claims.book import request_again
 from narrator_daemon.emulator.database.rules import Rules
 from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.housekeeping.forgetting import Forgetter
 from narrator_daemon.housekeeping.sweep import Sweeper
 from narrator_daemon.settings import Settings
-from tests.simulation import faults as kinds
 from tests.simulation import program, seams
 from tests.simulation.bucket import Objects
-from tests.simulation.checker import TEXT, Checker, Violation
+from tests.simulation.checker import Checker
 from tests.simulation.database import Database, Path, Writes
 from tests.simulation.faults import Faults
+from tests.simulation.frontend import Frontend
+from tests.simulation.gremlin import Gremlin
+from tests.simulation.ledger import Violation
 from tests.simulation.limits import BEAT, DAY_SECONDS, MAX_ATTEMPTS, RECONCILE, STUCK_SECONDS, TTL
-from tests.simulation.plan import TEXTS, Plan
+from tests.simulation.operator import Operator
+from tests.simulation.plan import KILLS, Plan
 from tests.simulation.scheduler import EPOCH, Process, Scheduler, Task, current
 from tests.simulation.stream import Streams
 
 #: Seconds after the last fault in which everything is to be done.
 PATIENCE = 200.0
+#: Seconds by which a request is late, at most.
+LATEST_SECONDS = 12.0
 #: Seconds after which a process that ended is started again.
 _RESTART = (1.0, 4.0, 12.0)
 
@@ -103,6 +95,7 @@ class Seat:
     worker: Any = None
     lives: int = 1
     stopped: bool = False
+    began_at: float = 0.0
 
 
 @dataclass
@@ -159,16 +152,20 @@ class World:
         self.ever_refused: set[str] = set()
         self.ever_closed = False
         self.cut_off: set[str] = set()
-        self._cut: dict[tuple[str, str], float] = {}
-        self._closed: dict[str, float] = {}
-        self._refused: dict[str, float] = {}
-        self._broken: dict[str, float] = {}
-        self._full: dict[str, float] = {}
+        # When each process was told to stop, and under which name segments of each claim are kept.
+        self.stops: dict[str, float] = {}
+        self.kept: dict[str, str] = {}
+        self.cut: dict[tuple[str, str], float] = {}
+        self.closed: dict[str, float] = {}
+        self.refused: dict[str, float] = {}
+        self.broken: dict[str, float] = {}
+        self.full: dict[str, float] = {}
         self._digest = hashlib.sha256()
         self.checker = Checker(self)
         self.streams = Streams(self)
         self.database.hears += [self.checker.judge, self.streams.hear]
-        self.objects.on_delete = self.checker.deletes
+        self.objects.on_delete = self.checker.books.deletes
+        self.frontend, self.operator = Frontend(self), Operator(self)
         self.seats: list[Seat] = []
         self.quiet_since: float | None = None
         self._presses = 0
@@ -194,13 +191,14 @@ class World:
             self.scheduler.now,
             self.scheduler.switches,
             self._digest.hexdigest(),
-            len(self.checker.published),
+            len(self.checker.ledger.published),
         )
 
     def _begin(self) -> None:
         self.network = self.scheduler.spawn("network", lambda: None)
-        self.scheduler.spawn("frontend", self._frontend)
-        self.scheduler.spawn("gremlin", self._gremlin)
+        self.scheduler.spawn("frontend", self.frontend.run)
+        self.scheduler.spawn("operator", self.operator.run)
+        self.scheduler.spawn("gremlin", Gremlin(self).run)
         for number in range(self.plan.workers):
             process = Process(f"w{number}", 1000.0 + 77 * number, self.plan.skews[number])
             self.seats.append(Seat(number, process))
@@ -209,7 +207,7 @@ class World:
 
     def _happen(self) -> None:
         scheduler = self.scheduler
-        scheduler.run(lambda: False, self.plan.seconds)
+        scheduler.run(self._is_over, self.plan.seconds)
         self._quiet()
         # Books that are over a budget wait for another day, each for one at the worst.
         days = DAY_SECONDS * len(self.plan.texts) if self.plan.budget else 0
@@ -227,6 +225,7 @@ class World:
 
     def _is_over(self) -> bool:
         self.checker.look(quiet_since=self.quiet_since)
+        self.checker.fleet.look_at_drains()
         return False
 
     def _is_done(self) -> bool:
@@ -235,8 +234,9 @@ class World:
     def _quiet(self) -> None:
         """From here on nothing goes wrong."""
         self.faults.on = False
+        self.operator.rest()
         self.quiet_since = self.scheduler.now
-        for ends in (self._cut, self._closed, self._refused, self._broken, self._full):
+        for ends in (self.cut, self.closed, self.refused, self.broken, self.full):
             ends.clear()
         if self.plan.survivors == "one":
             alive = [seat for seat in self.seats if not seat.process.dead and not seat.stopped]
@@ -253,8 +253,7 @@ class World:
         for seat in self.seats:
             seat.lives = -1
             if not seat.process.dead and seat.worker is not None:
-                seat.stopped = True
-                seat.worker.stop()
+                self.stop(seat)
         self.scheduler.run(
             lambda: all(seat.process.dead for seat in self.seats), self.scheduler.now + 40
         )
@@ -264,6 +263,8 @@ class World:
 
     def _sweep(self) -> None:
         """Two hours later, what is left over is swept."""
+        # Requests that are still on their way arrive before.
+        self.scheduler.run(lambda: False, self.scheduler.now + LATEST_SECONDS)
         self.scheduler.now += 7200.0
         process = Process("sweeper", 0.0, 0.0)
         self.paused[process.name] = 0.0
@@ -277,7 +278,8 @@ class World:
             sweeper = Sweeper(
                 project, AudioStore(project, settings.storage), on_gone=forgetter.forget
             )
-            for _ in range(2):
+            # Twice all of them, and what is looked at where a round ends.
+            for _ in range(3 + 2 * len(self.objects.by_name) // self.plan.sweep_most):
                 sweeper.round()
                 forgetter.round()
             over.append(True)
@@ -304,7 +306,7 @@ class World:
         )
 
     def _start(self, seat: Seat) -> None:
-        process = seat.process
+        process, seat.began_at = seat.process, self.scheduler.now
         self.paused.setdefault(process.name, 0.0)
         number = seat.number
 
@@ -350,6 +352,12 @@ class World:
         self.say("crash", worker=process.name)
         self.scheduler.kill(process)
 
+    def stop(self, seat: Seat) -> None:
+        """Tell a process to stop, in time."""
+        seat.stopped = True
+        self.stops.setdefault(seat.process.name, self.scheduler.now)
+        seat.worker.stop()
+
     def pause(self, process: Process, lifetimes: float) -> None:
         """Let a process sleep, for so many lifetimes of a lease."""
         seconds = lifetimes * TTL
@@ -365,6 +373,17 @@ class World:
     def ttl_of(self, process: Process) -> float:
         """The lifetime of its leases."""
         return self.plan.ttls[int(process.name[1])]
+
+    def is_old(self, process: Process) -> bool:
+        """Whether it is of an earlier version."""
+        return self.plan.old[int(process.name[1])]
+
+    def nothing_went_wrong(self) -> bool:
+        """Whether all that happened was done by people."""
+        people = ("frontend", "operator")
+        return KILLS not in self.plan.texts and all(
+            name.startswith(people) for name in self.faults.fired
+        )
 
     def troubles(self, process: Process) -> int:
         """How much went wrong that keeps a process from beating, or from knowing what it did."""
@@ -385,17 +404,17 @@ class World:
 
     def is_cut(self, service: str, process: Process) -> bool:
         """Whether a service does not answer a process."""
-        return self._holds(self._cut.get((service, process.name))) or self._holds(
-            self._cut.get((service, ""))
+        return self._holds(self.cut.get((service, process.name))) or self._holds(
+            self.cut.get((service, ""))
         )
 
     def is_closed(self, service: str) -> bool:
         """Whether a service refuses everything."""
-        return self._holds(self._closed.get(service))
+        return self._holds(self.closed.get(service))
 
     def is_refused(self, path: Path, _process: Process) -> bool:
         """Whether the database takes no value for a node."""
-        return len(path) > 1 and path[0] == "books" and self._holds(self._refused.get(path[1]))
+        return len(path) > 1 and path[0] == "books" and self._holds(self.refused.get(path[1]))
 
     def refused_object(self, name: str) -> None:
         """Take in that the bucket takes no object of a book, which may be the book's fault."""
@@ -403,11 +422,11 @@ class World:
 
     def is_broken(self, process: Process) -> bool:
         """Whether the engine of a process fails at everything."""
-        return self._holds(self._broken.get(process.name))
+        return self._holds(self.broken.get(process.name))
 
     def is_full(self, process: Process) -> bool:
         """Whether its disk is full."""
-        return self._holds(self._full.get(process.name))
+        return self._holds(self.full.get(process.name))
 
     def writing(self, process: Process | None, writes: Writes) -> None:
         """Take in who is about to write."""
@@ -423,24 +442,6 @@ class World:
         """Take in that it is done."""
         self.writer = None
 
-    def meddle(self, path: Path) -> None:
-        """Let the frontend write to a book just after a daemon did, or not."""
-        task = current()
-        dice = task.dice
-        chance, action, seconds = dice.random(), dice.choice(_ACTIONS), dice.choice(_AT_ONCE)
-        text, book_id = dice.choice(TEXTS), path[1]
-        if chance >= self.plan.meddles or not self.faults.on:
-            return
-        name = f"frontend@{task.name}#{task.requests} {action}"
-
-        def act() -> None:
-            self.scheduler.sleep(seconds)
-            if self.faults.on and self.faults.wish(name):
-                asked = self._asked(book_id, current().dice, timed=current().dice.random() < 0.5)
-                self._act(action, book_id, text, asked)
-
-        self.scheduler.spawn(name, act)
-
     def denied(self, process: Process, writes: Writes) -> None:
         """The rules refuse what a daemon writes, which only happens for a reason."""
         self.checker.demand(False, "rules", f"the rules refuse of {process.name}: {writes}")
@@ -449,7 +450,7 @@ class World:
         self, task: Task, apply: Callable[[], Any], quiet: type[Exception] | None = None
     ) -> None:
         """Let a request arrive some time later."""
-        seconds = task.dice.choice((0.2, 2.0, 12.0))
+        seconds = task.dice.choice((0.2, 2.0, LATEST_SECONDS))
 
         def arrive() -> None:
             self.scheduler.sleep(seconds)
@@ -470,158 +471,7 @@ class World:
             told = " ".join(f"{name}={value}" for name, value in facts.items())
             self.tell(f"{self.scheduler.now:9.3f} {event} {told}")
 
-    # The frontend.
-
-    def _write(self, book_id: str, fields: dict[str, Any], *, whole: bool = False) -> None:
-        path = ("books", book_id)
-        writes: Writes = [(path, fields)] if whole else [((*path, k), v) for k, v in fields.items()]
+    def write_other(self, writes: Writes) -> None:
+        """Write what is no daemon's."""
         self.writing(None, writes)
         self.database.write(writes)
-
-    def _asked(self, book_id: str, dice: Any, *, timed: bool = True) -> dict[str, Any]:
-        number = int(book_id[1:])
-        asked: dict[str, Any] = {STATUS: REQUESTED}
-        if timed:
-            asked[REQUESTED_AT] = dict(SERVER_TIMESTAMP)
-        asked[REQUESTED_BY] = self.plan.uids[number]
-        if dice.random() < (0.4 if self.plan.queue else 0.1):
-            asked[PRIORITY] = dice.choice(("now", "bulk"))
-        if dice.random() < 0.07 and not self.plan.queue:
-            asked[NOT_BEFORE] = self.database.now_ms() + dice.choice((500, 5000))
-        return asked
-
-    def _frontend(self) -> None:
-        task, plan = current(), self.plan
-        dice = task.dice
-        for number, text in enumerate(plan.texts):
-            book_id = f"b{number}"
-            self.checker.wishes_for(book_id, text, asks=True, whole=True)
-            asked = self._asked(book_id, dice, timed=dice.random() < 0.8 or plan.queue)
-            self._write(book_id, {TEXT: text, "title": book_id, **asked}, whole=True)
-            if dice.random() < 0.5:
-                self.scheduler.sleep(dice.choice((0.0, 0.5, 3.0)))
-        for number in range(plan.writes):
-            # Often while something is in work, sometimes at once after another.
-            self.scheduler.sleep(dice.choice((0.05, 0.5, 1.5, 4.0)) * (0.5 + dice.random()))
-            book_id = f"b{dice.randrange(len(plan.texts))}"
-            action = dice.choice(_ACTIONS)
-            text, again = dice.choice(TEXTS), dice.random() < 0.5
-            extra = self._asked(book_id, dice, timed=again)
-            if not self.faults.on:
-                return
-            if self.faults.wish(f"frontend#{number} {action}"):
-                self._act(action, book_id, text, extra)
-
-    def _act(self, action: str, book_id: str, text: str, asked: dict[str, Any]) -> None:
-        book = self.database.get(("books", book_id))
-        wishes = self.checker.wishes_for
-        if book is None:
-            asks = action in ("press", "ask", "overwrite")
-            wishes(book_id, text, asks=asks, whole=True)
-            self._write(
-                book_id, {TEXT: text, "title": book_id, **(asked if asks else {})}, whole=True
-            )
-            return
-        held = book.get(TEXT)
-        if action == "press":
-            wishes(book_id, held, asks=True, whole=False)
-            self._write(book_id, asked)
-        elif action == "ask":
-            wishes(book_id, text, asks=True, whole=False)
-            self._write(book_id, {TEXT: text, **asked})
-        elif action == "edit":
-            wishes(book_id, text, asks=None, whole=False)
-            self._write(book_id, {TEXT: text})
-        elif action == "cancel":
-            wishes(book_id, held, asks=False, whole=False)
-            self._write(book_id, {STATUS: None})
-        elif action == "delete":
-            wishes(book_id, None, asks=False, whole=True)
-            self.writing(None, [])
-            self.database.write([(("books", book_id), None)])
-        elif action == "overwrite":
-            wishes(book_id, text, asks=True, whole=True)
-            self._write(book_id, {TEXT: text, "title": book_id, **asked}, whole=True)
-        elif action == "import":
-            wishes(book_id, text, asks=False, whole=True)
-            self._write(book_id, {TEXT: text, "title": book_id}, whole=True)
-        elif action == "scribble":
-            wishes(book_id, held, asks=True, whole=False)
-            self._write(book_id, {STATUS: PROCESSING, CLAIM: "of the wrong shape"})
-        elif action == "retry":
-            seen = request_again(book, now_ms=self.database.now_ms())
-            if seen.book is not None:
-                wishes(book_id, held, asks=True, whole=False)
-                self._write(book_id, {**seen.book, REQUESTED_BY: OPERATOR}, whole=True)
-
-    # What goes wrong beside requests.
-
-    def _gremlin(self) -> None:
-        task = current()
-        dice = task.dice
-        for number in range(self.plan.gremlin):
-            self.scheduler.sleep(self.plan.seconds * dice.random() / max(1, self.plan.gremlin))
-            kind, which = dice.choice(kinds.PROCESS), dice.randrange(self.plan.workers)
-            seconds, book = (
-                dice.choice((1.0, 5.0, 12.0)),
-                f"b{dice.randrange(len(self.plan.texts))}",
-            )
-            lifetimes, jump = dice.choice((0.5, 1.2, 2.5)), dice.choice((-7200.0, 300.0, 90_000.0))
-            if not self.faults.on:
-                return
-            if kind in self.faults.kinds and self.faults.fire(f"gremlin#{number} {kind}"):
-                self.say(kind, worker=which, seconds=seconds, book=book)
-                self._go_wrong(kind, self.seats[which], seconds, book, lifetimes, jump)
-
-    def _go_wrong(
-        self, kind: str, seat: Seat, seconds: float, book: str, lifetimes: float, jump: float
-    ) -> None:
-        process, until = seat.process, self.scheduler.now + seconds
-        if process.dead:
-            return
-        if kind == "crash":
-            process.dead = True
-        elif kind == "stop" and seat.worker is not None:
-            seat.stopped = True
-            seat.worker.stop()
-        elif kind == "pause":
-            self.pause(process, lifetimes)
-        elif kind == "wall clock jumps":
-            process.skew += jump
-        elif kind == "database cut off":
-            self.cut_off.add(process.name)
-            self._cut["database", process.name] = until
-        elif kind == "database down":
-            self._cut["database", ""] = until
-        elif kind == "database closed":
-            self.ever_closed = True
-            self._closed["database"] = until
-        elif kind == "storage down":
-            self._cut["storage", ""] = until
-        elif kind == "storage closed":
-            self._closed["storage"] = until
-        elif kind == "book refused":
-            self.ever_refused.add(book)
-            self._refused[book] = until
-        elif kind == "engine broken":
-            self._broken[process.name] = until
-        elif kind == "disk filled":
-            self._full[process.name] = until
-
-
-#: Seconds between a daemon's write and the frontend's.
-_AT_ONCE = (0.0, 0.005, 0.05, 0.5)
-_ACTIONS = (
-    "press",
-    "press",
-    "ask",
-    "ask",
-    "edit",
-    "cancel",
-    "cancel",
-    "delete",
-    "overwrite",
-    "import",
-    "scribble",
-    "retry",
-)

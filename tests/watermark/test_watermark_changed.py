@@ -9,7 +9,7 @@ from scipy.signal import resample_poly
 from speechlike import RATE, speechlike
 
 from watermark import detect, embed, score_along
-from watermark.detection.acquisition import UNCHANGED
+from watermark.detection.acquisition import UNCHANGED, acquire
 from watermark.detection.features import features_of
 from watermark.detection.scales import find_changes
 from watermark.detection.stretches import search_stretches
@@ -128,3 +128,16 @@ def test_a_faster_copy_can_be_drawn() -> None:
     trace = score_along(fast, RATE, KEY, BOOK)
     assert np.median(trace.score) > 5
     assert trace.place[-2] == pytest.approx(trace.seconds[-2] * 1.25, abs=0.3)
+
+
+@pytest.mark.parametrize(("pace", "pitch"), [(1.04, 1.04), (0.96, 1.0), (1.0, 1.045)])
+def test_a_stretch_a_little_changed_is_looked_up_where_it_lies(pace: float, pitch: float) -> None:
+    """Not by the coarse guesses, which would find it, too: they are for what this leaves."""
+    copy = resample_poly(MARKED, 1000, round(1000 * pitch)).astype(np.float32)
+    copy = copy if pace == pitch else stretched(copy, pace / pitch)
+    line = acquire(pattern_of(KEY), features_of(copy, RATE), 6.0, 24.0)[0]
+    assert line.score > 10
+    assert 6.0 <= line.origin < 6.0 + line.cell_seconds
+    told = pattern_of(KEY).seconds_into(BOOK, line.place)
+    assert told == pytest.approx(line.origin * pace, abs=0.3)
+    assert (line.change.pace, line.change.pitch) == pytest.approx((pace, pitch), abs=0.009)

@@ -187,10 +187,10 @@ def acquire(
     peaks: list[tuple[float, int, int]] = []
     for first in range(0, len(queries), BATCH):
         batch = slice(first, first + BATCH)
-        for begin, sums in _correlate(pattern, queries[batch], LONG):
+        for base, sums in _correlate(pattern, queries[batch], LONG):
             scores = sums.max(axis=0) / np.maximum(norms[batch], 1e-6)
             for segment, query in np.argwhere(scores > _WORTH_A_LOOK):
-                place = begin + segment * LONG.step + sums[:, segment, query].argmax()
+                place = base + segment * LONG.step + sums[:, segment, query].argmax()
                 peaks.append((float(scores[segment, query]), first + int(query), int(place)))
     found = (
         Line(

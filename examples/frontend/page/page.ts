@@ -12,6 +12,7 @@ import {
   editBook,
   watchCatalogue,
 } from "./catalogue.js";
+import { Failures } from "./failures.js";
 
 function byId<T extends HTMLElement>(id: string): T {
   const found = document.getElementById(id);
@@ -25,6 +26,8 @@ const template = byId<HTMLTemplateElement>("card");
 const editor = byId<HTMLDialogElement>("editor");
 const deletion = byId<HTMLDialogElement>("deletion");
 const cards = new Map<string, Card>();
+/** Whether what all books together say is about to be shown. */
+let due = false;
 
 watchCatalogue(db, {
   put(book) {
@@ -53,6 +56,13 @@ watchCatalogue(db, {
   refused: complain,
 });
 
+const failures = new Failures(
+  byId("failures"),
+  byId("failure"),
+  act,
+  askForAll,
+  () => summarise(),
+);
 const search = byId<HTMLInputElement>("search");
 const filter = byId<HTMLSelectElement>("filter");
 search.addEventListener("input", () => summarise());
@@ -60,11 +70,10 @@ filter.addEventListener("change", () => summarise());
 
 byId("add").addEventListener("click", () => void edit(null));
 byId("all").addEventListener("click", () => {
-  for (const card of cards.values()) {
-    if (card.book && card.narration.state === "none" && !card.narration.audio) {
-      act("request", card.book);
-    }
-  }
+  const without = [...cards.values()].filter(
+    ({ narration }) => narration.state === "none" && !narration.audio,
+  );
+  askForAll(without.map((card) => card.book).filter((book) => book !== undefined));
 });
 
 function act(action: Action, book: Book, segment = 0): void {
@@ -77,6 +86,13 @@ function act(action: Action, book: Book, segment = 0): void {
   }[action];
   byId("refusal").hidden = true;
   void done().catch(complain);
+}
+
+/** Asks for many books: presses of a button go before them, and one that is refused holds up no other. */
+function askForAll(books: readonly Book[]): void {
+  byId("refusal").hidden = true;
+  const asked = books.map((book) => requestNarration(db, book.id, ADMIN, { priority: "bulk" }));
+  for (const one of asked) void one.catch(complain);
 }
 
 async function edit(book: Book | null): Promise<void> {
@@ -172,9 +188,20 @@ function sift(): void {
   byId("nothing").hidden = shown > 0 || cards.size === 0;
 }
 
+/** Shows what all books together say, once for all that comes at a time. */
 function summarise(): void {
+  if (due) return;
+  due = true;
+  queueMicrotask(() => {
+    due = false;
+    showAll();
+  });
+}
+
+function showAll(): void {
   queue();
   sift();
+  failures.show(cards.values(), search.value.trim());
   const states = [...cards.values()].map((card) => card.narration.state);
   const count = (...which: string[]) => states.filter((state) => which.includes(state)).length;
   const parts = [states.length === 1 ? "1 book" : `${states.length} books`, `${count("ready")} ready`];

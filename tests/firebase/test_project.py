@@ -1,4 +1,4 @@
-"""The ways to be let in that the documentation names, as far as nobody needs to be asked."""
+"""A project: the ways to be let in that the documentation names, and what is asked of it then."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import firebase_admin
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from firebase_admin import db
 from google.auth import identity_pool
 from google.auth.exceptions import TransportError
 
@@ -79,6 +81,104 @@ def test_a_service_account_by_each_of_its_names(
     # It can sign by itself: URLs may live a week.
     assert project.credentials.sign_bytes(b"x")
     project.close()
+
+
+def named(path: Path, **more: str) -> Project:
+    return Project(
+        config.load(None, {**FIREBASE, "NARRATOR_FIREBASE__CREDENTIALS": str(path), **more})
+    )
+
+
+@pytest.fixture
+def account(tmp_path: Path, service_account: dict[str, Any]) -> Path:
+    path = tmp_path / "account.json"
+    path.write_text(json.dumps(service_account))
+    return path
+
+
+class Token:
+    """Credentials with an access token, which may have to be fetched."""
+
+    def __init__(self, valid: bool) -> None:
+        self.valid = valid
+        self.token = "old" if valid else None
+
+    def refresh(self, _request: Any) -> None:
+        self.token = "fresh"
+
+
+@pytest.mark.parametrize(("valid", "token"), [(True, "old"), (False, "fresh")])
+def test_a_stream_is_asked_for_with_a_token_that_is_good(
+    account: Path, valid: bool, token: str
+) -> None:
+    with named(account, NARRATOR_BOOKS__PATH="shops/a b") as project:
+        project.credentials = Token(valid)  # type: ignore[assignment]
+        url, parameters, headers = project.stream_request()
+    assert url == "https://real-default-rtdb.firebaseio.com/shops/a%20b.json"
+    assert (parameters, headers) == ({}, {"Authorization": f"Bearer {token}"})
+
+
+def test_with_a_uid_rules_hold_for_the_daemon_too(account: Path) -> None:
+    with named(account, NARRATOR_FIREBASE__DATABASE_AUTH_UID="narrator") as project:
+        project.credentials = Token(True)  # type: ignore[assignment]
+        _, parameters, _ = project.stream_request()
+        overridden = project.app.options.get("databaseAuthVariableOverride")
+    assert parameters == {"auth_variable_override": '{"uid":"narrator"}'}
+    assert overridden == {"uid": "narrator"}
+    with named(account) as project:
+        assert project.app.options.get("databaseAuthVariableOverride") is None
+
+
+def test_of_a_local_one_a_stream_is_asked_for_as_its_owner() -> None:
+    emulators = {
+        "FIREBASE_DATABASE_EMULATOR_HOST": "127.0.0.1:9000",
+        "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9199",
+        "NARRATOR_FIREBASE__DATABASE_AUTH_UID": "narrator",
+    }
+    with Project(config.load(None, emulators)) as project:
+        url, parameters, headers = project.stream_request()
+        assert hasattr(project.credentials, "sign_bytes")
+        namespace = parameters.pop("ns")
+    assert url == "http://127.0.0.1:9000/books.json" and namespace
+    assert parameters == {"auth_variable_override": '{"uid":"narrator"}'}
+    assert headers == {"Authorization": "Bearer owner"}
+
+
+def test_it_is_closed_once(account: Path) -> None:
+    project = named(account)
+    name = project.app.name
+    project.close()
+    assert project.app is None
+    with pytest.raises(ValueError, match="does not exist"):
+        firebase_admin.get_app(name)
+    project.close()
+
+
+def test_paths_and_names_are_of_the_catalogue(account: Path) -> None:
+    with named(account) as project:
+        assert project.books_path == "/books"
+        assert project.books().path == "/books"
+        assert project.book("50%?", "narrative").path == "/books/50%25%3F/narrative"
+        assert project.node_path("narrationLeases", "b") == "/narrationLeases/b"
+        assert project.node("narrationLeases", "b").path == "/narrationLeases/b"
+        assert project.is_own(project.catalogue)
+        assert not project.is_own("https://other.firebaseio.com/books")
+        assert not project.is_own(None)
+    with named(account, NARRATOR_BOOKS__PATH="shops/one") as project:
+        assert project.node_path("x") == "/narrationCatalogues/shops%2Fone/x"
+
+
+def test_each_service_tells_its_own_time(account: Path) -> None:
+    with named(account) as project:
+        database = db.reference("/", app=project.app)._client.session
+        assert project.database_clock.see in database.hooks["response"]
+        assert project.bucket_clock.see in project.bucket.client._http.hooks["response"]
+        # An answer that asks to be left alone for hours is not obeyed.
+        for session in (database, project.bucket.client._http):
+            assert not any(
+                adapter.max_retries.respect_retry_after_header
+                for adapter in session.adapters.values()
+            )
 
 
 @pytest.mark.filterwarnings("ignore:.*load_credentials_from_file:DeprecationWarning")

@@ -34,22 +34,28 @@ class Plan:
     """Which tests go out together: stretches in the order of their collection.
 
     Args:
-        tests: how many there are.
+        modules: which module each test is of.
         processes: how many run them.
     """
 
-    def __init__(self, tests: int, processes: int) -> None:
-        self._next = 0
-        self._tests = tests
+    def __init__(self, modules: Sequence[object], processes: int) -> None:
+        self._modules = modules
         self._processes = processes
+        self._next = 0
 
     def take(self) -> Sequence[int]:
-        """The numbers of the next stretch; none where all are out."""
-        left = self._tests - self._next
+        """The numbers of the next stretch; none where all are out.
+
+        It ends with a module, where one ends in its second half.
+        """
+        first, left = self._next, len(self._modules) - self._next
         size = min(left, max(1, min(_LONGEST, left // (4 * self._processes))))
-        taken = range(self._next, self._next + size)
-        self._next += size
-        return taken
+        ends = range(first + size, first + size // 2, -1)
+        self._next = next((end for end in ends if self._is_end(end)), first + size)
+        return range(first, self._next)
+
+    def _is_end(self, end: int) -> bool:
+        return end == len(self._modules) or self._modules[end - 1] != self._modules[end]
 
 
 class _Hand:
@@ -96,7 +102,7 @@ class SideBySide:
         folders: Any = session.config._tmp_path_factory  # type: ignore[attr-defined]
         folders.getbasetemp()
         self._session = session
-        self._plan = Plan(len(session.items), self._processes)
+        self._plan = Plan([item.path for item in session.items], self._processes)
         for _ in range(min(self._processes, len(session.items))):
             self._begin()
         try:

@@ -65,12 +65,19 @@ def outcomes(suite: Path) -> Counter[str]:
     return Counter(case[0].tag if len(case) else "passed" for case in cases)
 
 
-@given(st.integers(1, 6000), st.integers(1, 64))
-def test_each_test_goes_out_once_and_in_order(tests: int, processes: int) -> None:
-    plan, taken = Plan(tests, processes), []
+@given(st.lists(st.integers(1, 400), max_size=30), st.integers(1, 64))
+def test_each_test_goes_out_once_and_in_order(modules: list[int], processes: int) -> None:
+    of = [number for number, tests in enumerate(modules) for _ in range(tests)]
+    plan, taken = Plan(of, processes), []
     while stretch := plan.take():
+        assert len(stretch) <= 48
         taken += stretch
-    assert taken == list(range(tests))
+    assert taken == list(range(len(of)))
+
+
+def test_a_stretch_ends_with_a_module_where_one_ends_in_its_second_half() -> None:
+    plan = Plan([0] * 30 + [1] * 700, 4)
+    assert [len(plan.take()) for _ in range(2)] == [30, 43]
 
 
 def test_all_run_once_and_what_they_say_is_told(suite: Path) -> None:

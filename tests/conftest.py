@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import hypothesis
 import pytest
 import structlog
 
@@ -16,12 +15,9 @@ from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.speech import SpeechEngine
 from tests.actors import Daemon, Frontend, Inside
 from tests.side_by_side import SideBySide
+from tests.thoroughness import load_profile
 
-# How long examples take says nothing on a machine that does other work beside.
-hypothesis.settings.register_profile(
-    "ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("ours")
+load_profile()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

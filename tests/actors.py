@@ -25,6 +25,7 @@ from narrator_daemon.firebase.project import Project
 from narrator_daemon.health.condition import Condition
 from narrator_daemon.health.notify import ServiceManager
 from narrator_daemon.speech import SpeechEngine, choosing
+from tests.bad_machine import in_a_fresh_interpreter
 from tests.processes import Forked, needs_fresh_interpreter
 
 ROOT = Path(__file__).parent.parent
@@ -249,6 +250,7 @@ class Daemon:
         self.log_path.touch()
         arguments, env = [*program, "run"], self.environment
         if fresh or needs_fresh_interpreter(env):
+            env = in_a_fresh_interpreter(env)
             with self.log_path.open("wb") as log:
                 self.process = subprocess.Popen(
                     [sys.executable, *arguments], env=env, stdout=log, stderr=log, cwd=folder

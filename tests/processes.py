@@ -13,18 +13,14 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import types
 from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
-#: What a daemon with the tone engine has imported once it has narrated.
-_LIBRARIES = [
-    "narrator_daemon.cli",
-    "narrator_daemon.daemon.assembly",
-    "narrator_daemon.daemon.worker",
-    "narrator_daemon.speech.tone",
-]
+#: What the machine is, first of all, and what a daemon has loaded once it has narrated.
+_PRELOADED = ["tests.bad_machine.sitecustomize", "tests.preloaded"]
 
 #: What of the environment Python and the loader read once, when they start.
 _READ_AT_START = ("PYTHON", "LD_")
@@ -45,7 +41,7 @@ def needs_fresh_interpreter(environment: Mapping[str, str]) -> bool:
 
 def _forks() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_LIBRARIES)
+    context.set_forkserver_preload(_PRELOADED)
     return context
 
 
@@ -57,13 +53,21 @@ class Forked:
         env: its environment.
         output: the file that takes what it prints.
         cwd: its working folder.
+        errors: the file that takes what it prints as errors, if that is another.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, env: Mapping[str, str], output: Path, cwd: Path
+        self,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        output: Path,
+        cwd: Path,
+        errors: Path | None = None,
     ) -> None:
+        files = str(output), str(errors or output)
         self._process: ForkServerProcess = _forks().Process(
-            target=_run, args=(list(arguments), dict(env), str(output), str(cwd)), daemon=True
+            target=_run, args=(list(arguments), dict(env), files, str(cwd)), daemon=True
         )
         self._process.start()
 
@@ -103,14 +107,43 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(arguments: list[str], environment: dict[str, str], output: str, folder: str) -> None:
+def run(
+    *arguments: str, env: Mapping[str, str], cwd: Path, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """What ``subprocess.run`` gives for ``python`` and these arguments, as text.
+
+    Forked, unless this environment needs a fresh interpreter.
+
+    Raises:
+        subprocess.TimeoutExpired: it has not ended in so many seconds; it is killed.
+    """
+    if needs_fresh_interpreter(env):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env=env, cwd=cwd, capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        process = Forked(arguments, env=env, output=output, cwd=cwd, errors=errors)
+        try:
+            status = process.wait(timeout)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(
+            arguments, status, output.read_text(), errors.read_text()
+        )
+
+
+def _run(
+    arguments: list[str], environment: dict[str, str], files: tuple[str, str], folder: str
+) -> None:
     """What ``python`` does with these arguments."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    with open(output, "ab", buffering=0) as file:  # noqa: PTH123
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    for number, name in enumerate(files, 1):
+        with open(name, "ab", buffering=0) as file:  # noqa: PTH123
+            os.dup2(file.fileno(), number)
     kind, what, *rest = arguments
     sys.argv = [kind, *rest]
     if kind == "-m":

@@ -6,6 +6,7 @@ that hold percent signs or question marks, timeouts, and a way to open a stream.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import urllib.request
@@ -60,6 +61,17 @@ def _credential(path: Path | None) -> firebase_credentials.Base:
     if json.loads(path.read_text(encoding="utf-8")).get("type") == "service_account":
         return firebase_credentials.Certificate(str(path))
     return _FileCredential(path)
+
+
+@functools.cache
+def _throwaway_key() -> str:
+    """A private key for emulators, in PEM: making one takes longer than all else to open them."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode("ascii")
 
 
 class Project:
@@ -159,16 +171,11 @@ class Project:
         if self.storage_emulator is None:
             return self.app.credential.get_credential()
         # So that the code that signs URLs is the code that runs, with a key that opens nothing.
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         return service_account.Credentials.from_service_account_info(
             {
                 "client_email": f"throwaway@{self.app.project_id}.iam.gserviceaccount.com",
                 "token_uri": "https://oauth2.googleapis.com/token",
-                "private_key": key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                ).decode("ascii"),
+                "private_key": _throwaway_key(),
             }
         )
 

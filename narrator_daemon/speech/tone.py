@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import functools
 from collections.abc import Collection, Generator, Sequence
 from hashlib import blake2b
 
@@ -51,8 +51,6 @@ class ToneSpeech:
         self._voice = voice
         self._voices = voices
         self._tempo = tempo
-        self._bank: NDArray[np.float32] | None = None
-        self._lock = threading.Lock()
 
     @property
     def settings_fingerprint(self) -> str:
@@ -72,8 +70,8 @@ class ToneSpeech:
         return ToneSpeech(name, tempo=self._tempo)
 
     def load(self) -> None:
-        """Compute the noise that all segments are cut from (some 50 ms)."""
-        self._noise()
+        """Compute the noise that all segments of all voices are cut from (some 50 ms, once)."""
+        _speech_shaped_noise()
 
     def speak(
         self,
@@ -87,20 +85,13 @@ class ToneSpeech:
 
         At tempo 1 it has ``max(2.0, 0.065 * characters)`` seconds.
         """
-        noise = self._noise()
+        noise = _speech_shaped_noise()
         for index, text in enumerate(segments):
             if index not in skip:
                 yield Spoken(index, _cut(noise, text, seed, self._voice, self._tempo))
 
     def close(self) -> None:
-        """Nothing to free but the noise."""
-        self._bank = None
-
-    def _noise(self) -> NDArray[np.float32]:
-        with self._lock:
-            if self._bank is None:
-                self._bank = _speech_shaped_noise()
-            return self._bank
+        """Nothing to free: the 2 MB of noise are the process's."""
 
 
 def _cut(
@@ -118,6 +109,7 @@ def _cut(
     return np.concatenate((first, again))
 
 
+@functools.cache
 def _speech_shaped_noise() -> NDArray[np.float32]:
     """A seamless loop of noise in formant bands that swells with the syllables; ``[_BANK]``."""
     random = np.random.default_rng(24_000)
@@ -133,4 +125,5 @@ def _speech_shaped_noise() -> NDArray[np.float32]:
     noise = np.fft.irfft(spectrum, _BANK) * (0.6 - 0.4 * np.cos(phase))
     noise *= _LEVEL / np.sqrt(np.mean(noise**2))
     samples: NDArray[np.float32] = np.clip(noise, -0.7, 0.7).astype(np.float32)
+    samples.flags.writeable = False
     return samples

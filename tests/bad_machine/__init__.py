@@ -7,7 +7,16 @@ them.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+
+def in_a_fresh_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment, in which Python sees its bad machine, where it has one."""
+    if "BAD_MACHINE_CLOCK" not in environment:
+        return dict(environment)
+    paths = [environment.get("PYTHONPATH"), str(Path(__file__).parent)]
+    return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 class BadMachine:
@@ -24,14 +33,8 @@ class BadMachine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that have a process see it."""
-        here = str(Path(__file__).parent)
-        path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-        return {
-            "PYTHONPATH": path,
-            "BAD_MACHINE_CLOCK": str(self._clock),
-            "BAD_MACHINE_FULL": str(self._full),
-        }
+        """The variables that have a daemon of a test see it."""
+        return {"BAD_MACHINE_CLOCK": str(self._clock), "BAD_MACHINE_FULL": str(self._full)}
 
     def set_clock(self, ahead: float) -> None:
         """Put the wall clock so many seconds ahead of the right time."""

@@ -1,4 +1,7 @@
-"""Imported by Python itself at its start: the machine is as bad as the files say (``BadMachine``).
+"""The machine is as bad as files say, which the environment names (``BadMachine``).
+
+Imported before all else: by Python itself at its start, and by the process that daemons of tests
+are forked from, so that what is forked sees the machine that its own environment names.
 
 The steady clocks stay what they are, as on a machine whose time is set. Of a full disk the system
 says that nothing is free, and takes no segment.
@@ -19,16 +22,16 @@ _statvfs, _pwrite, _fallocate = os.statvfs, os.pwrite, os.posix_fallocate
 class _Clock:
     """Seconds by which the clock is ahead, as the file says now."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self) -> None:
         self._changed, self._seconds = 0, 0.0
 
     def __call__(self) -> float:
         try:
-            changed = self._file.stat().st_mtime_ns
+            file = Path(os.environ["BAD_MACHINE_CLOCK"])
+            changed = file.stat().st_mtime_ns
             if changed != self._changed:
-                self._changed, self._seconds = changed, float(self._file.read_text())
-        except OSError:
+                self._changed, self._seconds = changed, float(file.read_text())
+        except (KeyError, OSError):
             pass  # right
         return self._seconds
 
@@ -38,10 +41,15 @@ def _set_clock(ahead: _Clock) -> None:
     time.time_ns = lambda: _time_ns() + int(ahead() * 1e9)
 
 
-def _limit_disk(full: Path) -> None:
+def _full() -> bool:
+    file = os.environ.get("BAD_MACHINE_FULL")
+    return file is not None and Path(file).exists()
+
+
+def _limit_disk() -> None:
     def statvfs(path: Any) -> Any:
         seen = _statvfs(path)
-        if not full.exists():
+        if not _full():
             return seen
         names = ["f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree"]
         names += ["f_favail", "f_flag", "f_namemax"]
@@ -57,13 +65,11 @@ def _limit_disk(full: Path) -> None:
         _fallocate(*args)
 
     def _refuse() -> None:
-        if full.exists():
+        if _full():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     os.statvfs, os.pwrite, os.posix_fallocate = statvfs, pwrite, fallocate  # type: ignore[assignment]
 
 
-if "BAD_MACHINE_CLOCK" in os.environ:
-    _set_clock(_Clock(Path(os.environ["BAD_MACHINE_CLOCK"])))
-if "BAD_MACHINE_FULL" in os.environ:
-    _limit_disk(Path(os.environ["BAD_MACHINE_FULL"]))
+_set_clock(_Clock())
+_limit_disk()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import faster_whisper
 import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
@@ -28,6 +30,7 @@ from narrator_daemon.credentials import signer as signers
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.marks import keys
+from tests import processes
 from tests.actors import Frontend
 from tests.speech import tiny_kokoro
 
@@ -63,20 +66,29 @@ class Patient:
     folder: Path
     patch: pytest.MonkeyPatch
     ahead: float = 0.0
+    rules_were: bytes = b""
 
     def set(self, **settings: object) -> None:
         for name, value in settings.items():
             self.patch.setenv(f"NARRATOR_{name}", str(value))
 
     def rules(self, rules: dict[str, Any]) -> None:
+        self.rules_were = self.rules_were or self._rules("GET").content
+        self._rules("PUT", json.dumps({"rules": rules}).encode())
+
+    def mend(self) -> None:
+        """What others share is as it was."""
+        self.firebase.faults.clear()
+        if self.rules_were:
+            self._rules("PUT", self.rules_were)
+
+    def _rules(self, method: str, data: bytes | None = None) -> requests.Response:
         host = self.firebase.endpoints["database_host"]
-        answer = requests.put(
-            f"http://{host}/.settings/rules.json?ns=demo-books",
-            json={"rules": rules},
-            headers={"Authorization": "Bearer owner"},
-            timeout=60,
-        )
+        address = f"http://{host}/.settings/rules.json?ns=demo-books"
+        owner = {"Authorization": "Bearer owner"}
+        answer = requests.request(method, address, data=data, headers=owner, timeout=60)
         answer.raise_for_status()
+        return answer
 
     def fault(self, kind: str, **how: Any) -> None:
         self.firebase.faults.add(Fault(kind, **how))
@@ -191,6 +203,9 @@ class Patient:
         return {one.name: one for one in found}
 
 
+_whisper = functools.cache(faster_whisper.WhisperModel)
+
+
 @pytest.fixture(scope="module")
 def shared_firebase() -> Iterator[LocalFirebase]:
     with LocalFirebase() as firebase:
@@ -205,16 +220,15 @@ def patient(
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     made = Patient(shared_firebase, tmp_path, monkeypatch)
+    # Loaded by each examination of CSM, and no part of what they look at.
+    monkeypatch.setattr(faster_whisper, "WhisperModel", _whisper)
+    # Encoded in a process of its own by each examination: for those that are about it.
+    made.set(FILES__FORMATS="")
     made.set(
         SPEECH__ENGINE="tone", DAEMON__STATE_DIR=tmp_path / "state", KEPT__FOLDER=tmp_path / "kept"
     )
-    host = shared_firebase.endpoints["database_host"]
-    address = f"http://{host}/.settings/rules.json?ns=demo-books"
-    owner = {"Authorization": "Bearer owner"}
-    rules = requests.get(address, headers=owner, timeout=60).content
     yield made
-    shared_firebase.faults.clear()
-    requests.put(address, data=rules, headers=owner, timeout=60).raise_for_status()
+    made.mend()
 
 
 class Case(NamedTuple):
@@ -567,7 +581,9 @@ def test_what_has_one_cause_is_said_once_and_takes_no_time(patient: Patient) -> 
 
 def test_a_set_up_that_works(patient: Patient) -> None:
     patient.key(KEY)
+    patient.patch.delenv("NARRATOR_FILES__FORMATS")
     found = patient.examine()
+    assert "m4a" in found["files beside the WAV"].note
     # A signature that is trusted is nothing that a test could have.
     assert found.pop("content credentials").result == "warn"
     assert {one.result for one in found.values()} == {"pass"}, found
@@ -663,8 +679,8 @@ def test_a_check_that_hangs_or_breaks_is_only_its_own_failure() -> None:
 
 def test_the_command_prints_lines_or_json(patient: Patient) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-m", "narrator_daemon", "doctor", *words]
-        return subprocess.run(program, capture_output=True, text=True, timeout=60)
+        command = ["-m", "narrator_daemon", "doctor", *words]
+        return processes.run(*command, env=os.environ, cwd=patient.folder)
 
     patient.fault("status", status=401)
     lines = run()

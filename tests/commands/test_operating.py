@@ -30,6 +30,7 @@ from narrator_daemon.marks import ledger
 from narrator_daemon.settings import Storage
 from narrator_daemon.terminal import plain
 from narrator_daemon.wav import WavWriter
+from tests import processes
 from tests.actors import Frontend, Inside, wait_until
 
 StartInside = Callable[..., Inside]
@@ -289,10 +290,7 @@ def test_narrate_and_detect_without_a_firebase(tmp_path: Path) -> None:
     environment = {**os.environ, "NARRATOR_SPEECH__ENGINE": "tone"}
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-m", "narrator_daemon", *words]
-        return subprocess.run(
-            program, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=60
-        )
+        return processes.run("-m", "narrator_daemon", *words, env=environment, cwd=tmp_path)
 
     for book_id in ("first", "second"):
         also = ["--also", "m4a"] if book_id == "second" else []
@@ -325,10 +323,8 @@ def test_detect_says_that_the_database_is_down_and_not_that_there_is_no_mark(
         "FIREBASE_DATABASE_EMULATOR_HOST": "127.0.0.1:1",
         "STORAGE_EMULATOR_HOST": "http://127.0.0.1:1",
     }
-    program = [sys.executable, "-m", "narrator_daemon", "watermark", "detect", "x.wav"]
-    done = subprocess.run(
-        program, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=60
-    )
+    words = ["-m", "narrator_daemon", "watermark", "detect", "x.wav"]
+    done = processes.run(*words, env=environment, cwd=tmp_path)
     assert done.returncode == 2
     assert "database" in done.stderr
     assert "Traceback" not in done.stderr

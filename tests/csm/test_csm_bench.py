@@ -1,11 +1,8 @@
-"""The benchmark that operators run, on a tiny checkpoint and through the real command."""
+"""The benchmark that operators run, on a tiny checkpoint and through the command."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +15,6 @@ from csm.checkpoint import random_weights
 from csm.engine import bench
 from csm.engine.bench import Row
 from narrator_daemon.cli import app
-
-COMMAND = (sys.executable, "-m", "narrator_daemon", "bench")
 
 
 @pytest.fixture(autouse=True)
@@ -71,11 +66,8 @@ def write_config(tiny: Path, folder: Path) -> str:
 
 def test_the_command(tiny: Path, tmp_path: Path) -> None:
     words = ("--config", write_config(tiny, tmp_path), "--slots", "1,2", "--seconds", "0.1")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*COMMAND, *words, "--json"], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, ["bench", *words, "--json"])
+    assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["checkpoint"] == str(tiny) and found["dtype"] == "bfloat16"
     assert [row["slots"] for row in found["rows"]] == [1, 2]

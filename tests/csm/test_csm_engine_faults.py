@@ -168,7 +168,13 @@ def broken_off(reason: BaseException) -> RuntimeError:
     return error
 
 
-@pytest.mark.parametrize("error", [*MEMORY, *map(broken_off, MEMORY[:4])], ids=str)
+@pytest.mark.parametrize("error", [*MEMORY, *map(broken_off, MEMORY)], ids=str)
+def test_memory_that_is_short_is_known_in_all_words(error: Exception) -> None:
+    assert ran_out_of_memory(error)
+
+
+# One of each type that is raised; what their words mean is tried above.
+@pytest.mark.parametrize("error", [MEMORY[1], MEMORY[3], broken_off(MEMORY[0])], ids=str)
 def test_memory_that_is_short_in_other_words_halves_the_slots(
     error: Exception, runner: Engine, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:

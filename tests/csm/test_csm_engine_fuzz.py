@@ -18,9 +18,10 @@ from csm import CsmError, Engine, Sampling, Voice
 from csm.engine import batch, codec
 from csm.engine.model import Model
 from csm.engine.operands.slots import Slots
+from tests.thoroughness import THOROUGH
 
 WAIT = 120.0
-CALLERS, BOOKS = 8, 3
+CALLERS, BOOKS = 8, 6 if THOROUGH else 2
 WORDS = ["Call", "me", "Ishmael", "some", "years", "ago", "never", "mind"]
 SAMPLING = Sampling(temperature=0.05, cap_factor=0.3, cap_seconds=0.1)
 

@@ -298,10 +298,10 @@ def test_nothing_secret_and_no_text_is_logged(
 
 class TestEngines:
     def test_csm_from_a_checkpoint_in_the_hub_s_layout(
-        self, frontend: Frontend, start_daemon: Start, tmp_path: Path
+        self, frontend: Frontend, start_inside: StartInside, tmp_path: Path
     ) -> None:
         tiny_checkpoint.make(tmp_path / "tiny-csm")
-        daemon = start_daemon(
+        daemon = start_inside(
             SPEECH__ENGINE="csm",
             SPEECH__MODEL=tmp_path / "tiny-csm",
             SPEECH__DEVICE="cpu",
@@ -311,7 +311,7 @@ class TestEngines:
         book = frontend.wait_for("b", "ready", 90)
         _, samples, _ = wav_of(book["narrativeAudioUrl"])
         assert len(samples) > 24_000
-        (ready,) = [event for event in daemon.events if event["event"] == "ready"]
+        (ready,) = daemon.logged("ready")
         assert (ready["engine"], ready["device"]) == ("csm", "cpu")
 
     def test_csm_without_weights_says_what_to_do(

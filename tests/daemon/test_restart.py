@@ -45,7 +45,7 @@ def test_a_daemon_killed_in_the_middle_goes_on_after_the_finished_segments(
             program=program(asked, seconds),
             KEPT__FOLDER=kept,
             KEPT__DAYS=0,
-            CLAIMS__LEASE_TTL_SECONDS=1.5,
+            CLAIMS__LEASE_TTL_SECONDS=4,
             CLAIMS__BEAT_SECONDS=0.3,
             CLAIMS__RECONCILE_SECONDS=0.5,
         ).wait_ready()

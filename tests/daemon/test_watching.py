@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from narrator_daemon import config
 from narrator_daemon.commands.status import Fleet, readings
 from narrator_daemon.emulator import LocalFirebase
+from tests import processes
 from tests.actors import Daemon, Frontend, wait_until
 from tests.balky import PROGRAM
 
@@ -34,14 +34,8 @@ class Scene:
     port: int
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "narrator_daemon", *words],
-            env=self.daemon.environment,
-            capture_output=True,
-            text=True,
-            cwd=self.daemon.folder,
-            timeout=60,
-        )
+        command = ["-m", "narrator_daemon", *words]
+        return processes.run(*command, env=self.daemon.environment, cwd=self.daemon.folder)
 
     def scrape(self) -> dict[str, float]:
         """Every sample by its name and labels, as they are written."""

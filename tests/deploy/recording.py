@@ -106,7 +106,7 @@ def record(folder: Path) -> list[Request]:
 def _narrations(frontend: Frontend) -> None:
     frontend.add("emma", "Emma Woodhouse, handsome, clever, and rich.", **_CATALOGUE)
     frontend.request("emma", "ada")
-    frontend.add_requested("long", "She was in a good humour, and sat down to read. " * 20)
+    frontend.add_requested("long", "She was in a good humour, and sat down to read. " * 8)
     frontend.add_requested("number", 5)
     frontend.add("list", ["a", "b"], narrativeAudioRequestedBy={"who": "me"})
     frontend.request("list")

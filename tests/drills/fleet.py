@@ -85,7 +85,8 @@ class Fleet:
             settings |= self._other_settings
         environment = {**self._environment, **self._machine(slot).environment}
         if of_other and self._other is not None:
-            environment["PYTHONPATH"] = f"{self._other}{os.pathsep}{environment['PYTHONPATH']}"
+            paths = [str(self._other), os.environ.get("PYTHONPATH")]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         life = Life(name, Daemon(environment, self._folder / name, settings, self._program))
         self._slots[slot] = self.lives[name] = life
         return life

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 from speechlike import RATE, speechlike
 
+from tests.thoroughness import some
 from watermark import detect, embed, score_along
 from watermark.detection.acquisition import UNCHANGED, acquire
 from watermark.detection.evidence import gather
@@ -51,7 +52,7 @@ def stretched(samples: Samples, tempo: float) -> Samples:
     return (out / np.maximum(weight, 0.1))[: int(len(samples) / tempo)]
 
 
-@pytest.mark.parametrize("tempo", [0.6, 0.8, 1.25, 1.75])
+@pytest.mark.parametrize("tempo", some([0.6, 1.75], of=[0.6, 0.8, 1.25, 1.75]))
 def test_other_tempos_are_found_and_told(tempo: float) -> None:
     found = detect(stretched(MARKED, tempo), RATE, KEY, BOOKS)
     assert found.book_index == BOOK
@@ -59,7 +60,9 @@ def test_other_tempos_are_found_and_told(tempo: float) -> None:
     assert (found.speed, found.pitch) == (1.0, 1.0)
 
 
-@pytest.mark.parametrize(("up", "down"), [(2, 1), (4, 3), (4, 5), (2, 3), (1, 2)])
+@pytest.mark.parametrize(
+    ("up", "down"), some([(2, 1), (4, 5), (1, 2)], of=[(2, 1), (4, 3), (4, 5), (2, 3), (1, 2)])
+)
 def test_other_speeds_are_found_and_told(up: int, down: int) -> None:
     found = detect(resample_poly(MARKED, up, down).astype(np.float32), RATE, KEY, BOOKS)
     assert found.book_index == BOOK
@@ -67,7 +70,7 @@ def test_other_speeds_are_found_and_told(up: int, down: int) -> None:
     assert (found.tempo, found.pitch) == (1.0, 1.0)
 
 
-@pytest.mark.parametrize("rate", [22_050, 26_122, 32_000, 16_000])
+@pytest.mark.parametrize("rate", some([26_122, 16_000], of=[22_050, 26_122, 32_000, 16_000]))
 def test_a_wrong_rate_in_the_header_does_not_hide_the_mark(rate: int) -> None:
     found = detect(MARKED, rate, KEY, BOOKS)
     assert found.book_index == BOOK

@@ -36,11 +36,12 @@ page: $(DEMO_READY)
 # Each process that a test starts would compile the whole program anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Types are checked while tests are collected: each takes one core. Two processes more than cores run
-# tests, as many wait, and one thread in each: numeric libraries would start as many more.
+# Types are checked beside the tests. Two processes more than cores run them, as many wait, with one
+# thread in each: numeric libraries would start as many more.
 test: lint
-	$(BIN)/mypy & OMP_NUM_THREADS=1 $(BIN)/pytest --processes=auto $(ARGS) && \
-	  { wait $$! || { echo "mypy has failed: see above" >&2; exit 1; }; }
+	$(BIN)/mypy & types=$$!; \
+	  OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=worksteal $(ARGS); tested=$$?; \
+	  wait $$types || { echo "mypy has failed: see above" >&2; exit 1; }; exit $$tested
 
 # The program changed in one place at a time: a test must notice. make mutants ARGS="--all"
 mutants: $(READY)
@@ -54,7 +55,7 @@ simulation: $(READY)
 # What of the program the tests run, by package: lines, and ways at branches. Takes half as long again.
 coverage: $(READY)
 	rm -rf build/coverage && mkdir -p build/coverage
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --processes=auto $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage html --quiet --directory=build/coverage/html
 	$(BIN)/coverage json --quiet -o build/coverage/coverage.json

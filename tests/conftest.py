@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,27 +15,27 @@ import build_page
 from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.speech import SpeechEngine
 from tests.actors import Daemon, Frontend, Inside
-from tests.side_by_side import SideBySide
 from tests.thoroughness import load_profile
 
 load_profile()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """How many processes run tests."""
-    parser.addoption(
-        "--processes", default="1", metavar="N", help="run tests in N processes, or in auto"
-    )
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """The page that the local Firebase serves is the one of these sources."""
-    build_page.build()
-    asked = config.getoption("processes")
-    # More than cores: many tests wait for another process or for time to pass.
-    processes = (os.cpu_count() or 1) + 2 if asked == "auto" else int(asked)
-    if processes > 1:
-        config.pluginmanager.register(SideBySide(config, processes))
+    if not hasattr(config, "workerinput"):
+        build_page.build()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More than cores: many tests wait for another process or for time to pass."""
+    return (os.cpu_count() or 1) + 2
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: a full collection of garbage would look through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 # Kernels run without a GPU in Triton's interpreter. Triton looks when it is first imported.

@@ -340,6 +340,8 @@ def _load_libraries() -> None:
         "hypothesis.extra.pytestplugin",
         "anyio.pytest_plugin",
         "pytest_timeout",
+        "xdist.plugin",
+        "xdist.looponfail",
         "structlog",
         "numpy",
         "scipy.signal",

@@ -157,7 +157,17 @@ class Plan:
     def _as_queue(self, dice: random.Random) -> Plan:
         """One replica alone with many books, whose order can be foretold."""
         count = dice.choice((6, 9, 12))
-        disturbing = ("pause", "crash", "stop", "database", "book", "disk", "engine b", "hangs")
+        disturbing = (
+            "pause",
+            "crash",
+            "stop",
+            "database",
+            "book",
+            "disk",
+            "engine b",
+            "hangs",
+            "stalls",
+        )
         return replace(
             self,
             workers=1,

@@ -84,8 +84,8 @@ def limit_of_one_more(seams: Seams) -> None:
 @mutant
 def a_wish_for_later_is_for_now(seams: Seams) -> None:
     """A book is taken before the time from which it is wanted."""
-    seams.set(books, "wanted_from", lambda _book: None)
-    seams.set(Candidate, "wanted_at", None)
+    for module in (books, waiting):
+        seams.set(module, "wanted_from", lambda _book: None)
 
 
 @mutant

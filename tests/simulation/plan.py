@@ -104,7 +104,9 @@ class Plan:
             return made._with_batches(dice)
         if dice.random() < 0.1:
             return made._as_contested(dice)
-        return made._as_swept(dice) if dice.random() < 0.05 else made
+        if dice.random() < 0.05:
+            return made._as_swept(dice)
+        return made._as_renewed(dice) if dice.random() < 0.05 else made
 
     def _as_steered(self, dice: random.Random) -> Plan:
         """An operator tells workers to pause, to drain, how many books at once."""
@@ -131,6 +133,23 @@ class Plan:
             seconds=10.0,
         )
 
+    def _as_renewed(self, dice: random.Random) -> Plan:
+        """URLs are signed anew, slowly, while the next take is published."""
+        return replace(
+            self,
+            texts=tuple(dice.choice(TEXTS) for _ in range(5)),
+            uids=(None,) * 5,
+            kinds=frozenset(("slow before", "slow after")),
+            rate=0.1,
+            most_faults=20,
+            gremlin=0,
+            latency=0.2,
+            writes=16,
+            seconds=60.0,
+            url_seconds=30.0,
+            quiet_seconds=45.0,
+        )
+
     def _as_swept(self, dice: random.Random) -> Plan:
         """What was just uploaded is old, and looked at again and again."""
         return replace(
@@ -150,6 +169,9 @@ class Plan:
             texts=self.texts[:1] + tuple(dice.choice(TEXTS) for _ in range(count)),
             uids=(None,) * (1 + count),
             batches=dice.choice((1, 2, 4)),
+            survivors="one",
+            writes=6,
+            latency=dice.choice((0.015, 0.2)),
             seconds=dice.choice((15.0, 30.0)),
             most_faults=dice.choice((0, 0, 1, 8)),
         )
@@ -179,7 +201,9 @@ class Plan:
             meddles=0.0,
             budget=0.0,
             rate=0.0,
-            kinds=frozenset(kind for kind in self.kinds if not kind.startswith(disturbing)),
+            stream_rate=dice.choice((0.02, 0.3)),
+            most_faults=20,
+            kinds=frozenset(one for one in self.kinds if not one.startswith(disturbing)) | {"cut"},
             queue=True,
             seconds=30.0,
         )

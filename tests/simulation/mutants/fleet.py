@@ -209,8 +209,8 @@ def newest_first(seams: Seams) -> None:
     """The last request goes first."""
     since = Candidate.of
 
-    def broken(book_id: str, record: object, order: float) -> Candidate:
-        found = since(book_id, record, order)
+    def broken(book_id: str, record: object, order: float, *field: str) -> Candidate:
+        found = since(book_id, record, order, *field)
         return replace(found, order=-found.order)
 
     seams.set(Candidate, "of", staticmethod(broken))
@@ -221,8 +221,8 @@ def levels_are_ignored(seams: Seams) -> None:
     """What is wanted now waits its turn."""
     since = Candidate.of
 
-    def broken(book_id: str, record: object, order: float) -> Candidate:
-        return replace(since(book_id, record, order), level=Level.NORMAL)
+    def broken(book_id: str, record: object, order: float, *field: str) -> Candidate:
+        return replace(since(book_id, record, order, *field), level=Level.NORMAL)
 
     seams.set(Candidate, "of", staticmethod(broken))
 

@@ -163,12 +163,14 @@ class Plan:
 
     def _with_batches(self, dice: random.Random) -> Plan:
         """Many books are asked for at once, and taken back."""
-        count = dice.choice((2, 5, 8))
+        count = dice.choice((2, 5, 11))
         return replace(
             self,
             texts=self.texts[:1] + tuple(dice.choice(TEXTS) for _ in range(count)),
             uids=(None,) * (1 + count),
             batches=dice.choice((1, 2, 4)),
+            workers=min(self.workers, dice.choice((1, 2))),
+            at_once=(1,) * self.workers,
             survivors="one",
             writes=6,
             latency=dice.choice((0.015, 0.2)),

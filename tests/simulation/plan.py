@@ -106,7 +106,9 @@ class Plan:
             return made._as_contested(dice)
         if dice.random() < 0.05:
             return made._as_swept(dice)
-        return made._as_renewed(dice) if dice.random() < 0.05 else made
+        if dice.random() < 0.05:
+            return made._as_renewed(dice)
+        return made._as_restarted(dice) if dice.random() < 0.05 else made
 
     def _as_steered(self, dice: random.Random) -> Plan:
         """An operator tells workers to pause, to drain, how many books at once."""
@@ -131,6 +133,19 @@ class Plan:
             meddles=dice.choice((0.2, 0.5)),
             gremlin=0,
             seconds=10.0,
+        )
+
+    def _as_restarted(self, dice: random.Random) -> Plan:
+        """Workers are stopped again and again, and requests cancelled meanwhile."""
+        return replace(
+            self,
+            workers=min(self.workers, dice.choice((1, 2))),
+            kinds=frozenset(("stop", "crash", "engine error")),
+            most_faults=8,
+            gremlin=4,
+            writes=6,
+            grace_seconds=0.0,
+            seconds=20.0,
         )
 
     def _as_renewed(self, dice: random.Random) -> Plan:

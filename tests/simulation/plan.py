@@ -112,12 +112,12 @@ class Plan:
 
     def _as_steered(self, dice: random.Random) -> Plan:
         """An operator tells workers to pause, to drain, how many books at once."""
-        count = dice.choice((3, 6, 9))
+        count = dice.choice((6, 9, 12))
         return replace(
             self,
             texts=self.texts[:1] + tuple(dice.choice(TEXTS) for _ in range(count)),
             uids=(None,) * (1 + count),
-            tells=dice.choice((1, 2, 4)),
+            tells=dice.choice((2, 4, 6)),
             seconds=dice.choice((25.0, 45.0)),
             most_faults=dice.choice((0, 0, 1, 8)),
         )

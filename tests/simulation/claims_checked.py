@@ -40,6 +40,8 @@ class ClaimsChecked:
         self._ledger = ledger
         self._gaps: dict[tuple[str, str], tuple[float, float]] = {}
         self._passed = 0
+        # When each book last left the stream's window, waiting or not.
+        self._left_window_at: dict[str, float] = {}
 
     # What the simulation tells.
 
@@ -62,6 +64,10 @@ class ClaimsChecked:
             if held.process is process and failed_at is not None and failed_at <= began_at:
                 held.maybe = held.bad = passed
                 held.failed_at = None
+
+    def leaves_window(self, book_id: str) -> None:
+        """A replica is told that a book is not among the first that wait any more."""
+        self._left_window_at[book_id] = self._ledger.now
 
     def hangs(self, token: str) -> None:
         """The engine hangs under a claim."""
@@ -220,17 +226,21 @@ class ClaimsChecked:
         """Where one replica is alone and nothing disturbs it, the order is strict."""
         now_ms = self._ledger.world.database.now_ms()
         level, asked = level_of(old), (old[REQUESTED_AT], book_id)
-        seen, is_oldest = [], True
+        seen, is_oldest, is_first = [], True, True
         for name, record in self._ledger.books.items():
-            waits = record.get(STATUS) == REQUESTED and CLAIM not in record
             at = record.get(REQUESTED_AT)
-            if name == book_id or not waits:
+            if name == book_id or record.get(STATUS) != REQUESTED:
                 continue
             is_oldest = is_oldest and asked < (at, name)
-            if now_ms - at > 1000 * SEEN_SECONDS:
+            if CLAIM in record:
+                continue  # which may wait for its retry
+            is_first = is_first and asked < (at, name)
+            # One that is pushed out of the window by another is seen again with all that wait.
+            told_at = self._left_window_at.get(name, 0.0)
+            if min(now_ms - at, 1000 * (self._ledger.now - told_at)) > 1000 * SEEN_SECONDS:
                 seen.append((level_of(record), (at, name)))
         # The oldest goes first once so many others went before it.
-        is_its_turn = is_oldest and self._passed >= 1
+        is_its_turn = is_first and self._passed >= 1
         self._passed = 0 if is_oldest else self._passed + 1
         before = [one for one in seen if one < (level, asked) and not is_its_turn]
         self._ledger.demand(not before, "order", f"{book_id} goes before {before}")

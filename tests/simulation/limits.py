@@ -20,9 +20,9 @@ FAREWELL_SECONDS, NOTICED_SECONDS = 1.5, 2.0
 #: Seconds after which whoever runs has seen all that waits.
 SEEN_SECONDS = 14.0
 #: Seconds between two looks at batches, and at when books will be ready.
-BATCH_LOOK_SECONDS, FORECAST_SECONDS = 6.0, 3.0
+BATCH_LOOK_SECONDS, FORECAST_SECONDS = 10.0, 3.0
 #: Seconds after which what became of a book stands in its batch, and in which a batch that is taken
 #: back is no longer worked on.
-BATCH_SECONDS, CANCEL_SECONDS = 3.0, 16.0
+BATCH_SECONDS, CANCEL_SECONDS = 5.0, 20.0
 #: Seconds after which a worker does what it is told, and after which one that drains has ended.
 CONTROL_SECONDS, DRAIN_SECONDS = 8.0, 25.0

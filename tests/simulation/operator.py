@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 #: Of two that are told, the later holds.
 _STATES = ("running", "paused", "draining")
-_TOLD = ("fleet paused", "fleet draining", "one paused", "one draining", "run", "at once", "junk")
+_TOLD = (
+    "fleet paused",
+    "fleet draining",
+    "one running",
+    "one paused",
+    "one draining",
+    "run",
+    "at once",
+    "junk",
+)
 _OF_BATCHES = ("batch", "batch", "take back", "take back", "forget")
 
 

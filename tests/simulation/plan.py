@@ -104,16 +104,20 @@ class Plan:
             return made._with_batches(dice)
         if dice.random() < 0.1:
             return made._as_contested(dice)
-        return made._as_swept(dice) if dice.random() < 0.05 else made
+        if dice.random() < 0.05:
+            return made._as_swept(dice)
+        if dice.random() < 0.05:
+            return made._as_renewed(dice)
+        return made._as_restarted(dice) if dice.random() < 0.05 else made
 
     def _as_steered(self, dice: random.Random) -> Plan:
         """An operator tells workers to pause, to drain, how many books at once."""
-        count = dice.choice((3, 6, 9))
+        count = dice.choice((6, 9, 12))
         return replace(
             self,
             texts=self.texts[:1] + tuple(dice.choice(TEXTS) for _ in range(count)),
             uids=(None,) * (1 + count),
-            tells=dice.choice((1, 2, 4)),
+            tells=dice.choice((2, 4, 6)),
             seconds=dice.choice((25.0, 45.0)),
             most_faults=dice.choice((0, 0, 1, 8)),
         )
@@ -131,6 +135,36 @@ class Plan:
             seconds=10.0,
         )
 
+    def _as_restarted(self, dice: random.Random) -> Plan:
+        """Workers are stopped again and again, and requests cancelled meanwhile."""
+        return replace(
+            self,
+            workers=min(self.workers, dice.choice((1, 2))),
+            kinds=frozenset(("stop", "crash", "engine error")),
+            most_faults=8,
+            gremlin=4,
+            writes=6,
+            grace_seconds=0.0,
+            seconds=20.0,
+        )
+
+    def _as_renewed(self, dice: random.Random) -> Plan:
+        """URLs are signed anew, slowly, while the next take is published."""
+        return replace(
+            self,
+            texts=tuple(dice.choice(TEXTS) for _ in range(5)),
+            uids=(None,) * 5,
+            kinds=frozenset(("slow before", "slow after")),
+            rate=0.1,
+            most_faults=20,
+            gremlin=0,
+            latency=0.2,
+            writes=16,
+            seconds=60.0,
+            url_seconds=30.0,
+            quiet_seconds=45.0,
+        )
+
     def _as_swept(self, dice: random.Random) -> Plan:
         """What was just uploaded is old, and looked at again and again."""
         return replace(
@@ -144,12 +178,17 @@ class Plan:
 
     def _with_batches(self, dice: random.Random) -> Plan:
         """Many books are asked for at once, and taken back."""
-        count = dice.choice((2, 5, 8))
+        count = dice.choice((2, 5, 11))
         return replace(
             self,
             texts=self.texts[:1] + tuple(dice.choice(TEXTS) for _ in range(count)),
             uids=(None,) * (1 + count),
             batches=dice.choice((1, 2, 4)),
+            workers=min(self.workers, dice.choice((1, 2))),
+            at_once=(1,) * self.workers,
+            survivors="one",
+            writes=6,
+            latency=dice.choice((0.015, 0.2)),
             seconds=dice.choice((15.0, 30.0)),
             most_faults=dice.choice((0, 0, 1, 8)),
         )
@@ -157,7 +196,17 @@ class Plan:
     def _as_queue(self, dice: random.Random) -> Plan:
         """One replica alone with many books, whose order can be foretold."""
         count = dice.choice((6, 9, 12))
-        disturbing = ("pause", "crash", "stop", "database", "book", "disk", "engine b", "hangs")
+        disturbing = (
+            "pause",
+            "crash",
+            "stop",
+            "database",
+            "book",
+            "disk",
+            "engine b",
+            "hangs",
+            "stalls",
+        )
         return replace(
             self,
             workers=1,
@@ -169,7 +218,9 @@ class Plan:
             meddles=0.0,
             budget=0.0,
             rate=0.0,
-            kinds=frozenset(kind for kind in self.kinds if not kind.startswith(disturbing)),
+            stream_rate=dice.choice((0.02, 0.3)),
+            most_faults=20,
+            kinds=frozenset(one for one in self.kinds if not one.startswith(disturbing)) | {"cut"},
             queue=True,
             seconds=30.0,
         )

@@ -348,6 +348,7 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
     seams.set(assembly, "SAY_SECONDS", 1e5)
     for module in (assembly, batches):
         seams.set(module, "LOOK_SECONDS", BATCH_LOOK_SECONDS)
+    seams.set(forecaster, "_LEAST_SECONDS", 1.0)
     for module in (assembly, forecaster):
         seams.set(module, "FORECAST_SECONDS", FORECAST_SECONDS)
     sweeper = assembly.Sweeper

@@ -84,6 +84,7 @@ class Stream:
         old, self._known = self._known, now
         for book_id in sorted(old.keys() - now.keys()):
             self._send("put", f"/{book_id}", None)
+            self._world.checker.claims.leaves_window(book_id)
         for book_id, record in now.items():
             if old.get(book_id) is not record:
                 if whole or book_id not in old:

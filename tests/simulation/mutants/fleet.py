@@ -84,8 +84,8 @@ def limit_of_one_more(seams: Seams) -> None:
 @mutant
 def a_wish_for_later_is_for_now(seams: Seams) -> None:
     """A book is taken before the time from which it is wanted."""
-    seams.set(books, "wanted_from", lambda _book: None)
-    seams.set(Candidate, "wanted_at", None)
+    for module in (books, waiting):
+        seams.set(module, "wanted_from", lambda _book: None)
 
 
 @mutant
@@ -209,8 +209,8 @@ def newest_first(seams: Seams) -> None:
     """The last request goes first."""
     since = Candidate.of
 
-    def broken(book_id: str, record: object, order: float) -> Candidate:
-        found = since(book_id, record, order)
+    def broken(book_id: str, record: object, order: float, *field: str) -> Candidate:
+        found = since(book_id, record, order, *field)
         return replace(found, order=-found.order)
 
     seams.set(Candidate, "of", staticmethod(broken))
@@ -221,8 +221,8 @@ def levels_are_ignored(seams: Seams) -> None:
     """What is wanted now waits its turn."""
     since = Candidate.of
 
-    def broken(book_id: str, record: object, order: float) -> Candidate:
-        return replace(since(book_id, record, order), level=Level.NORMAL)
+    def broken(book_id: str, record: object, order: float, *field: str) -> Candidate:
+        return replace(since(book_id, record, order, *field), level=Level.NORMAL)
 
     seams.set(Candidate, "of", staticmethod(broken))
 

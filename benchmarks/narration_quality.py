@@ -10,10 +10,10 @@ first. `consistency` is that of the takes, in its score.
 Words are those that a recogniser hears in each segment of the file (beam 5), against the
 normalised text: the packaged Whisper tiny.en, or with `--base` Whisper base, which is fetched into
 FOLDER (``benchmarks.judging.whisper_base``). In whole files it leaves out half a minute now and
-then. What it writes is normalised, too ("8.35 pm"), and both are brought to one spelling by OpenAI's
-normaliser for English. Of what then differs, `sounds other` leaves out words that are said alike
-(Bennet, Bennett). DNSMOS is the mean over the segments, and with `--opinion` DistillMOS, too; `floor`
-the loudest pause, None where all are very short.
+then. What it writes is normalised, too ("8.35 pm"), and both are brought to one spelling by
+OpenAI's normaliser for English. Of what then differs, `sounds other` leaves out words that are said
+alike (Bennet, Bennett). DNSMOS is the mean over the segments, and with `--opinion` DistillMOS, too;
+`floor` the loudest pause, None where all are very short.
 """
 
 from __future__ import annotations

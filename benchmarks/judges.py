@@ -112,11 +112,12 @@ def _digest(samples: Samples) -> str:
     return hashlib.md5(samples.tobytes(), usedforsecurity=False).hexdigest()
 
 
-def _seed(name: str) -> int:
+def seed_of(name: str) -> int:
+    """The same for the same name, whenever."""
     return int(hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:8], 16)
 
 
-def _some(clips: list[Clip], count: int) -> list[Clip]:
+def some(clips: list[Clip], count: int) -> list[Clip]:
     """So many, from all over."""
     return clips[:: max(1, len(clips) // count)][:count]
 
@@ -126,10 +127,10 @@ def spoiled(kind: str, half: str, clips: list[Clip], words: Words) -> Iterator[C
     mine = [clip for clip in clips if (clip.kind, clip.half) == (kind, half)]
     people = [clip for clip in clips if (clip.kind, clip.half) == ("people", half)]
     long = [clip for clip in mine if len(clip.samples) > LEAST_SECONDS * SAMPLE_RATE]
-    told = _some([clip for clip in long if clip.text], CLIPS)
+    told = some([clip for clip in long if clip.text], CLIPS)
     mixed = told
     if kind == "people":
-        mixed = told[::2] + _some([clip for clip in long if not clip.text], CLIPS // 2)
+        mixed = told[::2] + some([clip for clip in long if not clip.text], CLIPS // 2)
     places = {id(clip): where for clip, where in zip(told, words(told), strict=True)}
     for group, spoils in KINDS.items():
         for spoil in spoils:
@@ -142,7 +143,7 @@ def spoiled(kind: str, half: str, clips: list[Clip], words: Words) -> Iterator[C
                     for other in people
                     if other.narration != clip.narration and len(other.samples) > least
                 ]
-                random = np.random.default_rng(_seed(f"{name_of(spoil)}{number}{half}{kind}"))
+                random = np.random.default_rng(seed_of(f"{name_of(spoil)}{number}{half}{kind}"))
                 beside = Beside(mates, others, places.get(id(clip), []))
                 yield Case(group, name_of(spoil), clip, spoil(clip.samples, beside, random))
 
@@ -220,7 +221,7 @@ def recall(clips: list[Clip], bench: Bench, half: str, words: Words) -> list[dic
 
 def costs(clips: list[Clip]) -> list[dict[str, Any]]:
     """CPU milliseconds for a second of sound, by judge."""
-    chosen = _some([clip for clip in clips if clip.kind == "preview"], 20)
+    chosen = some([clip for clip in clips if clip.kind == "preview"], 20)
     seconds = sum(len(clip.samples) for clip in chosen) / SAMPLE_RATE
     sounds = [hear(clip.samples, SAMPLE_RATE) for clip in chosen]
     recogniser = Recogniser()

@@ -7,12 +7,13 @@ finished files. ENGINE is `piper`, the preview voice, unless told otherwise; `ko
 the folder that `make kokoro` brings. With `--listen` the packaged recogniser judges every take
 first. `consistency` is that of the takes, in its score.
 
-Words are those that a recogniser hears in each whole file (beam 5), against the normalised text:
-the packaged Whisper tiny.en, or with `--base` Whisper base, which is fetched into FOLDER
-(``benchmarks.judging.whisper_base``). Both are brought to one spelling by OpenAI's normaliser for
-English. Of what then differs, `sounds other` leaves out words that are said alike (Bennet,
-Bennett). DNSMOS is the mean over the segments, and with `--opinion` DistillMOS, too; `floor` the
-loudest pause, None where all are very short.
+Words are those that a recogniser hears in each segment of the file (beam 5), against the
+normalised text: the packaged Whisper tiny.en, or with `--base` Whisper base, which is fetched into
+FOLDER (``benchmarks.judging.whisper_base``). In whole files it leaves out half a minute now and
+then. What it writes is normalised, too ("8.35 pm"), and both are brought to one spelling by
+OpenAI's normaliser for English. Of what then differs, `sounds other` leaves out words that are said
+alike (Bennet, Bennett). DNSMOS is the mean over the segments, and with `--opinion` DistillMOS, too;
+`floor` the loudest pause, None where all are very short.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from benchmarks.judging.opinion import Opinion
 from benchmarks.reporting import report
 from csm import SAMPLE_RATE
 from csm.mastering.loudness import integrated_loudness, true_peak_decibels
+from csm.text import normalise
 from narrator_daemon.marks import keys
 from narrator_daemon.narration.accepting import Unnarratable
 from narrator_daemon.narration.marking import Mark
@@ -70,10 +72,13 @@ class Listener:
         self._phonemes = EspeakPhonemizer()
         self._said: dict[str, str] = {}
 
-    def hear(self, samples: Samples) -> str:
-        """The words of a file."""
-        parts, _ = self._model.transcribe(_at_16_khz(samples), language="en", beam_size=5)
-        return " ".join(part.text.strip() for part in parts)
+    def hear(self, segments: list[Samples]) -> str:
+        """The words of the segments of a file, as a reader says what is written."""
+        heard: list[str] = []
+        for samples in segments:
+            parts, _ = self._model.transcribe(_at_16_khz(samples), language="en", beam_size=5)
+            heard += (part.text.strip() for part in parts)
+        return normalise(" ".join(heard))
 
     def compare(self, text: str, heard: str) -> dict[str, Any]:
         """Words, wrong words, those of them that sound other, and what they are."""
@@ -137,7 +142,10 @@ def measured(
     ]
     takes = narration.facts["takes"]
     compared = listener.compare(
-        " ".join(part.text for part in narration.parts), listener.hear(samples)
+        " ".join(part.text for part in narration.parts),
+        listener.hear(
+            [samples[start:end] for start, end in zip(places[::2], places[1::2], strict=True)]
+        ),
     )
     return {
         **compared,

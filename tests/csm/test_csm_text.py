@@ -2,6 +2,7 @@ import itertools
 import re
 import time
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 import pytest
@@ -25,6 +26,7 @@ from csm.text import (
     segment,
     symbol_rules,
 )
+from csm.text.normalise import spoken_blocks
 from csm.text.rules import DIGITS, Rule
 
 TABLE = Path(__file__).parents[1] / "data" / "normalisation.tsv"
@@ -653,3 +655,13 @@ def test_what_a_rule_needs_is_in_all_that_it_matches() -> None:
 @given(st.text("0123456789 .,:;/-–'\"°%$£€#~+xXABCDEGMNPSTaceghimnoprstvw&", max_size=16))
 def test_what_a_rule_needs_is_in_anything_that_it_matches(text: str) -> None:
     check_needs(text)
+
+
+@settings(deadline=None, max_examples=100)
+@given(text=any_text, random=st.randoms(use_true_random=False))
+def test_many_places_at_once_are_those_found_one_by_one(text: str, random: Random) -> None:
+    for block in spoken_blocks(text):
+        traced = block.text
+        cuts = sorted(random.choices(range(len(traced) + 1), k=12))
+        spans = list(itertools.pairwise(cuts))
+        assert list(traced.covers(spans)) == [traced.cover(*span) for span in spans]

@@ -257,8 +257,6 @@ class Encoder:
         """
         try:
             self._process.communicate(timeout=_LAST_SECONDS)
-        except BrokenPipeError:
-            raise self._error() from None
         except subprocess.TimeoutExpired:
             raise EncodingFailed(f"FFmpeg did not end within {_LAST_SECONDS:.0f} s") from None
         if self._process.returncode != 0:

@@ -58,6 +58,11 @@ def test_nothing_is_known_of_a_time_without_readings() -> None:
     assert slept.dead("b")
 
 
+def test_a_pause_between_readings_may_be_as_long_as_the_longest() -> None:
+    assert watched((0, 1), (30, 1), (60, 1)).dead("b")
+    assert not watched((0, 1), (30, 1), (60.1, 1)).dead("b")
+
+
 def test_a_beat_is_compared_and_never_read_as_a_time() -> None:
     assert watched((0, "x"), (20, "x"), (45, "x")).dead("b")
     assert not watched((0, 10**15), (20, 10**15), (40, -1), (46, -1)).dead("b")

@@ -14,6 +14,7 @@ from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.work import Work
 from narrator_daemon.errors import Unavailable
 from tests.actors import wait_until
+from tests.memory import MemoryProject
 
 TTL = 0.5
 #: Of a lease that no test, however slow, outlives.
@@ -100,6 +101,18 @@ def test_a_lease_that_was_not_renewed_in_time_is_an_outage(
         long_leases.check()
     long_leases.drop(held)
     long_leases.check()
+
+
+def test_a_lifetime_is_believed_that_can_be_configured() -> None:
+    project: Any = MemoryProject()
+    promised = {"a": 0.99, "b": 1, "c": 3600, "d": 3601, "e": "45", "f": True, "g": None}
+    project.tree["narrationLeases"] = {
+        "b": {name: {"beat": 5, "ttl": ttl} for name, ttl in promised.items()},
+        "odd": {"t": "x"},
+    }
+    seen = Leases(project, "w", TTL).read()
+    assert seen.ttls == {("b", "b"): 1.0, ("b", "c"): 3600.0}
+    assert seen.beats == {("b", name): 5 for name in promised} | {("odd", "t"): "x"}
 
 
 def test_of_several_the_oldest_beat_is_told(long_leases: Leases) -> None:

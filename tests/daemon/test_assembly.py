@@ -203,6 +203,43 @@ def test_each_ending_is_counted_and_written_down(house: House) -> None:
     wait_until(lambda: not house.parts.in_work, "the job to be over")
 
 
+def test_each_ending_is_told_to_its_batch(house: House) -> None:
+    house.project.shelf["b"] = {**REQUESTED, "narrativeAudioBatch": "one"}
+    batch = {"requestedAt": 7, "open": True, "books": {"b": "requested"}}
+    house.project.tree["narrationBatches"] = {"one": batch}
+    house.start("reconciler", "control", "claimer")
+    found: Any = house.project.tree["narrationBatches"]
+    wait_until(lambda: found["one"]["books"]["b"] == "failed", "the batch to know")
+    assert "open" not in found["one"] or not found["one"]["open"]
+
+
+def test_where_no_thread_can_be_had_the_book_goes_back_and_it_is_an_outage(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_job: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(assembly.Job, "start", no_thread)
+    house.project.shelf["b"] = REQUESTED
+    house.start("reconciler", "control", "claimer")
+    wait_until(lambda: house.parts.gauges.read("running").down, "the outage")
+    assert "no work can be begun" in house.parts.gauges.read("running").down["narration"]
+    wait_until(lambda: not house.parts.in_work, "the book to be let go of")
+    assert house.project.shelf["b"]["narrativeAudioStatus"] == "requested"
+
+
+def test_settings_that_are_read_again_hold_for_what_is_claimed(house: House) -> None:
+    with structlog.testing.capture_logs() as logged:
+        house.parts.reload()
+    assert [event["event"] for event in logged if event["event"] == "reloaded"] == ["reloaded"]
+
+
+def test_metrics_are_served_where_there_is_a_port(house: House) -> None:
+    made = house.made(metrics=house.settings.metrics.model_copy(update={"port": 9999}))
+    assert [type(one).__name__ for one in made.services] == ["closing", "Metrics"]
+    assert [type(one).__name__ for one in house.parts.services] == ["closing"]
+
+
 def test_the_heart_shows_that_the_worker_is_there_and_a_farewell_takes_it_back(
     house: House,
 ) -> None:

@@ -49,6 +49,22 @@ def test_a_narration_is_published_and_nothing_else_is_left(desk: Desk) -> None:
     assert not desk.reported
 
 
+@pytest.mark.parametrize(
+    ("text", "outcome", "level"), [(TEXT, "published", "info"), (17, "failed", "warning")]
+)
+def test_how_it_ended_is_logged_with_how_long_it_took(
+    desk: Desk, text: Any, outcome: str, level: str
+) -> None:
+    desk.edit(narrative=text)
+    with structlog.testing.capture_logs() as logged:
+        work = desk.claim()
+        desk.now = work.claimed_at + 1.23456
+        ending = desk.run(desk.job(work))
+    assert (ending.outcome, ending.seconds) == (outcome, 1.235)
+    (event,) = [event for event in logged if event["event"] == outcome]
+    assert (event["log_level"], event["seconds"]) == (level, 1.235)
+
+
 def test_its_lease_is_kept_alive_as_long_as_it_works(desk: Desk) -> None:
     held: list[int] = []
     desk.engine.before = lambda _index: held.append(desk.leases.held()[0])
@@ -621,7 +637,7 @@ def test_a_time_that_was_told_is_told_anew_where_it_is_a_tenth_off(
     seen = []
     desk.engine.before = lambda _index: seen.append(desk.book.get("narrativeAudioReadyBy"))
     assert desk.run(desk.job(work)).published
-    assert (seen[0] != told) is news
+    assert seen[0] == (SERVER_NOW + 5_000 * len(TEXT) if news else told)
 
 
 def test_a_time_that_the_database_does_not_take_is_an_outage(desk: Desk) -> None:

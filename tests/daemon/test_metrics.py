@@ -79,16 +79,18 @@ def condition(**known: Any) -> Condition:
 
 
 def metrics(
-    seen: Condition, port: int = 0, ask: Callable[[Probe], Health] = lambda _probe: Health(2, {})
+    seen: Condition,
+    port: int = 0,
+    ask: Callable[[Probe], Health] = lambda _probe: Health(2, {}),
+    engine: Any = None,
 ) -> Metrics:
     counts: Any = _Counts()
-    engine: Any = _Engine()
     return Metrics(
         settings.Metrics(port=port),
         ask,
         lambda: seen,
         lambda: 2,
-        engine,
+        engine or _Engine(),
         counts,
         counts,
         ("database", "storage", "disk"),
@@ -112,6 +114,15 @@ def test_slots_and_counters_are_read_when_they_are_asked_for() -> None:
     assert value(made, "narrator_upload_retries_total") == 2
     assert value(made, "narrator_url_renewals_total") == 5
     assert value(made, "narrator_oldest_request_age_seconds") == 12.5
+
+
+def test_an_engine_that_is_not_loaded_or_has_no_slots_says_nothing_of_them() -> None:
+    assert value(metrics(condition(loaded=False)), "narrator_engine_slots") is None
+    plain = metrics(condition())
+    engine: Any = SimpleNamespace(name="tone", device="cpu")
+    with_plain = metrics(condition(), engine=engine)
+    assert value(plain, "narrator_engine_slots") == 8
+    assert value(with_plain, "narrator_engine_slots") is None
 
 
 def test_why_books_wait_and_what_runs_out_is_there_by_name() -> None:

@@ -31,6 +31,8 @@ EMULATOR = "http://127.0.0.1:9199"
         ),
         ("https://storage.googleapis.com/b.example/covers/emma%20a.png", "covers/emma a.png"),
         (f"{EMULATOR}/v0/b/b.example/o/covers%2Femma.png?alt=media", "covers/emma.png"),
+        ("https://storage.googleapis.com/b.example/a?".ljust(4096, "x"), "a"),
+        ("https://storage.googleapis.com/b.example/a?".ljust(4097, "x"), None),
         ("gs://other.example/covers/emma.png", None),
         ("https://storage.googleapis.com/other.example/emma.png", None),
         ("https://storage.googleapis.com/b.example.evil/emma.png", None),

@@ -18,6 +18,8 @@ from google.auth.exceptions import TransportError
 from narrator_daemon import config
 from narrator_daemon.errors import ConfigError
 from narrator_daemon.firebase.project import Project
+from narrator_daemon.firebase.storage import AudioStore
+from narrator_daemon.settings import Storage
 
 FIREBASE = {
     "NARRATOR_FIREBASE__PROJECT_ID": "real",
@@ -146,12 +148,14 @@ def test_of_a_local_one_a_stream_is_asked_for_as_its_owner() -> None:
 
 def test_it_is_closed_once(account: Path) -> None:
     project = named(account)
-    name = project.app.name
+    name, closed = project.app.name, mock.Mock()
+    project.bucket.client.close = closed
     project.close()
-    assert project.app is None
+    assert project.app is None and closed.call_count == 1
     with pytest.raises(ValueError, match="does not exist"):
         firebase_admin.get_app(name)
     project.close()
+    assert closed.call_count == 1
 
 
 def test_paths_and_names_are_of_the_catalogue(account: Path) -> None:
@@ -166,6 +170,12 @@ def test_paths_and_names_are_of_the_catalogue(account: Path) -> None:
         assert not project.is_own(None)
     with named(account, NARRATOR_BOOKS__PATH="shops/one") as project:
         assert project.node_path("x") == "/narrationCatalogues/shops%2Fone/x"
+
+
+def test_urls_of_a_real_bucket_lead_to_the_service(account: Path) -> None:
+    with named(account) as project:
+        url, _ = AudioStore(project, Storage(), lambda: 1_750_000_000.0).sign("narrations/a.wav")
+    assert url.startswith("https://storage.googleapis.com/real.appspot.com/narrations/a.wav?")
 
 
 def test_each_service_tells_its_own_time(account: Path) -> None:

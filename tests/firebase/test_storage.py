@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -134,6 +135,18 @@ def test_what_can_be_repeated_is_and_is_counted(store: AudioStore, firebase: Loc
     upload(store, on_read=lambda: reads.append(1))
     assert (firebase.faults.hits(number), store.upload_retries) == (1, 1)
     assert reads
+
+
+@pytest.mark.parametrize("after_bytes", [0, 50_000])
+def test_what_breaks_on_the_way_is_sent_again_from_its_start(
+    store: AudioStore, project: Project, firebase: LocalFirebase, after_bytes: int
+) -> None:
+    audio = bytes(range(250)) * 400
+    broken = Fault("reset_upload", "storage", method="PUT|POST", count=1, after_bytes=after_bytes)
+    number = firebase.faults.add(broken)
+    path = upload(store, audio=audio).path
+    assert firebase.faults.hits(number) == 1
+    assert project.bucket.blob(path).download_as_bytes() == audio
 
 
 def test_a_bucket_that_is_closed_to_writing_is_told(
@@ -346,6 +359,12 @@ def test_what_is_in_the_bucket_is_brought(store: AudioStore, project: Project) -
     assert fetch(project, path, out) and out.getvalue() == AUDIO
     for missing in (path + "x", "", "a\nb"):
         assert not fetch(project, missing, out)
+    packed = project.bucket.blob("narrations/packed")
+    packed.content_encoding = "gzip"
+    packed.upload_from_string(gzip.compress(b"RIFF" * 1000))
+    raw = io.BytesIO()
+    # As it is kept: what it would become may be of any size.
+    assert fetch(project, packed.name, raw) and raw.getvalue()[:2] == b"\x1f\x8b"
     project.bucket.blob("narrations/empty").upload_from_string(b"")
     assert not fetch(project, "narrations/empty", out)
     assert out.getvalue() == AUDIO

@@ -109,6 +109,21 @@ def test_one_that_is_stopped_is_closed_at_once(stream: Stream) -> None:
     assert stream.lost() == []
 
 
+def test_one_that_is_stopped_does_not_wait_for_the_next_sign_of_life(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LocalFirebase(keep_alive_seconds=300) as quiet:
+        for name, value in quiet.environment().items():
+            monkeypatch.setenv(name, value)
+        with Project(config.load(None)) as project:
+            made = Stream(project)
+            made.subscription.start()
+            made.wait_live()
+            made.subscription.stop()
+            assert made.subscription.state.name == "stopped"
+            assert not made.subscription._thread.is_alive()
+
+
 def test_one_that_was_never_started_can_be_stopped(project: Project) -> None:
     Stream(project).subscription.stop()
 

@@ -118,6 +118,25 @@ def test_times_are_told_to_the_millisecond() -> None:
     assert any(time != round(time, 2) for time in times)
 
 
+def test_quotes_stand_as_they_are_and_what_could_be_markup_does_not() -> None:
+    text = 'He said "no" & left for 5 &lt; 6 of them.'
+    vtt = captions_of(made(text), text).files["vtt"].decode()
+    assert '"no"' in vtt and "&quot;" not in vtt
+    assert "&lt;" in vtt and "< " not in vtt
+
+
+def test_times_of_a_long_book_go_on_after_an_hour() -> None:
+    text = "It was a day."
+    late = made(text)
+    (part,) = late.parts
+    words = tuple((start + 36_610.0, end + 36_610.0) for start, end in part.words)
+    vtt = captions_of(replace(late, parts=(replace(part, words=words),)), text).files["vtt"]
+    assert vtt.decode().splitlines()[2:] == [
+        "10:10:10.500 --> 10:10:11.450",
+        "It <10:10:10.750>was <10:10:11.000>a <10:10:11.250>day.",
+    ]
+
+
 def test_each_word_of_a_cue_but_the_first_has_its_time() -> None:
     text = "It was a bright cold day in April."
     vtt = captions_of(made(text), text).files["vtt"].decode()
@@ -303,7 +322,7 @@ def test_without_anything_told_words_share_the_sound(tmp_path: Path) -> None:
 def test_a_spoken_notice_is_told_apart_and_has_no_place_in_the_text() -> None:
     text = "The first of all sentences here. The second of all sentences."
     book = made(text)
-    words = "Read by a <machine> & nobody. Nothing else is said."
+    words = 'Read by a <machine> & "nobody". Nothing else is said.'
     (told,) = segment(words)
     notice = replace(
         book.parts[0],
@@ -325,6 +344,6 @@ def test_a_spoken_notice_is_told_apart_and_has_no_place_in_the_text() -> None:
     assert [start for start, _, _ in shown] == sorted(start for start, _, _ in shown)
     assert all(one[1] <= two[0] for one, two in itertools.pairwise(shown))
     flagged = [cue for _, _, cue in shown if cue.startswith("<c.notice>")]
-    assert flagged[0] == flagged[2] == "<c.notice>Read by a machine and nobody.</c>"
+    assert flagged[0] == flagged[2] == '<c.notice>Read by a machine and "nobody."</c>'
     assert len(flagged) == 4
     assert "notices" not in json.loads(captions_of(book, text).files["json"])

@@ -52,6 +52,15 @@ def test_a_voice_that_is_not_set_up_is_refused_with_those_that_are() -> None:
     assert '"Emma"' in message
 
 
+def test_a_cast_names_two_hundred_speakers_at_most() -> None:
+    cast = {f"speaker {number}": "anna" for number in range(200)}
+    assert len(manners().of({CAST: cast}).cast) == 200
+    code, message = refusal({CAST: {**cast, "one more": "anna"}})
+    assert code is ErrorCode.BAD_CAST and "200 at most" in message
+    assert refusal({CAST: {}})[0] is ErrorCode.BAD_CAST
+    assert refusal({CAST: {"...": "anna"}})[1] == "A speaker of the book's cast has no name."
+
+
 def test_an_engine_of_one_voice_reads_in_no_other() -> None:
     engine: Any = SimpleNamespace(name="plain")
     made = Manners(Settings.model_validate({"voices": VOICES}), engine)

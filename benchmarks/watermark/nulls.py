@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from watermark import detect, embed, embed_public
-from watermark.detection import scales
+from watermark.detection import scales, warps
 from watermark.detection.acquisition import UNCHANGED, sum_unchanged
 from watermark.detection.evidence import follow, gather
 from watermark.detection.features import features_of
 from watermark.detection.long_files import LongFile
 from watermark.detection.public_pace import likely_changes, told_tempo
-from watermark.detection.search import Reading, search, whole
-from watermark.detection.stretches import search_stretches
+from watermark.detection.search import Reading, reading_of, search, whole
+from watermark.detection.stretches import look_up, search_stretches
 from watermark.detection.thorough import search_by_data
 from watermark.pattern import CELL_SECONDS, Pattern, pattern_of
 from watermark.payload import encode, payload_of
@@ -43,6 +43,7 @@ SEARCHES = {
     "nulls": "usual",
     "nulls-changed": "cut, sped",
     "nulls-told": "tempo told",
+    "nulls-warped": "ways",
     "nulls-long": "minutes",
 }
 
@@ -95,6 +96,20 @@ def told_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]
         read = scales.read_as(line.change, samples, RATE)
         readings.append(whole(follow(pattern, read, line, 0.0, seconds), seconds))
         readings += search_stretches(pattern, read, seconds, line.change, jump=8.0)
+    return _scored(pattern, key, readings)
+
+
+def warped_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]:
+    """The same on ways through the minutes around the best look-ups, however poor they are."""
+    pattern = pattern_of(key)
+    readings = []
+    for first in range(0, len(samples) - 10 * RATE + 1, 10 * RATE):
+        part = samples[first : first + 10 * RATE]
+        features = features_of(part, RATE)
+        lines = look_up(pattern, features, 10.0, UNCHANGED)
+        for home in sorted(lines, key=lambda line: -line.score)[:4]:
+            way = warps.way_around(pattern, features, 10.0, UNCHANGED, home)
+            readings += [reading_of([way])] if way is not None else []
     return _scored(pattern, key, readings)
 
 
@@ -247,6 +262,7 @@ def main() -> None:
     parser.add_argument("--thorough", action="store_true", help="only searches by the data")
     parser.add_argument("--changed", action="store_true", help="only cut and sped copies")
     parser.add_argument("--told", action="store_true", help="only tempos told by the public mark")
+    parser.add_argument("--warped", action="store_true", help="only ways through one minute")
     parser.add_argument("--long", action="store_true", help="only minutes added up")
     parser.add_argument("--picture", type=Path, help="only draw the results' tails into this file")
     parser.add_argument("--scores-only", action="store_true", help="no whole searches beside")
@@ -272,6 +288,10 @@ def main() -> None:
         stem, score = "nulls-changed", changed_scores
     if arguments.told:
         stem, score, these = "nulls-told", told_scores, told_trials
+    if arguments.warped:
+        stem, score = "nulls-warped", warped_scores
+        # So that there is always a way.
+        warps._JUMP, warps._SKIP = 3.0, 2.0
     if arguments.long:
         stem, score, these = "nulls-long", long_scores, long_trials
     gathered: dict[str, list[NDArray[np.float32]]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from speechlike import RATE, speechlike
 
 from tests.thoroughness import some
 from watermark import detect, embed, score_along
-from watermark.detection.acquisition import UNCHANGED, acquire
+from watermark.detection.acquisition import UNCHANGED, Line, acquire
 from watermark.detection.evidence import gather
 from watermark.detection.features import features_of
 from watermark.detection.passes import Passes
@@ -21,7 +22,8 @@ from watermark.detection.public_pace import likely_changes, told_tempo
 from watermark.detection.scales import find_changes
 from watermark.detection.search import Reading
 from watermark.detection.stretches import search_stretches
-from watermark.pattern import pattern_of
+from watermark.detection.warps import likely_home
+from watermark.pattern import CELL_SECONDS, CYCLE_CELLS, pattern_of
 
 KEY = bytes(range(32))
 BOOK = 4711
@@ -104,6 +106,41 @@ def shuffled(samples: Samples, seconds: float) -> Samples:
 )
 def test_copies_without_a_common_pace_are_found(copy: Samples) -> None:
     assert detect(copy, RATE, KEY, BOOKS).book_index == BOOK
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [shuffled(MARKED, 1), cut(MARKED, 0.3, 1.2), cut(MARKED, 0.12, 0.9)],
+    ids=["shuffled by 1 s", "0.3 s every 1.2 s", "0.12 s every 0.9 s"],
+)
+def test_copies_of_which_no_two_seconds_are_whole_are_found(copy: Samples) -> None:
+    assert detect(copy, RATE, KEY, BOOKS).book_index == BOOK
+
+
+def test_of_the_way_through_a_copy_each_cell_is_told_where_it_comes_from() -> None:
+    pattern = pattern_of(KEY)
+    copy = cut(MARKED, 0.4, 1.9)
+    (way, *_) = search_stretches(pattern, features_of(copy, RATE), len(copy) / RATE, UNCHANGED)
+    places = np.concatenate([trail.places for trail in way.trails])
+    told = (places - pattern.start(BOOK)) * CELL_SECONDS
+    at = np.concatenate([trail.seconds for trail in way.trails])
+    true = at + 0.4 * np.floor(at / 1.5)
+    assert len(told) > 100
+    assert np.mean(np.abs(told - true) < 0.15) > 0.9
+
+
+def test_look_ups_that_lie_anywhere_have_no_home() -> None:
+    draw = np.random.default_rng(3)
+    lines = [
+        Line(UNCHANGED, float(at), int(draw.integers(CYCLE_CELLS)), float(draw.uniform(4.2, 5.2)))
+        for at in np.repeat(np.arange(0, 58, 1.3), 4)
+    ]
+    assert likely_home(lines, 60.0) is None
+    run = [replace(line, place=int(1000 + 1.2 * line.origin / CELL_SECONDS)) for line in lines[::9]]
+    home = likely_home(lines + run, 60.0)
+    assert home in run
+    back = [replace(line, place=int(1000 - line.origin / CELL_SECONDS)) for line in lines[::9]]
+    assert likely_home(back, 60.0) is None
 
 
 def test_cut_and_sped_up_at_once_is_found() -> None:

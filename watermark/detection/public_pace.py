@@ -29,7 +29,7 @@ _GROUPS = ((0.49, 0.8, 0.65), (0.8, 0.985, 1.0), (1.015, 1.25, 1.0), (1.25, 2.04
 #: Around the likeliest tempo it is looked again, by these factors.
 _FINER = 1 + np.linspace(-0.015, 0.015, 7)
 #: Seconds of the copy that are looked at.
-_SECONDS = 16.0
+_SECONDS = 12.0
 #: Cells of a window, and from one to the next.
 _WINDOW, _APART = 24, 12
 #: Offsets within a cell at which cells are read.

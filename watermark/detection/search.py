@@ -149,7 +149,8 @@ def _chosen(trail: Trail, pieces: NDArray[np.bool_]) -> Trail:
     return trail.part(pieces[at])
 
 
-def _reading(trails: Sequence[Trail]) -> Reading:
+def reading_of(trails: Sequence[Trail]) -> Reading:
+    """Trails as one reading; none may overlap another in time."""
     energy = sum(float(trail.energy.sum()) for trail in trails)
     pilot = sum(float(trail.pilot.sum()) for trail in trails)
     return Reading(tuple(trails), pilot / float(np.sqrt(energy + 1e-6)))
@@ -166,7 +167,7 @@ def whole(trail: Trail, seconds: float) -> Reading:
         # Where the mark is plain, pieces without it are plainly another's or silent.
         holds &= close > _BELONGS
         holds &= _pieces(trail, count, 0) > 0
-    return _reading([_chosen(trail, holds)])
+    return reading_of([_chosen(trail, holds)])
 
 
 def _mosaic(trails: Sequence[Trail], seconds: float) -> Reading | None:
@@ -177,4 +178,4 @@ def _mosaic(trails: Sequence[Trail], seconds: float) -> Reading | None:
     scores = np.stack([_pieces(trail, count, _CUT) for trail in trails])
     best = np.where(scores.max(axis=0) > _CUT_ABOVE, scores.argmax(axis=0), -1)
     parts = [_chosen(trail, best == i) for i, trail in enumerate(trails) if (best == i).any()]
-    return _reading(parts) if len(parts) > 1 else None
+    return reading_of(parts) if len(parts) > 1 else None

@@ -4,7 +4,8 @@ The usual search follows a line for twenty seconds. Where sound was cut every tw
 long. Here each two seconds are looked up in the cycle on their own, a second apart; what the
 look-ups suggest is laid side by side, and the best way through it is chosen by dynamic
 programming: along a line as long as it holds, a jump where another says more. All of that is
-chosen by the pilot, so the way is one reading, scored once.
+chosen by the pilot, so the way is one reading, scored once. What was cut more often still is left
+to ``watermark.detection.warps``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from watermark.detection.acquisition import (
 )
 from watermark.detection.evidence import Trail
 from watermark.detection.features import Features, between_frames
-from watermark.detection.search import Reading
+from watermark.detection.search import Reading, reading_of
+from watermark.detection.warps import likely_home, way_around
 from watermark.pattern import CYCLE_CELLS, DATA_BANDS, PILOT_BANDS, Pattern
 
 #: Cells looked up at once, two seconds, and from one look-up to the next.
@@ -47,7 +49,7 @@ def search_stretches(
     *,
     jump: float = JUMP,
 ) -> list[Reading]:
-    """What a chunk may hold of the key's mark if it was cut often, as one reading.
+    """What a chunk may hold of the key's mark if it was cut often, the likelier first.
 
     Args:
         pattern: the key's.
@@ -57,9 +59,10 @@ def search_stretches(
         jump: what a jump must gain, in nepers of likelihood.
 
     Returns:
-        One reading, or none where the pilot suggests nothing.
+        At most two readings, the likelier first by the pilot: along the best lines of look-ups, and
+        along the best way through the part of the narration that most of them come from.
     """
-    lines = _look_up(pattern, features, seconds, change)
+    lines = look_up(pattern, features, seconds, change)
     if not lines:
         return []
     pilot = features.bands(change.pitch, PILOT_BANDS)
@@ -67,14 +70,13 @@ def search_stretches(
     rate = features.frames_a_second
     trails = [_near(pattern, (pilot, data), line, seconds, rate) for line in lines]
     chosen = _best_way(trails, int(seconds / lines[0].cell_seconds / _SLOT) + 1, jump)
-    if not chosen:
-        return []
-    energy = sum(float(trail.energy.sum()) for trail in chosen)
-    said = sum(float(trail.pilot.sum()) for trail in chosen)
-    return [Reading(tuple(chosen), said / float(np.sqrt(energy + 1e-6)))]
+    home = likely_home(lines, seconds)
+    way = way_around(pattern, features, seconds, change, home) if home is not None else None
+    readings = [reading_of(parts) for parts in (chosen, [way] if way is not None else []) if parts]
+    return sorted(readings, key=lambda reading: -reading.pilot)
 
 
-def _look_up(pattern: Pattern, features: Features, seconds: float, change: Change) -> list[Line]:
+def look_up(pattern: Pattern, features: Features, seconds: float, change: Change) -> list[Line]:
     """Lines that windows suggest, each once."""
     cell = Line(change, 0.0, 0, 0.0).cell_seconds
     count = int(seconds / cell) - 1

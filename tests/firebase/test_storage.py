@@ -13,6 +13,7 @@ from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
 from narrator_daemon import config
@@ -137,12 +138,25 @@ def test_what_can_be_repeated_is_and_is_counted(store: AudioStore, firebase: Loc
     assert reads
 
 
-@pytest.mark.parametrize("after_bytes", [0, 50_000])
+@pytest.mark.parametrize(
+    ("method", "after_bytes", "size"),
+    [
+        ("PUT|POST", 0, 100_000),
+        ("PUT|POST", 50_000, 100_000),
+        # In two parts, of which the first is begun anew.
+        ("PUT", 1 << 20, 9 << 20),
+    ],
+)
 def test_what_breaks_on_the_way_is_sent_again_from_its_start(
-    store: AudioStore, project: Project, firebase: LocalFirebase, after_bytes: int
+    store: AudioStore,
+    project: Project,
+    firebase: LocalFirebase,
+    method: str,
+    after_bytes: int,
+    size: int,
 ) -> None:
-    audio = bytes(range(250)) * 400
-    broken = Fault("reset_upload", "storage", method="PUT|POST", count=1, after_bytes=after_bytes)
+    audio = np.random.default_rng(1).bytes(size)
+    broken = Fault("reset_upload", "storage", method=method, count=1, after_bytes=after_bytes)
     number = firebase.faults.add(broken)
     path = upload(store, audio=audio).path
     assert firebase.faults.hits(number) == 1

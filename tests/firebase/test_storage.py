@@ -163,6 +163,16 @@ def test_what_breaks_on_the_way_is_sent_again_from_its_start(
     assert project.bucket.blob(path).download_as_bytes() == audio
 
 
+def test_a_part_whose_answer_is_lost_is_not_stored_twice(
+    store: AudioStore, project: Project, firebase: LocalFirebase
+) -> None:
+    audio = np.random.default_rng(1).bytes(9 << 20)
+    number = firebase.faults.add(Fault("drop_answer", "storage", method="PUT", count=1))
+    path = upload(store, audio=audio).path
+    assert firebase.faults.hits(number) == 1
+    assert project.bucket.blob(path).download_as_bytes() == audio
+
+
 def test_a_bucket_that_is_closed_to_writing_is_told(
     store: AudioStore, firebase: LocalFirebase
 ) -> None:

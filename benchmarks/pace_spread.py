@@ -1,9 +1,10 @@
 """How much the time of a book varies that its length does not tell, with a voice that is real.
 
-    python -m benchmarks.pace_spread [ENGINE]
+    python -m benchmarks.pace_spread [ENGINE [CHARACTERS]]
 
 One daemon reads the example books and the passages that the rules for dialogue are tested with,
-one after the other: 19 texts of 250 to 4,500 characters. What a book takes is told by the daemon's
+one after the other: 19 texts of 250 to 4,500 characters, or the beginnings of those that are longer
+than CHARACTERS. What a book takes is told by the daemon's
 CPU, from the end of the one before to its own, as a busy machine's clock tells of the machine. Each
 is held against the pace that the daemon's own sums give of all others: the spread is the standard
 deviation of the ratio. The same of the seconds of audio, which is what an engine on a GPU takes its
@@ -29,17 +30,21 @@ _PASSAGES = Path(__file__).parent.parent / "tests" / "data" / "dialogue"
 _LEAST_CHARACTERS = 240
 
 
-def texts() -> dict[str, str]:
-    """What is read, by name."""
+def texts(most: int) -> dict[str, str]:
+    """What is read, by name: up to so many characters of each, whole words."""
     found = {name: str(book["narrative"]) for name, book in example_books().items()}
     for path in sorted(_PASSAGES.rglob("*.txt")):
         found[path.stem] = re.sub(r"\{[^}]*\}", "", path.read_text(encoding="utf-8"))
-    return {name: text for name, text in found.items() if len(text) >= _LEAST_CHARACTERS}
+    return {
+        name: text if len(text) <= most else text[:most].rpartition(" ")[0] + "."
+        for name, text in found.items()
+        if len(text) >= _LEAST_CHARACTERS
+    }
 
 
-def read(engine: str) -> list[tuple[str, float, float]]:
+def read(engine: str, most: int) -> list[tuple[str, float, float]]:
     """Of each text: the text, CPU seconds of the daemon, seconds of audio."""
-    rows = []
+    rows, chosen = [], texts(most)
     with (
         LocalFirebase() as firebase,
         tempfile.TemporaryDirectory() as name,
@@ -52,7 +57,7 @@ def read(engine: str) -> list[tuple[str, float, float]]:
         try:
             wait_until(lambda: stream_is_live(folder / "state" / "state.json"), 300)
             # The first one pays for what is loaded only then.
-            for book, text in [("warm-up", next(iter(texts().values()))), *texts().items()]:
+            for book, text in [("warm-up", "A first sentence."), *chosen.items()]:
                 before = cpu_seconds(process.pid)
                 node(f"/books/{book}").set({"narrative": text, "narrativeAudioStatus": "requested"})
                 wait_until(
@@ -82,9 +87,9 @@ def spread(lengths: Sequence[int], took: Sequence[float]) -> tuple[float, float]
     return statistics.stdev(ratios), within
 
 
-def measure(engine: str) -> list[dict[str, object]]:
+def measure(engine: str, most: int) -> list[dict[str, object]]:
     """A row for each measure of length."""
-    rows = read(engine)
+    rows = read(engine, most)
     measures: dict[str, Callable[[str], int]] = {
         "characters": len,
         "words": lambda text: len(text.split()),
@@ -111,4 +116,5 @@ def measure(engine: str) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    report("pace_spread", measure(sys.argv[1] if len(sys.argv) > 1 else "piper"))
+    engine, most = [*sys.argv[1:], *("piper", "100000")[len(sys.argv) - 1 :]]
+    report("pace_spread", measure(engine, int(most)))

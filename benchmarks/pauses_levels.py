@@ -4,10 +4,11 @@
 
 Five example books and a text of headings, scenes, a list and short turns of dialogue are narrated,
 watermark and all, by ENGINE: `piper`, the preview voice, unless told otherwise. A pause is what
-lies 45 dB below the loud parts, nearest to where the file should have it; `inside` are those
-between two sentences of one segment, `between` those of two segments. `stray` are silences of 0.4 s
-and more with no break in the text within half a second: what the voice does at commas and quotes.
-Levels are those of the segments; neighbours of which one is shouted or whispered are left out.
+lies 45 dB below the loud parts and ends nearest to where the next sentence should start; `inside`
+are those between two sentences of one segment, `between` those of two segments. `stray` are
+silences of 0.4 s and more with no break in the text within half a second: what the voice does at
+commas and quotes. Levels are those of the segments; neighbours of which one is shouted or whispered
+are left out.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ Then he went out. The road was white, and there was not a track on it.
 
 Years later he told me of it. "I was never so cold," he said. "Never."
 """
-#: Seconds from where a break should be within which its silence is looked for.
+#: Seconds from where a sentence should start within which the silence before it must end.
 _NEAR = 0.6
 _FRAME = SAMPLE_RATE // 100
 
@@ -103,9 +104,9 @@ def measured(narration: Narration, samples: Samples) -> dict[str, Any]:
     breaks = []
     for (_, before, _), (start, _, inside) in itertools.pairwise(starts):
         breaks.append(start)
-        near = [(end - begin) for begin, end in quiet if begin - _NEAR < start < end + _NEAR]
+        near = [(abs(end - start), end - begin) for begin, end in quiet if abs(end - start) < _NEAR]
         place = "inside" if inside else "between"
-        found[before.follows.name.lower(), place].append(max(near, default=0.0))
+        found[before.follows.name.lower(), place].append(min(near, default=(0.0, 0.0))[1])
     stray = [
         (begin, end)
         for begin, end in quiet

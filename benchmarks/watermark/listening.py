@@ -120,6 +120,7 @@ def groups() -> dict[str, dict[str, Attack]]:
         "smart speed": {
             "pauses removed, 1.25, MP3 64": chain(_PAUSES, tempo(1.25), _LAME),
             "pauses removed, 1.5": chain(_PAUSES, tempo(1.5)),
+            "pauses removed, Rubber Band 1.75": chain(_PAUSES, rubber(1.75)),
         },
         "off the axes, two semitones": {
             "pitch +2 semitones": tempo(1, 2 ** (1 / 6)),

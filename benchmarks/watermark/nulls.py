@@ -19,12 +19,13 @@ from corpus import RATE, load
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from watermark import detect, embed
+from watermark import detect, embed, embed_public
 from watermark.detection import scales
 from watermark.detection.acquisition import UNCHANGED, sum_unchanged
 from watermark.detection.evidence import follow, gather
 from watermark.detection.features import features_of
 from watermark.detection.long_files import LongFile
+from watermark.detection.public_pace import likely_changes, told_tempo
 from watermark.detection.search import Reading, search, whole
 from watermark.detection.stretches import search_stretches
 from watermark.detection.thorough import search_by_data
@@ -35,6 +36,15 @@ from watermark.statistics import threshold
 #: Candidates scored on every reading.
 BOOKS = range(1_000, 3_000)
 LEVELS = (2.0, 3.0, 3.5, 4.0, 4.5, 5.0)
+#: Scores at which the picture has the tail.
+GRID = np.arange(0, 7.01, 0.1)
+#: The searches whose tails are drawn together, by their results' names.
+SEARCHES = {
+    "nulls": "usual",
+    "nulls-changed": "cut, sped",
+    "nulls-told": "tempo told",
+    "nulls-long": "minutes",
+}
 
 
 def key_of(number: int) -> bytes:
@@ -63,6 +73,25 @@ def changed_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float
     features = features_of(samples, RATE)
     readings = search_stretches(pattern, features, seconds, UNCHANGED, jump=8.0)
     for line in scales.find_changes(pattern, features, samples, RATE):
+        read = scales.read_as(line.change, samples, RATE)
+        readings.append(whole(follow(pattern, read, line, 0.0, seconds), seconds))
+        readings += search_stretches(pattern, read, seconds, line.change, jump=8.0)
+    return _scored(pattern, key, readings)
+
+
+def told_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]:
+    """The same on readings at the tempo that a public mark tells, or seems to."""
+    pattern = pattern_of(key)
+    seconds = len(samples) / RATE
+    features = features_of(samples, RATE)
+    tempo = told_tempo(features, samples, RATE, least=-np.inf)
+    if tempo is None:
+        raise AssertionError("with nothing asked of it some tempo is the likeliest")
+    readings = []
+    for change in likely_changes(tempo):
+        read = scales.read_as(change, samples, RATE)
+        readings += search_stretches(pattern, read, seconds, change, jump=8.0)
+    for line in scales.find_near(pattern, features, samples, RATE, tempo):
         read = scales.read_as(line.change, samples, RATE)
         readings.append(whole(follow(pattern, read, line, 0.0, seconds), seconds))
         readings += search_stretches(pattern, read, seconds, line.change, jump=8.0)
@@ -102,6 +131,17 @@ def trials(keys: int) -> Iterator[tuple[str, NDArray[np.float32], bytes]]:
                 yield "another book", embed(clip.samples, RATE, key, 5), key
 
 
+def told_trials(keys: int) -> Iterator[tuple[str, NDArray[np.float32], bytes]]:
+    """The same of clips that bear the public mark, without a secret one and with another key's."""
+    for number, clip in enumerate(load(RESULTS / "clips")):
+        public = embed_public(clip.samples, RATE)
+        for each in range(keys):
+            trial = 200_000 + 1_000 * number + each
+            yield "unmarked", public, key_of(trial)
+            other = embed(public, RATE, key_of(trial + 500), 5)
+            yield "another key", other, key_of(trial)
+
+
 def long_trials(keys: int) -> Iterator[tuple[str, NDArray[np.float32], bytes]]:
     """The same of the clips end to end, two stretches of two minutes and a half or more each."""
     clips = [clip.samples for clip in load(RESULTS / "clips")]
@@ -126,7 +166,14 @@ def summary(values: NDArray[np.float32]) -> dict[str, Any]:
         "expected_beyond": {
             str(level): round(float(norm.sf(level) * count), 2) for level in LEVELS
         },
+        "tail": tail_of(values),
     }
+
+
+def tail_of(values: NDArray[np.float32]) -> list[float]:
+    """The share of scores at or beyond each of ``GRID``."""
+    counted = np.searchsorted(np.sort(values), GRID.astype(np.float32), side="left")
+    return [float(share) for share in 1 - counted / len(values)]
 
 
 def thorough_trials(clips: int | None) -> dict[str, Any]:
@@ -158,7 +205,10 @@ def thorough_trials(clips: int | None) -> dict[str, Any]:
     }
 
 
-def picture(populations: dict[str, NDArray[np.float32]]) -> str:
+_COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2")
+
+
+def picture(tails: dict[str, list[float]]) -> str:
     """Tail probabilities on a logarithmic axis beside the normal's, as SVG."""
     width, height, left, bottom = 720, 420, 60, 40
 
@@ -167,13 +217,11 @@ def picture(populations: dict[str, NDArray[np.float32]]) -> str:
         y = 10 + -np.log10(max(probability, 1e-8)) / 8 * (height - bottom - 10)
         return f"{x:.1f},{y:.1f}"
 
-    grid = np.arange(0, 7.01, 0.1)
-    lines = [("normal", "#999", [at(s, norm.sf(s)) for s in grid])]
-    lines.append(("bound", "#ccc", [at(s, min(1, 3.178 * norm.sf(s))) for s in grid]))
-    colours = ("#1f77b4", "#d62728", "#2ca02c")
-    for (name, values), colour in zip(populations.items(), colours, strict=False):
-        tail = [(s, (values >= s).mean()) for s in grid]
-        lines.append((name, colour, [at(s, p) for s, p in tail if p > 0]))
+    lines = [("normal", "#999", [at(s, norm.sf(s)) for s in GRID])]
+    lines.append(("bound", "#ccc", [at(s, min(1, 3.178 * norm.sf(s))) for s in GRID]))
+    for (name, tail), colour in zip(tails.items(), _COLOURS, strict=False):
+        points = [at(s, p) for s, p in zip(GRID, tail, strict=True) if p > 0]
+        lines.append((name, colour, points))
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">']
     parts.append('<rect width="100%" height="100%" fill="white"/>')
     parts.append('<g font-family="sans-serif" font-size="12">')
@@ -188,7 +236,7 @@ def picture(populations: dict[str, NDArray[np.float32]]) -> str:
             f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" '
             'stroke-width="2"/>'
         )
-        parts.append(f'<text x="{width - 130}" y="{30 + 16 * row}" fill="{colour}">{name}</text>')
+        parts.append(f'<text x="{width - 210}" y="{30 + 16 * row}" fill="{colour}">{name}</text>')
     return "\n".join([*parts, "</g></svg>"])
 
 
@@ -198,20 +246,32 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=6, help="keys tried on every clip")
     parser.add_argument("--thorough", action="store_true", help="only searches by the data")
     parser.add_argument("--changed", action="store_true", help="only cut and sped copies")
+    parser.add_argument("--told", action="store_true", help="only tempos told by the public mark")
     parser.add_argument("--long", action="store_true", help="only minutes added up")
+    parser.add_argument("--picture", type=Path, help="only draw the results' tails into this file")
     parser.add_argument("--scores-only", action="store_true", help="no whole searches beside")
     parser.add_argument("--clips", type=int, help="of those the first so many clips")
     arguments = parser.parse_args()
+    if arguments.picture:
+        tails = {}
+        for stem, name in SEARCHES.items():
+            found = json.loads((RESULTS / f"{stem}.json").read_text())
+            for population in ("unmarked", "another key"):
+                tails[f"{name}, {population}"] = found[population]["tail"]
+        arguments.picture.write_text(picture(tails))
+        return
     if arguments.thorough:
         result = thorough_trials(arguments.clips)
         Path(RESULTS / "nulls-thorough.json").write_text(json.dumps(result, indent=1))
         print(json.dumps(result, indent=1))
         return
-    if arguments.changed:
+    if arguments.changed or arguments.told:
         scales._HOLDS_UP = scales._WORTH_A_LOOK = 0.0
     stem, score, these = "nulls", scores, trials
     if arguments.changed:
         stem, score = "nulls-changed", changed_scores
+    if arguments.told:
+        stem, score, these = "nulls-told", told_scores, told_trials
     if arguments.long:
         stem, score, these = "nulls-long", long_scores, long_trials
     gathered: dict[str, list[NDArray[np.float32]]] = {}
@@ -229,7 +289,8 @@ def main() -> None:
     for name in result:
         result[name] |= {"searches": searches[name], "false_hits": int(hits[name])}
     Path(RESULTS / f"{stem}.json").write_text(json.dumps(result, indent=1))
-    Path(RESULTS / f"{stem}.svg").write_text(picture(populations))
+    tails = {name: result[name]["tail"] for name in result}
+    Path(RESULTS / f"{stem}.svg").write_text(picture(tails))
     print(json.dumps(result, indent=1))
 
 

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from watermark import detect_public, embed, embed_public
 from watermark.detection.features import features_of
-from watermark.marking.public import CHANGES, CONSTANT, PERIOD, folds, liveliest
+from watermark.marking.public import CHANGES, folds, liveliest
 from watermark.pattern import BANDS
+from watermark.public_pattern import CONSTANT, PERIOD
 
 POPULATIONS = ("unmarked", "secret mark", "another public mark")
 #: Of the changes of pace and pitch every so many is compared.
@@ -98,9 +99,10 @@ def main() -> None:
                     whole["highest_score"] = max(whole["highest_score"], found.score)
     populations = {name: np.concatenate(each) for name, each in gathered.items()}
     result: dict[str, Any] = {name: summary(values) for name, values in populations.items()}
+    tails = {name: result[name]["tail"] for name in populations}
     result["whole searches"] = whole
     Path(RESULTS / "nulls-public.json").write_text(json.dumps(result, indent=1))
-    Path(RESULTS / "nulls-public.svg").write_text(picture(populations))
+    Path(RESULTS / "nulls-public.svg").write_text(picture(tails))
     print(json.dumps(result, indent=1))
 
 

@@ -56,8 +56,8 @@ class Thresholds:
         most_discolouration_db: from the narration's usual sound, all bands.
         most_noise_db: by how much the floor may exceed what is usual in the narration.
         most_brink_db: likewise the last 10 ms.
-        most_slower_fall_db: float = 10.5
-    fastest_beside: least share of the narration's own pace, silences left out.
+        most_slower_fall_db: by how much more slowly sound may fall away than is usual.
+        fastest_beside: least share of the narration's own pace, silences left out.
         slowest_beside: most times of it.
     """
 

@@ -5,6 +5,13 @@ from __future__ import annotations
 import re
 from string import ascii_uppercase
 
+from csm.text.abbreviation_tables import (
+    ABBREVIATIONS,
+    LABELS,
+    STATES,
+    TITLES,
+    TITLES_BEFORE_NAME,
+)
 from csm.text.rules import (
     Rule,
     apply,
@@ -16,115 +23,6 @@ from csm.text.spoken_numbers import month
 from csm.text.traced import Traced
 from csm.text.vocabulary import words
 
-# Expanded before a name; with the stop also where none follows ("Mr. and Mrs. Bennet").
-_TITLES = {
-    "Mr": "Mister",
-    "Mrs": "Missus",
-    "Ms": "Miz",
-    "Mx": "Mix",
-    "Dr": "Doctor",
-    "Drs": "Doctors",
-    "Messrs": "Messieurs",
-    "Mme": "Madame",
-    "Mmes": "Mesdames",
-    "Mlle": "Mademoiselle",
-    "Prof": "Professor",
-    "Profs": "Professors",
-    "Capt": "Captain",
-    "Lt": "Lieutenant",
-    "Lieut": "Lieutenant",
-    "Sgt": "Sergeant",
-    "Cpl": "Corporal",
-    "Cmdr": "Commander",
-    "Supt": "Superintendent",
-    "Msgr": "Monsignor",
-    "Revd": "Reverend",
-}
-# Expanded, with their stop, only before a capital: elsewhere they are other words.
-_TITLES_BEFORE_NAME = {
-    "Rev": "Reverend",
-    "Hon": "Honourable",
-    "Rt": "Right",
-    "Col": "Colonel",
-    "Gen": "General",
-    "Brig": "Brigadier",
-    "Maj": "Major",
-    "Adm": "Admiral",
-    "Pvt": "Private",
-    "Pte": "Private",
-    "Pfc": "Private First Class",
-    "Cdr": "Commander",
-    "Gov": "Governor",
-    "Sen": "Senator",
-    "Sens": "Senators",
-    "Rep": "Representative",
-    "Reps": "Representatives",
-    "Pres": "President",
-    "Amb": "Ambassador",
-    "Atty": "Attorney",
-    "Insp": "Inspector",
-    "Det": "Detective",
-    "Fr": "Father",
-    "Br": "Brother",
-    "St": "Saint",
-    "Sts": "Saints",
-    "Ste": "Saint",
-    "Mt": "Mount",
-    "Ft": "Fort",
-    "Pt": "Point",
-    "Univ": "University",
-    "Dept": "Department",
-    "Inst": "Institute",
-    "Assn": "Association",
-    "Natl": "National",
-    "Intl": "International",
-    "Gov't": "Government",
-}
-# With their stop, anywhere; the stop may close the sentence.
-_ABBREVIATIONS = {
-    "etc": "et cetera",
-    "viz": "namely",
-    "cf": "compare",
-    "vs": "versus",
-    "approx": "approximately",
-    "dept": "department",
-    "govt": "government",
-    "misc": "miscellaneous",
-    "attn": "attention",
-    "incl": "including",
-    "excl": "excluding",
-    "esp": "especially",
-    "max": "maximum",
-    "min": "minimum",
-    "resp": "respectively",
-    "ibid": "ibid",
-    "al": "al",
-    "anon": "anonymous",
-    "Inc": "Incorporated",
-    "Ltd": "Limited",
-    "Co": "Company",
-    "Cos": "Companies",
-    "Corp": "Corporation",
-    "Bros": "Brothers",
-    "Jr": "Junior",
-    "Sr": "Senior",
-    "Esq": "Esquire",
-    "Ave": "Avenue",
-    "Blvd": "Boulevard",
-    "Rd": "Road",
-    "Hwy": "Highway",
-    "Pkwy": "Parkway",
-    "Sq": "Square",
-    "Univ": "University",
-    "Mon": "Monday",
-    "Tue": "Tuesday",
-    "Tues": "Tuesday",
-    "Wed": "Wednesday",
-    "Thu": "Thursday",
-    "Thur": "Thursday",
-    "Thurs": "Thursday",
-    "Fri": "Friday",
-}
 _BEFORE_WORDS = frozenset(("Mon", "Tue", "Wed", "Thu", "Fri", "Sq"))
 #: After a number these are minutes and the like.
 _UNITS_TOO = frozenset(["min", "sec", "secs", "l", "c", "pt", "pts"])
@@ -135,71 +33,6 @@ _OF_NAMES = words(
     Inc Ltd Co Cos Corp Bros Jr Sr Esq Ave Blvd Rd Hwy Pkwy Sq Univ
     """
 )
-# Before a number.
-_LABELS = {
-    "No": "number",
-    "Nos": "numbers",
-    "nr": "number",
-    "vol": "volume",
-    "vols": "volumes",
-    "p": "page",
-    "pp": "pages",
-    "pg": "page",
-    "fig": "figure",
-    "figs": "figures",
-    "ch": "chapter",
-    "chs": "chapters",
-    "chap": "chapter",
-    "chaps": "chapters",
-    "sec": "section",
-    "secs": "sections",
-    "sect": "section",
-    "par": "paragraph",
-    "para": "paragraph",
-    "paras": "paragraphs",
-    "c": "circa",
-    "ca": "circa",
-    "art": "article",
-    "arts": "articles",
-    "app": "appendix",
-    "op": "opus",
-    "bk": "book",
-    "bks": "books",
-    "pt": "part",
-    "pts": "parts",
-    "ex": "example",
-    "eq": "equation",
-    "eqs": "equations",
-    "n": "note",
-    "nn": "notes",
-    "l": "line",
-    "ll": "lines",
-    "v": "verse",
-    "vv": "verses",
-    "ed": "edition",
-    "tel": "telephone",
-    "ext": "extension",
-    "apt": "apartment",
-    "ste": "suite",
-    "rm": "room",
-    "max": "maximum",
-    "min": "minimum",
-    "est": "established",
-    "temp": "temperature",
-    "hwy": "highway",
-    "rte": "route",
-    "pl": "plate",
-    "pls": "plates",
-    "fn": "footnote",
-    "fol": "folio",
-    "fols": "folios",
-    "col": "column",
-    "cols": "columns",
-    "bldg": "building",
-    "ver": "version",
-    "suppl": "supplement",
-    "pop": "population",
-}
 #: Without a stop too before a number or a Roman one.
 _BARE_LABELS = "Nos?|[Vv]ols?|pp|[Ff]igs?|[Cc]hs?|[Cc]haps?"
 _OF_MONTHS = {"inst": "instant", "ult": "ultimo", "prox": "proximo"}
@@ -212,12 +45,15 @@ _NUMBER_NEXT = (
 )
 
 
+_ENDS_HERE = re.compile(r"['\") ]*\Z")
+
+
 def _abbreviation(match: re.Match[str]) -> str:
     written = match[1]
-    key = written if written in _ABBREVIATIONS else written.lower()
-    if key in _UNITS_TOO and match.string[: match.start()].endswith(_AFTER_NUMBERS):
+    key = written if written in ABBREVIATIONS else written.lower()
+    if key in _UNITS_TOO and match.string.endswith(_AFTER_NUMBERS, 0, match.start()):
         return match.group()
-    word = _ABBREVIATIONS[key]
+    word = ABBREVIATIONS[key]
     if key in _NEVER_LAST:
         return word
     dot = closing_dot_before_opener(match) if written in _OF_NAMES else closing_dot(match)
@@ -227,7 +63,7 @@ def _abbreviation(match: re.Match[str]) -> str:
 def _spelled(match: re.Match[str]) -> str:
     letters = match.group().replace(".", "").replace(" ", "")
     dot = closing_dot_before_opener(match)
-    if not dot and not match.string[match.end() :].strip("'\") "):
+    if not dot and _ENDS_HERE.match(match.string, match.end()):
         dot = "."
     return " ".join(letters) + dot
 
@@ -242,9 +78,9 @@ def _initial(match: re.Match[str]) -> str:
 
 def _label(match: re.Match[str]) -> str:
     written = match[1]
-    if written in _UNITS_TOO and match.string[: match.start()].endswith(_AFTER_NUMBERS):
+    if written in _UNITS_TOO and match.string.endswith(_AFTER_NUMBERS, 0, match.start()):
         return match.group()
-    word = _LABELS.get(written) or _LABELS.get(written.lower()) or _LABELS[written.capitalize()]
+    word = LABELS.get(written) or LABELS.get(written.lower()) or LABELS[written.capitalize()]
     capital = written[0].isupper() and (written not in ("No", "Nos") or opens_sentence(match))
     small = written in ("No", "Nos", "Ex", "Eq", "Eqs", "Apt", "Ste", "Tel", "Ext", "Rm")
     return (word.capitalize() if capital and not small else word) + " "
@@ -263,10 +99,10 @@ def _cased(words: dict[str, str]) -> tuple[str, ...]:
 
 
 _CAPITAL_STOPS = _stopped(*ascii_uppercase)
-_ANY_LABEL = "|".join(sorted(map(re.escape, _cased(_LABELS)), key=len, reverse=True))
+_ANY_LABEL = "|".join(sorted(map(re.escape, _cased(LABELS)), key=len, reverse=True))
 _ANY_ABBREVIATION = "|".join(
     sorted(
-        (one for one in _cased(_ABBREVIATIONS) if one not in _BEFORE_WORDS), key=len, reverse=True
+        (one for one in _cased(ABBREVIATIONS) if one not in _BEFORE_WORDS), key=len, reverse=True
     )
 )
 _TITLE_RULES = (
@@ -285,9 +121,9 @@ _TITLE_RULES = (
         ("Dr",),
     ),
     Rule(
-        re.compile(rf"\b({_table(_TITLES)})\."),
-        lambda match: _TITLES[match[1]],
-        _stopped(*_TITLES),
+        re.compile(rf"\b({_table(TITLES)})\."),
+        lambda match: TITLES[match[1]],
+        _stopped(*TITLES),
     ),
     # "Baker St." but "St. Paul": a street follows its name.
     Rule(
@@ -296,9 +132,9 @@ _TITLE_RULES = (
         ("St.",),
     ),
     Rule(
-        re.compile(rf"\b({_table(_TITLES_BEFORE_NAME)})\.(?=\s+[A-Z]|\s+of [A-Z])"),
-        lambda match: _TITLES_BEFORE_NAME[match[1]],
-        _stopped(*_TITLES_BEFORE_NAME),
+        re.compile(rf"\b({_table(TITLES_BEFORE_NAME)})\.(?=\s+[A-Z]|\s+of [A-Z])"),
+        lambda match: TITLES_BEFORE_NAME[match[1]],
+        _stopped(*TITLES_BEFORE_NAME),
     ),
 )
 _OF_LIVES = {"b": "born", "d": "died", "r": "reigned", "fl": "flourished", "pub": "published"}
@@ -324,7 +160,7 @@ _STOPPED_LABELS = (
     Rule(
         re.compile(rf"\b({_ANY_LABEL})\. ?{_NUMBER_NEXT}"),
         _label,
-        _stopped(*_cased(_LABELS)),
+        _stopped(*_cased(LABELS)),
     ),
 )
 _STOPPED_ABBREVIATIONS = (
@@ -335,16 +171,28 @@ _STOPPED_ABBREVIATIONS = (
     ),
     Rule(
         re.compile(r"\b(Mon|Tue|Tues|Wed|Thur?s?|Fri)\.(?=,| [A-Z0-9])|\b(Mon|Tue|Wed|Thu|Fri)\.$"),
-        lambda match: _ABBREVIATIONS[match[1] or match[2]],
+        lambda match: ABBREVIATIONS[match[1] or match[2]],
         _stopped("Mon", "Tue", "Tues", "Wed", "Thu", "Thur", "Thurs", "Fri"),
     ),
     Rule(
-        re.compile(rf"\b({_ANY_ABBREVIATION})\."),
+        re.compile(rf"\b({_ANY_ABBREVIATION})\.(?![a-z])"),
         _abbreviation,
-        _stopped(*_cased(_ABBREVIATIONS)),
+        _stopped(*_cased(ABBREVIATIONS)),
     ),
 )
 _LETTER_RULES = (
+    # St. Louis, Mo.
+    Rule(
+        re.compile(rf"(?<=[a-z], )({_table(STATES)})\."),
+        lambda match: f"{STATES[match[1]]}{closing_dot_before_opener(match)}",
+        _stopped(*STATES),
+    ),
+    # App. B, Fig. C
+    Rule(
+        re.compile(r"\b(App|Fig|Pl|Pt|Vol|Col|Sec|Ex)\. (?=[A-H](?![\w.'-]))"),
+        lambda match: f"{LABELS[match[1].lower()].capitalize()} ",
+        ("App.", "Fig.", "Pl.", "Pt.", "Vol.", "Col.", "Sec.", "Ex."),
+    ),
     Rule(
         re.compile(r"(?<=[a-z], )(?:Bart|Bt)\."),
         lambda match: f"Baronet{closing_dot(match)}",
@@ -383,13 +231,14 @@ _LETTER_RULES = (
 #: inside ("a.m.", "Ph.D.") beside them.
 _KNOWN = frozenset(
     (
-        *_cased(_LABELS),
-        *_cased(_ABBREVIATIONS),
-        *_TITLES,
-        *_TITLES_BEFORE_NAME,
+        *_cased(LABELS),
+        *_cased(ABBREVIATIONS),
+        *TITLES,
+        *TITLES_BEFORE_NAME,
         *(
             *_OF_LIVES,
             *_OF_MONTHS,
+            *STATES,
             "Bart",
             "Bt",
             "Sc",
@@ -408,10 +257,10 @@ _KNOWN = frozenset(
         ),
     )
 )
-_LABEL_WORDS = frozenset((*_cased(_LABELS), *_OF_LIVES, *_OF_MONTHS, "Tel", "tel"))
+_LABEL_WORDS = frozenset((*_cased(LABELS), *_OF_LIVES, *_OF_MONTHS, "Tel", "tel"))
 _ABBREVIATED = frozenset(
     (
-        *_cased(_ABBREVIATIONS),
+        *_cased(ABBREVIATIONS),
         *("Jan", "Feb", "Apr", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"),
     )
 )
@@ -422,16 +271,15 @@ _LONGEST = 16
 
 _RULES_WITHOUT_STOPS = (
     Rule(re.compile(r"\bMk\.? (?=[IVX0-9])"), lambda match: "Mark ", ("Mk",)),
-    Rule(re.compile(r"(?<![\w.])[vV](?=[0-9]{1,3}\.[0-9])"), lambda match: "version ", ("v", "V")),
     Rule(
-        re.compile(rf"\b({_table(_TITLES)}|St)(?= [A-Z][a-z])"),
-        lambda match: _TITLES.get(match[1], "Saint"),
-        tuple(f"{title} " for title in (*_TITLES, "St")),
+        re.compile(rf"\b({_table(TITLES)}|St)(?= [A-Z][a-z])"),
+        lambda match: TITLES.get(match[1], "Saint"),
+        tuple(f"{title} " for title in (*TITLES, "St")),
     ),
     # "Mr and Mrs Hill" and the doctors Hill and Kim.
     Rule(
         re.compile(r"\b(Mr|Dr|Mrs|Ms)(?= and (?:Mr|Dr|Mrs|Ms|Doctor|Missus))"),
-        lambda match: _TITLES[match[1]],
+        lambda match: TITLES[match[1]],
         ("Mr and", "Dr and", "Mrs and", "Ms and"),
     ),
     Rule(re.compile(r"\bvs?\b(?!\.)(?<=[a-z ]vs)"), lambda match: "versus", (" vs",)),
@@ -440,7 +288,10 @@ _RULES_WITHOUT_STOPS = (
 
 
 #: Labels without a stop, for ``number_rules``.
-LABEL_RULES = (Rule(re.compile(rf"\b({_BARE_LABELS}) ?(?=[0-9])"), _label),)
+LABEL_RULES = (
+    Rule(re.compile(rf"\b({_BARE_LABELS}) ?(?=[0-9])"), _label),
+    Rule(re.compile(r"(?<![\w.])[vV](?=[0-9]{1,3}\.[0-9])"), lambda match: "version ", ("v", "V")),
+)
 
 
 def _stopped_words(text: str) -> set[str]:

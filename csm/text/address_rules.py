@@ -63,7 +63,7 @@ def _spelled(code: str) -> str:
 
 
 #: What no address is without; a stop inside a word is rare in prose.
-_ADDRESS = re.compile(r"[.][A-Za-z0-9]|@|://|(?<![^ (\"'])/[A-Za-z]")
+_ADDRESS = re.compile(r"[./@:][A-Za-z0-9/]")
 _RULES = (
     # DOI 10.1000/182; /etc/hosts
     Rule(re.compile(r"\b10\.[0-9]{4,9}/[^\s<>\"')\]]{1,100}"), _address, ("10.",)),
@@ -88,6 +88,14 @@ _RULES = (
         _address,
     ),
     Rule(re.compile(rf"(?<![\w.-])[\w-]{{1,60}}\.(?:{_FILES})\b(?!\.\w)"), _address),
+    # anon.penet.fi
+    Rule(
+        re.compile(
+            r"(?<![\w.-])[a-z][a-z0-9-]{1,62}(?:\.[a-z0-9-]{2,63}){1,3}\.[a-z]{2,3}(?![\w.-]|\.\w)"
+        ),
+        _address,
+        (".",),
+    ),
     # "put the dot in .com"
     Rule(re.compile(rf"(?<![^ (\"'])\.(com|org|net|{_FILES})\b(?![.\w])"), _ending, (".",)),
 )

@@ -29,7 +29,7 @@ _SPOKEN_SMALL = frozenset(("PIN", "ZIP"))
 _STOPPED = words("MR MRS MS DR ST REV PROF CAPT COL GEN SGT LT JR SR NO VOL CH")
 _VOWEL = re.compile(r"[AEIOUY]")
 _RUN = re.compile(
-    r"(?<![\w'’-])(?:Ma?c(?=[A-Z]{3}))?[A-Z]+(?:'[A-Z]{1,20})?(?![\w])(?:[,.;:!?]{0,2}[ -]"
+    r"(?<![\w'’-])(?:Ma?c(?=[A-Z]{3}))?[A-Z]+(?:'[A-Z]{1,20})?(?![\w])(?:[,.;:!?]{0,2}[\"']?[ -]"
     r"(?:\"|')?(?:(?:Ma?c(?=[A-Z]{3}))?[A-Z]+"
     r"(?:'[A-Z]{1,20})?"
     r"|[&—–])(?![\w]))*"

@@ -7,6 +7,7 @@ import re
 from csm.text.rules import END, Rule
 from csm.text.spoken_numbers import cardinal, digits, whole, year
 
+_DIGITS_AT_END = re.compile(r"[0-9]+\Z")
 _GROUPS = re.compile(r"[0-9]+")
 _LETTERS_OR_DIGITS = re.compile(r"[A-Za-z]|[0-9]+")
 
@@ -122,6 +123,16 @@ def _aircraft(match: re.Match[str]) -> str:
 CODE_RULES = tuple(
     Rule(re.compile(pattern), spoken, needs)
     for pattern, spoken, needs in (
+        # Bug#123; section A.1.2
+        (r"(?<=[A-Za-z])#(?=[0-9])", lambda match: " number ", ("#",)),
+        (r"(?<![\w&#])#(?=[0-9])", lambda match: "number ", ("#",)),
+        (
+            r"(?<![\w.])([A-Z])((?:\.[0-9]{1,3}){1,5})(?![\w]|\.[0-9])",
+            lambda match: (
+                match[1] + "".join(f" point {whole(one)}" for one in _GROUPS.findall(match[2]))
+            ),
+            (".",),
+        ),
         # ISBN 978-0-306-40615-7
         (
             r"(?P<label>\bIS[BS]N(?:-1[03])?:? )(?P<number>[0-9](?:[0-9]|[- ]"
@@ -150,6 +161,13 @@ CODE_RULES = tuple(
             ("+",),
         ),
         (r"(?<!\w)\+[0-9]{8,15}(?!\w)", lambda match: f"plus {digits(match.group())}", ("+",)),
+        # 1-800-555-1234, (212) 555-1234, 555.123.4567, 555-1234
+        (
+            r"(?<![\w.-])(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[.-][0-9]{4}"
+            r"(?![\w-]|\.[0-9])",
+            _groups,
+            ("-", "."),
+        ),
         # (02) 9876 5432, 020 7946 0958, 0800 123 4567, 1300 555 019
         (
             r"(?<![\w.,/-])(?:\(0[0-9]{1,4}\)|0[0-9]{2,4})(?:[ -][0-9]{3,6}){1,3}(?![\w,/-]"
@@ -165,15 +183,13 @@ CODE_RULES = tuple(
         # 123-45-6789, 4111 1111 1111 1111
         (r"(?<![\w.,/-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![\w,/-])", _groups, ("-",)),
         (r"(?<![\w.,/-])[0-9]{4}(?:[ -][0-9]{4}){3}(?![\w,/-])", _groups, ()),
-        # 1-800-555-1234, (212) 555-1234, 555.123.4567, 555-1234
-        (
-            r"(?<![\w.-])(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[.-][0-9]{4}"
-            r"(?![\w-]|\.[0-9])",
-            _groups,
-            ("-", "."),
-        ),
         (r"(?<![\w.-])[0-9]{3}-[0-9]{4}(?![\w-])", _groups, ("-",)),
         # Numbers to be dialled, and aircraft: digit by digit, and as people call them.
+        (
+            r"(?i:\b(?:text|dial|ring|phone)(?:s|ed|ing)? )[0-9]{5,8}(?![\w,]|\.[0-9]| [a-z]+s\b)",
+            lambda match: _DIGITS_AT_END.sub(lambda one: digits(one.group()), match.group()),
+            (),
+        ),
         (
             r"(?i:\b(?:dial(?:s|led|ed|ling|ing)?|call(?:s|ed|ing)?|rings?|rang|phoned?|text"
             r"(?:ed)?) )"

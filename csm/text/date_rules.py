@@ -211,7 +211,7 @@ DATE_RULES = tuple(
             _MONTH_STARTS,
         ),
         (
-            rf"(?<![\w.,/–-]){_DAY}{TO}(?P<last>[12]?[0-9]|3[01])(?:st|nd|rd|th)? {_MONTH}"
+            rf"(?<![\w.,/–-]){_DAY}(?:{TO}|/)(?P<last>[12]?[0-9]|3[01])(?:st|nd|rd|th)? {_MONTH}"
             rf"(?:,? {_YEAR}{END})?(?!\w)",
             _days_of_month,
             _MONTH_STARTS,

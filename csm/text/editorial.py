@@ -33,7 +33,7 @@ _NOTE_AFTER_YEAR = re.compile(
 )
 #: "the war of 1812,15 which"
 _NOTE_IN_SENTENCE = re.compile(
-    r"(?:(?<=\bin )|(?<=\bof )|(?<=\bby ))((?:1[0-9]{3}|20[0-2][0-9]),)[0-9]{1,2}(?= [a-z])"
+    r"((?:1[0-9]{3}|20[0-2][0-9]),)(?<=[ionfby]{2} [0-9]{4},)[0-9]{1,2}(?= [a-z])"
 )
 _ABBREVIATED = re.compile(
     r"\b(?:[Ff]igs?|[Nn]os?|[Vv]ols?|pp?|[Cc]h|[Cc]hap|[Ss]ec|[Aa]rt|[Ee]q|[Ee]x|[Ee]d|[Pp]t|[Oo]p"
@@ -49,6 +49,8 @@ _RAISED = re.compile(rf"[{SUPERSCRIPTS}]+")
 _POWER_BASE = re.compile(
     r"(?:(?:(?<![^\W\d_])|(?<=[πθω]))[A-Za-z]|(?<![^\W_])(?:[kcmdn]m|km|ft|in|yd|mi|sec)|[0-9)\]])\Z"
 )
+#: "(as he said)¹²" is no formula.
+_PHRASE_CLOSED = re.compile(r"[a-z]{3}[.!?]?\)\Z")
 _YEAR = re.compile(r"(?<![0-9.,])(?:1[1-9]|20)[0-9]{2}\Z")
 
 # Square brackets in which an editor completes another's words.
@@ -74,6 +76,9 @@ _SMILEY_SIGN = re.compile(
     r"[:;=](?:['^o-]?[()\[\]DPpOo3|/\\*]|[a-z1+-])|[xX8]-?D|[<>][\\/:;._3]|[(\[^-][-^]?[:;=_.^]|_[-_=.]"
     r"|[oO0][_.][oO0]|T_T|\\o/"
 )
+#: What no smiley is without, but for those of letters.
+_SIGN_OF_SMILEYS = re.compile(r"[:;=<>^_\\]")
+_SMILEYS_OF_LETTERS = ("xD", "XD", "-D", "o.o", "o.O", "O.o", "O.O", "0.0")
 _SHRUG = re.compile(r"\\?_*\(ツ\)_*/?")
 _SENTENCE_NEXT = re.compile(r"[A-Z]")
 _NOT_SMILEYS = re.compile(r"\((?:[0-9a-zA-Z]|[ivx]{1,4})\)|[0-9]\)")
@@ -83,10 +88,11 @@ _DROP_CAP = re.compile(
     r"(?:(?<=[.!?] )|(?<=[.!?]['\"] )|^|(?<=^['\"])|(?<=[ ]['\"]))([A-Z]) ([a-z]{1,20}|[A-Z]{1,20})"
     r"(?![\w])"
 )
+#: Not "long", "part", "cross" and other words of their own: "A long line", "A part of it".
 _AFTER_A = words(
     """
-    t nd ll s n ny fter gain lthough lways mong bout bove cross lice lmost lone long lready
-    lso mid nother nyone nything part round side way mericans
+    t nd ll s n ny fter gain lthough lways mong bove lice lmost lready lso nother nyone nything
+    mericans
     """
 )
 _AFTER_I = words(
@@ -164,14 +170,18 @@ def without_smileys(text: Traced) -> Traced:
     written = text.text
     if "ツ" in written:
         text = text.sub(_SHRUG, " ")
+    if not _SIGN_OF_SMILEYS.search(written) and not any(
+        smiley in written for smiley in _SMILEYS_OF_LETTERS
+    ):
+        return text
     return text.sub(_SMILEY, _smiley) if _SMILEY_SIGN.search(written) else text
 
 
 def _smiley(match: re.Match[str]) -> str:
     if _NOT_SMILEYS.match(match.group()):
         return match.group()
-    before = match.string[: match.start()].rstrip()[-1:]
-    rest = match.string[match.end() :]
+    before = match.string[max(0, match.start() - 8) : match.start()].rstrip()[-1:]
+    rest = match.string[match.end() : match.end() + 1]
     if not before.isalnum() or not rest:
         return " "
     return ". " if _SENTENCE_NEXT.match(rest) else ", " if rest[0].isalnum() else ""
@@ -231,13 +241,18 @@ def without_notes(text: Traced) -> Traced:
     if not _DIGIT.search(written):
         return text
     text = text.sub(_GLUED_NOTE, _glued_note).sub(_CLOSED_NOTE, "")
-    text = text.sub(_NOTE_AFTER_YEAR, _first).sub(_NOTE_IN_SENTENCE, _first)
+    text = text.sub(_NOTE_AFTER_YEAR, _first).sub(_NOTE_IN_SENTENCE, _note_in_sentence)
 
     numbers = [int(number) for number in _WORD_NOTE.findall(text.text)]
     if not numbers:
         return text
     counting = len(numbers) > 1 and all(b - a == 1 for a, b in pairwise(numbers))
     return text.sub(_WORD_NOTE, lambda match: "" if counting or _ends_so(match) else match.group())
+
+
+def _note_in_sentence(match: re.Match[str]) -> str:
+    before = match.string[max(0, match.start() - 4) : match.start()]
+    return match[1] if before[-3:] in ("in ", "of ", "by ") else match.group()
 
 
 def _ends_so(match: re.Match[str]) -> bool:
@@ -254,6 +269,8 @@ def _raised(match: re.Match[str]) -> str:
     """Powers, for ``math_rules`` to say; after any other word it is a footnote."""
     before = match.string[max(0, match.start() - 8) : match.start()]
     sign = match.group()
+    if _PHRASE_CLOSED.search(before):
+        return ""
     if not _POWER_BASE.search(before) or sign == "¹" or _YEAR.search(before):
         # "= mc²" is the one formula that everybody writes.
         return sign if re.search(r"= ?[a-z]{2}\Z", before) and sign != "¹" else ""

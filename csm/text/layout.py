@@ -59,6 +59,7 @@ _LIST_ITEM = re.compile(
 )
 #: In a list that begins with "I."; elsewhere these are initials.
 _NUMERAL_ITEM = re.compile(r"[IVX]{1,6}[.)] (?=[A-Z])")
+_LETTER_ITEM = re.compile(r"[A-Z][.)] (?=[A-Z])")
 _ROMAN_ITEM = re.compile(r"(\(?)([ivx]{1,5})([.)]) ")
 _ENDED = re.compile(r"[.!?:]['\")\]]*$")
 _ROMANS = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx"
@@ -178,10 +179,14 @@ def _of_lines(lines: list[Traced]) -> list[Block]:
     wrapped = _is_wrapped([line.text for line in rest])
     items = sum(_LIST_ITEM.match(line.text) is not None for line in rest)
     numerals = len(rest) > 1 and rest[0].text.startswith(("I. ", "I) "))
+    letters = len(rest) > 1 and (
+        (rest[0].text[:3], rest[1].text[:3]) in (("A. ", "B. "), ("A) ", "B) "))
+    )
     current: list[Traced] = []
     for number, line in enumerate(rest):
         item = _starts_item(line.text, items, number) or (
-            numerals and _NUMERAL_ITEM.match(line.text) is not None
+            (numerals and _NUMERAL_ITEM.match(line.text) is not None)
+            or (letters and _LETTER_ITEM.match(line.text) is not None)
         )
         previous = current[-1].text if current else ""
         if current and (item or (not wrapped and _ENDED.search(previous[-4:]))):

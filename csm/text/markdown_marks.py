@@ -8,6 +8,8 @@ from csm.text.marks import CELL, HEADINGS, ITEM, SCENE
 from csm.text.traced import Traced
 
 _FENCE = re.compile(r"^ *(?:```|~~~)[`~]*[ \w+-]{0,40}$", re.MULTILINE)
+#: What tools keep above a text: lines of names and values.
+_FRONT_MATTER = re.compile(r"\A---\n(?:(?:[\w-]{1,40}:|[ -])[^\n]{0,500}\n){1,60}---\n")
 _HEADING = re.compile(r"^ {0,3}#{1,6} ++([^\n]*[^\s#])?[ #]*$", re.MULTILINE)
 #: ``{#anchor .class}`` after a title.
 _ATTRIBUTES = re.compile(r" ?\{[#.][\w .#:=\"'-]{1,200}\}\Z")
@@ -26,7 +28,7 @@ _ROW_OF_CELLS = re.compile(rf"^((?=[^\n{CELL}]*{CELL})[^\n]*+)$", re.MULTILINE)
 _OUTER_CELLS = re.compile(rf"(?<={ITEM})[ {CELL}]+|(?<![ {CELL}])[ {CELL}]+(?=\n|\Z)")
 _QUOTED = re.compile(r"^ {0,3}(?:> ?)+", re.MULTILINE)
 _QUOTE_ENDS = re.compile(r"^( {0,3}>[^\n]*)\n(?= *[^\s>])|^( {0,3}[^\s>][^\n]*)\n(?= {0,3}>)", re.M)
-_RULE = re.compile(r"^ *+(?:(?:[*•#~§_+=.–—-] *+){3,}+|[*•#~§] *+)$", re.MULTILINE)
+_RULE = re.compile(r"^ *+(?:(?:[*•#~§_+=.–—-] *+){3,}+|[*•#~§%] *+)$", re.MULTILINE)
 _DOTS = re.compile(r"[. ]+")
 _TASK = re.compile(r"^( *[-*+•] +)\[[ xX]\] ", re.MULTILINE)
 
@@ -57,10 +59,16 @@ _ESCAPE = re.compile(r"\\([][\\`*_{}()#+.!~|>=-])")
 def read_markdown(text: Traced) -> Traced:
     """Cleaned text without the signs of Markdown, with marks of the structure they told of."""
     written = text.text
+    if written.startswith("---\n"):
+        text = text.sub(_FRONT_MATTER, "")
+        written = text.text
     if "```" in written or "~~~" in written:
         text = text.sub(_FENCE, "\n")
     if "](" in written:
         text = text.sub(_LINK, lambda match: match[1])
+        if "](" in text.text:
+            # A picture that is a link.
+            text = text.sub(_LINK, lambda match: match[1])
     if "[" in written:
         text = _referred(text)
     if "|" in written:

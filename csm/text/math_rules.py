@@ -71,15 +71,32 @@ def _compared(match: re.Match[str]) -> str:
 
 
 FORMULA_RULES = (
-    # 2*3; and a bracket around one number with its sign: 3 + (−5).
+    # x<5, 2*3; and a bracket around one number with its sign: 3 + (−5).
+    Rule(
+        re.compile(r"(?<![\w.,])([A-Za-z]|[0-9]{1,9})([<>])(?=[-−]?[0-9])"),
+        lambda match: f"{match[1]} {match[2]} ",
+        ("<", ">"),
+    ),
     Rule(re.compile(r"(?<=[0-9])\*(?=[0-9])"), lambda match: "×", ("*",)),
+    # The 4×100 m relay has four runners.
+    Rule(
+        re.compile(
+            r"(?<![\w.,])([1-9][0-9]?)[×x]([1-9][0-9]{1,3})(?=[ -]?(?:m|metres?|meters?|yards?)\b)"
+            r"(?![^=]{0,12}=)"
+        ),
+        lambda match: f"{match[1]} by {match[2]}",
+        ("×", "x"),
+    ),
     Rule(
         re.compile(r"\(([-−–][0-9]{1,9}(?:\.[0-9]{1,9})?)\)(?=[²³⁴-⁹^])"),
         lambda match: match[1],
         ("(",),
     ),
     Rule(
-        re.compile(r"(?<=[+=×÷*/−–-])( ?)\(([-−–+] ?[0-9]{1,9}(?:\.[0-9]{1,9})?)\)(?![0-9])"),
+        re.compile(
+            r"(?<=[+=×÷*/−–-])( ?)\(([-−–+] ?(?:[0-9]{1,9}(?:\.[0-9]{1,9})?|[a-z]))\)"
+            r"(?![0-9])"
+        ),
         lambda match: f"{match[1]}{match[2]}",
         ("(",),
     ),

@@ -228,13 +228,18 @@ _RULES = (
 )
 _RULES_WITHOUT_DIGITS = (*DATE_RULES, *FORMULA_RULES, *POWER_RULES)
 #: Formulas, months and letters that need no digit.
-_WITHOUT_DIGITS = re.compile(r"[+=−×÷≤≥^]| - |(?<=[a-zA-Z.])[-–—](?=[JFMASONDTW])")
+_SIGNS_OF_FORMULAS = re.compile(r"[+=−×÷≤≥^]")
+_BEFORE_MONTHS = re.compile(r"[-–—][JFMASONDTW]")
 
 
 def speak_numbers(text: Traced) -> Traced:
     """Replace everything written with digits in one paragraph; no digit is left."""
     if _DIGIT.search(text.text):
         text = apply_near_digits(_RULES, text)
-    elif _WITHOUT_DIGITS.search(text.text):
+    elif (
+        " - " in text.text
+        or _SIGNS_OF_FORMULAS.search(text.text)
+        or _BEFORE_MONTHS.search(text.text)
+    ):
         text = apply(_RULES_WITHOUT_DIGITS, text)
     return apply(_LETTERS_FROM_TO, text)

@@ -41,7 +41,11 @@ def tidy(text: Traced) -> Traced:
             return _some_quotes(_after_last_space(match.group()))
         return _end(match.group()) if match.start() >= end else _plain(match.group())
 
-    return text.sub(_ALL_RUNS if start or end < len(written) else _RUN, plain)
+    # A single mark at an end is part of no run, and changes only where it is no end.
+    loose = (start == 1 and written[0] not in "\"'") or (
+        end == len(written) - 1 and written[-1] not in ".?!\"'"
+    )
+    return text.sub(_ALL_RUNS if loose else _RUN, plain)
 
 
 def _plain(run: str) -> str:

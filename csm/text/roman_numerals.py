@@ -107,9 +107,7 @@ _NUMERAL = re.compile(
 _MAYBE_SERIES = re.compile(
     r"[IVXLC](?:, |[-–—]| (?:and|&|or|to|through|[-–—]) )(?:and |& )?[IVXLC]+(?![a-z])"
 )
-_MAYBE_SMALL = re.compile(
-    r"(?:p|ages|nes|tes|ters|cts|nes|ons|rts|mes|oks|ses|phs|les|res) [ivxlc]+(?:, |[-–—]| )"
-)
+_MAYBE_SMALL = re.compile(r" [ivxlc]++(?:, |[-–—]| )")
 #: Medicine's own IV, in the veins.
 _DRIP = re.compile(r" (?:drips?|lines?|bags?|fluids?|poles?|needles?|therapy|access|antibiotics)\b")
 _INITIAL_FOLLOWS = re.compile(r"\. ['\"]?(?![A-Z]\.)")
@@ -183,6 +181,9 @@ def _ordered(match: re.Match[str]) -> str:
 
 def _numeral(match: re.Match[str]) -> str:
     written = match.group()
+    if written == "Ist":
+        # German.
+        return written
     if match[1]:
         return _of(ordinal, match[1]) or written
     if written.islower():

@@ -92,10 +92,14 @@ def apply(rules: Iterable[Rule], text: Traced) -> Traced:
     """
     written, there = text.text, frozenset(text.text)
     for rule in rules:
-        if rule.needs and (
-            rule.first.isdisjoint(there) or not any(need in written for need in rule.needs)
-        ):
-            continue
+        if rule.needs:
+            if rule.first.isdisjoint(there):
+                continue
+            for need in rule.needs:
+                if need in written:
+                    break
+            else:
+                continue
         text = text.sub(rule.pattern, partial(_in_place, rule.spoken), rule.starts)
         if text.text is not written:
             written, there = text.text, frozenset(text.text)
@@ -184,6 +188,8 @@ _DETERMINER = re.compile(
     r"(?: [a-z]{2,12})? \Z"
 )
 _NEXT_WORD = re.compile(r" ([A-Za-z]{2,20})(?![\w'])(?: ([a-z]{2,20})(?![\w']))?")
+#: "a $2 million, 12-room house"
+_ANOTHER_ADJECTIVE = re.compile(r", [0-9a-z]{1,12}-[a-z]{2,20}(?:-[a-z]{2,20})? [a-z]{3,20}")
 #: What goes on after an amount that stands for itself.
 _NO_NOUN = words(
     """
@@ -207,7 +213,7 @@ _DESCRIBED = words(
     pension wage job fare bailout film movie ship yacht plane jet bridge stadium factory plant
     headquarters campaign lottery jackpot scheme industry company business venture acquisition
     merger takeover bond mortgage rent subsidy package portfolio windfall necklace piano violin
-    camera laptop computer telescope machine engine
+    camera laptop computer telescope machine engine relay hurdles sprint dash freestyle
     """
 )
 _PAIRS = words("shoes boots gloves jeans trousers glasses earrings sandals trainers sunglasses")
@@ -221,6 +227,9 @@ _DESCRIBED_MANY = frozenset(
 
 def describes(match: re.Match[str]) -> bool:
     """Whether an amount describes a noun and stays singular: "a $5 million house", "a 90° turn"."""
+    if _ANOTHER_ADJECTIVE.match(match.string, match.end()):
+        before = match.string[max(0, match.start() - 24) : match.start()]
+        return _ARTICLE.search(before) is not None
     following = _NEXT_WORD.match(match.string, match.end())
     if following is None or following[1].lower() in _NO_NOUN:
         return False

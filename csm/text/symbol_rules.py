@@ -74,6 +74,12 @@ _AROUND_SYMBOLS = (
     Rule(re.compile(r"° ?C(?!\w)"), lambda match: " degrees Celsius ", ("°",)),
     Rule(re.compile(r"° ?F(?!\w)"), lambda match: " degrees Fahrenheit ", ("°",)),
     Rule(re.compile(r"(?<![\w#])([A-G])#(?!\w)"), lambda match: f"{match[1]} sharp", ("#",)),
+    Rule(
+        re.compile(r"(?<![^\W_])([A-Za-z])([<>])(?=[A-Za-z](?![\w>]))"),
+        lambda match: f"{match[1]} is {'less' if match[2] == '<' else 'greater'} than ",
+        ("<", ">"),
+    ),
+    Rule(re.compile(r"&{2,4}"), lambda match: " and ", ("&&",)),
     Rule(re.compile(r"§{2,4}"), lambda match: " sections ", ("§§",)),
     Rule(re.compile(r"¶{2,4}"), lambda match: " paragraphs ", ("¶¶",)),
     Rule(re.compile(r"(?<= )<(?= )"), lambda match: "is less than", ("<",)),
@@ -95,11 +101,11 @@ _BARE |= {"mph": "miles per hour", "km/h": "kilometres per hour", "kWh": "kilowa
 _BARE_RULES = (
     Rule(
         re.compile(
-            r"(?:(?<=many )|(?<=some )|(?<=per )|(?<=the )|(?<=few )|(?<= in )|(?<= of ))"
-            r"(km/h|km|kg|cm|mm|mph|kWh)(?=[\s.,;:?!)]|$)(?!\. ?[A-Za-z]\.)"
+            r"( many| some| per| the| few| in| of) (km/h|km|kg|cm|mm|mph|kWh)"
+            r"(?=[\s.,;:?!)]|$)(?!\. ?[A-Za-z]\.)"
         ),
-        lambda match: _BARE[match[1]],
-        tuple(_BARE),
+        lambda match: f"{match[1]} {_BARE[match[2]]}",
+        tuple(f" {unit}" for unit in _BARE),
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 class Traced:
@@ -56,6 +56,21 @@ class Traced:
         if self._at[index] - self._at[index - 1] == finish - self._origin[index - 1]:
             finish -= self._at[index] - end
         return begin, max(begin, finish)
+
+    def covers(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """``cover`` of each of ``spans``; fast where they stand close together."""
+        last = len(self._at) - 1
+        low = high = moved = 0
+        for start, end in spans:
+            if low <= start < end <= high:
+                yield start + moved, end + moved
+                continue
+            yield self.cover(start, end)
+            index = min(bisect_right(self._at, start), last)
+            low, high = self._at[index - 1], self._at[index]
+            moved = self._origin[index - 1] - low
+            if high - low != self._origin[index] - self._origin[index - 1]:
+                high = low
 
     def _place(self, index: int, position: int) -> int:
         """Where a position between the places ``index - 1`` and ``index`` was in the original.

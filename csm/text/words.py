@@ -7,10 +7,12 @@ lies inside a word belongs to it.
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from csm.text.traced import Traced
 
@@ -23,8 +25,7 @@ _PIECE = re.compile(r"<[^<>]{0,500}>|&#?\w{1,32};|.", re.DOTALL)
 _OUTSIDE = frozenset(" \t\n\r\f\v\"'“”‘’«»()[]{}<>.,;:!?…—–*_~`|\\/-\u00a0\u00ad")
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """A word as it is said: what spaces part in a segment's text.
 
     Attributes:
@@ -57,12 +58,12 @@ class PageWord:
 
 def words_of(spoken: str, text: Traced, offset: int, limit: int) -> tuple[Word, ...]:
     """The words of ``spoken``, which is what stands at ``offset`` in ``text``, up to ``limit``."""
-    found: list[Word] = []
-    for match in _WORD.finditer(spoken):
-        start = min(match.start() + offset, limit)
-        end = max(start, min(match.end() + offset, limit))
-        found.append(Word(*text.cover(start, end)))
-    return tuple(found)
+    spans = [(match.start() + offset, match.end() + offset) for match in _WORD.finditer(spoken)]
+    place = len(spans)
+    while place and spans[place - 1][1] > limit:
+        place -= 1
+        spans[place] = (min(spans[place][0], limit), limit)
+    return tuple(itertools.starmap(Word, text.covers(spans)))
 
 
 def word_starts(text: str) -> list[int]:

@@ -31,7 +31,7 @@ from narrator_daemon.queue.forecast import Load, Place, Sums, forecast
 from narrator_daemon.queue.waiting import Candidate, Waiting
 from narrator_daemon.rounds import Round
 
-#: Seconds between two rounds, and the longest that one may take.
+#: Seconds between two rounds, and the longest that each part of one may take.
 FORECAST_SECONDS, _LONGEST_SECONDS = 15.0, 10.0
 
 #: The bytes a second, over all replicas, that writes may cost; and reading the workers' entries.
@@ -110,7 +110,10 @@ class Forecaster:
 
     def _forget(self, known: Collection[str]) -> None:
         """Remove what was said of requests that were cancelled; claims take care of all others."""
+        until = self._clock() + _LONGEST_SECONDS
         for book_id in self._written.keys() - set(known):
+            if self._clock() >= until:
+                return  # the next round goes on with the rest
             requested_at, shown = self._written[book_id]
             if shown is not None and books.read(self._project, book_id, STATUS) is None:
                 self._claims.foretell(book_id, requested_at, None)

@@ -174,8 +174,21 @@ def exists(project: Project, book_id: str) -> bool:
     Raises:
         Unavailable: the database did not answer.
     """
+    return bool(fields(project, book_id))
+
+
+def fields(project: Project, book_id: str) -> frozenset[str]:
+    """The names of a book's fields; empty where there is no book.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
     with one_node(project, place_of(project, book_id)), database_errors():
-        return project.book(book_id).get(shallow=True) is not None
+        found = project.book(book_id).get(shallow=True)
+    if isinstance(found, dict):
+        return frozenset(found)
+    # What is no object is a book all the same, if not one of ours.
+    return frozenset() if found is None else frozenset([""])
 
 
 def read(project: Project, book_id: str, *keys: str) -> Any:

@@ -1,10 +1,11 @@
-"""Ends what is kept of books: histories of deleted ones, and entries of the register.
+"""Ends what is kept of books: histories of deleted ones, entries of the register, dead claims.
 
 The history of a deleted book goes. The register's entries stay as long as the settings say: for so
 many days, and beyond their book or with it. Entries that a worker left unconfirmed are confirmed,
-or removed, by what their book says. Deleted books are found when their audio is swept, and, those
-that had none, by looking at some more histories each round. Any replica may do it; two that do so
-at once do no harm.
+or removed, by what their book says. A claim on a book that is not asked for goes, where nobody
+works under it any more. Deleted books are found when their audio is swept, and, those that had
+none, by looking at some more histories each round, as are such claims. Any replica may do it; two
+that do so at once do no harm.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import CLAIM, JOBS, PATH, REGISTER, is_key
+from narrator_daemon.catalogue import CLAIM, JOBS, LEASES, PATH, REGISTER, STATUS, is_key
+from narrator_daemon.claims.book import Verdict, reap
 from narrator_daemon.claims.claim import Claim
 from narrator_daemon.errors import Refused
 from narrator_daemon.firebase import books, register
@@ -79,7 +81,7 @@ class Forgetter:
             if time.monotonic() > ends_at:
                 return
             with forgetting.item(book=book_id):
-                self._forget_if_gone(book_id)
+                self._look_at(book_id)
 
     def forget(self, book_id: str) -> None:
         """Forget a deleted book: its history, and its entries where the settings say so.
@@ -97,6 +99,34 @@ class Forgetter:
                     register.remove(self._project, token)
                     removed += 1
         _log.info("book_forgotten", book=book_id, entries=removed)
+
+    def _look_at(self, book_id: str) -> None:
+        """Forget a book that is deleted, and free one that is not asked for of what claims left.
+
+        No query finds those: without a status they are among all that were never asked for. Whoever
+        works on a claim, or has retried, has its book in mind; once all of them have died, nobody.
+        """
+        found = books.fields(self._project, book_id)
+        if not found:
+            self.forget(book_id)
+        elif CLAIM in found and STATUS not in found:
+            self._free(book_id)
+
+    def _free(self, book_id: str) -> None:
+        record = books.read(self._project, book_id, CLAIM)
+        claim = Claim.from_record(record)
+        if claim is None:
+            return
+        if claim.token is not None:
+            place = self._project.node_path(LEASES, book_id, claim.token)
+            with books.one_node(self._project, place), database_errors():
+                if self._project.node(LEASES, book_id, claim.token).get() is not None:
+                    return  # that is judged by the lease
+        seen = books.change(
+            self._project, book_id, lambda book: reap(book, token=claim.token, record=record)
+        )
+        if seen.verdict is Verdict.REAPED:
+            _log.info("claim_removed", book=book_id, why="nobody asks for it, nobody works on it")
 
     def _forget_if_gone(self, book_id: str) -> None:
         if not books.exists(self._project, book_id):

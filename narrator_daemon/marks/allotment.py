@@ -88,28 +88,30 @@ def allot(project: Project, book_id: str) -> int:
     return _allot(project, book_id, lambda: _draw(project, 1)[0])
 
 
+class _NotDrawn(Exception):
+    """Leaves a transaction on a book's node, as there is no index for it; its cause says why."""
+
+
 def _allot(project: Project, book_id: str, draw: Callable[[], int]) -> int:
     """The number is drawn before it is written to the book, so that none is handed out twice."""
-    known = index_of(project, book_id)
-    if known is not None:
-        return known
-    drawn = draw()
-    with books.one_node(project, project.node_path(MARKS, book_id)):
-        return transact(
-            project.node(MARKS, book_id),
-            lambda seen: (None, seen) if is_index(seen) else (drawn, drawn),
-        )
+    drawn: list[int] = []
 
+    def decide(seen: object) -> tuple[int | None, int]:
+        if is_index(seen):
+            return None, seen
+        if not drawn:
+            try:
+                drawn.append(draw())
+            except Unavailable as error:
+                # What the counter refuses is not refused of this book.
+                raise _NotDrawn from error
+        return drawn[0], drawn[0]
 
-def index_of(project: Project, book_id: str) -> int | None:
-    """The book's index, or None where it has none yet.
-
-    Raises:
-        Unavailable: the database did not answer.
-    """
-    with books.one_node(project, project.node_path(MARKS, book_id)), database_errors():
-        known = project.node(MARKS, book_id).get()
-    return known if is_index(known) else None
+    try:
+        with books.one_node(project, project.node_path(MARKS, book_id)):
+            return transact(project.node(MARKS, book_id), decide)
+    except _NotDrawn as failed:
+        raise failed.__cause__ or failed from None
 
 
 def _draw(project: Project, count: int) -> range:

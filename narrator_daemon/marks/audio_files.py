@@ -43,6 +43,8 @@ _FORMATS = (
 _SILENT_SECONDS = 60
 _CPU_SECONDS = 3600
 _MEMORY_BYTES = 2 << 30
+#: A file longer than this holds more than a header.
+_A_HEADER = 1024
 #: Sun's audio header: magic, offset of the samples, their size, encoding, rate, channels.
 _HEADER = struct.Struct(">4s5I")
 
@@ -106,22 +108,40 @@ def open_audio(path: Path, *, alone: bool = True) -> Iterator[AudioFile]:
         raise Unreadable(f"{path}: is not a file")
     # Neither program may take a name for an option, for "-" or for an address.
     absolute = path.absolute()
-    try:
-        # Bytes: a name need not be UTF-8.
-        opened = soundfile.SoundFile(os.fsencode(absolute))
-    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError, ValueError) as error:
-        with _opened_by_ffmpeg(path, absolute, _reason(error)) as audio:
-            yield _checked(audio)
-        return
-    if opened.format == "MP3" and not alone:
-        opened.close()
-        with _opened_by_ffmpeg(path, absolute, "not asked") as audio:
+    opened = _opened_by_libsndfile(absolute, alone=alone)
+    if isinstance(opened, str):
+        with _opened_by_ffmpeg(path, absolute, opened) as audio:
             yield _checked(audio)
         return
     with opened:
         yield _checked(
             AudioFile(path, opened.samplerate, opened.channels, opened.subtype, "", _read(opened))
         )
+
+
+def _opened_by_libsndfile(absolute: Path, *, alone: bool) -> soundfile.SoundFile | str:
+    """The file, or why it is not for libsndfile."""
+    try:
+        with absolute.open("rb") as file:
+            begin = file.read(3)
+        if not alone and (begin == b"ID3" or begin[:1] == b"\xff"):
+            return "not asked"
+        with _hushed() if alone else nullcontext():
+            # Bytes: a name need not be UTF-8.
+            opened = soundfile.SoundFile(os.fsencode(absolute))
+    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError, ValueError) as error:
+        return _reason(error)
+    # Some WAV files hold MP3. And where a recorder was cut off the header was not finished.
+    unfinished = opened.frames == 0 and absolute.stat().st_size > _A_HEADER
+    if unfinished or (_of_mpeg(opened) and not alone):
+        opened.close()
+        return "not asked" if not unfinished else "its header says that it holds no sound"
+    return opened
+
+
+def _of_mpeg(opened: soundfile.SoundFile) -> bool:
+    """Whether libsndfile decodes it with libmpg123."""
+    return str(opened.subtype).startswith("MPEG_LAYER")
 
 
 def _reason(error: Exception) -> str:
@@ -143,7 +163,7 @@ def _checked(audio: AudioFile) -> AudioFile:
 def _read(opened: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
     while True:
         try:
-            with _hushed() if opened.format == "MP3" else nullcontext():
+            with _hushed() if _of_mpeg(opened) else nullcontext():
                 block = opened.read(opened.samplerate, dtype="float32", always_2d=True)
         except (soundfile.SoundFileError, RuntimeError) as error:
             raise _Broken(_reason(error)) from None

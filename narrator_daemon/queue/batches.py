@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 
 from narrator_daemon import logs
@@ -44,6 +44,9 @@ MOST_BOOKS = 1_000
 #: Seconds between two looks; open batches at each, and books of each whose state is asked for.
 LOOK_SECONDS = 15.0
 _MOST_BATCHES, _MOST_ASKED = 20, 20
+
+#: Seconds after which a look takes back no more books; the next one goes on with those that follow.
+_LONGEST_SECONDS = 60.0
 
 #: Seconds for which a replica does without where the rules do not know the node.
 _WITHOUT_SECONDS = 600.0
@@ -131,6 +134,9 @@ class Batches:
         self._without_until = float("-inf")
         # From which book on the state of each batch's books is asked for next.
         self._asked: dict[str, str] = {}
+        # The same of those that are taken back; and the batch that a look begins with.
+        self._taken_back: dict[str, str] = {}
+        self._first = ""
 
     def end(self, ending: Ending) -> None:
         """Take in how a claim ended.
@@ -149,10 +155,11 @@ class Batches:
             Unavailable: the database did not answer.
         """
         if self._leads() and self._clock() >= self._without_until:
-            round_ = Round("batches")
-            for batch_id, batch in self._open().items():
+            round_, until = Round("batches"), self._clock() + _LONGEST_SECONDS
+            found = self._open()
+            for batch_id in _from(self._first, found):
                 with round_.item(batch=batch_id):
-                    self._look_after(batch_id, batch)
+                    self._look_after(batch_id, found[batch_id], until)
         return LOOK_SECONDS
 
     def _open(self) -> Record:
@@ -167,11 +174,15 @@ class Batches:
             self._without_until = self._clock() + _WITHOUT_SECONDS
             return {}
 
-    def _look_after(self, batch_id: str, batch: object) -> None:
+    def _look_after(self, batch_id: str, batch: object, until: float) -> None:
         waiting = waiting_of(batch)
         states: dict[str, BookState] = {}
         if children(batch).get(CANCEL) is True:
-            for book_id in waiting:
+            for book_id in _from(self._taken_back.pop(batch_id, ""), waiting):
+                if self._clock() >= until:
+                    # Whatever cannot be taken back holds up neither the others nor other batches.
+                    self._first, self._taken_back[batch_id] = batch_id, book_id
+                    break
                 if self._cancel(batch_id, book_id):
                     states[book_id] = BookState.CANCELLED
         after = self._asked.get(batch_id, "")
@@ -201,3 +212,8 @@ class Batches:
 
         with books.one_node(self._project, self._project.node_path(BATCHES, batch_id)):
             transact(self._project.node(BATCHES, batch_id), decide)
+
+
+def _from(first: str, names: Iterable[str]) -> list[str]:
+    """Names in their order, from one on, and those before it at the end."""
+    return sorted(names, key=lambda name: (name < first, name))

@@ -170,8 +170,11 @@ def forecast(
     heapq.heapify(later)
     line = _Line()
     ready: dict[str, float] = {}
+    at = 0.0
     while later or line:
-        at, number, place = heapq.heappop(free)
+        free_at, number, place = heapq.heappop(free)
+        # Where one has waited for a book that is wanted later, the others have waited too.
+        at = max(at, free_at)
         if not line:
             at = max(at, later[0][0])
         while later and later[0][0] <= at:

@@ -154,6 +154,9 @@ class Waiting:
         self._offers += 1
         self._offered[book_id] = self._offers
         found = Candidate.of(book_id, record, float(now_ms), self._text_field)
+        if found.wanted_at is not None:
+            wait_seconds = max(0.0, (found.wanted_at - now_ms) / 1000)
+            found = replace(found, not_before=self._clock() + wait_seconds)
         old = self._candidates.get(book_id)
         if (
             old is not None
@@ -163,7 +166,11 @@ class Waiting:
             and same(old.requested_at, found.requested_at)
             and (old.level, old.wanted_at) == (found.level, found.wanted_at)
         ):
-            return  # nothing new: if it is being passed over, it stays so
+            # Nothing new: if it is being passed over, it stays so. But until the database has
+            # answered, what time it is may have been wrong by hours.
+            if found.wanted_at is not None:
+                old.not_before = min(old.not_before, found.not_before)
+            return
         if (
             old is not None
             and not (old.known and found.known)
@@ -172,9 +179,6 @@ class Waiting:
             found = replace(found, order=max(old.order, float(found.wanted_at or 0)))
         if old is not None and not found.known:
             found = replace(found, level=old.level, waits_for_retry=old.waits_for_retry)
-        if found.wanted_at is not None:
-            wait_seconds = max(0.0, (found.wanted_at - now_ms) / 1000)
-            found = replace(found, not_before=self._clock() + wait_seconds)
         if not found.is_retry and (old is None or not same(old.requested_at, found.requested_at)):
             self._arrive(found, now_ms)
         self._candidates[book_id] = found

@@ -213,3 +213,24 @@ def test_what_was_said_of_a_cancelled_request_goes(desk: Desk) -> None:
     reads = desk.project.count("get /books")
     desk.step()
     assert desk.project.count("get /books") == reads
+
+
+def test_a_round_ends_however_many_were_cancelled(desk: Desk) -> None:
+    names = [f"b{n:02}" for n in range(60)]
+    for order, name in enumerate(names):
+        desk.ask(name, order)
+    assert desk.step().keys() == set(names)
+    for name in names:
+        del desk.project.shelf[name]["narrativeAudioStatus"]
+    desk.waiting.forget(names)
+
+    def slowly() -> None:
+        desk.now += 0.5
+
+    desk.project.at_each("get /books", slowly)
+    left = len(names)
+    while left:
+        began = desk.now
+        said = desk.step()
+        assert desk.now - began <= 11 and len(said) < left
+        left = len(said)

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,7 @@ class Fleet:
             version alone.
         stop_seconds: in which one that was told to stop must be gone.
         other_settings: what those of the other version are configured in another way.
+        program: what Python is told to run.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class Fleet:
         other: Path | None = None,
         stop_seconds: float = _STOP_SECONDS,
         other_settings: Mapping[str, object] = MappingProxyType({}),
+        program: Sequence[str] = ("-m", "narrator_daemon"),
     ) -> None:
+        self._program = program
         self._other_settings = other_settings
         self._stop_seconds = stop_seconds
         self._environment = environment
@@ -83,7 +86,7 @@ class Fleet:
         environment = {**self._environment, **self._machine(slot).environment}
         if of_other and self._other is not None:
             environment["PYTHONPATH"] = f"{self._other}{os.pathsep}{environment['PYTHONPATH']}"
-        life = Life(name, Daemon(environment, self._folder / name, settings))
+        life = Life(name, Daemon(environment, self._folder / name, settings, self._program))
         self._slots[slot] = self.lives[name] = life
         return life
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from narrator_daemon.emulator import LocalFirebase
-from narrator_daemon.emulator.harness.faults import Fault
 from tests.actors import Frontend, wait_until
 from tests.drills.drill import MAX_ATTEMPTS, PATIENCE, await_quiet
 from tests.drills.fleet import Fleet
@@ -24,7 +23,7 @@ _SETTINGS = {
     "CLAIMS__RECONCILE_SECONDS": 2,
     "CLAIMS__MAX_ATTEMPTS": MAX_ATTEMPTS,
     "DAEMON__GRACE_SECONDS": 0.5,
-    "DAEMON__BOOKS_AT_ONCE": 2,
+    "DAEMON__BOOKS_AT_ONCE": 3,
     "WATERMARK__SELF_CHECK": "false",
     "LIMITS__REQUESTS_PER_MINUTE": 0,
     "FILES__FORMATS": "",
@@ -32,8 +31,21 @@ _SETTINGS = {
 #: Another loudness is another narration.
 _OLD_SETTINGS: dict[str, object] = {"MASTERING__LOUDNESS_LUFS": -21}
 
-#: Longer than the grace period: who is stopped has something in work that cannot be finished.
-_SLOW_UPLOADS = Fault("slow", "storage", method="POST|PUT", path="upload", seconds=2.0)
+_PARAGRAPHS, _PARAGRAPH_SECONDS = 6, 0.4
+
+#: The program with an engine that takes its time, longer for a book than the grace period: who is
+#: stopped has something in work that it gives back. Of whatever version is on the path.
+_PROGRAM = f"""
+import runpy, time
+from narrator_daemon.speech.tone import ToneSpeech
+speak = ToneSpeech.speak
+def slowly(self, *given, **settings):
+    for spoken in speak(self, *given, **settings):
+        time.sleep({_PARAGRAPH_SECONDS})
+        yield spoken
+ToneSpeech.speak = slowly
+runpy.run_module("narrator_daemon", run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass
@@ -92,13 +104,17 @@ def run(
         Frontend(firebase.endpoints) as frontend,
     ):
         fleet = Fleet(
-            firebase.environment(), folder, settings, other, other_settings=_settings_of_old(other)
+            firebase.environment(),
+            folder,
+            settings,
+            other,
+            other_settings=_settings_of_old(other),
+            program=("-c", _PROGRAM),
         )
         try:
             old = [fleet.start(str(slot), of_other=True) for slot in range(daemons)]
             for life in old:
                 life.daemon.wait_ready(patience)
-            slow = firebase.faults.add(_SLOW_UPLOADS)
             started = time.monotonic()
             for slot, life in enumerate(old):
                 _ask(frontend, range(books * slot // daemons, books * (slot + 1) // daemons))
@@ -106,7 +122,6 @@ def run(
                 end = fleet.kill if slot == daemons - 1 else fleet.terminate
                 end(str(slot))
                 fleet.start(str(slot)).daemon.wait_ready(patience)
-            firebase.faults.clear(slow)
             result.violations += await_quiet(observer, patience)
             result.seconds = time.monotonic() - started
             fleet.stop_all()
@@ -128,7 +143,9 @@ def _ask(frontend: Frontend, numbers: range) -> None:
     """Ask for some books, as all that a frontend does by updates of the root."""
     for number in numbers:
         book = {
-            "narrative": f"This is book number {number}.",
+            "narrative": "\n\n".join(
+                f"This is paragraph {one} of book number {number}." for one in range(_PARAGRAPHS)
+            ),
             "narrativeAudioStatus": "requested",
             "narrativeAudioRequestedAt": {".sv": "timestamp"},
         }
@@ -136,7 +153,12 @@ def _ask(frontend: Frontend, numbers: range) -> None:
 
 
 def _has_work(observer: Observer, owner: str) -> bool:
-    return any(claim.owner == owner and claim.ended is None for claim in list(observer.claims))
+    """Whether it has begun something just now, which it cannot finish within the grace period."""
+    since = time.monotonic() - 0.5
+    return any(
+        claim.owner == owner and claim.ended is None and claim.began > since
+        for claim in list(observer.claims)
+    )
 
 
 def _judge(observer: Observer, old: set[str], killed: str, books: int, result: Upgraded) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -215,6 +216,21 @@ def test_all_at_once(
     for number in range(8):
         catalogue.card(f"Book {number}").wait_for("ready")
     expect(catalogue.page.locator("#summary")).to_have_text("8 books, 8 ready")
+
+
+def test_when_it_will_be_ready_is_shown_while_it_waits(
+    catalogue: Catalogue, frontend: Frontend
+) -> None:
+    frontend.add("emma", "A short text.", title="Emma", narrativeAudioStatus="requested")
+    told = catalogue.card("Emma").wait_for("requested").item.locator('[data-part="ready-by"]')
+    expect(told).to_be_hidden()
+    now = int(time.time() * 1000)
+    tomorrow = now + 36 * 3_600_000
+    for at, words in ((now - 5_000, "Probably ready soon"), (tomorrow, "Probably ready on")):
+        frontend.node("books", "emma", "narrativeAudioReadyBy").set(at)
+        expect(told).to_contain_text(words)
+    frontend.cancel("emma")
+    expect(told).to_be_hidden()
 
 
 def test_hostile_books_are_shown_as_text(catalogue: Catalogue, frontend: Frontend) -> None:

@@ -127,8 +127,7 @@ def test_a_passage_is_read_again_and_nothing_else(
     book = wait_until(second, "the second take", 90)
     assert "narrativeAudioRetake" not in book and "narrativeAudioError" not in book
     assert book["narrativeAudioPath"] != first["narrativeAudioPath"]
-    jobs = frontend.node("narrationJobs", "voyage").get()
-    (again,) = [job for job in jobs.values() if job.get("take") == 2]
+    (again,) = [job for job in frontend.wait_for_history("voyage", 2) if job.get("take") == 2]
     assert again["segmentsKept"] == again["segments"] - 1
     card.wait_for("ready")
     expect(card.item.locator("[data-word]")).to_have_count(0)

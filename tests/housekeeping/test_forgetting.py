@@ -59,6 +59,47 @@ class TestHistories:
             forgetter.round()
         assert "narrationJobs" not in project.tree
 
+    @pytest.mark.parametrize(
+        ("status", "token", "lease", "stays"),
+        [
+            # Cancelled while it waited for its retry, and all who knew of that have died.
+            (None, None, None, False),
+            # Claimed by one that slept until its lease was gone, and died; then cancelled.
+            (None, "t1", None, False),
+            # Cancelled while somebody works on it, who will see that, or is found by the lease.
+            (None, "t1", {"beat": 3}, True),
+            ("requested", None, None, True),
+            ("requested", "t1", None, True),
+            ("ready", None, None, True),
+        ],
+    )
+    def test_a_claim_on_what_nobody_asks_for_goes_where_nobody_works_under_it(
+        self, status: str | None, token: str | None, lease: Any, stays: bool
+    ) -> None:
+        project, forgetter = world()
+        claim = {"owner": "w1", "attempt": 1, "inputHash": "h", "take": 1, "token": token}
+        book = {"title": "T", "narrativeAudioStatus": status, "narrativeAudioClaim": claim}
+        project.shelf["b"] = {name: value for name, value in book.items() if value is not None}
+        project.tree["narrationJobs"] = {"b": {"t0": {"outcome": "retried"}}}
+        if lease is not None:
+            project.tree["narrationLeases"] = {"b": {token: lease}}
+        forgetter.round()
+        assert ("narrativeAudioClaim" in project.shelf["b"]) is stays
+        assert project.shelf["b"]["title"] == "T"
+
+    def test_one_that_is_asked_for_again_meanwhile_keeps_what_its_claim_remembers(self) -> None:
+        project, forgetter = world()
+        claim = {"owner": "w1", "attempt": 1, "inputHash": "h", "take": 1}
+        project.shelf["b"] = {"title": "T", "narrativeAudioClaim": claim}
+        project.tree["narrationJobs"] = {"b": {"t0": {"outcome": "retried"}}}
+
+        def asked() -> None:
+            project.shelf["b"]["narrativeAudioStatus"] = "requested"
+
+        project.at_each("get /books/b/narrativeAudioClaim", asked)
+        forgetter.round()
+        assert project.shelf["b"]["narrativeAudioClaim"] == claim
+
     def test_one_that_is_refused_holds_no_other_up(self) -> None:
         project, forgetter = world()
         project.tree["narrationJobs"] = {name: {"t": {"x": 1}} for name in "abc"}

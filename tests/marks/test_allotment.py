@@ -63,7 +63,32 @@ def test_a_draw_that_was_not_answered_is_made_anew() -> None:
     assert one.allot("a") + 4 == project.tree[COUNTER]
 
 
-@pytest.mark.parametrize("call", ["get", "write"])
+def test_a_new_book_costs_two_requests_and_a_known_one_a_single_one() -> None:
+    project = MemoryProject()
+    one = indices(project)
+    one.allot("a")
+    project.calls.clear()
+    one.allot("b")
+    assert project.calls == [("read", "/narrationMarks/b"), ("write", "/narrationMarks/b")]
+    project.calls.clear()
+    one.allot("b")
+    assert project.calls == [("read", "/narrationMarks/b")]
+
+
+def test_an_index_that_another_wrote_meanwhile_is_the_books() -> None:
+    project = MemoryProject()
+    first = indices(project).allot("a")
+    one, other = indices(project), indices(project)
+    raced: list[int] = []
+    project.at_each(
+        "write /narrationMarks/b",
+        lambda: raced or raced.append(-1) or raced.append(other.allot("b")),
+    )
+    assert one.allot("b") == raced[1] != first
+    assert project.tree["narrationMarks"] == {"a": first, "b": raced[1]}
+
+
+@pytest.mark.parametrize("call", ["read", "write"])
 def test_a_mark_that_the_database_refuses_is_of_its_book(call: str) -> None:
     project = MemoryProject()
     one = indices(project)

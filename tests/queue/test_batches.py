@@ -159,6 +159,35 @@ def test_all_of_a_large_batch_that_is_taken_back_is_told_at_once(desk: Desk) -> 
     assert "open" not in desk.one
 
 
+def test_a_look_ends_however_many_are_taken_back(desk: Desk) -> None:
+    """A round that goes on for minutes counts as hanging, and its daemon as one to restart."""
+    names = [f"b{n:03}" for n in range(100)]
+    desk.project.shelf.update({name: dict(ASKED) for name in names})
+    desk.project.tree["narrationBatches"] = {
+        one: {**batch(**dict.fromkeys(names[half : half + 50], "requested")), "cancel": True}
+        for one, half in (("one", 0), ("two", 50))
+    }
+    for name in names[50:]:
+        desk.project.shelf[name]["narrativeAudioBatch"] = "two"
+
+    # Each takes two seconds, and those of the first batch cannot be had.
+    def pass_() -> None:
+        desk.now += 2.0
+
+    desk.project.at_each("read /books", pass_)
+    desk.project.fail("write /books/b0[0-4]", refusal(401))
+    rounds = 0
+    while "open" in desk.project.tree["narrationBatches"]["two"]:
+        began = desk.now
+        desk.batches.step()
+        assert desk.now - began < 70
+        rounds += 1
+        assert rounds < 9
+    desk.project.mend()
+    desk.batches.step()
+    assert "open" not in desk.one
+
+
 def test_only_who_leads_looks_and_old_rules_are_not_asked_again(desk: Desk) -> None:
     desk.leads = False
     desk.batches.step()

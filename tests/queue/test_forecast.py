@@ -185,3 +185,29 @@ def test_what_is_left_of_a_book_in_work(
 ) -> None:
     found = seconds_left(elapsed, share, expected)
     assert found == (left if left is None else pytest.approx(left))
+
+
+def test_several_that_are_wanted_later_are_not_ready_before_they_are_wanted() -> None:
+    places = [Place(0, Pace(0, 0.1)) for _ in range(3)]
+    wanted = [load(f"b{n}", n, not_before=60) for n in range(4)]
+    found = forecast(wanted, places)
+    assert found == {"b0": 70.0, "b1": 70.0, "b2": 70.0, "b3": 80.0}
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e5), st.integers(0, 9), st.integers(1, 10_000)), max_size=20),
+    st.lists(st.tuples(st.floats(0, 1e4), st.floats(0.001, 1)), min_size=1, max_size=5),
+)
+def test_no_book_is_ready_before_it_can_be(
+    books: list[tuple[float, int, int]], rooms: list[tuple[float, float]]
+) -> None:
+    loads = [
+        load(f"b{n}", order, characters, not_before=wanted)
+        for n, (wanted, order, characters) in enumerate(books)
+    ]
+    found = forecast(loads, [Place(free_in, Pace(1.0, each)) for free_in, each in rooms])
+    assert found.keys() == {one.book_id for one in loads}
+    first, quickest = min(free for free, _ in rooms), min(each for _, each in rooms)
+    for one in loads:
+        begins = max(first, one.not_before)
+        assert found[one.book_id] >= begins + 1.0 + quickest * one.characters - 1e-6

@@ -92,6 +92,18 @@ def test_one_that_is_not_wanted_yet_holds_nobody_up_and_then_goes_as_asked_for_t
     assert order(waiting, 160.0) == ["old", "later", "young"]
 
 
+def test_a_clock_that_was_behind_at_first_keeps_nothing_waiting_for_longer() -> None:
+    now = 100.0
+    waiting = Waiting(lambda: now)
+    book = asked(None, NOW - 9, wanted=NOW + 60_000)
+    # Nobody has said yet what time it is, and this machine's clock is an hour behind.
+    waiting.offer("b", book, NOW - 3_600_000)
+    assert waiting.free(160.0) == 0
+    waiting.offer("b", book, NOW)
+    assert waiting.free(159.9) == 0
+    assert order(waiting, 160.0) == ["b"]
+
+
 @pytest.mark.parametrize("odd", ["tonight", True, -5, 0, 10**15, {"at": 1}, [1]])
 def test_what_is_no_time_keeps_nothing_waiting(odd: object) -> None:
     waiting = Waiting(lambda: 100.0)

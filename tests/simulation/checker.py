@@ -100,7 +100,9 @@ class Checker:
         found = [f"{name} was asked for" for name, wish in wishes.items() if wish.open]
         found += [f"lease of {name}" for name in children(self.ledger.get(LEASES))]
         for name, record in self.ledger.books.items():
-            if isinstance(record, dict) and Claim.from_record(record.get(CLAIM)) is not None:
+            claim = Claim.from_record(children(record).get(CLAIM))
+            # On one that is not asked for it is found within hours.
+            if claim is not None and (STATUS in record or claim.token is not None):
                 found.append(f"claim on {name}: {record.get(STATUS)} {record[CLAIM]}")
         for name, batch in children(self.ledger.get(BATCHES)).items():
             if children(batch).get("open") is True:

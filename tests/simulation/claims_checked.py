@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from greenlet import getcurrent
+
 from narrator_daemon.catalogue import (
     BATCH,
     CLAIM,
@@ -147,7 +149,13 @@ class ClaimsChecked:
                 "early",
                 f"{book_id} is claimed before it is wanted",
             )
-        ledger.demand(token not in ledger.held, "duplicate", f"{token} is claimed twice")
+        # Once more where the answer was lost, and the frontend has written the book anew.
+        known = ledger.held.get(token)
+        ledger.demand(
+            known is None or (known.gone_at is not None and not known.over),
+            "duplicate",
+            f"{token} is claimed twice",
+        )
         # Who slept for a lifetime after it had written the lease may find it gone.
         _, written_at = self._gaps.get((book_id, token), (0.0, ledger.now))
         was_dead = ledger.now - written_at >= world.ttl_of(process)
@@ -237,7 +245,8 @@ class ClaimsChecked:
         error = claim.last_error if claim else None
         said_before = before.last_error if before else None
         lost = error is not None and error.code == "worker_lost" and error != said_before
-        if world.writer is held.process and not lost and (claim is None or claim.token is None):
+        own = world.writer is held.process and "/reaper" not in getattr(getcurrent(), "name", "")
+        if own and not lost and (claim is None or claim.token is None):
             held.left = claim
             if new.get(STATUS) == FAILED:
                 held.left = children(new.get(ERROR))

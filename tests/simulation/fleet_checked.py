@@ -73,7 +73,9 @@ class FleetChecked:
         # When each request last ended, by book and how, and of which batch it was when claimed.
         self._ends: dict[tuple[str, str], tuple[float, Any]] = {}
         self._asked: dict[str, float] = {}
+        # Those that are taken back, and since when; and those that ever were.
         self._cancelled: dict[str, float] = {}
+        self._taken_back: set[str] = set()
 
     # Limits and budgets.
 
@@ -245,10 +247,15 @@ class FleetChecked:
     def cancelled(self, batch: str) -> None:
         """Take in that a batch is taken back."""
         self._cancelled.setdefault(batch, self._ledger.now)
+        self._taken_back.add(batch)
+
+    def forgotten(self, batch: str) -> None:
+        """Take in that a batch is deleted, which takes nothing back."""
+        self._cancelled.pop(batch, None)
 
     def takes_back(self, book_id: str, old: Record) -> bool:
         """Whether a daemon may take a request back, as its batch was."""
-        if str(old.get(BATCH)) not in self._cancelled:
+        if str(old.get(BATCH)) not in self._taken_back:
             return False
         self.ended(book_id, "cancelled")
         return True
@@ -351,7 +358,7 @@ class FleetChecked:
             code = children(children(new[token]).get("error")).get("code")
             self._ledger.demand(
                 token not in self._ledger.world.kept
-                or not (said == "superseded" or code == "text_too_long"),
+                or not (said == "superseded" or (said == "failed" and code == "text_too_long")),
                 "kept",
                 f"segments of {token} are kept, from which nobody will go on",
             )

@@ -110,6 +110,7 @@ class Operator:
             world.checker.fleet.cancelled(which)
         else:
             world.write_other([((BATCHES, which), None)])
+            world.checker.fleet.forgotten(which)
 
     def _ask(self, batch: str, books: list[str]) -> None:
         world = self._world

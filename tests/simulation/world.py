@@ -219,7 +219,7 @@ class World:
         if self.plan.ends_in_order:
             self._end_in_order()
         for seat in self.seats:
-            seat.process.dead = True
+            seat.lives, seat.process.dead = -1, True
         self._sweep()
         self.checker.end()
 
@@ -252,7 +252,9 @@ class World:
     def _end_in_order(self) -> None:
         for seat in self.seats:
             seat.lives = -1
-            if not seat.process.dead and seat.worker is not None:
+            if seat.worker is None:
+                seat.process.dead = True  # just begun, and nothing is in its hands
+            elif not seat.process.dead:
                 self.stop(seat)
         self.scheduler.run(
             lambda: all(seat.process.dead for seat in self.seats), self.scheduler.now + 40
@@ -306,7 +308,7 @@ class World:
         )
 
     def _start(self, seat: Seat) -> None:
-        process, seat.began_at = seat.process, self.scheduler.now
+        process, seat.began_at, seat.worker = seat.process, self.scheduler.now, None
         self.paused.setdefault(process.name, 0.0)
         number = seat.number
 

@@ -23,7 +23,8 @@ from speechlike import RATE, speechlike
 
 from watermark import embed, embed_public
 from watermark.detection.features import features_of
-from watermark.marking.public import CONSTANT, PERIOD, best_offset, public_pattern
+from watermark.marking.public import best_offset
+from watermark.public_pattern import CONSTANT, PERIOD, public_pattern
 
 FOLDER = Path(__file__).parent.parent / "data" / "public_mark"
 PLAIN = speechlike(5, seed=21)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,8 +13,12 @@ from speechlike import RATE, speechlike
 
 from watermark import detect, embed, score_along
 from watermark.detection.acquisition import UNCHANGED, acquire
+from watermark.detection.evidence import gather
 from watermark.detection.features import features_of
+from watermark.detection.passes import Passes
+from watermark.detection.public_pace import likely_changes, told_tempo
 from watermark.detection.scales import find_changes
+from watermark.detection.search import Reading
 from watermark.detection.stretches import search_stretches
 from watermark.pattern import pattern_of
 
@@ -102,6 +109,30 @@ def test_cut_and_sped_up_at_once_is_found() -> None:
     assert detect(copy, RATE, KEY, BOOKS).book_index == BOOK
 
 
+BOTH = embed(PLAIN, RATE, KEY, BOOK, public_db=1.2)
+
+
+@pytest.mark.parametrize("tempo", [0.7, 1.25, 1.9])
+def test_the_public_mark_tells_the_tempo_of_sound_that_was_cut(tempo: float) -> None:
+    copy = stretched(cut(BOTH, 0.5, 3.0), tempo)
+    told = told_tempo(features_of(copy, RATE), copy, RATE)
+    assert told == pytest.approx(tempo, rel=0.03)
+    assert told is not None
+    assert any(abs(each.pace / tempo - 1) < 0.001 for each in likely_changes(told))
+
+
+def test_where_no_public_mark_is_it_tells_no_tempo() -> None:
+    for sound in (PLAIN, MARKED, stretched(MARKED, 1.25), PLAIN[: 2 * RATE]):
+        assert told_tempo(features_of(sound, RATE), sound, RATE) is None
+
+
+@pytest.mark.parametrize("tempo", [1.25, 1.5])
+def test_cut_all_over_and_sped_up_is_found_beside_a_public_mark(tempo: float) -> None:
+    found = detect(stretched(cut(BOTH, 0.5, 3.0), tempo), RATE, KEY, BOOKS)
+    assert found.book_index == BOOK
+    assert found.tempo == pytest.approx(tempo, rel=0.045)
+
+
 def test_the_second_minute_at_a_known_speed_is_found_too() -> None:
     long = np.concatenate([PLAIN, PLAIN * 0.9, PLAIN[::-1], PLAIN, PLAIN[: 20 * RATE]])
     fast = resample_poly(embed(long, RATE, KEY, BOOK), 4, 5).astype(np.float32)
@@ -141,3 +172,25 @@ def test_a_stretch_a_little_changed_is_looked_up_where_it_lies(pace: float, pitc
     told = pattern_of(KEY).seconds_into(BOOK, line.place)
     assert told == pytest.approx(line.origin * pace, abs=0.3)
     assert (line.change.pace, line.change.pitch) == pytest.approx((pace, pitch), abs=0.009)
+
+
+def test_a_hit_that_would_not_be_enough_in_the_end_does_not_end_the_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pattern = pattern_of(KEY)
+    codeword = pattern.codeword(BOOK)
+    over = Passes.over
+
+    def weak_first(self: Passes, *chunk: Any) -> Iterator[list[Reading]]:
+        for readings in over(self, *chunk):
+            (trail,) = readings[0].trails[:1]
+            for cells in range(8, 200):
+                part = trail.part(np.arange(len(trail.seconds)) < cells)
+                evidence = gather(pattern, [part])
+                if codeword @ evidence.bits / np.sqrt(evidence.energy) > 7.3:
+                    break
+            yield [Reading((part,), 5.0)] * 20
+            yield readings
+
+    monkeypatch.setattr(Passes, "over", weak_first)
+    assert detect(MARKED, RATE, KEY, BOOKS).score > 20

@@ -144,6 +144,8 @@ class _Tries:
 
 #: For telling which of two hits is the likelier before all tries are known.
 _FEW = _Tries(1, CYCLE_CELLS, 1)
+#: For telling whether a hit is enough, whatever else will have been tried in the end: an hour's.
+_MANY = _Tries(1000, 1000 * CYCLE_CELLS, 2)
 
 
 class _KeySearch:
@@ -152,6 +154,7 @@ class _KeySearch:
     Attributes:
         best: the likeliest hit.
         hits: that of each book that chance alone hardly gives.
+        told: whether one of them is enough, whatever else will be tried.
     """
 
     def __init__(self, pattern: Pattern, scorer: Scorer, limit: float, *, thorough: bool) -> None:
@@ -162,6 +165,7 @@ class _KeySearch:
         self.readings = self.places = 0
         self.best: _Hit | None = None
         self.hits: dict[int, _Hit] = {}
+        self.told = False
         self.pilot = 0.0
         self.runs: list[Run] = []
         self._total = np.zeros(CODED_BITS, np.float32)
@@ -208,13 +212,12 @@ class _KeySearch:
         for lookup in lookups:
             self.places += lookup.places
             evidence = [gather(self.pattern, [trail]) for trail in lookup.trails]
-            self._consider(evidence, [(trail,) for trail in lookup.trails], begin, by_data=True)
-            if self.hits:
+            if self._consider(evidence, [(trail,) for trail in lookup.trails], begin, by_data=True):
                 return
 
     def _take_together(self) -> None:
         """Score what the last chunks say as one, if none of the file says anything by itself."""
-        readings = [] if self.hits else self._passes.together.readings()
+        readings = [] if self.told else self._passes.together.readings()
         if readings:
             self._take(readings, 0.0)
         self._passes.together.clear()
@@ -250,13 +253,14 @@ class _KeySearch:
                 self.best = hit
             if self.probability(hit, _FEW) > self._limit:
                 continue
-            told = True
+            told = told or self.probability(hit, _MANY) <= self._limit
             known = self.hits.get(match.book_index)
             if known is not None and self._rank(known) <= self._rank(hit):
                 continue
             for trail in trails[match.reading]:
                 hit.runs.extend(runs_of(self.pattern, trail, begin))
             self.hits[match.book_index] = hit
+        self.told = self.told or told
         return told
 
     def _rank(self, hit: _Hit) -> tuple[float, float]:
@@ -362,7 +366,7 @@ class Detector:
         features = features_of(samples, self._rate)
         for each in self._searches:
             each.take(features, samples, self._rate, begin)
-        if self._thorough and not any(each.hits for each in self._searches):
+        if self._thorough and not any(each.told for each in self._searches):
             for each in self._searches:
                 each.take_by_data(search_by_data(each.pattern, features, length), begin)
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from watermark.detection.acquisition import UNCHANGED, Change, sum_unchanged
+from watermark.detection.acquisition import UNCHANGED, Change, Line, sum_unchanged
 from watermark.detection.evidence import follow
 from watermark.detection.features import Features
 from watermark.detection.long_files import LongFile
-from watermark.detection.scales import find_changes, read_as
+from watermark.detection.public_pace import likely_changes, told_tempo
+from watermark.detection.scales import find_changes, find_near, read_as
 from watermark.detection.search import Reading, search, whole
 from watermark.detection.stretches import search_stretches
 from watermark.pattern import CELL_SECONDS, Pattern
@@ -58,7 +59,21 @@ class Passes:
         if not self._thorough and self._chunk & (self._chunk - 1):
             # A file plays at one speed as a rule: chunks 1, 2, 4, 8 and so on are enough.
             return
+        tempo = told_tempo(features, samples, rate)
+        if tempo is not None:
+            for change in likely_changes(tempo):
+                read = read_as(change, samples, rate)
+                yield search_stretches(self._pattern, read, seconds, change)
+            near = find_near(self._pattern, features, samples, rate, tempo)
+            yield from self._along(near, samples, rate)
         lines = find_changes(self._pattern, features, samples, rate, thorough=self._thorough)
+        yield from self._along(lines, samples, rate)
+
+    def _along(
+        self, lines: list[Line], samples: NDArray[np.float32], rate: int
+    ) -> Iterator[list[Reading]]:
+        """Readings along lines of a copy at another speed: of all of it, and as if it was cut."""
+        seconds = len(samples) / rate
         for line in lines:
             read = read_as(line.change, samples, rate)
             trail = follow(self._pattern, read, line, 0.0, seconds)

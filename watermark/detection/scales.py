@@ -11,7 +11,7 @@ All is chosen by the pilot; it adds to the hypotheses only the readings it leads
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -40,6 +40,8 @@ _SLOWEST, _FASTEST, _SHIFTED = 0.49, 2.04, 1.135
 _LOOKED = 1.055
 #: Stretches looked up for each guess of tempo, of which one may have a cut in it.
 _STRETCHES = 2
+#: The same where the tempo is known to a per cent or two.
+_NEAR_STRETCHES = 4
 #: A look-up of so many guesses hardly reaches this without chance.
 _WORTH_A_LOOK = 5.4
 #: Guesses made exact.
@@ -73,7 +75,7 @@ class _Group:
     changes: tuple[Change, ...]
 
 
-def _ladder(low: float, high: float, step: float) -> NDArray[np.float64]:
+def ladder(low: float, high: float, step: float) -> NDArray[np.float64]:
     """Values from ``low`` to ``high`` by equal ratios of at most ``step``."""
     count = int(np.ceil(np.log(high / low) / np.log(step))) + 1
     return np.asarray(np.geomspace(low, high, count), np.float64)
@@ -83,19 +85,19 @@ def _groups() -> Iterator[_Group]:
     edges = (_SLOWEST, 0.64, 0.8, 1 / _LOOKED), (_LOOKED, 1.26, 1.6, _FASTEST)
     for low, high in (pair for side in edges for pair in pairwise(side)):
         middle = float(np.sqrt(low * high))
-        tempos = tuple(Change(float(p), 1.0) for p in _ladder(low, high, _TEMPO_STEP))
+        tempos = tuple(Change(float(p), 1.0) for p in ladder(low, high, _TEMPO_STEP))
         yield _Group(middle, 1.0, 1.0, _TEMPO_CELLS, _STRETCHES, tempos)
-        speeds = tuple(Change(float(p), float(p)) for p in _ladder(low, high, _PITCH_STEP))
+        speeds = tuple(Change(float(p), float(p)) for p in ladder(low, high, _PITCH_STEP))
         yield _Group(middle, middle, 1.15, _SPEED_CELLS, 1, speeds)
-    paces = _ladder(1 / _LOOKED, _LOOKED, _OTHER_STEP)
-    pitches = _ladder(1 / _SHIFTED, _SHIFTED, _PITCH_STEP)
+    paces = ladder(1 / _LOOKED, _LOOKED, _OTHER_STEP)
+    pitches = ladder(1 / _SHIFTED, _SHIFTED, _PITCH_STEP)
     around = tuple(Change(float(p), float(q)) for p in paces for q in pitches)
     yield _Group(1.0, 1.0, _SHIFTED, _OTHER_CELLS, 1, around)
 
 
 def _shifted_groups() -> Iterator[_Group]:
     """Other tempos with a pitch that was shifted besides."""
-    pitches = [float(p) for p in _ladder(1 / _LOOKED, _LOOKED, _PITCH_STEP) if abs(p - 1) > 0.01]
+    pitches = [float(p) for p in ladder(1 / _LOOKED, _LOOKED, _PITCH_STEP) if abs(p - 1) > 0.01]
     for group in _groups():
         if group.margin == 1.0:
             changes = tuple(Change(each.pace, p) for each in group.changes for p in pitches)
@@ -127,9 +129,40 @@ def find_changes(
         A few lines, the likeliest first, their pace right to a tenth of a per cent; none where
         chance explains what was found.
     """
+    return _lines(pattern, features, samples, rate, _GROUPS + (_MORE_GROUPS if thorough else ()))
+
+
+def find_near(
+    pattern: Pattern,
+    features: Features,
+    samples: NDArray[np.float32],
+    rate: int,
+    tempo: float,
+) -> list[Line]:
+    """The same for a copy whose tempo is known to a per cent or two.
+
+    Args:
+        pattern: the key's.
+        features: of the sound, read as if nothing had been changed.
+        samples: the sound, ``[n]``, within −1..1.
+        rate: samples a second.
+        tempo: about how much faster it runs, its pitch unchanged.
+    """
+    near = tuple(Change(float(p), 1.0) for p in tempo * np.linspace(0.976, 1.012, 4))
+    group = _Group(tempo, 1.0, 1.0, _TEMPO_CELLS, _NEAR_STRETCHES, near)
+    return _lines(pattern, features, samples, rate, (group,))
+
+
+def _lines(
+    pattern: Pattern,
+    features: Features,
+    samples: NDArray[np.float32],
+    rate: int,
+    groups: Iterable[_Group],
+) -> list[Line]:
     found = [
         line
-        for group in _GROUPS + (_MORE_GROUPS if thorough else ())
+        for group in groups
         for line in _look_up(pattern, features, samples, rate, group)
         if line.score > _WORTH_A_LOOK
     ]
@@ -151,7 +184,7 @@ def _look_up(
     group: _Group,
 ) -> Iterator[Line]:
     length = (group.cells + 2) * CELL_SECONDS / min(change.pace for change in group.changes)
-    for begin in _busiest(features, length, group.stretches):
+    for begin in busiest(features, length, group.stretches):
         first = int(begin * rate)
         stretch = samples[first : first + int(length * rate)]
         read = features_of(stretch, rate, pace=group.pace, pitch=group.pitch, margin=group.margin)
@@ -159,7 +192,7 @@ def _look_up(
             yield replace(line, origin=line.origin + first / rate)
 
 
-def _busiest(features: Features, length: float, count: int) -> list[float]:
+def busiest(features: Features, length: float, count: int) -> list[float]:
     """Where the stretches begin that say most, none overlapping another, in seconds."""
     frames = max(int(length * features.frames_a_second), 1)
     power = np.concatenate([[0.0], np.square(features.values).sum(axis=1).cumsum()])
@@ -203,6 +236,9 @@ def _made_exact(pattern: Pattern, line: Line, samples: NDArray[np.float32], rate
             for shift in np.linspace(-0.6, 0.6, 5) * best.cell_seconds
         ]
         score, shift, change = max(tries, key=lambda each: each[0])
+        if cells > _EXACT_CELLS[0] and score < best.score:
+            # The sound was cut near by; what holds is as long as that.
+            break
         best, middle = replace(best, change=change, score=score), middle + float(shift)
         if score < _HOLDS_UP:
             break

@@ -2,7 +2,8 @@
 
 The mark multiplies what is there, so speech masks it and silence stays silent. Frames of 43 ms, a
 quarter apart, are transformed; each band is raised or lowered as the pattern says, with the steps
-between cells smoothed over three frames; only the difference is transformed back and added.
+between cells smoothed over three frames, and by less where a tone is held that would not hide it;
+only the difference is transformed back and added.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 from watermark.keys import check_key
-from watermark.marking.public import DEFAULT_PUBLIC_DB, public_signs
+from watermark.marking.public import DEFAULT_PUBLIC_DB
+from watermark.marking.steadiness import REACH, Steadiness
 from watermark.pattern import BAND_HZ, BANDS, CELL_SECONDS, LOWEST_HZ, pattern_of
+from watermark.public_pattern import public_signs
 from watermark.samples import as_float, check_rate
 
 #: How far a cell is raised or lowered unless told otherwise, in the middle of the range.
@@ -86,6 +89,9 @@ class _Marker:
         marked = np.flatnonzero((band >= 0) & (band < BANDS))
         self._bins = slice(int(marked[0]), int(marked[-1]) + 1)
         self._band_of_bin = band[self._bins]
+        self._first_bins = np.flatnonzero(np.diff(self._band_of_bin, prepend=-1))
+        self._marked_bands = self._band_of_bin[self._first_bins]
+        self._steadiness = Steadiness(BANDS)
         # The first frame that touches sample 0 is centred one hop before it.
         self._frame = -1
         self._lead = (_OVERLAP - 1) * self._hop
@@ -121,7 +127,7 @@ class _Marker:
         """The marked samples that were still held back, ``[n]`` or ``[n, channels]``."""
         owed = self._fed - self._given
         batch = _BATCH * self._hop
-        padding = -(-owed // batch) * batch + self._lead
+        padding = -(-owed // batch) * batch + self._lead + REACH * self._hop
         silence = np.zeros((self._channels, padding), np.float32)
         self._waiting = np.concatenate([self._waiting, silence], axis=1)
         return self._layout(self._drain()[:, :owed])
@@ -134,8 +140,9 @@ class _Marker:
         """Mark whole batches out of what waits; ``[channels, n]``."""
         done = []
         batch = _BATCH * self._hop
-        while self._waiting.shape[1] >= batch + self._lead:
-            span = self._waiting[:, : batch + self._lead]
+        ahead = self._lead + REACH * self._hop
+        while self._waiting.shape[1] >= batch + ahead:
+            span = self._waiting[:, : batch + ahead]
             marked = span[:, :batch] + self._difference(span)
             # What lies before sample 0 is not the caller's.
             done.append(marked[:, self._lead if self._frame < 0 else 0 :])
@@ -146,13 +153,17 @@ class _Marker:
         return np.clip(np.concatenate(done, axis=1), -1, 1)
 
     def _difference(self, span: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What a batch of frames adds to its samples; ``[channels, _BATCH * hop]``."""
-        gain = self._gain()
+        """What a batch of frames adds to its samples; ``[channels, _BATCH * hop]``.
+
+        ``span`` goes on beyond the batch, so that it is known what is held.
+        """
         hop, size = self._hop, len(self._window)
+        frames = np.lib.stride_tricks.sliding_window_view(span, size, axis=1)[:, ::hop]
+        spectra = scipy.fft.rfft(frames * self._window, axis=2)
+        gain = self._gain(self._hidden(spectra))
         added = np.zeros((self._channels, _BATCH + _OVERLAP - 1, hop), np.float32)
         for channel in range(self._channels):
-            frames = np.lib.stride_tricks.sliding_window_view(span[channel], size)[::hop]
-            spectrum = scipy.fft.rfft(frames * self._window, axis=1)
+            spectrum = spectra[channel, :_BATCH]
             change = np.zeros_like(spectrum)
             change[:, self._bins] = spectrum[:, self._bins] * gain
             back = scipy.fft.irfft(change, n=size, axis=1) * self._window
@@ -164,7 +175,14 @@ class _Marker:
         self._tail = flat[:, _BATCH * hop :].copy()
         return flat[:, : _BATCH * hop]
 
-    def _gain(self) -> NDArray[np.float32]:
+    def _hidden(self, spectra: NDArray[np.complex64]) -> NDArray[np.float64]:
+        """The share of the mark that each frame of the batch hides in each band."""
+        power = np.square(np.abs(spectra[:, :, self._bins])).sum(axis=0)
+        of_bands = np.zeros((len(power), BANDS), np.float32)
+        of_bands[:, self._marked_bands] = np.add.reduceat(power, self._first_bins, axis=1)
+        return self._steadiness.hidden(of_bands)
+
+    def _gain(self, hidden: NDArray[np.float64]) -> NDArray[np.float32]:
         """Gain less one of each frame of the batch and each marked bin."""
         frames = np.arange(self._frame - 1, self._frame + _BATCH + 1)
         cells = np.floor(frames * (self._hop / (self._rate * CELL_SECONDS)) + 1e-9).astype(int)
@@ -173,14 +191,15 @@ class _Marker:
             signs = signs_of(cells).astype(np.float32)
             smooth = 0.25 * signs[:-2] + 0.5 * signs[1:-1] + 0.25 * signs[2:]
             total += strength * _TILT * np.log(10) / 20 * smooth
-        gain = np.expm1(total) / _WINDOW_GAIN
+        gain = np.expm1(total * hidden) / _WINDOW_GAIN
         return gain[:, self._band_of_bin].astype(np.float32)
 
 
 class Embedder(_Marker):
     """Marks a stream: feed blocks of any size, the same samples come out as from ``embed``.
 
-    Output lags input by up to three seconds; ``finish`` gives the rest. Memory does not grow.
+    Output lags input by up to three and a half seconds; ``finish`` gives the rest. Memory does not
+    grow.
 
     Args:
         rate: samples a second, 8,000 to 192,000.

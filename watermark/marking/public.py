@@ -13,10 +13,8 @@ comparison counted.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,13 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 from watermark.chunks import Chunk, Chunks
 from watermark.detection.features import Features, between_frames, features_of
 from watermark.pattern import BANDS, CELL_SECONDS
+from watermark.public_pattern import PERIOD, public_pattern
 from watermark.samples import as_float
 from watermark.statistics import false_positive_bound
 
-#: What the pattern is drawn from: SHAKE-256 of these bytes.
-CONSTANT = b"public mark 1: a machine spoke this"
-#: Cells of time until the pattern begins again, 2.73 s.
-PERIOD = 32
 #: How far a cell is raised or lowered, dB in the middle of the range.
 DEFAULT_PUBLIC_DB = 1.2
 #: The probability of a false hit that a search may have at most.
@@ -58,26 +53,6 @@ def _paces() -> tuple[tuple[float, float], ...]:
 CHANGES = _paces()
 #: Comparisons made at one pace: every offset.
 OFFSETS = PERIOD * _PHASES
-
-
-@lru_cache(maxsize=1)
-def public_pattern() -> NDArray[np.int8]:
-    """The pattern's signs, ``[PERIOD, BANDS]``: 1 for a bit 0 and −1 for a bit 1.
-
-    Bits come from SHAKE-256 of ``CONSTANT``, 8 bytes for each cell of time, the highest bit of the
-    first byte for the lowest band; the last four of 64 bits are not used.
-    """
-    octets = hashlib.shake_256(CONSTANT).digest(PERIOD * 8)
-    bits = np.unpackbits(np.frombuffer(octets, np.uint8).reshape(PERIOD, 8), axis=1, count=BANDS)
-    signs: NDArray[np.int8] = 1 - 2 * bits.astype(np.int8)
-    signs.flags.writeable = False
-    return signs
-
-
-def public_signs(cells: NDArray[np.intp]) -> NDArray[np.int8]:
-    """The signs of cells counted from the first, ``[n]`` to ``[n, BANDS]``."""
-    signs: NDArray[np.int8] = public_pattern()[cells % PERIOD]
-    return signs
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,14 @@ function clock(seconds: number): string {
   return shown.map((part, place) => (place ? String(part).padStart(2, "0") : part)).join(":");
 }
 
+/** A time to come at a glance: of another day with its date; one that is over is soon. */
+function around(time: Date): string {
+  if (time.getTime() < Date.now()) return "soon";
+  const clockTime = time.toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
+  const today = time.toDateString() === new Date().toDateString();
+  return today ? `at ${clockTime}` : `on ${time.toLocaleDateString()} at ${clockTime}`;
+}
+
 /** A list item that shows a book. Parts that did not change are left alone, and so is what plays. */
 export class Card {
   readonly element: HTMLLIElement;
@@ -87,6 +95,8 @@ export class Card {
     this.#write("error", narration.error?.message ?? "");
     this.#part("error").hidden = narration.error === null;
     this.#showProgress(book, narration);
+    this.#write("ready-by", narration.readyBy ? `Probably ready ${around(narration.readyBy)}` : "");
+    this.#part("ready-by").hidden = narration.readyBy === null;
     this.#showAudio(book, narration.audio);
     const again = narration.audio || narration.error ? "Generate again" : "Generate narrative";
     this.#button("request", again, book).hidden = busy;

@@ -3,7 +3,10 @@
 import type { Action, Card } from "./card.js";
 import type { Book } from "./catalogue.js";
 
-/** A list of failed books, the latest first. Rows that stay are left alone, and so is the focus. */
+/**
+ * A list of failed books, the latest first, made once it is opened. Rows that stay are left alone, and
+ * so is the focus.
+ */
 export class Failures {
   readonly #root: HTMLDetailsElement;
   readonly #template: HTMLTemplateElement;
@@ -17,7 +20,7 @@ export class Failures {
   /**
    * @param act does what the button of a book says.
    * @param ask asks for all of some books again.
-   * @param change is called when another code is chosen.
+   * @param change is called when another code is chosen, and when the list is opened.
    */
   constructor(
     root: HTMLDetailsElement,
@@ -32,6 +35,7 @@ export class Failures {
     this.#again = find(root, "[data-do=again]");
     this.#rows = part(root, "rows");
     this.#code.addEventListener("change", change);
+    root.addEventListener("toggle", change);
     this.#again.addEventListener("click", () => ask(this.#books()));
     this.#rows.addEventListener("click", (event) => {
       const button = event.target instanceof Element ? event.target.closest("[data-do]") : null;
@@ -60,7 +64,7 @@ export class Failures {
     this.#again.textContent = `Generate ${this.#cards.length} again`;
     part(this.#root, "none").hidden = this.#cards.length > 0;
     find(this.#root, "table").hidden = this.#cards.length === 0;
-    this.#showRows();
+    if (this.#root.open) this.#showRows();
   }
 
   #books(): Book[] {

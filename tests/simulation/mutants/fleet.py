@@ -374,3 +374,9 @@ def a_forecast_stays(seams: Seams) -> None:
         return {**apply(self, book, claim), **said}
 
     seams.set(Publication, "apply", broken)
+
+
+@mutant
+def leaves_claims_of_the_cancelled(seams: Seams) -> None:
+    """A claim stays on a book that was cancelled when all who knew of it have died."""
+    seams.set(forgetting.Forgetter, "_free", lambda *_: None)

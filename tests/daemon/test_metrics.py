@@ -174,6 +174,12 @@ def test_the_gpu_is_read_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
         "narrator_gpu_memory_reserved_bytes": 8e9,
         "narrator_gpu_utilization_ratio": 0.93,
     }
+    for elsewhere in ("cpu", None):
+        told = metrics(condition(device=elsewhere))
+        assert [value(told, name) for name in GPU] == [None] * len(GPU)
+    monkeypatch.delitem(sys.modules, "torch")
+    assert value(made, "narrator_gpu_memory_bytes") is None
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     cuda.utilization_error = ModuleNotFoundError("pynvml")
     assert value(made, "narrator_gpu_utilization_ratio") is None
     assert value(made, "narrator_gpu_memory_used_bytes") == 10e9

@@ -13,6 +13,7 @@ from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
 from narrator_daemon import config
@@ -137,13 +138,36 @@ def test_what_can_be_repeated_is_and_is_counted(store: AudioStore, firebase: Loc
     assert reads
 
 
-@pytest.mark.parametrize("after_bytes", [0, 50_000])
+@pytest.mark.parametrize(
+    ("method", "after_bytes", "size"),
+    [
+        ("PUT|POST", 0, 100_000),
+        ("PUT|POST", 50_000, 100_000),
+        # In two parts, of which the first is begun anew.
+        ("PUT", 1 << 20, 9 << 20),
+    ],
+)
 def test_what_breaks_on_the_way_is_sent_again_from_its_start(
-    store: AudioStore, project: Project, firebase: LocalFirebase, after_bytes: int
+    store: AudioStore,
+    project: Project,
+    firebase: LocalFirebase,
+    method: str,
+    after_bytes: int,
+    size: int,
 ) -> None:
-    audio = bytes(range(250)) * 400
-    broken = Fault("reset_upload", "storage", method="PUT|POST", count=1, after_bytes=after_bytes)
+    audio = np.random.default_rng(1).bytes(size)
+    broken = Fault("reset_upload", "storage", method=method, count=1, after_bytes=after_bytes)
     number = firebase.faults.add(broken)
+    path = upload(store, audio=audio).path
+    assert firebase.faults.hits(number) == 1
+    assert project.bucket.blob(path).download_as_bytes() == audio
+
+
+def test_a_part_whose_answer_is_lost_is_not_stored_twice(
+    store: AudioStore, project: Project, firebase: LocalFirebase
+) -> None:
+    audio = np.random.default_rng(1).bytes(9 << 20)
+    number = firebase.faults.add(Fault("drop_answer", "storage", method="PUT", count=1))
     path = upload(store, audio=audio).path
     assert firebase.faults.hits(number) == 1
     assert project.bucket.blob(path).download_as_bytes() == audio

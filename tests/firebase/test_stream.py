@@ -295,7 +295,7 @@ def test_pauses_double_up_to_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
 
 
-@pytest.mark.parametrize(("lived", "again"), [(11.0, 3), (9.0, 1)])
+@pytest.mark.parametrize(("lived", "again"), [(11.0, 3), (10.0, 1), (9.0, 1)])
 def test_one_that_ends_again_and_again_is_no_address_to_hurry_to(
     monkeypatch: pytest.MonkeyPatch, lived: float, again: int
 ) -> None:

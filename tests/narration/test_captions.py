@@ -129,12 +129,18 @@ def test_times_of_a_long_book_go_on_after_an_hour() -> None:
     text = "It was a day."
     late = made(text)
     (part,) = late.parts
-    words = tuple((start + 36_610.0, end + 36_610.0) for start, end in part.words)
-    vtt = captions_of(replace(late, parts=(replace(part, words=words),)), text).files["vtt"]
-    assert vtt.decode().splitlines()[2:] == [
+
+    def shown(later: float) -> list[str]:
+        words = tuple((start + later, end + later) for start, end in part.words)
+        vtt = captions_of(replace(late, parts=(replace(part, words=words),)), text).files["vtt"]
+        return vtt.decode().splitlines()[2:]
+
+    assert shown(36_610.0) == [
         "10:10:10.500 --> 10:10:11.450",
         "It <10:10:10.750>was <10:10:11.000>a <10:10:11.250>day.",
     ]
+    assert shown(3599.25)[1] == "It <01:00:00.000>was <01:00:00.250>a <01:00:00.500>day."
+    assert shown(59.25)[1] == "It <00:01:00.000>was <00:01:00.250>a <00:01:00.500>day."
 
 
 def test_each_word_of_a_cue_but_the_first_has_its_time() -> None:

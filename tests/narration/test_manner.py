@@ -61,6 +61,11 @@ def test_a_cast_names_two_hundred_speakers_at_most() -> None:
     assert refusal({CAST: {"...": "anna"}})[1] == "A speaker of the book's cast has no name."
 
 
+def test_in_which_order_a_cast_is_written_makes_no_other_narration() -> None:
+    one, other = {"Emma": "anna", "Knightley": "bob"}, {"Knightley": "bob", "Emma": "anna"}
+    assert manners().fingerprint({CAST: one}) == manners().fingerprint({CAST: other}) != ""
+
+
 def test_an_engine_of_one_voice_reads_in_no_other() -> None:
     engine: Any = SimpleNamespace(name="plain")
     made = Manners(Settings.model_validate({"voices": VOICES}), engine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,32 @@ def test_each_segment_says_how_it_is_read_anew(page: Page) -> None:
     assert sections == [str(number) for number in range(1, len(sections) + 1)]
     for number in sections:
         assert f"narrator-daemon retake 'a; rm -r /' --segment {number}\n" in page.text
+
+
+def test_each_segment_says_when_it_is_heard(page: Page) -> None:
+    assert "00:00.5 – 00:04.5" in page.text
+    assert "00:09.3 – 00:13.3" in page.text
+
+
+def test_a_notice_is_numbered_apart_and_cannot_be_read_anew(
+    made: tuple[Path, Narration, NDArray[np.float32]], tmp_path: Path
+) -> None:
+    parts = [replace(part, is_notice=number in (0, 3)) for number, part in enumerate(made[1].parts)]
+    path = tmp_path / "a.html"
+    write_report(path, made[0], replace(made[1], parts=tuple(parts)), {}, "b")
+    found = Page(path.read_text(encoding="utf-8"))
+    assert [section["id"] for section in found.all("section")] == [
+        *("sn1", "s1", "s2", "sn2", "s3", "s4")
+    ]
+    assert found.text.count("narrator-daemon retake b") == 4
+
+
+def test_a_segment_without_a_text_has_a_pace(
+    made: tuple[Path, Narration, NDArray[np.float32]],
+) -> None:
+    parts = tuple(replace(part, text="") for part in made[1].parts)
+    found = inspect(made[0], replace(made[1], parts=parts))
+    assert found.parts[0].seconds_a_character == pytest.approx(4.0)
 
 
 def test_it_asks_for_nothing_from_elsewhere(page: Page) -> None:

@@ -54,6 +54,16 @@ def desk() -> Desk:
     return Desk()
 
 
+def test_a_book_that_cannot_be_taken_back_stays_and_holds_no_other_up(desk: Desk) -> None:
+    desk.one["cancel"] = True
+    desk.project.fail("write /books/a$", refusal(401, "Permission denied"))
+    desk.batches.step()
+    assert desk.one["books"] == {"a": "requested", "b": "cancelled"}
+    desk.project.mend()
+    desk.batches.step()
+    assert desk.one["books"] == {"a": "cancelled", "b": "cancelled"}
+
+
 def test_each_end_is_written_and_the_last_closes_the_batch(desk: Desk) -> None:
     desk.end("a", "published")
     assert desk.one["books"] == {"a": "ready", "b": "requested"} and desk.one["open"]

@@ -60,6 +60,11 @@ def test_what_was_made_takes_the_place_of_what_was_reckoned() -> None:
     assert Day.of(stored, NOON).total == 100
 
 
+def test_tenths_of_seconds_are_stored() -> None:
+    stored = Day(20_000, 1.26, {"a": 0.44, "b": 7}).as_record()
+    assert stored == {"day": 20_000, "seconds": 1.3, "granted": {"a": 0.4, "b": 7}}
+
+
 def test_what_ends_after_midnight_belongs_to_the_day_it_was_granted_on() -> None:
     stored = taken(None, "a", 3000)
     assert settle(stored, name="a", seconds=3000, now_ms=NOON + DAY_MS) is None

@@ -146,9 +146,14 @@ def test_each_segment_says_how_it_is_read_anew(page: Page) -> None:
         assert f"narrator-daemon retake 'a; rm -r /' --segment {number}\n" in page.text
 
 
-def test_each_segment_says_when_it_is_heard(page: Page) -> None:
-    assert "00:00.5 – 00:04.5" in page.text
-    assert "00:09.3 – 00:13.3" in page.text
+def test_each_segment_says_when_it_is_heard(
+    made: tuple[Path, Narration, NDArray[np.float32]], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.html"
+    write_report(path, made[0], made[1], {}, "b")
+    text = Page(path.read_text(encoding="utf-8")).text
+    assert "00:00.5 – 00:04.5" in text
+    assert "00:09.3 – 00:13.3" in text
 
 
 def test_a_notice_is_numbered_apart_and_cannot_be_read_anew(

@@ -7,13 +7,14 @@ finished files. ENGINE is `piper`, the preview voice, unless told otherwise; `ko
 the folder that `make kokoro` brings. With `--listen` the packaged recogniser judges every take
 first. `consistency` is that of the takes, in its score.
 
-Words are those that a recogniser hears in each segment of the file (beam 5), against the
-normalised text: the packaged Whisper tiny.en, or with `--base` Whisper base, which is fetched into
-FOLDER (``benchmarks.judging.whisper_base``). In whole files it leaves out half a minute now and
-then. What it writes is normalised, too ("8.35 pm"), and both are brought to one spelling by
-OpenAI's normaliser for English. Of what then differs, `sounds other` leaves out words that are said
-alike (Bennet, Bennett). DNSMOS is the mean over the segments, and with `--opinion` DistillMOS, too;
-`floor` the loudest pause, None where all are very short.
+Words are those that a recogniser hears (beam 5), against the normalised text: the packaged Whisper
+tiny.en, or with `--base` Whisper base, which is fetched into FOLDER
+(``benchmarks.judging.whisper_base``). It is given as many segments as it hears at once, 28 s: of
+whole files it leaves out half a minute now and then. What it writes is normalised, too ("8.35 pm"),
+and both are brought to one spelling by OpenAI's normaliser for English. Of what then differs,
+`sounds other` leaves out words that are said alike (Bennet, Bennett). DNSMOS is the mean over the
+segments, and with `--opinion` DistillMOS, too; `floor` the loudest pause, None where all are very
+short.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ from narrator_daemon.speech import choosing
 
 #: A jump between two samples within 10 ms of a segment's edge that is heard as a click.
 CLICK = 0.002
+#: Seconds that the recogniser hears at once, and a little less.
+AT_ONCE = 28.0
 #: Seconds at the ends of a pause that hold the pads and fades of its segments.
 PAD = 0.08
 
@@ -72,11 +75,17 @@ class Listener:
         self._phonemes = EspeakPhonemizer()
         self._said: dict[str, str] = {}
 
-    def hear(self, segments: list[Samples]) -> str:
-        """The words of the segments of a file, as a reader says what is written."""
+    def hear(self, samples: Samples, spans: list[tuple[int, int]]) -> str:
+        """The words of a file, as a reader says what is written.
+
+        Args:
+            samples: of the file.
+            spans: where its segments are, in samples.
+        """
         heard: list[str] = []
-        for samples in segments:
-            parts, _ = self._model.transcribe(_at_16_khz(samples), language="en", beam_size=5)
+        for start, end in _stretches(spans):
+            sound = _at_16_khz(samples[start:end])
+            parts, _ = self._model.transcribe(sound, language="en", beam_size=5)
             heard += (part.text.strip() for part in parts)
         return normalise(" ".join(heard))
 
@@ -115,6 +124,17 @@ class Listener:
         return self._said[written]
 
 
+def _stretches(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Neighbours together, as many as the recogniser hears at once."""
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        if found and end - found[-1][0] <= AT_ONCE * SAMPLE_RATE:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
+
+
 def _at_16_khz(samples: Samples) -> Samples:
     return np.asarray(resample_poly(samples, 2, 3), dtype=np.float32)
 
@@ -143,9 +163,7 @@ def measured(
     takes = narration.facts["takes"]
     compared = listener.compare(
         " ".join(part.text for part in narration.parts),
-        listener.hear(
-            [samples[start:end] for start, end in zip(places[::2], places[1::2], strict=True)]
-        ),
+        listener.hear(samples, list(zip(places[::2], places[1::2], strict=True))),
     )
     return {
         **compared,

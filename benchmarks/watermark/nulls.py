@@ -271,6 +271,8 @@ def main() -> None:
     if arguments.picture:
         tails = {}
         for stem, name in SEARCHES.items():
+            if not (RESULTS / f"{stem}.json").exists():
+                continue
             found = json.loads((RESULTS / f"{stem}.json").read_text())
             for population in ("unmarked", "another key"):
                 tails[f"{name}, {population}"] = found[population]["tail"]

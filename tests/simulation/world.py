@@ -287,7 +287,9 @@ class World:
             over.append(True)
 
         self.scheduler.spawn("sweep", sweep, process)
-        self.scheduler.run(lambda: bool(over), self.scheduler.now + 60.0)
+        # One object a round, each asked for in several places, takes minutes.
+        self.scheduler.run(lambda: bool(over), self.scheduler.now + 3600.0)
+        self.checker.demand(bool(over), "stop", "the last sweep does not end")
 
     # Processes.
 

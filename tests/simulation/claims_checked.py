@@ -39,6 +39,7 @@ class ClaimsChecked:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._gaps: dict[tuple[str, str], tuple[float, float]] = {}
+        self._beaten: dict[tuple[str, str], object] = {}
         self._passed = 0
         # When each book last left the stream's window, waiting or not.
         self._left_window_at: dict[str, float] = {}
@@ -136,8 +137,11 @@ class ClaimsChecked:
     def beats(self, book_id: str, token: str) -> None:
         """Take in a write to a lease."""
         now = self._ledger.now
-        if self._ledger.get(LEASES, book_id, token) is None:
+        value = self._ledger.get(LEASES, book_id, token)
+        # The same once more is a delivery that was repeated, and no beat.
+        if value is None or value == self._beaten.get((book_id, token)):
             return
+        self._beaten[book_id, token] = value
         longest, last = self._gaps.get((book_id, token), (0.0, now))
         self._gaps[book_id, token] = max(longest, now - last), now
 

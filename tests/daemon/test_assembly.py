@@ -189,7 +189,12 @@ def test_the_folder_that_fills_is_where_segments_are_kept_or_made(house: House) 
 
 def test_a_worker_is_made_of_these_parts(house: House) -> None:
     project: Any = house.project
-    assert isinstance(assembly.worker(house.settings, ToneSpeech(), project), Worker)
+    worker = assembly.worker(house.settings, ToneSpeech(), project)
+    assert isinstance(worker, Worker)
+    # It goes on where nothing is left to do, unless it was told otherwise.
+    assert "drain" not in {loop.name for loop in worker._parts.loops}
+    worker = assembly.worker(house.settings, ToneSpeech(), project, drain=True)
+    assert "drain" in {loop.name for loop in worker._parts.loops}
 
 
 def test_each_ending_is_counted_and_written_down(house: House) -> None:

@@ -149,15 +149,22 @@ class TestPresence:
 
     @pytest.mark.parametrize(
         ("ahead", "events"),
-        [(0.2, []), (4.9, []), (5.0, ["clock_off"]), (-3600.0, ["clock_off"])],
+        [
+            (0.2, []),
+            (4.9, []),
+            (5.0, [("clock_off", "warning")]),
+            (59.9, [("clock_off", "warning")]),
+            (60.0, [("clock_off", "error")]),
+            (-3600.0, [("clock_off", "error")]),
+        ],
     )
     def test_learns_how_far_the_clock_is_off(
-        self, world: World, ahead: float, events: list[str]
+        self, world: World, ahead: float, events: list[tuple[str, str]]
     ) -> None:
         with structlog.testing.capture_logs() as logged:
             presence = self.show(world, wall_ms=SERVER_NOW + int(1000 * ahead), times=4)
         assert presence.clock_offset == ahead
-        assert [event["event"] for event in logged] == events
+        assert [(event["event"], event["log_level"]) for event in logged] == events
 
     def test_looks_at_its_entry_soon_and_then_now_and_then(self, world: World) -> None:
         self.show(world, times=1)

@@ -172,6 +172,14 @@ def test_a_cue_holds_eighty_four_characters(last: str, count: int) -> None:
     assert len(plain_cues(text)) == count
 
 
+@pytest.mark.parametrize("before", [f"{'bbbb ' * 16}bbb", "It was a cold day in April."])
+@pytest.mark.parametrize(("last", "count"), [("x" * 13, 2), ("x" * 14, 3)])
+def test_a_later_cue_holds_as_much(before: str, last: str, count: int) -> None:
+    # What is before fills a cue or ends a sentence.
+    found = plain_cues(f"{before} Aaaa {'aaaa ' * 13}{last}.")
+    assert found[0].strip() == before and len(found) == count
+
+
 @pytest.mark.parametrize(("first", "count"), [("aaaa", 1), ("aaaaa", 2)])
 def test_a_cue_that_is_half_full_ends_at_a_comma(first: str, count: int) -> None:
     # Forty-one characters to the comma and what is behind it, or forty-two.

@@ -254,6 +254,16 @@ def test_headings_open_chapters(text: str, titles: list[str]) -> None:
     assert seconds == sorted(seconds) and len(set(seconds)) == len(seconds)
 
 
+@pytest.mark.parametrize(("samples", "titles"), [(23, ["One"]), (24, ["One", "Two"])])
+def test_chapters_are_a_millisecond_apart(samples: int, titles: list[str]) -> None:
+    segments = segment("# One\n\n# Two")
+    sentences = [one for each in segments for one in each.sentences]
+    assert len(sentences) == 2
+    places = iter([0, samples])
+    found = chapters_of(segments, [[next(places) for _ in each.sentences] for each in segments])
+    assert [one.title for one in found] == titles
+
+
 @given(st.text() | st.none() | st.integers() | st.lists(st.text()))
 def test_a_line_is_short_and_one(text: object) -> None:
     made = line(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -96,6 +97,24 @@ def test_what_is_unlike_the_others_is_named(inspection: Inspection) -> None:
     assert odd[3] == ("2.0 times the others' seconds a character",)
     assert odd[4] == ("silent",)
     assert odd[5] == ("long silence",)
+
+
+def test_a_silent_segment_is_no_measure_for_the_others(tmp_path: Path) -> None:
+    # Eight LU apart, each within six of the middle.
+    sounds = [noise(4, 0.04, 1), noise(5, 0.1, 2), noise(1, 0, 3)]
+    ends = np.cumsum([len(sound) / SAMPLE_RATE for sound in sounds]).tolist()
+    segment = Segment((Sentence(LONG, 0, len(LONG)),))
+    parts = tuple(
+        NarratedPart(LONG, start, end, {}, segment, (start,))
+        for start, end in itertools.pairwise([0.0, *ends])
+    )
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.concatenate(sounds), SAMPLE_RATE, subtype="PCM_16")
+    found = inspect(path, Narration(path.stat().st_size, ends[-1], parts, {})).parts
+    assert [part.oddities for part in found] == [(), (), ("silent",)]
+    assert [part.seconds_a_character * len(LONG) for part in found] == pytest.approx([4, 5, 1])
+    loudness = [integrated_loudness(sound, SAMPLE_RATE) for sound in sounds]
+    assert [part.loudness_lufs for part in found] == pytest.approx(loudness, abs=0.02)
 
 
 class Page(HTMLParser):

@@ -129,6 +129,14 @@ def test_a_long_paragraph_is_not_waited_for_without_end() -> None:
     assert next(n for n, part in enumerate(order) if part.is_notice) == 4
 
 
+@pytest.mark.parametrize(("rest", "notices"), [(60.0, 0), (60.5, 1)])
+def test_none_comes_in_the_last_minute(rest: float, notices: int) -> None:
+    book = segment(BOOK)[:2]
+    notice = Notice(WORDS, at_start=False, at_end=False, every_minutes=1)
+    order = placed(book, notice_segments(notice), [60.0, rest], notice)
+    assert sum(part.is_notice for part in order) == notices
+
+
 def narrated(folder: Path, notice: Notice | None) -> tuple[Narration, np.ndarray[Any, Any]]:
     engine = ToneSpeech()
     engine.load()

@@ -135,9 +135,20 @@ def test_a_pace_tells_what_is_besides_from_what_is_each() -> None:
     assert again.pace is not None and again.pace.takes(1000) == pytest.approx(7.0, rel=0.01)
 
 
+def test_what_is_besides_may_be_less_than_a_second() -> None:
+    sums = sum((Sums.of_book(100 * n, 0.5 + 0.5 * n) for n in range(1, 20)), Sums())
+    assert sums.pace is not None
+    assert (sums.pace.besides, sums.pace.each) == pytest.approx((0.5, 0.005))
+
+
 @pytest.mark.parametrize(
     "books",
-    [[(100, 5.0)], [(100, 5.0)] * 20, [(100 * n, 30.0 - n) for n in range(1, 20)]],
+    [
+        [(100, 5.0)],
+        [(100, 5.0)] * 20,
+        [(100 * n, 5.0) for n in range(1, 20)],
+        [(100 * n, 30.0 - n) for n in range(1, 20)],
+    ],
 )
 def test_where_the_length_tells_nothing_the_pace_is_plain(books: list[tuple[int, float]]) -> None:
     sums = sum((Sums.of_book(*book) for book in books), Sums())

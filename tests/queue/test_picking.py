@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -237,6 +238,21 @@ class TestLimit:
         # Once nobody reads it any more, it is a new request like others.
         desk.dead = True
         assert desk.pick() == ("b0", "claimed")
+        assert limited_requests(desk) == 1
+
+    def test_one_whose_reader_is_found_dead_just_then_is_not_claimed_without_a_grant(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.add("b")
+        assert desk.pick() == ("b", "claimed")
+        book = desk.project.shelf["b"]
+        book |= {**REQUESTED, "narrativeAudioRequestedAt": 5, "narrativeAudioRequestedBy": "eager"}
+        desk.waiting.offer("b", book, now_ms())
+        dead = itertools.chain([False], itertools.repeat(True))
+        monkeypatch.setattr(desk.picker._claims, "_lease_dead", lambda *_: next(dead))
+        assert desk.pick() == ("b", "leased")
+        assert limited_requests(desk) == 0
+        waits(desk, 10)
         assert limited_requests(desk) == 1
 
     def test_a_thousand_that_wait_cost_no_more_than_one(self, desk: Desk) -> None:

@@ -16,4 +16,4 @@ def test_a_fleet_with_other_settings_takes_over(tmp_path: Path) -> None:
     assert counts["given_back"] >= 1
     assert counts["lost"] >= 1
     assert counts["second_attempts"] >= 1
-    assert counts["handed_over"] >= 2
+    assert counts["handed_over"] >= 1

@@ -7,6 +7,7 @@ signals, and dies alone.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import runpy
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import types
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
@@ -25,6 +27,8 @@ _PRELOADED = ["tests.bad_machine.sitecustomize", "tests.preloaded"]
 #: What of the environment Python and the loader read once, when they start.
 _READ_AT_START = ("PYTHON", "LD_")
 _BEFORE = dict(os.environ)
+
+_ROOT = Path(__file__).parent.parent
 
 
 def needs_fresh_interpreter(environment: Mapping[str, str]) -> bool:
@@ -42,6 +46,9 @@ def needs_fresh_interpreter(environment: Mapping[str, str]) -> bool:
 def _forks() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
+    # It looks for them in the folder that it is started in, and the test may be in another.
+    with contextlib.chdir(_ROOT):
+        forkserver.ensure_running()
     return context
 
 

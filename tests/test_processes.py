@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -66,3 +68,19 @@ def test_what_python_reads_at_its_start_needs_a_fresh_one() -> None:
     assert needs_fresh_interpreter({**same, "PYTHONPATH": "/elsewhere"})
     assert needs_fresh_interpreter({**same, "LD_PRELOAD": "/nothing.so"})
     assert needs_fresh_interpreter({**same, "COVERAGE_RUN": "true"})
+
+
+def test_what_is_forked_has_the_libraries_loaded_wherever_the_first_was(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from tests import processes
+os.chdir(sys.argv[1])
+done = processes.run("-c", "import sys; print(*sys.modules)", env=os.environ, cwd=os.getcwd())
+assert "narrator_daemon.daemon.worker" in done.stdout.split(), done
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={name: value for name, value in os.environ.items() if name != "COVERAGE_RUN"},
+        cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

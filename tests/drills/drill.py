@@ -22,9 +22,9 @@ from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.housekeeping.sweep import Sweeper
 from tests.actors import Frontend
 from tests.drills.fleet import Fleet, fleet
+from tests.drills.leaks import Secrets
 from tests.drills.observer import Observer
 from tests.drills.plan import Action, Plan
-from tests.drills.secrets import Secrets
 
 MAX_ATTEMPTS = 5
 

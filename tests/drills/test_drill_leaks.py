@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.drills.secrets import TEXT, Secrets
+from tests.drills.leaks import TEXT, Secrets
 
 SECRETS = Secrets()
 SIGNED = "https://example.org/b/o.wav?X-Goog-Date=1&X-Goog-Signature=" + "0af1" * 20

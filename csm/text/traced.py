@@ -193,7 +193,18 @@ def _edits(match: re.Match[str], new: str) -> list[tuple[int, int, int]]:
     )
     if stayed and (place := new.find(match[stayed])) >= 0:
         first, last = match.span(stayed)
-        return [(start, first, place), (last, end, len(new) - place - (last - first))]
+        length = last - first
+
+        def moved(place: int) -> int:
+            # By how much it is farther from the start, or from the end, than it was.
+            return min(abs(place - (first - start)), abs(len(new) - place - length - (end - last)))
+
+        other = place
+        while (other := new.find(match[stayed], other + 1)) >= 0:
+            place = min(place, other, key=moved)
+        # A letter that is found elsewhere may be another one.
+        if length > 1 or not moved(place):
+            return [(start, first, place), (last, end, len(new) - place - length)]
     return [(start, end, len(new))]
 
 

@@ -381,6 +381,7 @@ def test_headings_have_titles_levels_and_places() -> None:
         ("## One\nThe ﬁrst &amp; last… day. Next.", ["One", "The ﬁrst &amp; last… day.", "Next."]),
         ("<p>We [t]hink so.</p><p>And <b>you</b>?</p>", ["We [t]hink so.", "And <b>you</b>?"]),
         ("We can re-\nduce it. Cafe\u0301s too.", ["We can re-\nduce it.", "Cafe\u0301s too."]),
+        ("b</b> - b", ["b</b> - b"]),
     ],
 )
 def test_a_sentence_knows_its_place_in_the_original(text: str, whole: list[str] | None) -> None:

@@ -21,7 +21,7 @@ from scipy.stats import norm
 
 from watermark import detect, embed, embed_public
 from watermark.detection import scales, warps
-from watermark.detection.acquisition import UNCHANGED, sum_unchanged
+from watermark.detection.acquisition import UNCHANGED, Line, sum_unchanged
 from watermark.detection.evidence import follow, gather
 from watermark.detection.features import features_of
 from watermark.detection.long_files import LongFile
@@ -73,11 +73,19 @@ def changed_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float
     seconds = len(samples) / RATE
     features = features_of(samples, RATE)
     readings = search_stretches(pattern, features, seconds, UNCHANGED, jump=8.0)
-    for line in scales.find_changes(pattern, features, samples, RATE):
+    lines = scales.find_changes(pattern, features, samples, RATE)
+    readings += _along(pattern, lines, samples)
+    return _scored(pattern, key, readings)
+
+
+def _along(pattern: Pattern, lines: list[Line], samples: NDArray[np.float32]) -> list[Reading]:
+    """Readings along lines of copies at another speed, of all of it and as if it was cut."""
+    seconds, readings = len(samples) / RATE, []
+    for line in lines:
         read = scales.read_as(line.change, samples, RATE)
         readings.append(whole(follow(pattern, read, line, 0.0, seconds), seconds))
         readings += search_stretches(pattern, read, seconds, line.change, jump=8.0)
-    return _scored(pattern, key, readings)
+    return readings
 
 
 def told_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]:
@@ -92,10 +100,7 @@ def told_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]
     for change in likely_changes(tempo):
         read = scales.read_as(change, samples, RATE)
         readings += search_stretches(pattern, read, seconds, change, jump=8.0)
-    for line in scales.find_near(pattern, features, samples, RATE, tempo):
-        read = scales.read_as(line.change, samples, RATE)
-        readings.append(whole(follow(pattern, read, line, 0.0, seconds), seconds))
-        readings += search_stretches(pattern, read, seconds, line.change, jump=8.0)
+    readings += _along(pattern, scales.find_near(pattern, features, samples, RATE, tempo), samples)
     return _scored(pattern, key, readings)
 
 

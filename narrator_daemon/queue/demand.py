@@ -26,9 +26,8 @@ MOST_BYTES = 12_500_000
 #: are first in the queue.
 _MOST_ASKED = 100
 
-
-U = TypeVar("U", bound=str | None)
-A = TypeVar("A")
+_Uid = TypeVar("_Uid", bound=str | None)
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,9 @@ def read(
     )
 
 
-def _of_the_first(ask: Callable[[U], A], then: Callable[[U], A]) -> Callable[[U], A]:
+def _of_the_first(
+    ask: Callable[[_Uid], _Answer], then: Callable[[_Uid], _Answer]
+) -> Callable[[_Uid], _Answer]:
     """What ``ask`` says of the first requesters, and ``then`` of the others."""
     left = iter(range(_MOST_ASKED))
     return lambda uid: (then if next(left, None) is None else ask)(uid)

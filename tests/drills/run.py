@@ -60,7 +60,7 @@ def main() -> int:
         if asked.seed is not None
         else range(asked.first_seed, asked.first_seed + asked.seeds)
     )
-    rows = []
+    rows: list[dict[str, Any]] = []
     for seed in seeds:
         plan = make_plan(
             seed,
@@ -75,23 +75,27 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp(prefix=f"drill-{seed}-"))
         other = asked.other and asked.other.resolve()
         result = drill.run(plan, folder, patience=asked.patience, other=other)
-        row = result.row()
-        if not rows:
-            print("  ".join(row))
-        rows.append(row)
-        print("  ".join(str(value).rjust(len(name)) for name, value in row.items()), flush=True)
+        _add(rows, result.row(), asked.json)
         if result.violations:
             print(f"{result}\nlogs: {folder}", flush=True)
         else:
             shutil.rmtree(folder)
-        if asked.json is not None:
-            asked.json.write_text(json.dumps(rows, indent=2) + "\n")
     survived = sum(
         not any(row[kind] for kind in ("books_lost", "duplicates", "ghosts", "secrets", "other"))
         for row in rows
     )
     print(f"{survived} of {len(rows)} seeds survived")
     return 0 if survived == len(rows) else 1
+
+
+def _add(rows: list[dict[str, Any]], row: dict[str, Any], record: Path | None) -> None:
+    """Print a row, below the names of its columns where it is the first, and keep all as JSON."""
+    if not rows:
+        print("  ".join(row))
+    rows.append(row)
+    print("  ".join(str(value).rjust(len(name)) for name, value in row.items()), flush=True)
+    if record is not None:
+        record.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 def _upgrades(asked: argparse.Namespace) -> int:
@@ -106,17 +110,11 @@ def _upgrades(asked: argparse.Namespace) -> int:
             ttl=max(asked.ttl, 6.0),
             patience=asked.patience,
         )
-        row = result.row()
-        if not rows:
-            print("  ".join(row))
-        rows.append(row)
-        print("  ".join(str(value).rjust(len(name)) for name, value in row.items()), flush=True)
+        _add(rows, result.row(), asked.json)
         if result.violations:
             print("\n".join([*result.violations, f"logs: {folder}"]), flush=True)
         else:
             shutil.rmtree(folder)
-        if asked.json is not None:
-            asked.json.write_text(json.dumps(rows, indent=2) + "\n")
     survived = sum(row["violations"] == 0 for row in rows)
     print(f"{survived} of {len(rows)} upgrades survived")
     return 0 if survived == len(rows) else 1

@@ -100,7 +100,7 @@ class Ours:
 
     def __init__(self, codec: Any) -> None:
         target = language.target(next(codec.parameters()).device)
-        self._decode = MimiDecoder(codec, FusedConvolve(target))
+        self._decode = MimiDecoder(codec, FusedConvolve(target), FRAMES_AT_ONCE)
 
     def __call__(self, codes: Tensor) -> Tensor:
         """See ``Decoder``."""
@@ -118,7 +118,8 @@ def choose_decoder(setting: Setting, codec: Any) -> Decoder:
         torch.OutOfMemoryError: there is no memory to try it.
     """
     settle_float32()
-    reason = unfit(setting, next(codec.parameters()).device)
+    device = next(codec.parameters()).device
+    reason = unfit(setting, device)
     if reason is not None:
         return Theirs(codec, reason)
     try:
@@ -128,6 +129,9 @@ def choose_decoder(setting: Setting, codec: Any) -> Decoder:
         raise
     except Exception as error:
         return Theirs(codec, failed(error))
+    if device.type == "cuda":
+        # What transformers' decoder took is of another stream than audio is decoded on.
+        torch.cuda.empty_cache()
     if not apart <= TOLERANCE:
         return Theirs(codec, f"the kernels decoded something else, {apart:.1e} of it")
     return ours

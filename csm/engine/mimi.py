@@ -14,6 +14,7 @@ Shapes: ``B`` segments, ``T`` frames or positions, ``D`` values a head.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +53,15 @@ class MimiDecoder:
     Args:
         codec: transformers' ``MimiModel``, in float32. Its weights are copied as they are used.
         convolve: how convolutions are computed.
+        room: frames of all segments for which there is room to compute in, once and for all. Where
+            each pass asks for its own, of other sizes each time, much more is held in the end.
 
     Raises:
         Exception: the codec is built otherwise than Mimi is. What is built alike but for a setting
             is not noticed here: its audio is another.
     """
 
-    def __init__(self, codec: Any, convolve: Convolve) -> None:
+    def __init__(self, codec: Any, convolve: Convolve, room: int = 0) -> None:
         self._convolve = convolve
         quantizer = codec.quantizer
         split = (
@@ -85,6 +88,7 @@ class MimiDecoder:
         self._turns: Tensor | None = None
         self._layers = [self._layer(layer) for layer in transformer.layers]
         self._take_convolutions(_of_kind(codec, "MimiDecoder").layers)
+        self._room = self._tables.new_empty(room * self._values_a_frame)
 
     def _take_upsampling(self, upsampling: Any) -> None:
         # One channel at a time, and two strides long.
@@ -124,6 +128,8 @@ class MimiDecoder:
         convolutions = [layer for layer in layers if type(layer).__name__ != "ELU"]
         self._begin, self._end = _forward(convolutions[0].conv), _forward(convolutions[-1].conv)
         self._stages = []
+        positions = self._stride
+        self._values_a_frame = positions * self._begin.weight.shape[1]
         for longer, block in zip(convolutions[1:-1:2], convolutions[2:-1:2], strict=True):
             _, into, _, out = block.block
             self._stages.append(
@@ -134,6 +140,8 @@ class MimiDecoder:
                     _forward(out.conv),
                 )
             )
+            positions *= longer.conv.stride[0]
+            self._values_a_frame += positions * (len(longer.conv.bias) + len(into.conv.bias))
 
     @torch.inference_mode()
     def __call__(self, codes: Tensor) -> Tensor:
@@ -181,13 +189,28 @@ class MimiDecoder:
         return rows
 
     def _sounding(self, rows: Tensor) -> Tensor:
-        rows = self._convolve(rows, self._begin, then="elu")
+        count, positions, _ = rows.shape
+        room = self._room
+        if len(room) < count * positions // self._stride * self._values_a_frame:
+            room = rows.new_empty(count * positions // self._stride * self._values_a_frame)
+        taken = 0
+
+        def take(positions: int, by: Convolution) -> Tensor:
+            nonlocal taken
+            shape = count, positions, by.weight.shape[1]
+            before, taken = taken, taken + math.prod(shape)
+            return room[before:taken].view(shape)
+
+        convolve = self._convolve
+        rows = convolve(rows, self._begin, then="elu", out=take(positions, self._begin))
         for stage in self._stages:
-            count, positions, _ = rows.shape
-            rows = self._convolve(rows, stage.longer).view(count, positions * stage.stride, -1)
-            inside = self._convolve(rows, stage.into, first="elu", then="elu")
-            rows = self._convolve(inside, stage.out, total=rows, then="elu")
-        return self._convolve(rows, self._end)[:, :, 0]
+            rows = convolve(rows, stage.longer, out=take(positions, stage.longer))
+            positions *= stage.stride
+            rows = rows.view(count, positions, -1)
+            inside = take(positions, stage.into)
+            convolve(rows, stage.into, first="elu", then="elu", out=inside)
+            convolve(inside, stage.out, total=rows, then="elu", out=rows)
+        return convolve(rows, self._end)[:, :, 0]
 
 
 def _of_kind(codec: Any, name: str) -> Any:

@@ -110,7 +110,10 @@ def test_our_decoder_gives_what_theirs_gives(
 ) -> None:
     codes = torch.stack([random_codes(frames, seed + number) for number in range(count)])
     theirs = codec.Theirs(varied, "the measure")(codes)
-    ours = MimiDecoder(varied, convolve)(codes)
+    # With room for some of them, and for none.
+    decode = MimiDecoder(varied, convolve, room=20 * (seed % 2))
+    ours = decode(codes).clone()
+    decode(codes.flip(1))
     assert ours.shape == theirs.shape == (count, frames * FRAME)
     assert theirs.std() > 0.01
     assert apart(ours, theirs) < 1e-4

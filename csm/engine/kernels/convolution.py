@@ -53,6 +53,7 @@ class Convolve(Protocol):
         first: Shape | None = None,
         total: Tensor | None = None,
         then: Shape | None = None,
+        out: Tensor | None = None,
     ) -> Tensor:
         """See ``convolve``."""
 
@@ -64,6 +65,7 @@ def convolve(
     first: Shape | None = None,
     total: Tensor | None = None,
     then: Shape | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Apply a convolution that looks back only, in plain torch.
 
@@ -73,6 +75,7 @@ def convolve(
         first: what shapes the rows.
         total: what is added to the result, ``[B, T, out]``.
         then: what shapes the sum.
+        out: what to write to; may be ``total``.
 
     Returns:
         ``[B, T, out]``.
@@ -84,7 +87,8 @@ def convolve(
     )
     if by.bias is not None:
         made = made + by.bias
-    return _shaped(made if total is None else made + total, then)
+    made = _shaped(made if total is None else made + total, then)
+    return made if out is None else out.copy_(made)
 
 
 def _shaped(rows: Tensor, shape: Shape | None) -> Tensor:
@@ -218,6 +222,7 @@ class FusedConvolve:
         first: Shape | None = None,
         total: Tensor | None = None,
         then: Shape | None = None,
+        out: Tensor | None = None,
     ) -> Tensor:
         """See ``convolve``."""
         taps, outputs, channels = by.weight.shape
@@ -226,7 +231,8 @@ class FusedConvolve:
             # Nothing looks back: all rows are one sequence, whose last block alone is not full.
             count, positions = 1, count * positions
         cut = tile(count * positions, outputs, channels, self._target)
-        out = rows.new_empty(*rows.shape[:2], outputs)
+        if out is None:
+            out = rows.new_empty(*rows.shape[:2], outputs)
         language.launch(
             convolution_kernel,
             (-(-positions // cut.positions), -(-outputs // cut.outputs), count),

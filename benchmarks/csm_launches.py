@@ -25,7 +25,7 @@ from csm.engine.kernels import language
 from csm.engine.kernels.convolution import FusedConvolve
 from csm.engine.kernels.language import Target
 from csm.engine.kernels.operations import Fused
-from csm.engine.mimi import MimiDecoder
+from csm.engine.mimi import CodecDecoder
 from csm.engine.model import Model, decode_one_frame
 from csm.engine.operands.sampling import Sampling
 from csm.engine.operands.slots import Slots
@@ -87,7 +87,7 @@ def launches(model: Model, batch: int) -> list[Launch]:
 def codec_launches(target: Target, segments: int, frames: int) -> list[Launch]:
     """What decoding so many segments of so many frames launches, in order."""
     with torch.device("meta"):
-        decode = MimiDecoder(MimiModel(MimiConfig(num_quantizers=32)), FusedConvolve(target))
+        decode = CodecDecoder(MimiModel(MimiConfig(num_quantizers=32)), FusedConvolve(target))
         codes = torch.zeros(segments, frames, 32, dtype=torch.int64)
         return _noted(lambda: decode(codes))
 

@@ -19,7 +19,7 @@ from csm.engine.device import settle_float32
 from csm.engine.kernels import language
 from csm.engine.kernels.choice import Setting, failed, unfit
 from csm.engine.kernels.convolution import FusedConvolve
-from csm.engine.mimi import MimiDecoder
+from csm.engine.mimi import CodecDecoder
 
 #: cuDNN makes a plan for each length that it meets: lengths that it is to decode are filled up to a
 #: multiple of so many frames, so that it meets few.
@@ -100,7 +100,7 @@ class Ours:
 
     def __init__(self, codec: Any) -> None:
         target = language.target(next(codec.parameters()).device)
-        self._decode = MimiDecoder(codec, FusedConvolve(target), FRAMES_AT_ONCE)
+        self._decode = CodecDecoder(codec, FusedConvolve(target), FRAMES_AT_ONCE)
 
     def __call__(self, codes: Tensor) -> Tensor:
         """See ``Decoder``."""

@@ -47,8 +47,8 @@ class _Stage:
     out: Convolution
 
 
-class MimiDecoder:
-    """Decodes codes.
+class CodecDecoder:
+    """Mimi's decoder.
 
     Args:
         codec: transformers' ``MimiModel``, in float32. Its weights are copied as they are used.
@@ -61,6 +61,7 @@ class MimiDecoder:
             is not noticed here: its audio is another.
     """
 
+    @torch.no_grad()
     def __init__(self, codec: Any, convolve: Convolve, room: int = 0) -> None:
         self._convolve = convolve
         quantizer = codec.quantizer

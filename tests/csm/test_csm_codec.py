@@ -18,7 +18,7 @@ from csm import SAMPLE_RATE
 from csm.engine import codec
 from csm.engine.kernels import language
 from csm.engine.kernels.convolution import convolve
-from csm.engine.mimi import MimiDecoder
+from csm.engine.mimi import CodecDecoder
 
 FRAME = 1920
 #: Small, and shaped as Mimi is, with attention that looks back four frames.
@@ -111,7 +111,7 @@ def test_our_decoder_gives_what_theirs_gives(
     codes = torch.stack([random_codes(frames, seed + number) for number in range(count)])
     theirs = codec.Theirs(varied, "the measure")(codes)
     # With room for some of them, and for none.
-    decode = MimiDecoder(varied, convolve, room=20 * (seed % 2))
+    decode = CodecDecoder(varied, convolve, room=20 * (seed % 2))
     ours = decode(codes).clone()
     decode(codes.flip(1))
     assert ours.shape == theirs.shape == (count, frames * FRAME)
@@ -153,7 +153,7 @@ def test_kernels_decode_where_they_agree(varied: Any) -> None:
 def test_kernels_that_decode_something_else_are_not_used(
     varied: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MimiDecoder, "__call__", lambda self, codes: torch.ones(1, FRAME))
+    monkeypatch.setattr(CodecDecoder, "__call__", lambda self, codes: torch.ones(1, FRAME))
     chosen = codec.choose_decoder("auto", varied)
     assert chosen.about.startswith("transformers: the kernels decoded something else")
     assert chosen(random_codes(2, 0)[None]).shape == (1, 2 * FRAME)
@@ -174,7 +174,7 @@ def test_no_memory_for_a_trial_is_no_reason_against_kernels(
     def short(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(MimiDecoder, "__call__", short)
+    monkeypatch.setattr(CodecDecoder, "__call__", short)
     with pytest.raises(torch.OutOfMemoryError):
         codec.choose_decoder("auto", varied)
 

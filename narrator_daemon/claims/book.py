@@ -162,7 +162,7 @@ def claim(
         if STATUS not in book and old is not None and old.token is None:
             # Cancelled while it waited for its retry. Asked for again, it starts from attempt 1.
             return Transition(Verdict.CANCELLED, without(dropped(book), *OF_REQUEST))
-        return Transition(Verdict.LOST)
+        return Transition(Verdict.LOST, claim=old)
     if old is not None and old.token is not None and not lease_dead(old.token):
         return Transition(Verdict.LEASED)
     wanted_at = wanted_from(book)

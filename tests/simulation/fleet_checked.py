@@ -32,6 +32,7 @@ from tests.simulation.database import Path
 from tests.simulation.ledger import Held, Ledger
 from tests.simulation.limits import (
     BATCH_SECONDS,
+    BEAT,
     CANCEL_SECONDS,
     CONTROL_SECONDS,
     DRAIN_SECONDS,
@@ -70,8 +71,8 @@ class FleetChecked:
         self._budgeted: set[str] = set()
         self._unbudgeted: set[str] = set()
         self._told: dict[int, Told] = {}
-        # When each request last ended, by book and how, and of which batch it was when claimed.
-        self._ends: dict[tuple[str, str], tuple[float, Any]] = {}
+        # When each request last ended, by book and how, and under which claim.
+        self._ends: dict[tuple[str, str], tuple[float, Held | None]] = {}
         self._asked: dict[str, float] = {}
         # Those that are taken back, and since when; and those that ever were.
         self._cancelled: dict[str, float] = {}
@@ -124,6 +125,10 @@ class FleetChecked:
         since, world = self._cancelled.get(str(batch)), self._ledger.world
         if since is not None and not world.nothing_went_wrong():
             since = max(since, world.quiet_since or self._ledger.now)
+        if since is not None:
+            # Who looked after batches may have been taken away, which the others find out.
+            taken_over = max(world.plan.ttls) + 2 * BEAT
+            since = max([since, *(at + taken_over for at in world.taken_away.values())])
         self._ledger.demand(
             since is None or self._ledger.now - since < CANCEL_SECONDS,
             "batch",
@@ -262,7 +267,7 @@ class FleetChecked:
 
     def ended(self, book_id: str, how: str, held: Held | None = None) -> None:
         """Take in how a request has ended, and under which claim."""
-        self._ends[book_id, how] = self._ledger.now, held.batch if held else None
+        self._ends[book_id, how] = self._ledger.now, held
 
     def batch(self, batch: str, before: dict[str, Any]) -> None:
         """Judge what a daemon has written to a batch."""
@@ -302,18 +307,19 @@ class FleetChecked:
             "batch",
             f"{book_id} was {was} in {batch} and becomes {state}",
         )
-        at, of_batch = self._ends.get((book_id, state), (-1.0, None))
+        at, held = self._ends.get((book_id, state), (-1.0, None))
         ledger.demand(
             at >= self._asked.get(batch, 0.0),
             "batch",
             f"{book_id} is said to be {state} in {batch}, which it did not become",
         )
         task = getcurrent()
-        is_late = of_batch == batch and ledger.now - at > BATCH_SECONDS
-        if is_late and isinstance(task, Task) and "/batches" in task.name:
+        is_late = held is not None and held.batch == batch and ledger.now - at > BATCH_SECONDS
+        if held is not None and is_late and isinstance(task, Task) and "/batches" in task.name:
             # Who ended it writes that at once; only what was missed is looked for.
+            gone_at = ledger.world.taken_away.get(held.process.name, ledger.now)
             ledger.demand(
-                not ledger.world.nothing_went_wrong(),
+                gone_at - at < BATCH_SECONDS or not ledger.world.nothing_went_wrong(),
                 "batch",
                 f"that {book_id} is {state} is found in {batch} {BATCH_SECONDS} s later",
             )

@@ -152,6 +152,8 @@ class World:
         self.ever_refused: set[str] = set()
         self.ever_closed = False
         self.cut_off: set[str] = set()
+        # When processes ended for good, though nothing went wrong with them.
+        self.taken_away: dict[str, float] = {}
         # When each process was told to stop, and under which name segments of each claim are kept.
         self.stops: dict[str, float] = {}
         self.kept: dict[str, str] = {}
@@ -241,8 +243,9 @@ class World:
         if self.plan.survivors == "one":
             alive = [seat for seat in self.seats if not seat.process.dead and not seat.stopped]
             for seat in alive[1:]:
-                self.say("cut off", worker=seat.process.name)
+                self.say("taken away", worker=seat.process.name)
                 seat.process.dead = True
+                self.taken_away[seat.process.name] = self.scheduler.now
                 seat.lives = -1
             if alive:
                 for seat in self.seats:

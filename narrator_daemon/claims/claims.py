@@ -125,7 +125,10 @@ class Claims:
             self._leases.delete(book_id, token)
         if seen.verdict is Verdict.LATER and seen.until is not None:
             left = max(0, seen.until - self._now_ms())
-            return Attempted(book_id, seen.verdict, wait_seconds=left / 1000)
+            is_retry = seen.claim is not None
+            return Attempted(
+                book_id, seen.verdict, wait_seconds=left / 1000, waits_for_retry=is_retry
+            )
         if seen.verdict is Verdict.LOST:
             return Attempted(book_id, seen.verdict, rival=self._rival(seen.claim))
         if seen.claim is None or announced_at is None:

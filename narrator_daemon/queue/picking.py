@@ -117,6 +117,7 @@ class Picker:
         elif attempted.work is not None:
             self._among = max(self._among - 1, 1)
         elif attempted.verdict is Verdict.LATER:
+            candidate.waits_for_retry |= attempted.waits_for_retry
             self._waiting.put_back(candidate, time.monotonic() + attempted.wait_seconds)
         elif attempted.verdict is Verdict.LEASED:
             self._waiting.put_back(candidate, time.monotonic() + self._beat_seconds)

@@ -343,6 +343,27 @@ def test_where_others_are_faster_it_looks_further(
     assert among == [1, 2, 4, 8, 16, 32, 32, 31, 30]
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_what_waits_on_a_book_is_known_though_it_is_named_again_while_it_is_tried(
+    known: bool, desk: Desk
+) -> None:
+    desk.add("b")
+    assert desk.pick() == ("b", "claimed")
+    book = desk.project.shelf["b"]
+    book["narrativeAudioStatus"] = "requested"
+    del book["narrativeAudioClaim"]["token"]
+    book["narrativeAudioClaim"]["notBefore"] = now_ms() + 60_000
+    desk.waiting.offer("b", book if known else None, now_ms())
+    # The stream says that something of it was edited, and no more.
+    desk.project.at_each("^read /books/b$", lambda: desk.waiting.offer("b", None, now_ms()))
+    assert desk.pick() == ("b", "later")
+    del book["narrativeAudioStatus"]
+    desk.waiting.take_in(Hint({}, gone=frozenset({"b"})), now_ms())
+    desk.project.mend()
+    assert desk.pick() == ("b", "cancelled")
+    assert "narrativeAudioClaim" not in desk.project.shelf["b"]
+
+
 @pytest.mark.parametrize(
     "became",
     [

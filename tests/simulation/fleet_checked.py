@@ -337,6 +337,13 @@ class FleetChecked:
             "ready by",
             f"{book_id} is {new.get(STATUS)}, and is said to be ready by {said}",
         )
+        claim = Claim.from_record(new.get(CLAIM))
+        held = self._ledger.held.get(str(claim.token)) if claim else None
+        self._ledger.demand(
+            held is None or held.process is self._ledger.world.writer,
+            "ready by",
+            f"{book_id} is in work, and another says when it will be ready",
+        )
         self._ledger.demand(
             isinstance(said, int) and said > now_ms - 30_000,
             "ready by",

@@ -235,7 +235,7 @@ def narrate(
     assert process is not None
     own, began_at = text == _TRIAL, world.scheduler.now
     said = check_text(text, limits)
-    segments = 1 if own else task.dice.choice((1, 2, 3, 4, 4, 12))
+    segments = 1 if own else task.dice.choice(world.plan.segments)
     for segment in range(segments):
         if stopped():
             raise Stopped
@@ -261,7 +261,11 @@ def narrate(
         world.checker.claims.tried(process, began_at, passed=True)
     if said == ENDLESS:
         raise Unnarratable(Failure(ErrorCode.TEXT_TOO_LONG, "It is too long when it is read."))
-    facts: dict[str, Any] = {"secondsByStep": {}, "segments": segments}
+    facts: dict[str, Any] = {
+        "secondsByStep": {},
+        "segments": segments,
+        "characters": len(said),
+    }
     return Narration(len(out.getvalue()), 2.0 * segments, (), facts)
 
 

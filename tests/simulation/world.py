@@ -138,7 +138,7 @@ class World:
         self.tell = tell
         self.seed = seed
         self.scheduler = Scheduler(seed)
-        self.faults = Faults(plan.rate, plan.kinds, plan.most_faults, allowed)
+        self.faults = Faults(plan.rate, plan.kinds, plan.most_faults, plan.dense, allowed)
         self.database = Database(lambda: int(self.now() * 1000))
         if plan.rules:
             self.database.rules = _rules()
@@ -390,6 +390,14 @@ class World:
         people = ("frontend", "operator")
         return KILLS not in self.plan.texts and all(
             name.startswith(people) for name in self.faults.fired
+        )
+
+    def nothing_went_unheard(self) -> bool:
+        """Whether all that went wrong was of people and engines: each answer and event came."""
+        people = ("frontend", "operator")
+        return all(
+            name.startswith(people) or name.endswith((" engine error", " out of memory"))
+            for name in self.faults.fired
         )
 
     def troubles(self, process: Process) -> int:

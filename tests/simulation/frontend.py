@@ -92,9 +92,9 @@ class Frontend:
         if timed:
             asked[REQUESTED_AT] = dict(SERVER_TIMESTAMP)
         asked[REQUESTED_BY] = plan.uids[int(book_id[1:])]
-        if dice.random() < (0.4 if plan.queue else 0.1):
+        if dice.random() < (0.4 if plan.queue else 0.1) and not plan.steady:
             asked[PRIORITY] = dice.choice(("now", "bulk"))
-        if dice.random() < 0.07 and not plan.queue:
+        if dice.random() < 0.07 and not (plan.queue or plan.steady):
             asked[NOT_BEFORE] = self._world.database.now_ms() + dice.choice((500, 5000))
         return asked
 

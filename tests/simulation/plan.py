@@ -73,6 +73,8 @@ class Plan:
         grace_seconds: in which a worker that is stopped goes on.
         segments: of a narration, each as often as it stands there.
         budget: seconds of audio a day of the whole catalogue; 0 for any.
+        steady: whether each character takes its time, so that it can be foretold what books take.
+        own_budget: the same of each requester.
         tells: how often an operator tells the fleet or a worker something, at most.
         batches: what is done with many books at once, at most.
         queue: whether the order in which books are taken can be foretold.
@@ -109,6 +111,8 @@ class Plan:
     stream_rate: float
     grace_seconds: float
     budget: float
+    own_budget: float = 0.0
+    steady: bool = False
     dense: bool = False
     segments: tuple[int, ...] = (1, 2, 3, 4, 4, 12)
     actions: tuple[str, ...] = ACTIONS
@@ -136,7 +140,7 @@ class Plan:
             return made._as_renewed(dice)
         if dice.random() < 0.05:
             return made._as_restarted(dice)
-        return dice.choice(_OF_FEW)(made, dice) if dice.random() < 0.5 else made
+        return dice.choice(_OF_FEW)(made, dice) if dice.random() < 0.6 else made
 
     def _as_steered(self, dice: random.Random) -> Plan:
         """An operator tells workers to pause, to drain, how many books at once."""
@@ -241,6 +245,7 @@ class Plan:
             writes=0,
             meddles=0.0,
             budget=0.0,
+            own_budget=0.0,
             rate=0.0,
             stream_rate=dice.choice((0.02, 0.3)),
             most_faults=20,
@@ -303,6 +308,7 @@ class Plan:
             stream_rate=dice.choice((0.02, 0.02, 0.2)),
             grace_seconds=dice.choice((0.0, 3.0)),
             budget=dice.choice((1.0, 4.0)) if dice.random() < 0.12 else 0.0,
+            own_budget=dice.choice((1.0, 4.0)) if dice.random() < 0.08 else 0.0,
         )
 
     # Of few kinds: little goes wrong, and that often.
@@ -324,6 +330,7 @@ class Plan:
             uids=(None,) * count,
             limit=10,
             budget=0.0,
+            own_budget=0.0,
             gremlin=0,
             rate=0.0,
             speech_rate=0.0,
@@ -387,6 +394,32 @@ class Plan:
             actions=("cancel", "delete", "press"),
         )
 
+    def _as_budgeted(self, dice: random.Random) -> Plan:
+        """Two who ask have each a budget, and together another."""
+        made = self._with_books(dice, 5, writes=3, seconds=20.0, latency=0.2)
+        return replace(
+            made,
+            uids=("anna", "bert", "anna", None, "bert"),
+            kinds=frozenset(("lost once after", "gone after", "crash after", "slow before")),
+            rate=0.03,
+            budget=dice.choice((0.0, 8.0)),
+            own_budget=2.0,
+            actions=("press", "ask", "cancel"),
+        )
+
+    def _as_foretold(self, dice: random.Random) -> Plan:
+        """Texts of all lengths, of which each character takes its time, and nobody disturbs."""
+        made = self._with_books(
+            dice, 16, workers=dice.choice((1, 2)), writes=0, seconds=5.0, latency=0.015
+        )
+        return replace(
+            made,
+            texts=tuple(" ".join([text] * dice.choice((2, 4, 8, 8))) for text in made.texts),
+            kinds=frozenset(),
+            survivors="all",
+            steady=True,
+        )
+
     def _as_unheard(self, dice: random.Random) -> Plan:
         """The stream says late, or no longer, what has become of books."""
         return replace(
@@ -436,6 +469,8 @@ _OF_FEW: tuple[Callable[[Plan, random.Random], Plan], ...] = (
     Plan._as_asleep,
     Plan._as_abandoned,
     Plan._as_slow,
+    Plan._as_budgeted,
+    Plan._as_foretold,
     Plan._as_unheard,
     Plan._as_interrupted,
     Plan._as_reconsidered,

@@ -51,7 +51,7 @@ def _rules() -> Rules:
 
 @lru_cache(512)
 def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Settings:
-    limit, url_seconds, captions, preview, grace, budget = plan
+    limit, url_seconds, captions, preview, grace, budget, own_budget = plan
     return Settings.model_validate(
         {
             "firebase": {
@@ -79,7 +79,11 @@ def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Set
                 "preview_from_characters": 1 if preview else 0,
             },
             "kept": {"max_gigabytes": 0},
-            "limits": {"requests_per_minute": limit, "audio_hours_per_day": budget / 3600},
+            "limits": {
+                "requests_per_minute": limit,
+                "audio_hours_per_day": budget / 3600,
+                "requester_audio_hours_per_day": own_budget / 3600,
+            },
             "storage": {"url_lifetime_hours": url_seconds / 3600},
             "watermark": {"self_check": False},
         }
@@ -212,7 +216,8 @@ class World:
         scheduler.run(self._is_over, self.plan.seconds)
         self._quiet()
         # Books that are over a budget wait for another day, each for one at the worst.
-        days = DAY_SECONDS * len(self.plan.texts) if self.plan.budget else 0
+        budgeted = self.plan.budget or self.plan.own_budget
+        days = DAY_SECONDS * len(self.plan.texts) if budgeted else 0
         done = scheduler.run(self._is_done, scheduler.now + PATIENCE + days)
         if not done:
             raise Violation("lost", f"not done in {PATIENCE:g} s: {self.checker.left()}")
@@ -309,6 +314,7 @@ class World:
                 plan.preview,
                 plan.grace_seconds,
                 plan.budget,
+                plan.own_budget,
             ),
         )
 

@@ -85,7 +85,7 @@ class LongFile:
             self._sums = Sums(sums.total, sums.energy, cell * CELL_SECONDS)
             return
         self._sums = Sums(
-            self._sums.total + np.roll(sums.total, first - cell, axis=1),
+            self._sums.total + np.roll(sums.total, first - cell, axis=-1),
             self._sums.energy + sums.energy,
             first * CELL_SECONDS,
         )
@@ -114,13 +114,11 @@ class LongFile:
         places = (line.place + cells) % CYCLE_CELLS
         signs = self._pattern.signs[places][:, PILOT_BANDS].astype(np.float32)
         at += best_fit(readings[:, PILOT_BANDS], signs, at)[0]
-        pilot = between_frames(readings[:, PILOT_BANDS], at)
         trail = Trail(
             line,
             np.asarray(line.origin + cells * CELL_SECONDS, np.float64),
             places,
-            np.einsum("nb,nb->n", pilot, signs),
-            np.einsum("nb,nb->n", pilot, pilot),
+            between_frames(readings[:, PILOT_BANDS], at) * signs,
             between_frames(readings[:, DATA_BANDS], at),
         )
         score = float(trail.pilot.sum() / np.sqrt(float(trail.energy.sum()) + 1e-6))

@@ -88,6 +88,15 @@ def test_a_pitch_two_semitones_up_is_found_and_told() -> None:
     assert found.pitch == pytest.approx(pitch, rel=0.006)
 
 
+@pytest.mark.parametrize("pitch", [0.98, 1.02])
+def test_a_pitch_a_little_off_is_told_though_low_bands_fit_without(pitch: float) -> None:
+    strong = embed(PLAIN, RATE, KEY, BOOK, strength_db=3.0)
+    off = resample_poly(strong, 1000, round(1000 * pitch)).astype(np.float32)
+    found = detect(stretched(off, 1 / pitch), RATE, KEY, BOOKS)
+    assert found.book_index == BOOK
+    assert found.pitch == pytest.approx(pitch, rel=0.006)
+
+
 def cut(samples: Samples, taken: float, every: float) -> Samples:
     step, rest = int(every * RATE), int((every - taken) * RATE)
     return np.concatenate([samples[i : i + rest] for i in range(0, len(samples), step)])

@@ -64,6 +64,8 @@ BATCH = 16
 _SEGMENTS = 24
 #: Pilot bands below 2 kHz.
 _IS_LOW: NDArray[np.float32] = (PILOT_BANDS * BAND_HZ + LOWEST_HZ < 2_000).astype(np.float32)
+#: Places so close, in cells, are of one peak.
+_PEAK = 3
 #: Chance alone brings some ninety segments of a full search above this.
 _WORTH_A_LOOK = 4.5
 
@@ -231,18 +233,17 @@ class Sums:
     energy: NDArray[np.float32]
     begin: float
 
-    def lines(self, keep: int) -> list[Line]:
+    def lines(self, keep: int, *, low: bool = False) -> list[Line]:
         """The likeliest places, by falling score; none where the sound is silent.
 
-        So many by all bands, and half as many by the low ones.
+        Args:
+            keep: how many.
+            low: by the low bands alone.
         """
-        if not self.energy.any():
+        if not self.energy[int(low)].any():
             return []
-        return [*self._lines(0, keep), *self._lines(1, keep // 2)]
-
-    def _lines(self, bands: int, keep: int) -> list[Line]:
-        deviations = np.sqrt(self.energy[bands] + np.float32(1e-12))
-        scores = self.total[bands] / deviations[:, None]
+        deviations = np.sqrt(self.energy[int(low)] + np.float32(1e-12))
+        scores = self.total[int(low)] / deviations[:, None]
         best = np.argpartition(scores, -4 * keep, axis=None)[-4 * keep :]
         found = (
             Line(
@@ -295,7 +296,8 @@ def places_of_cells(
         keep: how many places.
 
     Returns:
-        The likeliest places of number 0, each behind its score in standard deviations.
+        The likeliest places of number 0, no two of one peak, each behind its score in standard
+        deviations.
     """
     stretch, within = np.divmod(cells, MAX_CELLS)
     queries = np.zeros((int(stretch.max()) + 1, LONG.transform, len(PILOT_BANDS)), np.float32)
@@ -306,8 +308,12 @@ def places_of_cells(
             flat = sums[:, :, 0].T.ravel()
             total[(np.arange(at, at + len(flat)) - number * MAX_CELLS) % CYCLE_CELLS] += flat
     deviation = float(np.sqrt(np.square(queries).sum() + 1e-6))
-    best = np.argpartition(total, -keep)[-keep:]
-    return sorted(((float(total[at]) / deviation, int(at)) for at in best), reverse=True)
+    found = []
+    for _ in range(keep):
+        best = int(total.argmax())
+        found.append((float(total[best]) / deviation, best))
+        total[np.arange(best - _PEAK, best + _PEAK + 1) % CYCLE_CELLS] = -np.inf
+    return found
 
 
 def _correlate(
@@ -386,7 +392,7 @@ def _same(one: Line, other: Line) -> bool:
     """Whether two lines found on one stretch are neighbours of one peak."""
     apart = (one.place - other.place + CYCLE_CELLS // 2) % CYCLE_CELLS - CYCLE_CELLS // 2
     return (
-        abs(apart) <= 3
+        abs(apart) <= _PEAK
         and abs(one.change.pace - other.change.pace) < 0.01
         and abs(one.change.pitch - other.change.pitch) < 0.02
     )

@@ -22,8 +22,8 @@ from watermark.pattern import BANDS, CELL_SECONDS, CYCLE_CELLS, DATA_BANDS, PILO
 
 #: Chunks of a minute that are added up; 11 kB a second are kept meanwhile.
 MOST_CHUNKS = 15
-#: Places that are read.
-_KEEP = 4
+#: Places that are read, found by all bands and by the low ones.
+_KEEP, _KEEP_LOW = 4, 2
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ class LongFile:
         """
         if self._sums is None or len(self._chunks) < 2:
             return []
-        found = [self._read(line) for line in self._sums.lines(_KEEP)]
+        lines = [*self._sums.lines(_KEEP), *self._sums.lines(_KEEP_LOW, low=True)]
+        found = [self._read(line) for line in lines]
         return sorted(found, key=lambda reading: -reading.pilot)
 
     def _read(self, line: Line) -> Reading:

@@ -17,11 +17,12 @@ import soundfile
 from attacks import RATE, Attack, Sound, codec, filtered
 from battery import BOOK, BOOKS, KEY, RESULTS
 from corpus import Clip
+from fresh import load_fresh
 from held_out import load_held_out
 
 from watermark import detect, detect_public, embed
 
-SECONDS = 30
+SECONDS, FRESH_SECONDS = 30, 40
 _LAME = codec("mp3", "-c:a", "libmp3lame", "-b:a", "64k")
 
 
@@ -142,9 +143,13 @@ def main() -> None:
     parser.add_argument("--public", type=float, default=1.2, help="dB of the public mark")
     parser.add_argument("--only", default="", help="groups whose name holds this")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first clip")
+    parser.add_argument("--fresh", action="store_true", help="speech made after the searches were")
     arguments = parser.parse_args()
-    held = [clip for clip in load_held_out(RESULTS / "held-out") if len(clip.samples) > 18 * RATE]
-    clips = [Clip(c.name, c.kind, c.samples[: SECONDS * RATE]) for c in held]
+    fresh = arguments.fresh
+    held = load_fresh(RESULTS / "fresh") if fresh else load_held_out(RESULTS / "held-out")
+    long = [clip for clip in held if len(clip.samples) > 18 * RATE]
+    seconds = FRESH_SECONDS if fresh else SECONDS
+    clips = [Clip(c.name, c.kind, c.samples[: seconds * RATE]) for c in long]
     clips = clips[arguments.first :: arguments.step]
     marked = [embed(clip.samples, RATE, KEY, BOOK, public_db=arguments.public) for clip in clips]
     rows = []
@@ -166,7 +171,7 @@ def main() -> None:
             these = [row for row in rows if row["attack"] == name]
             missed = [row["clip"] for row in these if not row["found"]]
             print(f"  {name}: {len(these) - len(missed)} of {len(these)} {missed}", flush=True)
-            (RESULTS / "listening.json").write_text(json.dumps(rows, indent=1))
+            (RESULTS / f"listening{'-fresh' * fresh}.json").write_text(json.dumps(rows, indent=1))
         these = [row for row in rows if row["group"] == group]
         found_, wrong, public = (sum(row[k] for row in these) for k in ("found", "wrong", "public"))
         cpu = np.mean([row["cpu"] for row in these])

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from watermark import detect, embed, embed_public
-from watermark.detection import scales, warps
+from watermark.detection import public_way, scales, warps
 from watermark.detection.acquisition import UNCHANGED, Line, sum_unchanged
 from watermark.detection.evidence import follow, gather
 from watermark.detection.features import features_of
 from watermark.detection.long_files import LongFile
 from watermark.detection.public_pace import likely_changes, told_tempo
+from watermark.detection.public_way import search_public_way
 from watermark.detection.search import Reading, reading_of, search, whole
 from watermark.detection.stretches import look_up, search_stretches
 from watermark.detection.thorough import search_by_data
@@ -44,6 +45,7 @@ SEARCHES = {
     "nulls-changed": "cut, sped",
     "nulls-told": "tempo told",
     "nulls-warped": "ways",
+    "nulls-laid-out": "laid out",
     "nulls-long": "minutes",
 }
 
@@ -115,6 +117,16 @@ def warped_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float3
         for home in sorted(lines, key=lambda line: -line.score)[:4]:
             way = warps.way_around(pattern, features, 10.0, UNCHANGED, home)
             readings += [reading_of([way])] if way is not None else []
+    return _scored(pattern, key, readings)
+
+
+def laid_out_scores(samples: NDArray[np.float32], key: bytes) -> NDArray[np.float32]:
+    """The same on ways that the public mark tells of stretches of five seconds, however poor."""
+    pattern = pattern_of(key)
+    readings = []
+    for first in range(0, len(samples) - 5 * RATE + 1, 5 * RATE):
+        features = features_of(samples[first : first + 5 * RATE], RATE)
+        readings += search_public_way(pattern, features, 5.0, UNCHANGED, least=-np.inf)
     return _scored(pattern, key, readings)
 
 
@@ -225,7 +237,10 @@ def thorough_trials(clips: int | None) -> dict[str, Any]:
     }
 
 
-_COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2")
+_COLOURS = (
+    *("#1f77b4", "#aec7e8", "#d62728", "#ff9896", "#2ca02c", "#98df8a"),
+    *("#9467bd", "#c5b0d5", "#ff7f0e", "#ffbb78", "#17becf", "#9edae5"),
+)
 
 
 def picture(tails: dict[str, list[float]]) -> str:
@@ -268,6 +283,7 @@ def main() -> None:
     parser.add_argument("--changed", action="store_true", help="only cut and sped copies")
     parser.add_argument("--told", action="store_true", help="only tempos told by the public mark")
     parser.add_argument("--warped", action="store_true", help="only ways through one minute")
+    parser.add_argument("--laid-out", action="store_true", help="only ways told by the public mark")
     parser.add_argument("--long", action="store_true", help="only minutes added up")
     parser.add_argument("--picture", type=Path, help="only draw the results' tails into this file")
     parser.add_argument("--scores-only", action="store_true", help="no whole searches beside")
@@ -298,6 +314,11 @@ def main() -> None:
     if arguments.warped:
         stem, score = "nulls-warped", warped_scores
         # So that there is always a way.
+        warps._JUMP, warps._SKIP = 3.0, 2.0
+    if arguments.laid_out:
+        stem, score, these = "nulls-laid-out", laid_out_scores, told_trials
+        # Of skips and jumps as many as can be.
+        public_way._COSTS = np.where(public_way._FORWARD == 1, 0.0, 1.5)
         warps._JUMP, warps._SKIP = 3.0, 2.0
     if arguments.long:
         stem, score, these = "nulls-long", long_scores, long_trials

@@ -19,6 +19,7 @@ from watermark.detection.evidence import gather
 from watermark.detection.features import features_of
 from watermark.detection.passes import Passes
 from watermark.detection.public_pace import likely_changes, told_tempo
+from watermark.detection.public_way import search_public_way
 from watermark.detection.scales import find_changes
 from watermark.detection.search import Reading
 from watermark.detection.stretches import search_stretches
@@ -83,6 +84,15 @@ def test_a_pitch_two_semitones_up_is_found_and_told() -> None:
     pitch = 2 ** (2 / 12)
     up = resample_poly(MARKED, 1000, round(1000 * pitch)).astype(np.float32)
     found = detect(stretched(up, 1 / pitch), RATE, KEY, BOOKS)
+    assert found.book_index == BOOK
+    assert found.pitch == pytest.approx(pitch, rel=0.006)
+
+
+@pytest.mark.parametrize("pitch", [0.98, 1.02])
+def test_a_pitch_a_little_off_is_told_though_low_bands_fit_without(pitch: float) -> None:
+    strong = embed(PLAIN, RATE, KEY, BOOK, strength_db=3.0)
+    off = resample_poly(strong, 1000, round(1000 * pitch)).astype(np.float32)
+    found = detect(stretched(off, 1 / pitch), RATE, KEY, BOOKS)
     assert found.book_index == BOOK
     assert found.pitch == pytest.approx(pitch, rel=0.006)
 
@@ -166,6 +176,25 @@ def test_where_no_public_mark_is_it_tells_no_tempo() -> None:
         assert told_tempo(features_of(sound, RATE), sound, RATE) is None
 
 
+@pytest.mark.parametrize(("taken", "every"), [(0.35, 0.8), (0.4, 0.9), (0.5, 1.0)])
+def test_the_public_mark_tells_where_less_than_half_a_second_comes_from(
+    taken: float, every: float
+) -> None:
+    pattern = pattern_of(KEY)
+    copy = cut(BOTH, taken, every)
+    seconds = len(copy) / RATE
+    (way, *_) = search_public_way(pattern, features_of(copy, RATE), seconds, UNCHANGED)
+    (trail,) = way.trails
+    told = (trail.places - pattern.start(BOOK)) * CELL_SECONDS
+    true = trail.seconds + taken * np.floor(trail.seconds / (every - taken))
+    assert len(told) > 150
+    assert np.mean(np.abs(told - true) < 0.15) > 0.8
+    assert detect(copy, RATE, KEY, BOOKS).book_index == BOOK
+    # Without it nothing tells.
+    alone = features_of(cut(MARKED, taken, every), RATE)
+    assert search_public_way(pattern, alone, seconds, UNCHANGED) == []
+
+
 @pytest.mark.parametrize("tempo", [1.25, 1.5])
 def test_cut_all_over_and_sped_up_is_found_beside_a_public_mark(tempo: float) -> None:
     found = detect(stretched(cut(BOTH, 0.5, 3.0), tempo), RATE, KEY, BOOKS)
@@ -184,8 +213,20 @@ def test_the_second_minute_at_a_known_speed_is_found_too() -> None:
 def test_unmarked_sound_gives_no_way_and_no_speed() -> None:
     pattern = pattern_of(KEY)
     features = features_of(PLAIN, RATE)
+    assert search_public_way(pattern, features, 30.0, UNCHANGED) == []
     assert search_stretches(pattern, features, 30.0, UNCHANGED) == []
     assert find_changes(pattern, features, PLAIN, RATE) == []
+
+
+@pytest.mark.parametrize(("up", "down"), [(4, 3), (2, 3)])
+def test_a_guess_is_made_exact_over_all_that_it_was_found_in(up: int, down: int) -> None:
+    """A part of it may say nothing by itself: here its first three seconds are not marked."""
+    strong = embed(PLAIN, RATE, KEY, BOOK, strength_db=3.0)
+    copy = np.concatenate([PLAIN[: 3 * RATE], strong[3 * RATE : 8 * RATE]])
+    played = resample_poly(copy, up, down).astype(np.float32)
+    lines = find_changes(pattern_of(KEY), features_of(played, RATE), played, RATE)
+    assert lines
+    assert lines[0].change.pace == pytest.approx(down / up, rel=0.005)
 
 
 def test_another_books_mark_at_another_speed_is_not_taken_for_a_candidate() -> None:

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from watermark.detection.features import Features, between_frames
 from watermark.pattern import (
+    BAND_HZ,
     CELL_SECONDS,
     CYCLE_CELLS,
+    LOWEST_HZ,
     PILOT_BANDS,
     Pattern,
     pattern_of,
@@ -60,6 +62,10 @@ PHASES = 2
 #: which halves the time.
 BATCH = 16
 _SEGMENTS = 24
+#: Pilot bands below 2 kHz.
+_IS_LOW: NDArray[np.float32] = (PILOT_BANDS * BAND_HZ + LOWEST_HZ < 2_000).astype(np.float32)
+#: Places so close, in cells, are of one peak.
+_PEAK = 3
 #: Chance alone brings some ninety segments of a full search above this.
 _WORTH_A_LOOK = 4.5
 
@@ -116,22 +122,24 @@ class Line:
 
 
 @lru_cache(maxsize=8)
-def _pilot_spectra(key: bytes, blocks: Blocks) -> tuple[NDArray[np.complex64], ...]:
+def _pilot_spectra(key: bytes, blocks: Blocks) -> tuple[NDArray[np.float32], ...]:
     """Spectra of the pilot's overlapping segments, some together; 17 MB.
 
-    Each ``[frequency, segment, band]``.
+    Each ``[frequency, segment, 2 * band]``: the real parts, then the imaginary ones, since a
+    product of real matrices takes two thirds of the time of a complex one.
     """
     pilot = pattern_of(key).signs[:, PILOT_BANDS]
     together = []
     for begin in range(0, blocks.segments, _SEGMENTS):
         count = min(_SEGMENTS, blocks.segments - begin)
-        shape = (blocks.transform // 2 + 1, count, len(PILOT_BANDS))
-        spectra = np.empty(shape, np.complex64)
+        shape = (blocks.transform // 2 + 1, count, 2, len(PILOT_BANDS))
+        spectra = np.empty(shape, np.float32)
         for segment in range(count):
             first = (begin + segment) * blocks.step
             places = np.arange(first, first + blocks.transform) % CYCLE_CELLS
-            spectra[:, segment] = scipy.fft.rfft(pilot[places].astype(np.float32), axis=0)
-        together.append(spectra)
+            spectrum = scipy.fft.rfft(pilot[places].astype(np.float32), axis=0)
+            spectra[:, segment, 0], spectra[:, segment, 1] = spectrum.real, spectrum.imag
+        together.append(spectra.reshape(*shape[:2], -1))
     return tuple(together)
 
 
@@ -148,11 +156,17 @@ def _queries(
 ) -> NDArray[np.float32]:
     """A stretch's cells for each change and phase, ``[change, phase, transform, band]``."""
     queries = np.zeros((len(changes), PHASES, LONG.transform, len(PILOT_BANDS)), np.float32)
+    rate = features.frames_a_second
+    frames = np.arange(int(begin * rate), min(int(end * rate) + 2, len(features.values)))
+    readings = {
+        pitch: features.at(frames, pitch, PILOT_BANDS)
+        for pitch in {change.pitch for change in changes}
+    }
     for row, change in zip(queries, changes, strict=True):
         cell = CELL_SECONDS / change.pace
         count = min(int((end - begin) / cell), MAX_CELLS)
         seconds = begin + (np.arange(count * PHASES) / PHASES + 0.5 / PHASES) * cell
-        cells = read_cells(features, change, seconds, PILOT_BANDS)
+        cells = between_frames(readings[change.pitch], seconds * rate - int(begin * rate))
         for phase in range(PHASES):
             row[phase, :count] = cells[phase::PHASES]
     return queries
@@ -209,8 +223,9 @@ class Sums:
     """How well unchanged sound fits the pilot at every place of the cycle.
 
     Attributes:
-        total: of cell 0 at each place, ``[PHASES, CYCLE_CELLS]``.
-        energy: its variance, ``[PHASES]``.
+        total: of cell 0 at each place, by all bands and by the low ones alone,
+            ``[2, PHASES, CYCLE_CELLS]``.
+        energy: its variance, ``[2, PHASES]``.
         begin: the second at which cell 0 begins.
     """
 
@@ -218,11 +233,17 @@ class Sums:
     energy: NDArray[np.float32]
     begin: float
 
-    def lines(self, keep: int) -> list[Line]:
-        """The likeliest places, by falling score; none where the sound is silent."""
-        if not self.energy.any():
+    def lines(self, keep: int, *, low: bool = False) -> list[Line]:
+        """The likeliest places, by falling score; none where the sound is silent.
+
+        Args:
+            keep: how many.
+            low: by the low bands alone.
+        """
+        if not self.energy[int(low)].any():
             return []
-        scores = self.total / np.sqrt(self.energy + np.float32(1e-12))[:, None]
+        deviations = np.sqrt(self.energy[int(low)] + np.float32(1e-12))
+        scores = self.total[int(low)] / deviations[:, None]
         best = np.argpartition(scores, -4 * keep, axis=None)[-4 * keep :]
         found = (
             Line(
@@ -240,7 +261,8 @@ def sum_unchanged(pattern: Pattern, features: Features, begin: float, end: float
     """Compare sound as a whole with the pilot, if its speed and pitch were not changed.
 
     It stays in step then however long it is, so its stretches can be added up: noise that drowns
-    each of them may leave their sum.
+    each of them may leave their sum. Codecs of telephones leave little of the mark above 2 kHz but
+    sound enough to drown the rest, so that the bands below are compared by themselves too.
 
     Args:
         pattern: the key's.
@@ -248,15 +270,50 @@ def sum_unchanged(pattern: Pattern, features: Features, begin: float, end: float
         begin: the second at which cell 0 begins.
         end: the last.
     """
-    total = np.zeros((PHASES, CYCLE_CELLS), np.float32)
-    energy = np.zeros(PHASES, np.float32)
+    total = np.zeros((2, PHASES, CYCLE_CELLS), np.float32)
+    energy = np.zeros((2, PHASES), np.float32)
     for first in range(0, max(int((end - begin) / CELL_SECONDS), 1), MAX_CELLS):
-        queries = _queries(features, (UNCHANGED,), begin + first * CELL_SECONDS, end)[0]
-        energy += np.einsum("qtb,qtb->q", queries, queries)
-        for at, sums in _correlate(pattern, queries, LONG):
-            flat = sums.transpose(2, 1, 0).reshape(PHASES, -1)
-            total[:, np.arange(at - first, at - first + flat.shape[1]) % CYCLE_CELLS] += flat
+        read = _queries(features, (UNCHANGED,), begin + first * CELL_SECONDS, end)[0]
+        queries = np.stack([read, read * _IS_LOW])
+        energy += np.einsum("gqtb,gqtb->gq", queries, queries)
+        flat = queries.reshape(2 * PHASES, *read.shape[1:])
+        for at, sums in _correlate(pattern, flat, LONG):
+            of_places = sums.transpose(2, 1, 0).reshape(2, PHASES, -1)
+            places = np.arange(at - first, at - first + of_places.shape[2]) % CYCLE_CELLS
+            total[:, :, places] += of_places
     return Sums(total, energy, begin)
+
+
+def places_of_cells(
+    pattern: Pattern, cells: NDArray[np.intp], read: NDArray[np.float32], keep: int
+) -> list[tuple[float, int]]:
+    """Where in the cycle sound begins of which it is known how its cells lie to one another.
+
+    Args:
+        pattern: the key's.
+        cells: their numbers, from 0 on, ``[n]``.
+        read: their evidence, ``[n, len(PILOT_BANDS)]``.
+        keep: how many places.
+
+    Returns:
+        The likeliest places of number 0, no two of one peak, each behind its score in standard
+        deviations.
+    """
+    stretch, within = np.divmod(cells, MAX_CELLS)
+    queries = np.zeros((int(stretch.max()) + 1, LONG.transform, len(PILOT_BANDS)), np.float32)
+    np.add.at(queries, (stretch, within), read)
+    total = np.zeros(CYCLE_CELLS, np.float32)
+    for number, query in enumerate(queries):
+        for at, sums in _correlate(pattern, query[None], LONG):
+            flat = sums[:, :, 0].T.ravel()
+            total[(np.arange(at, at + len(flat)) - number * MAX_CELLS) % CYCLE_CELLS] += flat
+    deviation = float(np.sqrt(np.square(queries).sum() + 1e-6))
+    found = []
+    for _ in range(keep):
+        best = int(total.argmax())
+        found.append((float(total[best]) / deviation, best))
+        total[np.arange(best - _PEAK, best + _PEAK + 1) % CYCLE_CELLS] = -np.inf
+    return found
 
 
 def _correlate(
@@ -273,11 +330,17 @@ def _correlate(
         A place, and the sums of some segments from there on, ``[blocks.step, segment, query]``;
         places beyond the cycle's end are its first again.
     """
-    spectrum = scipy.fft.rfft(queries, axis=1).transpose(1, 2, 0).conj()
-    spectrum = np.ascontiguousarray(spectrum)
+    spectrum = scipy.fft.rfft(queries, axis=1).transpose(1, 2, 0)
+    # Against real and imaginary parts, so that the products' own come out side by side.
+    columns = np.empty((spectrum.shape[0], 2, *spectrum.shape[1:], 2), np.float32)
+    columns[:, 0, :, :, 0] = columns[:, 1, :, :, 1] = spectrum.real
+    columns[:, 1, :, :, 0] = spectrum.imag
+    np.negative(spectrum.imag, out=columns[:, 0, :, :, 1])
+    columns = columns.reshape(spectrum.shape[0], 2 * spectrum.shape[1], -1)
     begin = 0
     for spectra in _pilot_spectra(pattern.key, blocks):
-        sums = scipy.fft.irfft(np.matmul(spectra, spectrum), n=blocks.transform, axis=0)
+        products = np.matmul(spectra, columns).view(np.complex64)
+        sums = scipy.fft.irfft(products, n=blocks.transform, axis=0)
         yield begin, np.asarray(sums[: blocks.step], np.float32)
         begin += blocks.step * spectra.shape[1]
 
@@ -329,7 +392,7 @@ def _same(one: Line, other: Line) -> bool:
     """Whether two lines found on one stretch are neighbours of one peak."""
     apart = (one.place - other.place + CYCLE_CELLS // 2) % CYCLE_CELLS - CYCLE_CELLS // 2
     return (
-        abs(apart) <= 3
+        abs(apart) <= _PEAK
         and abs(one.change.pace - other.change.pace) < 0.01
         and abs(one.change.pitch - other.change.pitch) < 0.02
     )

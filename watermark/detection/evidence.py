@@ -26,6 +26,13 @@ _SHIFTS, _TILTS = (
 )
 #: By how many deviations the pilot must gain for each frame of shift or tilt.
 _CAUTION = 0.4
+#: Bands this far apart are held to tell about as much, and by how much bands are held to differ
+#: before the pilot was heard, as a share of what they tell.
+_ALIKE_BANDS = 8
+_DIFFER = 1.0
+_DATA_LIKE_PILOT = np.exp(
+    -np.square((DATA_BANDS[:, None] - PILOT_BANDS) / _ALIKE_BANDS) / 2
+).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -36,17 +43,27 @@ class Trail:
         line: the guess that was followed.
         seconds: when each cell is centred, ``[n]``.
         places: each cell's place in the cycle, ``[n]``.
-        pilot: each cell's share of the pilot's sum, ``[n]``.
-        energy: and of its variance, ``[n]``.
+        told: evidence of the pilot cells times their signs, ``[n, len(PILOT_BANDS)]``.
         cells: evidence of the data cells, ``[n, len(DATA_BANDS)]``.
     """
 
     line: Line
     seconds: NDArray[np.float64]
     places: NDArray[np.intp]
-    pilot: NDArray[np.float32]
-    energy: NDArray[np.float32]
+    told: NDArray[np.float32]
     cells: NDArray[np.float32]
+
+    @property
+    def pilot(self) -> NDArray[np.float32]:
+        """Each cell's share of the pilot's sum, ``[n]``."""
+        pilot: NDArray[np.float32] = self.told.sum(axis=1)
+        return pilot
+
+    @property
+    def energy(self) -> NDArray[np.float32]:
+        """And of its variance, ``[n]``."""
+        energy: NDArray[np.float32] = np.einsum("nb,nb->n", self.told, self.told)
+        return energy
 
     def part(self, chosen: NDArray[np.bool_]) -> Trail:
         """The trail's cells where ``chosen``."""
@@ -54,8 +71,7 @@ class Trail:
             self,
             seconds=self.seconds[chosen],
             places=self.places[chosen],
-            pilot=self.pilot[chosen],
-            energy=self.energy[chosen],
+            told=self.told[chosen],
             cells=self.cells[chosen],
         )
 
@@ -103,14 +119,12 @@ def follow(
             entry = float(shifts[span[-1]])
             slope += tilt
     at = expected + shifts
-    pilot_cells = between_frames(readings, at)
     data = between_frames(features.bands(line.change.pitch, DATA_BANDS), at)
     return Trail(
         line,
         at / features.frames_a_second,
         places,
-        np.einsum("nb,nb->n", pilot_cells, signs),
-        np.einsum("nb,nb->n", pilot_cells, pilot_cells),
+        between_frames(readings, at) * signs,
         data,
     )
 
@@ -120,13 +134,11 @@ def straight(features: Features, line: Line, begin: float, end: float) -> Trail:
     step = line.cell_seconds
     cells = np.arange(-int((line.origin - begin) / step), int((end - line.origin) / step) + 1)
     seconds = np.asarray(line.origin + cells * step, np.float64)
-    nothing = np.zeros(len(cells), np.float32)
     return Trail(
         line,
         seconds,
         (line.place + cells) % CYCLE_CELLS,
-        nothing,
-        nothing,
+        np.zeros((len(cells), len(PILOT_BANDS)), np.float32),
         read_cells(features, line.change, seconds, DATA_BANDS),
     )
 
@@ -165,13 +177,36 @@ class Evidence:
     energy: float
 
 
+def weights_of(trails: Sequence[Trail]) -> NDArray[np.float32]:
+    """How much more or less the data bands tell than the average, by the pilot among them.
+
+    A copy by a telephone tells nothing above its band, one in noise little where the noise is
+    louder. A pilot band's share is the regression of its sign on its evidence; neighbours are
+    averaged, and drawn towards what all bands tell by as much as chance may have moved them. The
+    pilot's signs are independent of the data's, so that a score with these weights is one test.
+
+    Returns:
+        ``[len(DATA_BANDS)]``, about 1; all 1 where the pilot tells nothing.
+    """
+    told = np.sum([trail.told.sum(axis=0) for trail in trails], axis=0)
+    energy = np.sum([np.square(trail.told).sum(axis=0) for trail in trails], axis=0)
+    share = float(told.sum() / (energy.sum() + 1e-6))
+    if share <= 0:
+        return np.ones(len(DATA_BANDS), np.float32)
+    # The variance of a share is one over its energy.
+    before = 1 / (_DIFFER * share) ** 2
+    likely = (_DATA_LIKE_PILOT @ told + before * share) / (_DATA_LIKE_PILOT @ energy + before)
+    weights: NDArray[np.float32] = np.maximum(likely / share, 0).astype(np.float32)
+    return weights
+
+
 def gather(pattern: Pattern, trails: Sequence[Trail]) -> Evidence:
-    """Add up the data cells of trails.
+    """Add up the data cells of trails, each band by what its neighbours in the pilot tell.
 
     Cells from the same place are summed before their energy is taken: they share one random sign.
     """
     places = np.concatenate([trail.places for trail in trails])
-    cells = np.concatenate([trail.cells for trail in trails])
+    cells = np.concatenate([trail.cells for trail in trails]) * weights_of(trails)
     once, which = np.unique(places, return_inverse=True)
     if len(once) < len(places):
         folded = np.zeros((len(once), cells.shape[1]), np.float32)

@@ -137,10 +137,12 @@ def features_of(
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
     phase = 2 * np.pi * np.arange(size) / size
     window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
-    bin_hz = rate / size / pitch
+    # Padded with silence where a length of large prime factors would take five times as long.
+    transform = scipy.fft.next_fast_len(size, real=True)
+    bin_hz = rate / transform / pitch
     grid = _grid(margin)
-    bins = min(size // 2 + 1, int((grid[0] + len(grid) * _GRID_HZ) / bin_hz) + 5)
-    spectrum = scipy.fft.rfft(frames * window, axis=1)[:, :bins]
+    bins = min(transform // 2 + 1, int((grid[0] + len(grid) * _GRID_HZ) / bin_hz) + 5)
+    spectrum = scipy.fft.rfft(frames * window, n=transform, axis=1)[:, :bins]
     level = np.abs(spectrum) @ _band_means(bin_hz, bins, grid)
     return Features(_standing_out(np.log(level + _SILENCE)), rate / hop, pitch, margin)
 

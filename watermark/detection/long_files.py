@@ -22,8 +22,8 @@ from watermark.pattern import BANDS, CELL_SECONDS, CYCLE_CELLS, DATA_BANDS, PILO
 
 #: Chunks of a minute that are added up; 11 kB a second are kept meanwhile.
 MOST_CHUNKS = 15
-#: Places that are read.
-_KEEP = 4
+#: Places that are read, found by all bands and by the low ones.
+_KEEP, _KEEP_LOW = 4, 2
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class LongFile:
             self._sums = Sums(sums.total, sums.energy, cell * CELL_SECONDS)
             return
         self._sums = Sums(
-            self._sums.total + np.roll(sums.total, first - cell, axis=1),
+            self._sums.total + np.roll(sums.total, first - cell, axis=-1),
             self._sums.energy + sums.energy,
             first * CELL_SECONDS,
         )
@@ -97,7 +97,8 @@ class LongFile:
         """
         if self._sums is None or len(self._chunks) < 2:
             return []
-        found = [self._read(line) for line in self._sums.lines(_KEEP)]
+        lines = [*self._sums.lines(_KEEP), *self._sums.lines(_KEEP_LOW, low=True)]
+        found = [self._read(line) for line in lines]
         return sorted(found, key=lambda reading: -reading.pilot)
 
     def _read(self, line: Line) -> Reading:
@@ -114,13 +115,11 @@ class LongFile:
         places = (line.place + cells) % CYCLE_CELLS
         signs = self._pattern.signs[places][:, PILOT_BANDS].astype(np.float32)
         at += best_fit(readings[:, PILOT_BANDS], signs, at)[0]
-        pilot = between_frames(readings[:, PILOT_BANDS], at)
         trail = Trail(
             line,
             np.asarray(line.origin + cells * CELL_SECONDS, np.float64),
             places,
-            np.einsum("nb,nb->n", pilot, signs),
-            np.einsum("nb,nb->n", pilot, pilot),
+            between_frames(readings[:, PILOT_BANDS], at) * signs,
             between_frames(readings[:, DATA_BANDS], at),
         )
         score = float(trail.pilot.sum() / np.sqrt(float(trail.energy.sum()) + 1e-6))

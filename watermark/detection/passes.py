@@ -12,6 +12,7 @@ from watermark.detection.evidence import follow
 from watermark.detection.features import Features
 from watermark.detection.long_files import LongFile
 from watermark.detection.public_pace import likely_changes, told_tempo
+from watermark.detection.public_way import search_public_way
 from watermark.detection.scales import find_changes, find_near, read_as
 from watermark.detection.search import Reading, search, whole
 from watermark.detection.stretches import search_stretches
@@ -56,14 +57,20 @@ class Passes:
         for change in self._known:
             read = read_as(change, samples, rate)
             yield search_stretches(self._pattern, read, seconds, change)
-        if not self._thorough and self._chunk & (self._chunk - 1):
-            # A file plays at one speed as a rule: chunks 1, 2, 4, 8 and so on are enough.
+            yield search_public_way(self._pattern, read, seconds, change)
+        # A file plays at one speed as a rule: chunks 1, 2, 4, 8 and so on are enough.
+        looks_around = self._thorough or not self._chunk & (self._chunk - 1)
+        tempo = told_tempo(features, samples, rate) if looks_around else None
+        for change in likely_changes(tempo) if tempo is not None else ():
+            read = read_as(change, samples, rate)
+            yield search_stretches(self._pattern, read, seconds, change)
+            yield search_public_way(self._pattern, read, seconds, change)
+        if not self._known:
+            # Only now: wavering, a way leads through a copy at another tempo, too.
+            yield search_public_way(self._pattern, features, seconds, UNCHANGED)
+        if not looks_around:
             return
-        tempo = told_tempo(features, samples, rate)
         if tempo is not None:
-            for change in likely_changes(tempo):
-                read = read_as(change, samples, rate)
-                yield search_stretches(self._pattern, read, seconds, change)
             near = find_near(self._pattern, features, samples, rate, tempo)
             yield from self._along(near, samples, rate)
         lines = find_changes(self._pattern, features, samples, rate, thorough=self._thorough)

@@ -46,10 +46,10 @@ _NEAR_STRETCHES = 4
 _WORTH_A_LOOK = 5.4
 #: Guesses made exact.
 _KEEP = 3
-#: Cells over which a guess is made exact, less and less coarsely; and the steps' factors.
-_EXACT_CELLS = (48, 96, 192)
+#: Cells over which a guess is made exact then, less and less coarsely.
+_EXACT_CELLS = (96, 192)
 #: What chance made of a guess does not reach when it is made exact.
-_HOLDS_UP = 6.0
+_HOLDS_UP = 6.4
 #: Pace and pitch this close are one number; pitch this close to 1 is 1.
 _ALIKE = 0.007
 
@@ -160,14 +160,14 @@ def _lines(
     rate: int,
     groups: Iterable[_Group],
 ) -> list[Line]:
-    found = [
-        line
+    cells = {
+        line: group.cells
         for group in groups
         for line in _look_up(pattern, features, samples, rate, group)
         if line.score > _WORTH_A_LOOK
-    ]
-    best = distinct(sorted(found, key=lambda line: -line.score), _KEEP)
-    exact = [_made_exact(pattern, line, samples, rate) for line in best]
+    }
+    best = distinct(sorted(cells, key=lambda line: -line.score), _KEEP)
+    exact = [_made_exact(pattern, line, cells[line], samples, rate) for line in best]
     return sorted((line for line in exact if line.score >= _HOLDS_UP), key=lambda line: -line.score)
 
 
@@ -218,13 +218,18 @@ def _correlated(pattern: Pattern, read: Features, group: _Group, seconds: float)
         yield Line(change, CELL_SECONDS / change.pace / 2, place, score)
 
 
-def _made_exact(pattern: Pattern, line: Line, samples: NDArray[np.float32], rate: int) -> Line:
-    """The line's neighbour in pace, pitch and place that fits best, found in ever finer steps."""
-    middle = line.origin + _EXACT_CELLS[0] / 2 * line.cell_seconds
-    place = line.place + _EXACT_CELLS[0] // 2
+def _made_exact(
+    pattern: Pattern, line: Line, found_in: int, samples: NDArray[np.float32], rate: int
+) -> Line:
+    """The line's neighbour in pace, pitch and place that fits best, found in ever finer steps.
+
+    First over as many cells as it was found in: a part of them may say nothing by itself.
+    """
+    middle = line.origin + found_in / 2 * line.cell_seconds
+    place = line.place + found_in // 2
     best = line
     pace_reach, pitch_reach = 0.022, 0.0075
-    for cells in _EXACT_CELLS:
+    for cells in (found_in, *(longer for longer in _EXACT_CELLS if longer > found_in)):
         numbers = np.arange(-cells // 2, cells // 2)
         reach = (cells // 2 + 2) * best.cell_seconds
         begin = max(int((middle - reach) * rate), 0)
@@ -236,7 +241,7 @@ def _made_exact(pattern: Pattern, line: Line, samples: NDArray[np.float32], rate
             for shift in np.linspace(-0.6, 0.6, 5) * best.cell_seconds
         ]
         score, shift, change = max(tries, key=lambda each: each[0])
-        if cells > _EXACT_CELLS[0] and score < best.score:
+        if cells > found_in and score < best.score:
             # The sound was cut near by; what holds is as long as that.
             break
         best, middle = replace(best, change=change, score=score), middle + float(shift)

@@ -30,6 +30,8 @@ _STRETCH_SECONDS = (MAX_CELLS - 2) * CELL_SECONDS / 1.06
 _KEEP = 6
 #: And of the minute as a whole, looked up as if nothing had been changed.
 _KEEP_UNCHANGED = 4
+#: The same by low bands alone.
+_KEEP_LOW = 2
 #: A pilot score that chance does not reach in a search.
 SURE = 8.0
 #: Sound is judged in pieces of a block's length, each with its neighbours.
@@ -72,22 +74,24 @@ def search(pattern: Pattern, features: Features, seconds: float, sums: Sums) -> 
         Readings, the likeliest first by the pilot; empty where all is silent.
     """
     # What was found on the sound as a whole is read as a whole.
-    straight = [
-        follow(pattern, features, line, 0.0, seconds, stretch_cells=int(seconds / CELL_SECONDS) + 2)
-        for line in sums.lines(_KEEP_UNCHANGED)
-    ]
+    as_one = int(seconds / CELL_SECONDS) + 2
+    straight, low = (
+        [follow(pattern, features, line, 0.0, seconds, stretch_cells=as_one) for line in lines]
+        for lines in (sums.lines(_KEEP_UNCHANGED), sums.lines(_KEEP_LOW, low=True))
+    )
     trails: list[Trail] = []
     stretches = max(1, -int(-seconds // _STRETCH_SECONDS))
     length = seconds / stretches
     for stretch in range(stretches):
         begin, end = stretch * length, (stretch + 1) * length
+        # Low bands tell a place without telling a pitch.
         known = [trail.line for trail in straight + trails]
         for line in _look_up(pattern, features, begin, end, known):
             if not any(_on(line, trail) for trail in trails):
                 trails.append(follow(pattern, features, line, 0.0, seconds))
-    readings = [whole(trail, seconds) for trail in straight + trails]
+    readings = [whole(trail, seconds) for trail in straight + low + trails]
     readings.sort(key=lambda reading: -reading.pilot)
-    mosaic = _mosaic(straight + trails, seconds)
+    mosaic = _mosaic(straight + low + trails, seconds)
     if mosaic is not None and mosaic.pilot > readings[0].pilot + _MOSAIC_GAIN:
         return [mosaic, *readings]
     return readings

@@ -132,8 +132,7 @@ def _near(
         line,
         at / rate,
         places,
-        np.einsum("nb,nb->n", cells, signs),
-        np.einsum("nb,nb->n", cells, cells),
+        cells * signs,
         between_frames(readings[1], at),
     )
 

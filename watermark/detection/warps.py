@@ -10,6 +10,8 @@ All is chosen by the pilot, so a way is one reading.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ from watermark.detection.features import Features
 from watermark.pattern import CYCLE_CELLS, DATA_BANDS, PILOT_BANDS, Pattern
 
 #: Readings in a cell.
-_STEPS = 2
+STEPS = 2
 #: Look-ups that lie near one another count by how much they are beyond this.
 _CHANCE = 4.0
 #: What they must come to, and more for each second, so that unmarked sound is hardly ever tried.
@@ -32,6 +34,20 @@ _LONGER = 1.8
 _TELLS = 0.3
 #: What a skip forward costs, in nepers, and more for each half cell; and a jump anywhere.
 _SKIP, _SKIP_FAR, _JUMP = 5.0, 0.02, 9.0
+
+
+@dataclass(frozen=True)
+class PublicAt:
+    """What a public mark says beside the key's pilot.
+
+    Attributes:
+        gains: of each reading, half a cell apart, at each place of its period, in nepers,
+            ``[n, period]``.
+        phase: its place where the key's cycle is at 0.
+    """
+
+    gains: NDArray[np.float32]
+    phase: int
 
 
 def likely_home(lines: list[Line], seconds: float) -> Line | None:
@@ -65,7 +81,12 @@ def likely_home(lines: list[Line], seconds: float) -> Line | None:
 
 
 def way_around(
-    pattern: Pattern, features: Features, seconds: float, change: Change, home: Line
+    pattern: Pattern,
+    features: Features,
+    seconds: float,
+    change: Change,
+    home: Line,
+    public: PublicAt | None = None,
 ) -> Trail | None:
     """The likeliest way of a copy through the minutes of the narration around a line.
 
@@ -75,15 +96,16 @@ def way_around(
         seconds: its length.
         change: of pace and pitch.
         home: a line that is held to be right.
+        public: what the public mark says, where there is one.
 
     Returns:
         The cells along the way, or ``None`` where it leads nowhere.
     """
     cell = home.cell_seconds
-    count = int(seconds / cell * _STEPS) - 1
-    if count < 4 * _STEPS:
+    count = int(seconds / cell * STEPS) - 1
+    if count < 4 * STEPS:
         return None
-    at = np.asarray((np.arange(count) + 1) / _STEPS * cell, np.float64)
+    at = np.asarray((np.arange(count) + 1) / STEPS * cell, np.float64)
     read = read_cells(features, change, at, PILOT_BANDS)
     energy = np.einsum("nb,nb->n", read, read)
     unit = float(np.sqrt(energy.mean() / len(PILOT_BANDS)))
@@ -96,18 +118,19 @@ def way_around(
     gains = (_TELLS / unit * (read @ signs.T) - (_TELLS**2 / 2 / unit * energy)[:, None]).astype(
         np.float32
     )
+    if public is not None:
+        gains += public.gains[:, (places + public.phase) % public.gains.shape[1]]
     way = _best_way(gains)
-    on = np.flatnonzero((way >= 0) & (way % _STEPS == 0))
+    on = np.flatnonzero((way >= 0) & (way % STEPS == 0))
     if not len(on):
         return None
     # A cell of the copy is read once: of overlapping readings at a skip the first.
-    rows = way[on] // _STEPS
+    rows = way[on] // STEPS
     return Trail(
         home,
         at[on],
         places[rows],
-        np.einsum("nb,nb->n", read[on], signs[rows]),
-        energy[on],
+        read[on] * signs[rows],
         read_cells(features, change, at[on], DATA_BANDS),
     )
 
@@ -119,7 +142,7 @@ def _best_way(gains: NDArray[np.float32]) -> NDArray[np.intp]:
         gains: of each reading at each cell, in nepers, ``[n, cells]``.
     """
     count, cells = gains.shape
-    width = cells * _STEPS
+    width = cells * STEPS
     reach = np.arange(width, dtype=np.float64) * _SKIP_FAR
     total, nothing = np.zeros(width), 0.0
     came = np.empty((count, width + 1), np.int32)
@@ -148,7 +171,7 @@ def _best_way(gains: NDArray[np.float32]) -> NDArray[np.intp]:
         came[step, width] = top if jump > nothing else width
         nothing = max(nothing, jump)
         total = new
-        total[::_STEPS] += gains[step]
+        total[::STEPS] += gains[step]
     at = int(total.argmax()) if total.max() > nothing else width
     way = np.empty(count, np.intp)
     for step in range(count - 1, -1, -1):

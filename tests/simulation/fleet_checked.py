@@ -156,11 +156,13 @@ class FleetChecked:
         self._judge_told(held)
         batch = old.get(BATCH)
         since, world = self._cancelled.get(str(batch)), self._ledger.world
+        # Who looked after batches may have ended, or been taken away, which the others find out.
+        taken_over = max(world.plan.ttls) + 2 * BEAT
         if since is not None and not world.nothing_went_wrong():
-            since = max(since, world.quiet_since or self._ledger.now)
+            awake = [max(seat.began_at, seat.process.paused_until) for seat in world.seats]
+            quiet_since = self._ledger.now if world.quiet_since is None else world.quiet_since
+            since = max(since, quiet_since, *awake) + taken_over
         if since is not None:
-            # Who looked after batches may have been taken away, which the others find out.
-            taken_over = max(world.plan.ttls) + 2 * BEAT
             since = max([since, *(at + taken_over for at in world.taken_away.values())])
         self._ledger.demand(
             since is None or self._ledger.now - since < CANCEL_SECONDS,

@@ -80,6 +80,9 @@ class FleetChecked:
         self._budgeted: set[tuple[str, str]] = set()
         self._unbudgeted: set[tuple[str, str]] = set()
         self._grant_of: dict[str, str] = {}
+        # As what each book's requests may be granted, and what was claimed of that, by node.
+        self._names: dict[str, set[str]] = {}
+        self._used: set[tuple[str, str]] = set()
         # Seconds of audio that were published, by the grant.
         self._made: dict[str, float] = {}
         self._told: dict[int, Told] = {}
@@ -93,6 +96,13 @@ class FleetChecked:
         self._taken_back: set[str] = set()
 
     # Limits and budgets.
+
+    def see(self, book_id: str, book: Any) -> None:
+        """Take in what a book's request is granted as."""
+        record = children(book)
+        if record.get(STATUS) == REQUESTED:
+            name = grant_name(book_id, record.get(REQUESTED_AT), record.get(PATH))
+            self._names.setdefault(book_id, set()).add(name)
 
     def grants(self, node: str, before: dict[str, Any]) -> None:
         """Judge what a requester was granted."""
@@ -176,8 +186,10 @@ class FleetChecked:
         name = grant_name(book_id, old.get(REQUESTED_AT), old.get(PATH))
         self._grant_of[held.token] = name
         for node in self._budgets_of(uid):
-            if held.attempt == 1 and (node, name) not in self._budgeted:
-                # One a replica may have been asked for anew just as it was granted.
+            if (node, name) in self._budgeted:
+                self._used.add((node, name))
+            elif held.attempt == 1 and not self._stands_for(book_id, node):
+                # One a replica may have been asked for anew just as it was granted, unseen.
                 self._unbudgeted.add((node, name))
                 without = sum(one == node for one, _ in self._unbudgeted)
                 self._ledger.demand(
@@ -197,6 +209,16 @@ class FleetChecked:
             "limit",
             f"{len(self._ungranted)} books are claimed in one window without a grant",
         )
+
+    def _stands_for(self, book_id: str, node: str) -> bool:
+        """Whether a grant of an earlier request of the book is there, of which nothing was made.
+
+        The book was asked for anew between grant and claim. That grant counts in its place.
+        """
+        granted = {(node, name) for name in self._names.get(book_id, ())} & self._budgeted
+        left = sorted(granted - self._used)
+        self._used.update(left[:1])
+        return bool(left)
 
     def _budgets_of(self, uid: Any) -> list[str]:
         """The budgets that a request counts towards."""

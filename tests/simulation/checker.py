@@ -61,7 +61,7 @@ class Checker:
                     old = before.get("books", {}).get(path[1])
                     new = now.get("books", {}).get(path[1])
                     self.claims.see(path[1], old, new)
-                    self.fleet.grants.asks(path[1], new)
+                    self.fleet.grants.see(path[1], new)
                     if by_daemon:
                         self.books.write(path[1], old, new)
                 case name if name == LEASES and len(path) > 2:

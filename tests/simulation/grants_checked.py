@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from typing import Any
 
 from narrator_daemon.catalogue import (
@@ -21,7 +20,7 @@ from narrator_daemon.queue.budgets import CATALOGUE
 from narrator_daemon.queue.requesters import grant_name
 from tests.simulation.database import Path
 from tests.simulation.ledger import Held, Ledger
-from tests.simulation.limits import RACE_SECONDS, WINDOW_SECONDS
+from tests.simulation.limits import WINDOW_SECONDS
 
 
 class GrantsChecked:
@@ -29,35 +28,40 @@ class GrantsChecked:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._granted: set[str] = set()
+        # What was granted, by node and request, and what was claimed of that; and as what each
+        # book's requests may be.
+        self._granted: set[tuple[str, str]] = set()
+        self._used: set[tuple[str, str]] = set()
+        self._names: dict[str, set[str]] = {}
         self._ungranted: list[float] = []
         self._grants: dict[str, list[float]] = {}
         self._requests: set[tuple[str, str]] = set()
-        # Grants of budgets, by node; claims that had none; and what each claim was granted as.
-        self._budgeted: set[tuple[str, str]] = set()
+        # Claims that had no grant of a budget; and what each claim was granted as.
         self._unbudgeted: set[tuple[str, str]] = set()
         self._grant_of: dict[str, str] = {}
-        # The book of each request, by the name of its grants; when one was last granted, by node.
-        self._book_of: dict[str, str] = {}
-        self._granted_at: dict[tuple[str, str], float] = {}
         # Seconds of audio that were published, by the grant.
         self._made: dict[str, float] = {}
 
-    def asks(self, book_id: str, new: Any) -> None:
-        """Take in a write to a book, which may be another request of it."""
-        plan, record = self._ledger.world.plan, children(new)
-        if record.get(STATUS) == REQUESTED and (plan.limit or plan.budget or plan.own_budget):
-            shown = record.get(PATH)
-            self._book_of[grant_name(book_id, record.get(REQUESTED_AT), shown)] = book_id
+    def see(self, book_id: str, book: Any) -> None:
+        """Take in what a book's request is granted as."""
+        record = children(book)
+        if record.get(STATUS) == REQUESTED:
+            name = grant_name(book_id, record.get(REQUESTED_AT), record.get(PATH))
+            self._names.setdefault(book_id, set()).add(name)
 
-    def _take_in_grants(self, node: str, names: Iterable[str]) -> None:
-        for name in names:
-            self._granted_at[node, self._book_of.get(name, "")] = self._ledger.now
+    def _is_granted(self, node: str, name: str, book_id: str) -> bool:
+        """Whether a claim was granted, as this request of its book or as an earlier one.
 
-    def _raced(self, node: str, book_id: str) -> bool:
-        """Whether a book was asked for anew just as it had been granted, and claimed so."""
-        at = self._granted_at.get((node, book_id))
-        return at is not None and self._ledger.now - at < RACE_SECONDS
+        The book may be asked for anew between grant and claim. A grant of which nothing was made
+        counts in its place, once.
+        """
+        if (node, name) in self._granted:
+            self._used.add((node, name))
+            return True
+        granted = {(node, name) for name in self._names.get(book_id, ())} & self._granted
+        left = sorted(granted - self._used)
+        self._used.update(left[:1])
+        return bool(left)
 
     def limit(self, node: str, before: dict[str, Any]) -> None:
         """Judge what a requester was granted."""
@@ -68,8 +72,7 @@ class GrantsChecked:
         grants = [at for at in self._grants.get(node, []) if now - at < WINDOW_SECONDS - 2.0]
         grants += [now for _ in fresh]
         self._grants[node] = grants
-        self._granted.update(fresh)
-        self._take_in_grants(LIMITS, fresh)
+        self._granted |= {(LIMITS, name) for name in fresh}
         limit = ledger.world.plan.limit
         ledger.demand(
             not fresh or len(grants) <= limit,
@@ -108,8 +111,7 @@ class GrantsChecked:
             self._ledger.demand(
                 spent < most + 0.1, "budget", f"{spent:.1f} s are gone of {most:g} s in {node}"
             )
-            self._budgeted |= {(node, name) for name in more}
-            self._take_in_grants(node, more)
+            self._granted |= {(node, name) for name in more}
 
     def published(self, held: Held, seconds: Any) -> None:
         """Take in how much audio was published under a claim."""
@@ -124,8 +126,8 @@ class GrantsChecked:
         name = grant_name(book_id, old.get(REQUESTED_AT), old.get(PATH))
         self._grant_of[held.token] = name
         for node in self._budgets_of(uid):
-            granted = (node, name) in self._budgeted or self._raced(node, book_id)
-            if held.attempt == 1 and not granted:
+            if held.attempt == 1 and not self._is_granted(node, name, book_id):
+                # One a replica may have been asked for anew just as it was granted, unseen.
                 self._unbudgeted.add((node, name))
                 without = sum(one == node for one, _ in self._unbudgeted)
                 self._ledger.demand(
@@ -136,7 +138,7 @@ class GrantsChecked:
         if not isinstance(uid, str) or not limit or (book_id, name) in self._requests:
             return
         self._requests.add((book_id, name))
-        if name in self._granted or held.attempt > 1 or self._raced(LIMITS, book_id):
+        if held.attempt > 1 or self._is_granted(LIMITS, name, book_id):
             return
         now = self._ledger.now
         self._ungranted = [at for at in self._ungranted if now - at < WINDOW_SECONDS] + [now]

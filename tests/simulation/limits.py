@@ -31,5 +31,3 @@ STEADY_CHARACTERS, STEADY_SECONDS = 10, 0.4
 #: Books after which it is known what one takes; and seconds by which a forecast is off beside a
 #: book that was begun since its worker last said what is left.
 PACE_BOOKS, FORECAST_OFF_SECONDS = 4, 3.0
-#: Seconds after a grant in which its book may be claimed as another request, made just then.
-RACE_SECONDS = 10.0

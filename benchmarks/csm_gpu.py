@@ -17,8 +17,11 @@ memory.
 `profile`: how long each kernel is on the GPU inside the replayed graph, by torch's profiler. One
 that begins before the last one ends counts while it waits, so that the sum is more than the frame:
 as many times more as kernels are there at once.
+`codec`: microseconds in which Mimi decodes a frame of one segment, by our decoder and by
+transformers', and how far the two are apart.
 `engine`: books of mixed segments through the engine as the daemon has it, prompts, codec and
-refilled slots included: seconds of audio a second, and how many of the slots are occupied.
+refilled slots included: seconds of audio a second, and how many of the slots are occupied. Audio is
+counted when it is decoded, and when it is taken: that comes in the order of the text, so in waves.
 `peers`: transformers as it is, and with static caches and compiled, which takes minutes and is left
 out where these are not left.
 `--growth`: memory over so many minutes of books.
@@ -57,7 +60,7 @@ from csm.engine.sizing import bytes_a_frame
 
 FRAME_SECONDS = 0.08
 GIB = 2**30
-SECTIONS = ("checks", "kernels", "frames", "profile", "engine", "peers")
+SECTIONS = ("checks", "kernels", "frames", "profile", "codec", "engine", "peers")
 #: Tokens of a segment's text, frames that it takes, and frames of its voice, in usual numbers.
 TOKENS, SEGMENT_FRAMES, VOICE_FRAMES = 60, 100, 190
 #: Characters of the segments of a book: the last of a paragraph is shorter than the others.
@@ -213,22 +216,53 @@ def profile(box: Box, model: Model) -> Rows:
     return sorted(rows, key=lambda row: (row["slots"], -row["us_a_frame"]))
 
 
-def mimi(box: Box) -> float:
-    """Seconds in which the codec decodes a frame of one slot, eight segments at a time."""
-    from transformers import MimiConfig, MimiModel
+class Decoders:
+    """Ours and transformers', of random weights.
 
-    from benchmarks.csm_ours import SMALL_CODEC
-    from csm.engine import codec
+    Args:
+        box: where.
+    """
 
-    config = MimiConfig(**(SMALL_CODEC if box.tiny else {}), num_quantizers=32)
-    made = MimiModel(config).float().eval().to(box.device)
-    frames = 3 if box.tiny else 50
-    codes = [torch.ones(frames, 32, dtype=torch.int64, device=box.device)] * 8
-    codec.decode_batch(made, codes)
-    taken = [
-        bench.seconds_of(lambda: codec.decode_batch(made, codes), box.device) for _ in range(3)
-    ]
-    return min(taken) / (8 * frames)
+    def __init__(self, box: Box) -> None:
+        from transformers import MimiConfig, MimiModel
+
+        from benchmarks.csm_ours import SMALL_CODEC
+        from csm.engine import codec
+
+        config = MimiConfig(**(SMALL_CODEC if box.tiny else {}), num_quantizers=32)
+        self._tiny, self._device = box.tiny, box.device
+        self._mimi = MimiModel(config).float().eval().to(box.device)
+        for name, buffer in self._mimi.named_buffers():
+            if name.endswith("embed_sum"):
+                buffer.normal_()
+        self.ours = codec.choose_decoder("auto", self._mimi)
+        self.theirs = codec.choose_decoder("off", self._mimi)
+
+    def seconds(self, decoder: Any, segments: int, frames: int) -> float:
+        """Seconds in which a frame of one segment is decoded, copies to the host included."""
+        from csm.engine import codec
+
+        codes = [torch.ones(frames, 32, dtype=torch.int64, device=self._device)] * segments
+        codec.decode_batch(decoder, codes)
+        taken = [
+            bench.seconds_of(lambda: codec.decode_batch(decoder, codes), self._device)
+            for _ in range(5)
+        ]
+        return statistics.median(taken) / (segments * frames)
+
+    def rows(self) -> Rows:
+        """Both, for some numbers of segments and frames."""
+        from csm.engine import codec
+
+        with torch.inference_mode():
+            apart = codec.difference(self.ours, self.theirs, self._mimi)
+        rows: Rows = []
+        for segments, frames in ((1, 3),) if self._tiny else ((1, 128), (2, 96), (6, 128)):
+            row: dict[str, Any] = {"segments": segments, "frames": frames}
+            for name, decoder in (("ours", self.ours), ("theirs", self.theirs)):
+                row[f"{name}_us"] = 1e6 * self.seconds(decoder, segments, frames)
+            rows.append(row | {"apart": apart, "decoder": self.ours.about})
+        return rows
 
 
 def book(number: int, segments: int) -> list[str]:
@@ -261,6 +295,14 @@ class Books:
         sampling = Sampling(first_end=10_000, cap_factor=1.0, most_held=0)
         self.engine, self.slots = Engine(checkpoint, sampling, slots), slots
         self.engine.warm_up()
+        self._made = 0
+        deliver = self.engine._core._deliver
+
+        def counted(finished: Any, codes: torch.Tensor, samples: Any) -> None:
+            self._made += len(samples)
+            deliver(finished, codes, samples)
+
+        self.engine._core._deliver = counted  # type: ignore[method-assign]
 
     def speak(self, at_once: int, lasts: float) -> dict[str, float]:
         """Books one after the other in each of some threads, and what comes in so many seconds.
@@ -289,21 +331,23 @@ class Books:
         for thread in threads:
             thread.start()
         stop.wait(lasts)
-        before, heard, began = self.engine.occupancy, samples[0], time.monotonic()
-        stop.wait(lasts)
-        after, heard, spent = (
-            self.engine.occupancy, samples[0] - heard, time.monotonic() - began
+        before, taken, made, began = (
+            self.engine.occupancy, samples[0], self._made, time.monotonic()
         )  # fmt: skip
+        stop.wait(lasts)
+        after, spent = self.engine.occupancy, time.monotonic() - began
+        taken, made = samples[0] - taken, self._made - made
         stop.set()
         for thread in threads:
             thread.join()
         if failures:
             raise failures[0]
-        made = max(1, after.frames - before.frames)
+        frames = max(1, after.frames - before.frames)
         return {
-            "engine_audio_s_a_s": heard / 24_000 / spent,
-            "occupancy": (after.slot_frames - before.slot_frames) / (made * self.slots),
-            "engine_ms_a_frame": 1e3 * spent / made,
+            "engine_audio_s_a_s": made / 24_000 / spent,
+            "taken_audio_s_a_s": taken / 24_000 / spent,
+            "occupancy": (after.slot_frames - before.slot_frames) / (frames * self.slots),
+            "engine_ms_a_frame": 1e3 * spent / frames,
         }
 
 
@@ -434,10 +478,16 @@ def _bare_sections(box: Box, only: list[str], found: dict[str, Any], file: Path)
     """Those of one model, which is gone afterwards."""
     started = time.monotonic()
     model = Model(box.bare())
-    decoding = mimi(box) if box.others else None
+    decoders = Decoders(box) if box.others else None
+    segments = 1 if box.tiny else 6
+    decoding = decoders and decoders.seconds(decoders.ours, segments, 3 if box.tiny else 128)
     found["about"]["kernels"] = model.kernels.about
     found["about"]["load_seconds"] = time.monotonic() - started
     found["about"]["mimi_us_a_frame"] = decoding and 1e6 * decoding
+    if "codec" in only and decoders:
+        _section(found, "codec", decoders.rows, file)
+    del decoders
+    free(box.device)
     if "checks" in only:
         _section(found, "checks", lambda: checks(model, frames=min(16, box.frames)), file)
     if "kernels" in only:

@@ -24,7 +24,7 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from benchmarks.csm_launches import Launch, launches, meta_model
+from benchmarks.csm_launches import Launch, codec_launches, launches, meta_model
 from benchmarks.reporting import report
 from csm.engine.kernels.language import Target
 
@@ -135,6 +135,9 @@ def _about(launch: Launch) -> str:
         return "×".join(str(constants[name]) for name in ("N", "K") if name in constants)
     if launch.name == "draw_kernel":
         return "first" if constants["FIRST"] else "with look-up" if constants["LOOK_UP"] else "last"
+    if launch.name == "convolution_kernel":
+        about = f"{constants['OUT']}×{constants['IN']}, {constants['TAPS']} taps"
+        return f"{about}, {constants['BM']} positions"
     if launch.name == "depth_attention_kernel":
         return "two places" if constants["FIRST"] else "one place"
     if launch.name == "decode_attention_kernel":
@@ -142,8 +145,10 @@ def _about(launch: Launch) -> str:
     return ""
 
 
+#: Segments that are decoded together, few and many.
+CODEC_SEGMENTS = (1, 6)
 #: Constants that make another kernel of it, where sizes make another shape.
-KINDS = ("NORM", "GATED", "ADD", "SCALED", "FIRST", "LOOK_UP")
+KINDS = ("NORM", "GATED", "ADD", "SCALED", "FIRST", "THEN", "LOOK_UP")
 
 
 def table(
@@ -165,6 +170,8 @@ def table(
     for target in targets:
         model = meta_model(TARGETS[target], int8=int8)
         found = [launch for batch in batches for launch in launches(model, batch)]
+        for segments in CODEC_SEGMENTS:
+            found += codec_launches(TARGETS[target], segments, frames=128)
         kinds = set()
         for launch in distinct(found):
             constants = launch.constants or {}

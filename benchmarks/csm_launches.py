@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import MimiConfig, MimiModel
 
 from benchmarks import csm_bare
 from benchmarks.reporting import report
 from csm.engine.kernels import language
+from csm.engine.kernels.convolution import FusedConvolve
 from csm.engine.kernels.language import Target
 from csm.engine.kernels.operations import Fused
+from csm.engine.mimi import CodecDecoder
 from csm.engine.model import Model, decode_one_frame
 from csm.engine.operands.sampling import Sampling
 from csm.engine.operands.slots import Slots
@@ -75,6 +79,20 @@ def meta_model(target: Target, *, int8: bool = False) -> Model:
 
 def launches(model: Model, batch: int) -> list[Launch]:
     """What a frame of so many slots launches, in order."""
+    slots = Slots(model, batch)
+    sampler = model.sampler(Sampling())
+    return _noted(lambda: decode_one_frame(model, slots, sampler))
+
+
+def codec_launches(target: Target, segments: int, frames: int) -> list[Launch]:
+    """What decoding so many segments of so many frames launches, in order."""
+    with torch.device("meta"):
+        decode = CodecDecoder(MimiModel(MimiConfig(num_quantizers=32)), FusedConvolve(target))
+        codes = torch.zeros(segments, frames, 32, dtype=torch.int64)
+        return _noted(lambda: decode(codes))
+
+
+def _noted(work: Callable[[], object]) -> list[Launch]:
     found: list[Launch] = []
 
     def note(kernel: Any, grid: Any, *arguments: Any, **more: Any) -> None:
@@ -84,10 +102,8 @@ def launches(model: Model, batch: int) -> list[Launch]:
         constants = more | {"PDL": options.get("dependent", False)}
         found.append(Launch(name, arguments, constants, kernel, options))
 
-    slots = Slots(model, batch)
-    sampler = model.sampler(Sampling())
     with torch.inference_mode(), mock.patch.object(language, "launch", note), _Operators(found):
-        decode_one_frame(model, slots, sampler)
+        work()
     return found
 
 

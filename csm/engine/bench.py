@@ -87,6 +87,7 @@ class Found:
         device: where, in words.
         dtype: of backbone and depth decoder.
         kernels: what frames were made of, in words.
+        decoder: what made audio of them, in words.
         bandwidth_gb_s: how fast the memory is, in 10^9 bytes a second.
         rows: one for each number of slots that fitted.
         left_out: numbers of slots that did not fit.
@@ -97,6 +98,7 @@ class Found:
     device: str
     dtype: str
     kernels: str
+    decoder: str
     bandwidth_gb_s: float
     rows: list[Row]
     left_out: list[int]
@@ -135,17 +137,23 @@ def measure(
     needed = sizes(config, checkpoint.dtype, device)
     with on(device):
         speed = bandwidth(device)
-        model = _guarded(lambda: Model(checkpoint, kernels=kernels, int8_depth=int8_depth))
-        if model is None:
+        made = _guarded(
+            lambda: (
+                Model(checkpoint, kernels=kernels, int8_depth=int8_depth),
+                codec.choose_decoder(kernels, checkpoint.codec),
+            )
+        )
+        if made is None:
             raise OutOfMemory(
                 f"the model does not fit into the memory of {device}: free some, or take another "
                 "device"
             )
+        model, decoder = made
         while waiting:
             # A CPU's memory ends in the kernel's killing somebody, not in an error.
             if waiting[0] * needed.slot + DECODING > free_memory(device):
                 break
-            row = _guarded(lambda: _row(checkpoint, model, waiting[0], seconds, speed))
+            row = _guarded(lambda: _row(config, model, decoder, waiting[0], seconds, speed))
             if row is None:
                 break
             rows.append(row)
@@ -163,6 +171,7 @@ def measure(
         device=device_name(device),
         dtype=str(checkpoint.dtype).removeprefix("torch."),
         kernels=model.kernels.about,
+        decoder=decoder.about,
         bandwidth_gb_s=speed / 1e9,
         rows=rows,
         left_out=waiting,
@@ -191,8 +200,10 @@ def device_name(device: torch.device) -> str:
 
 
 @torch.inference_mode()
-def _row(checkpoint: Checkpoint, model: Model, count: int, seconds: float, speed: float) -> Row:
-    device, config = checkpoint.device, checkpoint.config
+def _row(
+    config: Any, model: Model, decoder: codec.Decoder, count: int, seconds: float, speed: float
+) -> Row:
+    device = model.device
     gpu = device.type == "cuda"
     before = torch.cuda.memory_allocated(device) if gpu else 0
     slots = Slots(model, count)
@@ -214,7 +225,7 @@ def _row(checkpoint: Checkpoint, model: Model, count: int, seconds: float, speed
     second = statistics.median(taken)
     frames = round(SEGMENT_SECONDS / CODE_FRAME_SECONDS)
     codes = [torch.zeros(frames, model.codebooks, dtype=torch.int64, device=device)] * count
-    decoding = seconds_of(lambda: codec.decode_batch(checkpoint.codec, codes), device) / frames
+    decoding = seconds_of(lambda: codec.decode_batch(decoder, codes), device) / frames
     floor = bytes_a_frame(config, model.dtype, slots=count, context=context) / speed
     return Row(
         slots=count,

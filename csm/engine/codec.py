@@ -1,12 +1,13 @@
 """Mimi: 32 codes a frame to 1,920 samples at 24 kHz, and back.
 
 The codec computes in float32 whatever the model does: it is small, and in bfloat16 it hisses.
+Decoding is by transformers' own modules on a CPU, and by ``csm.engine.mimi`` on a GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,10 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from csm.engine.device import settle_float32
+from csm.engine.kernels import language
+from csm.engine.kernels.choice import Setting, failed, unfit
+from csm.engine.kernels.convolution import FusedConvolve
+from csm.engine.mimi import CodecDecoder
 
-#: On a GPU, lengths that are decoded are filled up to a multiple of so many frames: cuDNN makes a
-#: plan for each length that it meets, and so meets few.
-LENGTH_STEPS = {"cuda": 32}
+#: cuDNN makes a plan for each length that it meets: lengths that it is to decode are filled up to a
+#: multiple of so many frames, so that it meets few.
+CUDNN_STEP = 32
+#: Segments and frames that decoders are compared by: some that reach further back than Mimi's
+#: attention does, which is 125 frames.
+TRIAL = 2, 141
+#: The most that they may differ there, as a share of the root mean square. What is left is the
+#: rounding of float32: 2e-6 on an H100.
+TOLERANCE = 1e-4
 #: Frames, padding included, that one pass decodes: 61 s of audio. The released Mimi needs 2.3 MB of
 #: memory for each while it decodes. A longer segment goes through alone.
 FRAMES_AT_ONCE = 768
@@ -39,19 +50,117 @@ def encode(codec: Any, samples: NDArray[np.float32]) -> Tensor:
     return codes
 
 
-def decode(codec: Any, codes: Tensor) -> NDArray[np.float32]:
+class Decoder(Protocol):
+    """What decodes.
+
+    Attributes:
+        about: what it is made of, in a few words for a log.
+        step: frames to a multiple of which segments are to be filled up.
+    """
+
+    about: str
+    step: int
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Decode codes, int64 ``[B, T, codebooks]``, into float32 samples ``[B, n]``."""
+
+
+class Theirs:
+    """Decodes by transformers' own modules.
+
+    Args:
+        codec: transformers' ``MimiModel``.
+        about: why not otherwise.
+    """
+
+    def __init__(self, codec: Any, about: str) -> None:
+        self._codec = codec
+        self.about = f"transformers: {about}"
+        self.step = CUDNN_STEP if next(codec.parameters()).is_cuda else 1
+
+    @torch.inference_mode()
+    def __call__(self, codes: Tensor) -> Tensor:
+        """See ``Decoder``."""
+        audio: Tensor = self._codec.decode(codes.transpose(1, 2)).audio_values[:, 0]
+        return audio
+
+
+class Ours:
+    """Decodes by this project's kernels.
+
+    Args:
+        codec: transformers' ``MimiModel``, on a GPU.
+
+    Raises:
+        Exception: its parts are not those of Mimi.
+    """
+
+    about = "fused kernels"
+    step = 1
+
+    def __init__(self, codec: Any) -> None:
+        target = language.target(next(codec.parameters()).device)
+        self._decode = CodecDecoder(codec, FusedConvolve(target), FRAMES_AT_ONCE)
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """See ``Decoder``."""
+        return self._decode(codes)
+
+
+def choose_decoder(setting: Setting, codec: Any) -> Decoder:
+    """Our decoder on a GPU where it gives what transformers' gives, else that.
+
+    Args:
+        setting: ``off`` is transformers' in any case.
+        codec: transformers' ``MimiModel``.
+
+    Raises:
+        torch.OutOfMemoryError: there is no memory to try it.
+    """
+    settle_float32()
+    device = next(codec.parameters()).device
+    reason = unfit(setting, device)
+    if reason is not None:
+        return Theirs(codec, reason)
+    try:
+        ours = Ours(codec)
+        apart = difference(ours, Theirs(codec, "the measure"), codec)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        return Theirs(codec, failed(error))
+    if device.type == "cuda":
+        # What transformers' decoder took is of another stream than audio is decoded on.
+        torch.cuda.empty_cache()
+    if not apart <= TOLERANCE:
+        return Theirs(codec, f"the kernels decoded something else, {apart:.1e} of it")
+    return ours
+
+
+def difference(one: Decoder, other: Decoder, codec: Any) -> float:
+    """How far two decoders are apart, as a share of the other's root mean square."""
+    count, frames = TRIAL
+    generator = torch.Generator().manual_seed(0)
+    shape = count, frames, codec.config.num_quantizers
+    codes = torch.randint(0, codec.config.codebook_size, shape, generator=generator)
+    codes = codes.to(next(codec.parameters()).device)
+    measure = other(codes)
+    return float((one(codes) - measure).square().mean().sqrt() / measure.square().mean().sqrt())
+
+
+def decode(decoder: Decoder, codes: Tensor) -> NDArray[np.float32]:
     """Turn codes, ``[frames, codebooks]``, into float32 mono at 24 kHz within -1..1, ``[n]``."""
-    return decode_batch(codec, [codes])[0]
+    return decode_batch(decoder, [codes])[0]
 
 
 @torch.inference_mode()
-def decode_batch(codec: Any, segments: Sequence[Tensor]) -> list[NDArray[np.float32]]:
+def decode_batch(decoder: Decoder, segments: Sequence[Tensor]) -> list[NDArray[np.float32]]:
     """Decode several segments, each as if it were alone to within rounding (some 1e-5).
 
     Mimi's decoder looks back only, so what pads a shorter segment on its right changes none of it.
 
     Args:
-        codec: transformers' ``MimiModel``.
+        decoder: from ``choose_decoder``.
         segments: codes, int64, each ``[frames, codebooks]``, frames > 0, all on the codec's device.
 
     Returns:
@@ -60,14 +169,13 @@ def decode_batch(codec: Any, segments: Sequence[Tensor]) -> list[NDArray[np.floa
     settle_float32()
     if not segments:
         return []
-    step = LENGTH_STEPS.get(segments[0].device.type, 1)
+    step = decoder.step
     lengths = [-(-len(segment) // step) * step for segment in segments]
     decoded: dict[int, NDArray[np.float32]] = {}
     for places in _groups(lengths):
         group, length = [segments[place] for place in places], lengths[places[0]]
         codes = torch.stack([F.pad(one, (0, 0, 0, length - len(one))) for one in group])
-        audio: Tensor = codec.decode(codes.transpose(1, 2)).audio_values[:, 0]
-        samples = audio.float().clamp(-1, 1).cpu().numpy()
+        samples = decoder(codes).float().clamp(-1, 1).cpu().numpy()
         frame = samples.shape[1] // codes.shape[1]
         for place, segment, row in zip(places, group, samples, strict=True):
             decoded[place] = row[: len(segment) * frame].copy()

@@ -86,13 +86,21 @@ class Core:
         self._checkpoint: Checkpoint | None = checkpoint
         self._sampling, self._slots = sampling, slots
         self._device, self._dtype = checkpoint.device, checkpoint.dtype
-        model = self._attempt(
-            lambda: self._on(lambda: Model(checkpoint, kernels=kernels, int8_depth=int8_depth))
+        made = self._attempt(
+            lambda: self._on(
+                lambda: (
+                    Model(checkpoint, kernels=kernels, int8_depth=int8_depth),
+                    codec.choose_decoder(kernels, checkpoint.codec),
+                )
+            )
         )
-        if isinstance(model, CsmError):
-            raise model
-        self.kernels = model.kernels.about
-        self._model: Model | None = model
+        if isinstance(made, CsmError):
+            raise made
+        self._model: Model | None
+        self._decoder: codec.Decoder | None
+        self._model, self._decoder = made
+        #: What frames are made of, and what decodes them.
+        self.kernels, self.decoder = made[0].kernels.about, made[1].about
         self._batch: Batch | None = None
         #: Of batches that are gone: frames, and slots that were occupied in them.
         self._past = (0, 0)
@@ -337,7 +345,7 @@ class Core:
         _empty_cache(self._device)
 
     def _let_all_go(self) -> None:
-        self._checkpoint = self._model = None
+        self._checkpoint = self._model = self._decoder = None
         self._let_batch_go()
         for _, future in self._commands:
             future.cancel()
@@ -365,21 +373,21 @@ class Core:
         with self._changed:
             while not (self._closed or self._undecoded):
                 self._changed.wait()
-            if self._closed:
+            decoder = self._decoder
+            if self._closed or decoder is None:
                 return False
             some = DECODED_AT_ONCE if self._device.type == "cuda" else 1
             batch = [self._undecoded.popleft() for _ in range(min(some, len(self._undecoded)))]
             self._decoding = len(batch)
-            checkpoint = self.check_open()
         wanted = [finished for finished in batch if finished.job.wanted]
         if wanted:
-            self._decode(checkpoint, wanted)
+            self._decode(decoder, wanted)
         with self._changed:
             self._decoding = 0
             self._changed.notify_all()
         return True
 
-    def _decode(self, checkpoint: Checkpoint, batch: list[Finished]) -> None:
+    def _decode(self, decoder: codec.Decoder, batch: list[Finished]) -> None:
         """Turn codes into audio and give it to its streams."""
 
         def decode() -> list[tuple[torch.Tensor, NDArray[np.float32]]]:
@@ -388,7 +396,7 @@ class Core:
                     if finished.drawn is not None:
                         finished.drawn.wait()
                 codes = [finished.codes.long() for finished in batch]
-                audio = codec.decode_batch(checkpoint.codec, codes)
+                audio = codec.decode_batch(decoder, codes)
                 return [(each.cpu(), samples) for each, samples in zip(codes, audio, strict=True)]
 
         decoded = self._attempt(decode)
@@ -398,13 +406,13 @@ class Core:
         elif len(batch) > 1:
             # What does not fit together, or is not fit, may be so one by one.
             for finished in batch:
-                self._decode(checkpoint, [finished])
+                self._decode(decoder, [finished])
         elif isinstance(decoded, OutOfMemory) and self._slots > 1:
             try:
                 self._command(lambda: self._recover(decoded))
             except CsmError:
                 return  # Closed meanwhile.
-            self._decode(checkpoint, batch)
+            self._decode(decoder, batch)
         else:
             self._fail({batch[0].job.stream}, decoded)
 

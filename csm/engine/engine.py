@@ -63,8 +63,8 @@ class Engine:
         checkpoint: from ``csm.load_checkpoint``. The engine owns it from here on.
         sampling: how codes are drawn.
         slots: segments that are spoken at once; None is 32 on a GPU and 1 on a CPU.
-        kernels: ``auto`` makes frames of a GPU's own kernels where these work, ``off`` of plain
-            torch.
+        kernels: ``auto`` makes frames and audio with a GPU's own kernels where these work, ``off``
+            with plain torch.
         int8_depth: hold the weights of the depth decoder's layers, most of what a frame reads, in 8
             bits. Less to read, and other codes; how it sounds is for ears to judge.
 
@@ -96,6 +96,11 @@ class Engine:
     def kernels(self) -> str:
         """What frames are made of, and why, in a few words for a log."""
         return self._core.kernels
+
+    @property
+    def decoder(self) -> str:
+        """What turns codes into audio, and why, in a few words for a log."""
+        return self._core.decoder
 
     @property
     def occupancy(self) -> Occupancy:

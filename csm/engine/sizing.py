@@ -17,8 +17,9 @@ import torch
 from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
 from csm.engine import codec
 
-#: Parameters of the released Mimi, which are held in float32.
-CODEC_PARAMETERS = 96_200_000
+#: Parameters of the released Mimi, which are held in float32, and those of its decoder, of which a
+#: GPU's kernels hold a copy in their own order.
+CODEC_PARAMETERS, DECODER_PARAMETERS = 96_200_000, 48_400_000
 #: What decoding a group of segments takes while it lasts.
 DECODING = codec.FRAMES_AT_ONCE * codec.BYTES_A_FRAME
 #: What a GPU's driver, its libraries and their captured graphs hold beside tensors. An allowance,
@@ -69,9 +70,12 @@ def sizes(config: Any, dtype: torch.dtype, device: torch.device) -> Sizes:
     values = sum(prod(shape) for name, shape in shapes.items() if name != DEPTH_EMBEDDING)
     # The depth decoder's embedding is held as its input projection leaves it.
     values += (depth.num_codebooks - 1) * depth.vocab_size * depth.hidden_size
+    codec_values = CODEC_PARAMETERS
+    if device.type == "cuda":
+        codec_values += DECODER_PARAMETERS
     history = config.max_position_embeddings * config.num_codebooks * 2
     return Sizes(
-        weights=values * dtype.itemsize + CODEC_PARAMETERS * 4,
+        weights=values * dtype.itemsize + codec_values * 4,
         slot=config.max_position_embeddings * _cache_values(config) * dtype.itemsize
         + depth.num_codebooks * _cache_values(depth) * dtype.itemsize
         + history,

@@ -210,6 +210,8 @@ def _pass(model: Model, slots: Slots, numbers: Tensor, reach: int) -> None:
     target = places.repeat_interleave(length), own
     seen = torch.arange(reach, device=rows.device) <= own[:, None]
     seen = seen.view(count, 1, length, 1, reach).expand(-1, -1, -1, heads.group, -1).flatten(2, 3)
+    # What is added to scores; torch would make it of what is seen in each layer anew.
+    mask = torch.zeros_like(seen, dtype=rows.dtype).masked_fill_(~seen, float("-inf"))
     turns = stack.turns.index_select(0, own)[:, None]
     flat = rows.view(count * length, -1)
     for layer, cache in zip(stack.layers, slots.cache, strict=True):
@@ -219,7 +221,7 @@ def _pass(model: Model, slots: Slots, numbers: Tensor, reach: int) -> None:
         keys, values = cache[:, :, :, :reach].index_select(0, places).unbind(1)
         queries = queries.reshape(count, length * heads.group, heads.key_heads, -1)
         heard = F.scaled_dot_product_attention(
-            queries.transpose(1, 2), keys, values, attn_mask=seen
+            queries.transpose(1, 2), keys, values, attn_mask=mask
         )
         layer.attention_out.add_to(flat, heard.transpose(1, 2).reshape(count * length, -1))
         gate, up = layer.gate_up(layer.mlp_norm(flat)).chunk(2, dim=1)

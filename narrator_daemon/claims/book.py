@@ -162,7 +162,7 @@ def claim(
         if STATUS not in book and old is not None and old.token is None:
             # Cancelled while it waited for its retry. Asked for again, it starts from attempt 1.
             return Transition(Verdict.CANCELLED, without(dropped(book), *OF_REQUEST))
-        return Transition(Verdict.LOST)
+        return Transition(Verdict.LOST, claim=old)
     if old is not None and old.token is not None and not lease_dead(old.token):
         return Transition(Verdict.LEASED)
     wanted_at = wanted_from(book)
@@ -215,7 +215,9 @@ def reap(book: object, *, token: str | None, record: object = None) -> Transitio
     """Take a book away from a claim whose lease is dead, so that it can be claimed again.
 
     Nothing happens unless the judged claim stands there still, so two replicas that judge alike do
-    it once, and a claim made since is safe.
+    it once, and a claim made since is safe. A claim that waits for its next attempt was ended by
+    its worker, which then died with the lease in its hands: on a book that is not asked for any
+    more it goes, and else the lease is to stay (``LATER``), as nothing else may tell of that claim.
 
     Args:
         book: as read.
@@ -229,7 +231,12 @@ def reap(book: object, *, token: str | None, record: object = None) -> Transitio
     if held is not None and held.token is not None:
         if held.token != token:
             return Transition(Verdict.UNCHANGED)
-    elif token is not None or not same(found, record):
+    elif token is not None:
+        if held is not None and STATUS not in book:
+            return Transition(Verdict.REAPED, dropped(book))
+        waits = held is not None and book.get(STATUS) == REQUESTED
+        return Transition(Verdict.LATER if waits else Verdict.UNCHANGED)
+    elif not same(found, record):
         return Transition(Verdict.UNCHANGED)
     status = book.get(STATUS)
     if status == PROCESSING:

@@ -17,6 +17,7 @@ from narrator_daemon.catalogue import CLAIM, PROCESSING, PROGRESS, RETAKE, STATU
 from narrator_daemon.claims import book as books
 from narrator_daemon.claims import outcome as outcomes
 from narrator_daemon.claims.book import Transition, Verdict
+from narrator_daemon.claims.claim import Claim
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import Outcome
 from narrator_daemon.claims.work import Attempted, Work
@@ -124,7 +125,12 @@ class Claims:
             self._leases.delete(book_id, token)
         if seen.verdict is Verdict.LATER and seen.until is not None:
             left = max(0, seen.until - self._now_ms())
-            return Attempted(book_id, seen.verdict, wait_seconds=left / 1000)
+            is_retry = seen.claim is not None
+            return Attempted(
+                book_id, seen.verdict, wait_seconds=left / 1000, waits_for_retry=is_retry
+            )
+        if seen.verdict is Verdict.LOST:
+            return Attempted(book_id, seen.verdict, rival=self._rival(seen.claim))
         if seen.claim is None or announced_at is None:
             return Attempted(book_id, seen.verdict)
         # Where the answer was lost, the book may have been edited since: what was claimed is what
@@ -133,6 +139,11 @@ class Claims:
         if written is None:
             return Attempted(book_id, seen.verdict)
         return Attempted(book_id, seen.verdict, Work(book_id, written, seen.claim, announced_at))
+
+    def _rival(self, found: Claim | None) -> str | None:
+        if found is None or found.token is None or found.owner == self._owner:
+            return None
+        return found.owner
 
     def settle(self, work: Work, outcome: Outcome) -> Transition:
         """End a claim with an outcome. May be called again when the answer was lost.

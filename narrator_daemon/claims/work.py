@@ -66,9 +66,14 @@ class Attempted:
         verdict: what was found.
         work: the claim, if it was won.
         wait_seconds: how long the book waits for its retry, or until it is wanted.
+        waits_for_retry: whether that is for its retry: a claim without a token stands on it.
+        rival: the worker that was faster, where the book was lost to another's claim; None where
+            nobody's or this worker's own stands on it.
     """
 
     book_id: str
     verdict: Verdict
     work: Work | None = None
     wait_seconds: float = 0.0
+    waits_for_retry: bool = False
+    rival: str | None = None

@@ -66,7 +66,7 @@ def table(found: Found) -> Table:
     """What was found, for a terminal."""
     title = (
         f"{found.checkpoint}, {found.dtype}, on {found.device}, "
-        f"{found.kernels}, memory {found.bandwidth_gb_s:.3g} GB/s"
+        f"{found.kernels}, codec: {found.decoder}, memory {found.bandwidth_gb_s:.3g} GB/s"
     )
     result = Table(title=plain(title))
     for heading in (

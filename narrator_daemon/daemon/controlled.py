@@ -81,15 +81,8 @@ class Controlled:
         self._drain()
 
     def _read(self) -> None:
-        node = self._project.node(CONTROL)
         try:
-            with books.one_node(self._project, self._project.node_path(CONTROL)), database_errors():
-                if self._etag is None:
-                    changed = True
-                    value, self._etag = node.get(etag=True)
-                else:
-                    changed, value, etag = node.get_if_changed(self._etag)
-                    self._etag = etag if changed else self._etag
+            changed, value = books.surely(self._get)
         except NodeRefused as error:
             # Rules from before there was such a node: nobody can have told anything.
             _log.info("no_control", why=str(error))
@@ -97,6 +90,17 @@ class Controlled:
             self._etag, changed, value = None, True, None
         if changed:
             self._take_in(of_worker(value, self._worker_id))
+
+    def _get(self) -> tuple[bool, object]:
+        """Whether the node holds something else than before, and what."""
+        node = self._project.node(CONTROL)
+        with books.one_node(self._project, self._project.node_path(CONTROL)), database_errors():
+            if self._etag is None:
+                value, self._etag = node.get(etag=True)
+                return True, value
+            changed, value, etag = node.get_if_changed(self._etag)
+            self._etag = etag if changed else self._etag
+            return bool(changed), value
 
     def _take_in(self, told: Control) -> None:
         before, first = self.control, not self._known

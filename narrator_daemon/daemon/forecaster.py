@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from narrator_daemon.catalogue import (
@@ -166,7 +167,9 @@ class Forecaster:
             ready_by = None if seconds is None else round(now_ms / 1000 + seconds) * 1000
             with round_.item(book=one.book_id):
                 try:
-                    self._claims.foretell(one.book_id, one.requested_at, ready_by)
+                    books.surely(
+                        partial(self._claims.foretell, one.book_id, one.requested_at, ready_by)
+                    )
                 except NodeRefused:
                     # Rules from before there was the field, or of this book alone.
                     self._refused_until = self._clock() + _REFUSED_SECONDS

@@ -384,7 +384,6 @@ class Job:
                 self._attempt(lambda: context.register.remove(self.work))
             else:
                 self._attempt(lambda: context.register.confirm(self.work))
-        self._attempt(lambda: context.leases.drop(self.work))
         self._forget_segments(outcome, seen.verdict)
         ending = self._ending(outcome, seen)
         error = ending.failure.as_record() if ending.failure else None
@@ -392,6 +391,8 @@ class Job:
         level(ending.outcome, seconds=ending.seconds, **(error or {}))
         self._trace.end(ending.outcome, code=ending.failure.code.value if ending.failure else None)
         context.endings.announce(ending)
+        # Last: whoever dies before it is found by the lease, and what is left of the claim too.
+        self._attempt(lambda: context.leases.drop(self.work))
 
     def _ending(self, outcome: Outcome, seen: Transition) -> Ending:
         ended = seen.verdict.value

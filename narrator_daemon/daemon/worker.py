@@ -217,7 +217,11 @@ class Worker:
         farewells = [job.give_back_now for job in parts.in_work.jobs]
         if parts.loading.loaded:
             farewells.append(self._leave)
+        last = time.monotonic() + _FAREWELL_SECONDS
         _within(_FAREWELL_SECONDS, farewells)
+        # Who was settling by itself just then tells how its claim ended, as those did.
+        while parts.in_work and time.monotonic() < last:
+            time.sleep(0.05)
         for loop in parts.loops:
             loop.stop(timeout=0.1)
 

@@ -9,6 +9,7 @@ import google.auth.exceptions
 import requests
 from firebase_admin import exceptions as firebase
 from google.api_core import exceptions as google_api
+from google.cloud.storage.exceptions import DataCorruption
 
 from narrator_daemon.catalogue import STATUS, URL_EXPIRES_AT
 from narrator_daemon.errors import Refused, Unavailable
@@ -159,6 +160,8 @@ def storage_errors(bucket: str) -> Iterator[None]:
             f"the credentials are not accepted ({error})",
             advice=_of_clock(error) or f"without a key of its own {_SIGNS_FOR_ITSELF} to sign URLs",
         ) from error
+    except DataCorruption as error:
+        raise Unavailable("storage", "other bytes arrived than were sent") from error
     except (requests.RequestException, ConnectionError, TimeoutError) as error:
         raise Unavailable("storage", f"storage does not answer: {in_few_words(error)}") from error
 

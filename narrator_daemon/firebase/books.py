@@ -37,6 +37,7 @@ class Change(Protocol):
 
 
 C = TypeVar("C", bound=Change)
+T = TypeVar("T")
 
 
 def with_status(
@@ -133,6 +134,23 @@ def one_node(project: Project, place: str) -> Iterator[None]:
             f"{place} cannot be written: {error.what}",
             advice="see which rule of the database, or which limit on its data, this node breaks",
         ) from error
+
+
+def surely(call: Callable[[], T]) -> T:
+    """Do something with one node, and once more where that is refused.
+
+    For whoever leaves a node alone for long after a refusal: a database that refuses everything for
+    some seconds, as while rules are deployed, may answer again just as it is asked whose refusal
+    it was (``one_node``).
+
+    Raises:
+        NodeRefused: the node is refused, also after the database has answered.
+        Unavailable: the database did not answer.
+    """
+    try:
+        return call()
+    except NodeRefused:
+        return call()
 
 
 def page(project: Project, name: str, after: str, most: int) -> Record:

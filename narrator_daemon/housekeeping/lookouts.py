@@ -128,8 +128,7 @@ class Lookouts:
         if self._clock() < self._alone_until:
             return True
         try:
-            with self._node():
-                return self._look()
+            return books.surely(self._look)
         except NodeRefused as error:
             # Rules from before there were seats: each looks for itself.
             _log.info("no_lookouts", why=str(error))
@@ -137,6 +136,10 @@ class Lookouts:
             return True
 
     def _look(self) -> bool:
+        with self._node():
+            return self._look_at_seats()
+
+    def _look_at_seats(self) -> bool:
         with database_errors():
             stored = children(self._project.node(LOOKOUTS).get())
         now = self._clock()

@@ -154,7 +154,7 @@ class Reaper:
         return self._just_read and self._leases_read > _MANY_LEASES and self._lookouts.seconds
 
     def _free(self, book_id: str, token: str | None, found: object) -> bool:
-        """Reap a book, if the claim stands on it still; gives whether it does so no longer.
+        """Reap a book, if the claim stands on it still; gives whether its lease may go.
 
         Raises:
             Unavailable: it is not known whether the claim stands.
@@ -168,7 +168,7 @@ class Reaper:
             return False
         self._refusals.clear(book_id)
         if seen.verdict is not Verdict.REAPED:
-            return True
+            return seen.verdict is not Verdict.LATER
         _log.warning("book_reaped", book=book_id, token=token)
         self._on_freed(book_id)
         if seen.claim is not None and token is not None:

@@ -29,7 +29,7 @@ from narrator_daemon.catalogue import (
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.book import cancel_of_batch as cancelled
 from narrator_daemon.claims.ending import Ending
-from narrator_daemon.errors import NodeRefused, Refused
+from narrator_daemon.errors import NodeRefused
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
@@ -164,15 +164,17 @@ class Batches:
 
     def _open(self) -> Record:
         try:
-            with database_errors():
-                found = self._project.node(BATCHES).order_by_child(OPEN).equal_to(True)
-                return children(found.limit_to_first(_MOST_BATCHES).get())
-        except Refused as error:
-            books.check_indices(self._project)
+            return books.surely(self._read_open)
+        except NodeRefused as error:
             # Rules from before there were batches.
             _log.info("no_batches", why=str(error))
             self._without_until = self._clock() + _WITHOUT_SECONDS
             return {}
+
+    def _read_open(self) -> Record:
+        with books.one_node(self._project, self._project.node_path(BATCHES)), database_errors():
+            found = self._project.node(BATCHES).order_by_child(OPEN).equal_to(True)
+            return children(found.limit_to_first(_MOST_BATCHES).get())
 
     def _look_after(self, batch_id: str, batch: object, until: float) -> None:
         waiting = waiting_of(batch)

@@ -110,12 +110,14 @@ class Picker:
         attempted = self._claims.claim(candidate.book_id)
         _log.debug("tried", book=candidate.book_id, verdict=attempted.verdict.value)
         if attempted.verdict is Verdict.LOST:
-            # One of which the id alone was known may never have waited: nobody was faster.
-            if candidate.known:
+            # What is known of a book may be late: this one may have read it itself, or it was
+            # cancelled. One of which the id alone was known may never have waited.
+            if candidate.known and attempted.rival is not None:
                 self._among = min(2 * self._among, _MOST_AMONG)
         elif attempted.work is not None:
             self._among = max(self._among - 1, 1)
         elif attempted.verdict is Verdict.LATER:
+            candidate.waits_for_retry |= attempted.waits_for_retry
             self._waiting.put_back(candidate, time.monotonic() + attempted.wait_seconds)
         elif attempted.verdict is Verdict.LEASED:
             self._waiting.put_back(candidate, time.monotonic() + self._beat_seconds)

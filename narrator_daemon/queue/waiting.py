@@ -309,7 +309,11 @@ class Waiting:
     def put_back(self, candidate: Candidate, until: float) -> None:
         """Pass a book over until a monotonic time, unless it was asked for anew meanwhile."""
         with self._lock:
-            if candidate.book_id not in self._candidates:
+            newer = self._candidates.get(candidate.book_id)
+            if newer is not None:
+                # Of one that only its id is known of since, it is still known what waits on it.
+                newer.waits_for_retry |= candidate.waits_for_retry and not newer.known
+            else:
                 self._offers += 1
                 self._offered[candidate.book_id] = self._offers
                 self._candidates[candidate.book_id] = replace(candidate, not_before=until)

@@ -194,6 +194,7 @@ class CsmSpeech:
             device=self.device,
             slots=engine.occupancy.slots,
             kernels=engine.kernels,
+            decoder=engine.decoder,
             voice=self._source.name,
             voices=sorted(self._voices),
             seconds=round(time.monotonic() - started, 1),

@@ -90,11 +90,15 @@ def test_one_that_another_was_faster_with_takes_its_lease_back() -> None:
     worker = Worker()
 
     def win() -> None:
-        worker.book["narrativeAudioStatus"] = "processing"
+        # For the same text with the same voice; it is no claim of this worker's all the same.
+        wins = Worker().claim().claim
+        claim = {**wins.as_record(), "token": "theirs", "owner": "another"}
+        worker.book.update(narrativeAudioStatus="processing", narrativeAudioClaim=claim)
 
     worker.project.at_each("^write /books/b$", win)
     attempted = worker.claims.claim("b")
     assert (attempted.verdict, attempted.work) == (Verdict.LOST, None)
+    assert attempted.rival == "another"
     assert worker.project.count("^set /narrationLeases") == 1
     assert worker.lease_tokens == []
 

@@ -594,6 +594,17 @@ def test_a_request_under_a_dead_claim_loses_only_the_token() -> None:
     assert seen.book == waiting(a_claim(token=None, last_error=ENGINE_FAILED))
 
 
+def test_a_claim_that_waits_under_a_dead_lease_is_told_of_until_nobody_asks() -> None:
+    left = a_claim(token=None, last_error=ENGINE_FAILED)
+    assert books.reap(waiting(left), token="mine").verdict is Verdict.LATER
+    cancelled = {"narrative": "A", PATH: "old", CLAIM: left.as_record()}
+    seen = books.reap(cancelled, token="mine")
+    assert (seen.verdict, seen.book) == (Verdict.REAPED, {"narrative": "A", PATH: "old"})
+    assert seen.claim is None
+    for scribbled in (waiting(**{CLAIM: "junk"}), {"narrative": "A", CLAIM: "junk"}):
+        assert books.reap(scribbled, token="mine").verdict is Verdict.UNCHANGED
+
+
 @pytest.mark.parametrize("status", [None, "ready", "failed", 5])
 def test_any_other_status_loses_claim_and_progress(status: Any) -> None:
     seen = books.reap(in_work(**{STATUS: status, PATH: "old"}), token="mine")

@@ -88,7 +88,6 @@ def test_what_is_no_book_is_gone(change: Change, book: Any) -> None:
     ("change", "book"),
     [
         pytest.param(reap, waiting(), id="reap-what-waits"),
-        pytest.param(reap, waiting(a_claim(token=None)), id="reap-what-waits-again"),
         pytest.param(reap, {"narrative": "A"}, id="reap-what-nobody-asked-for"),
         pytest.param(request_again, waiting(), id="again-what-waits"),
         pytest.param(request_again, in_work(), id="again-what-is-in-work"),

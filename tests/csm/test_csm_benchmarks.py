@@ -137,13 +137,14 @@ def test_kernels_compile_without_spills(target: int, compiled: list[dict[str, An
     rows = [row for row in compiled if row["target"] == f"sm_{target}"]
     kernels = {row["kernel"] for row in rows}
     assert kernels == {
-        "product", "norm", "decode_attention", "depth_attention", "draw", "finish"
+        "product", "norm", "decode_attention", "depth_attention", "draw", "finish", "convolution"
     }  # fmt: skip
     # Norm, gate, sum, scales, and what is left: each both plain and of 8 bits.
     assert len(rows) >= 10
     for row in rows:
         assert row["spilled_bytes"] == 0 and row["registers"] <= 255, row
         assert row["shared_bytes"] <= row["most_shared_bytes"], row
-        assert (row["matrix"] > 0) == (row["kernel"] in ("product", "decode_attention")), row
+        multiplies = row["kernel"].endswith(("product", "attention", "convolution"))
+        assert (row["matrix"] > 0) == multiplies, row
         # On sm_90 each waits for the kernel before it, and lets the next begin.
         assert row["dependent"] == (target == 90), row

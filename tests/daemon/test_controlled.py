@@ -137,6 +137,18 @@ def test_rules_without_the_node_tell_nothing(desk: Desk) -> None:
     assert desk.look() == "paused"
 
 
+def test_a_refusal_of_everything_that_is_over_when_it_is_asked_for_ends_no_pause(
+    desk: Desk,
+) -> None:
+    desk.say("paused")
+    desk.project.fail("get /narrationControl", refusal(401), times=1)
+    assert desk.look() == "paused" and desk.holds()
+    desk.project.fail("get /narrationControl", refusal(401), times=1)
+    assert desk.look() == "paused" and desk.holds()
+    desk.say(None)
+    assert desk.look() == "running"
+
+
 def test_what_is_ignored_is_told_once(desk: Desk) -> None:
     desk.project.tree["narrationControl"] = {"fleet": {"state": "stop"}}
     with structlog.testing.capture_logs() as logged:

@@ -160,9 +160,9 @@ def test_rules_without_the_field_are_not_asked_again_and_again(desk: Desk) -> No
     desk.ask("a", 1)
     desk.ask("b", 2)
     desk.project.fail("write /books", refusal(401))
-    assert desk.step() == {} and desk.writes == 1
+    assert desk.step() == {} and desk.writes == 2  # it makes sure
     desk.step()
-    assert desk.writes == 1
+    assert desk.writes == 2
     desk.now += 601
     desk.project.mend()
     assert len(desk.step()) == 2

@@ -72,6 +72,14 @@ def test_its_lease_is_kept_alive_as_long_as_it_works(desk: Desk) -> None:
     assert set(held) == {1} and desk.leases.held() == (0, None)
 
 
+def test_its_lease_goes_once_it_is_told_how_it_ended(desk: Desk) -> None:
+    seen: list[list[str]] = []
+    desk.context.endings.listen(lambda ending: seen.append([*desk.leases_left[ending.book_id]]))
+    work = desk.claim()
+    desk.run(desk.job(work))
+    assert seen == [[work.token]] and desk.leases_left is None
+
+
 class Recorded:
     """Traces that are kept as they end."""
 

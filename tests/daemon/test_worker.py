@@ -60,6 +60,21 @@ class Job:
         self._house.at_work.remove(self)
 
 
+class Settling(Job):
+    """A job whose own thread has come to its outcome: there is nothing to give back."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house, hears=False)
+
+    def give_back_now(self) -> None:
+        self._house.did.append("now")
+        threading.Timer(0.2, self._tell).start()
+
+    def _tell(self) -> None:
+        self._house.did.append("told")
+        self._house.at_work.remove(self)
+
+
 class Engine(ToneSpeech):
     def __init__(self, house: House) -> None:
         super().__init__()
@@ -362,6 +377,16 @@ class TestStopping:
         ended(thread)
         assert house.did.count("boundary") == 2
         assert house.did.count("now") == 1
+
+    def test_one_that_is_settling_just_then_is_waited_for(self, tmp_path: Path) -> None:
+        house = House(tmp_path, grace_seconds=0)
+        settling = Settling(house)
+        house.at_work.append(settling)
+        thread = house.live()
+        house.wait_open()
+        house.worker.stop()
+        ended(thread)
+        assert house.did.index("now") < house.did.index("told") < house.did.index("stop heart")
 
     def test_asked_twice_it_does_not_wait(self, house: House) -> None:
         house.at_work.append(Job(house))

@@ -8,6 +8,7 @@ import google.auth.exceptions
 import pytest
 import requests
 from google.api_core import exceptions as google_api
+from google.cloud.storage.exceptions import DataCorruption
 
 from narrator_daemon.errors import NarratorError, Refused, Unavailable
 from narrator_daemon.firebase import books
@@ -70,6 +71,7 @@ def test_of_the_database(error: Exception, kind: type, advice: str) -> None:
         (RefreshError("gone"), Refused, "Service Account Token Creator"),
         (requests.ConnectionError("reset"), Unavailable, ""),
         (TimeoutError("late"), Unavailable, ""),
+        (DataCorruption(None, "doesn't match calculated"), Unavailable, ""),
     ],
 )
 def test_of_storage(error: Exception, kind: type, advice: str) -> None:

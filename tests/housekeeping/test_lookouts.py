@@ -196,11 +196,24 @@ def test_where_rules_know_no_seats_each_looks_for_itself(refused: str) -> None:
     for _ in range(5):
         assert replicas.beats(1) == [["w0", "w1", "w2"]]
         assert all(one.on_duty for one in replicas.alive.values())
-    assert replicas.project.count(refused) == 3
+    assert replicas.project.count(refused) == 6  # each makes sure
     replicas.project.mend()
     replicas.now += looking._ALONE_SECONDS
     replicas.beats(2)
     assert replicas.beats(1) == [["w0", "w1"]]
+
+
+@pytest.mark.parametrize("refused", ["get /narrationLookouts", "write /narrationLookouts"])
+def test_a_refusal_of_everything_that_is_over_when_it_is_asked_for_costs_no_seat(
+    refused: str,
+) -> None:
+    replicas = Replicas(1)
+    replicas.project.fail(refused, refusal(401), times=1)
+    replicas.beats(2)
+    assert all(one.leads for one in replicas.alive.values())
+    replicas.project.fail("get /narrationLookouts", refusal(401), times=1)
+    replicas.beats(1)
+    assert all(one.leads for one in replicas.alive.values())
 
 
 def test_an_outage_is_told() -> None:

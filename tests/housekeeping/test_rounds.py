@@ -181,6 +181,24 @@ class TestReaper:
         assert "narrationLeases" not in fleet.project.tree
         assert "narrationJobs" not in fleet.project.tree
 
+    def test_what_was_left_to_wait_by_one_that_died_just_then_is_watched_until_it_is_over(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for book_id in ("taken up", "cancelled"):
+            fleet.claim(book_id)
+        for book in fleet.project.shelf.values():
+            book["narrativeAudioStatus"] = "requested"
+            del book["narrativeAudioClaim"]["token"]
+        fleet.rounds(monkeypatch, 0, 20, 40, 60)
+        assert [*fleet.project.tree["narrationLeases"]] == ["taken up", "cancelled"]
+        del fleet.project.shelf["cancelled"]["narrativeAudioStatus"]
+        fleet.project.shelf["taken up"]["narrativeAudioClaim"]["token"] = "next"
+        fleet.rounds(monkeypatch, 80)
+        assert "narrationLeases" not in fleet.project.tree
+        assert fleet.project.shelf["cancelled"] == {"narrative": "A"}
+        assert fleet.project.shelf["taken up"]["narrativeAudioClaim"]["token"] == "next"
+        assert "narrationJobs" not in fleet.project.tree
+
     def test_a_claim_without_a_lease_is_dead_a_ttl_from_first_sight(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:

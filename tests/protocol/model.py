@@ -693,6 +693,9 @@ class World:
         else:
             book = self.books.get(first.book_id)
             seen = self.rules.reap(book, first.token, first.record)
+            if seen.verdict is Verdict.LATER:
+                worker.reaping = tuple(rest)
+                return
             if seen.book is None:
                 first = replace(first, put=None, stage="freed")
             else:

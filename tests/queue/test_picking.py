@@ -20,6 +20,16 @@ from narrator_daemon.settings import Settings
 from tests.memory import SERVER_NOW, MemoryProject, refusal
 
 REQUESTED = {"narrative": "A", "narrativeAudioStatus": "requested"}
+OF_ANOTHER = {
+    "narrativeAudioStatus": "processing",
+    "narrativeAudioClaim": {
+        "token": "theirs",
+        "owner": "another",
+        "attempt": 1,
+        "inputHash": "0" * 64,
+        "take": 1,
+    },
+}
 
 
 def now_ms() -> int:
@@ -324,13 +334,62 @@ def test_where_others_are_faster_it_looks_further(
     for number in range(8):
         desk.add(f"b{number}")
         if number < 6:
-            desk.project.shelf[f"b{number}"]["narrativeAudioStatus"] = "processing"
+            desk.project.shelf[f"b{number}"] |= OF_ANOTHER
     found: list[str] = []
     monkeypatch.setattr("narrator_daemon.queue.waiting.random.choice", lambda oldest: oldest[0])
     while (picked := desk.pick()) is not None:
         found.append(picked[1])
     assert found == ["lost"] * 6 + ["claimed"] * 2
     assert among == [1, 2, 4, 8, 16, 32, 32, 31, 30]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_waits_on_a_book_is_known_though_it_is_named_again_while_it_is_tried(
+    known: bool, desk: Desk
+) -> None:
+    desk.add("b")
+    assert desk.pick() == ("b", "claimed")
+    book = desk.project.shelf["b"]
+    book["narrativeAudioStatus"] = "requested"
+    del book["narrativeAudioClaim"]["token"]
+    book["narrativeAudioClaim"]["notBefore"] = now_ms() + 60_000
+    desk.waiting.offer("b", book if known else None, now_ms())
+    # The stream says that something of it was edited, and no more.
+    desk.project.at_each("^read /books/b$", lambda: desk.waiting.offer("b", None, now_ms()))
+    assert desk.pick() == ("b", "later")
+    del book["narrativeAudioStatus"]
+    desk.waiting.take_in(Hint({}, gone=frozenset({"b"})), now_ms())
+    desk.project.mend()
+    assert desk.pick() == ("b", "cancelled")
+    assert "narrativeAudioClaim" not in desk.project.shelf["b"]
+
+
+@pytest.mark.parametrize(
+    "became",
+    [
+        pytest.param({}, id="in work here"),
+        pytest.param({"narrativeAudioStatus": "ready", "narrativeAudioClaim": None}, id="read"),
+        pytest.param({"narrativeAudioStatus": "failed", "narrativeAudioClaim": None}, id="failed"),
+        pytest.param({"narrativeAudioStatus": None, "narrativeAudioClaim": None}, id="cancelled"),
+        pytest.param({"narrativeAudioStatus": None}, id="cancelled in work here"),
+        pytest.param({"narrativeAudioClaim": "scribbled"}, id="scribbled"),
+    ],
+)
+def test_late_news_of_a_book_says_nothing_of_others(
+    became: dict[str, Any], desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.add("b0")
+    waited = dict(desk.project.shelf["b0"])
+    assert desk.pick() == ("b0", "claimed")
+    book = desk.project.shelf["b0"] | became
+    desk.project.shelf["b0"] = {name: value for name, value in book.items() if value is not None}
+    # The stream says once more that it waits, when it does no longer.
+    desk.waiting.offer("b0", waited, now_ms())
+    assert desk.pick() == ("b0", "lost")
+    for number in range(1, 9):
+        desk.add(f"b{number}")
+    monkeypatch.setattr("narrator_daemon.queue.waiting.random.choice", lambda oldest: oldest[-1])
+    assert [desk.pick() for _ in range(8)] == [(f"b{number}", "claimed") for number in range(1, 9)]
 
 
 def test_one_that_was_only_looked_at_again_says_nothing_of_others(

@@ -9,6 +9,7 @@ from greenlet import getcurrent
 
 from narrator_daemon.catalogue import (
     CLAIM,
+    DURATION,
     ERROR,
     FAILED,
     INPUT_HASH,
@@ -167,6 +168,8 @@ class BooksChecked:
         for name in named(new):
             ledger.demand(name in stored, "lost", f"{book_id} names {name}, which is not")
         ledger.published[token] = book_id
+        if held is not None:
+            self._fleet.published(held, new.get(DURATION))
         wish.open = False
         self._fleet.ended(book_id, READY, held)
 

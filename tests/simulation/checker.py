@@ -61,6 +61,7 @@ class Checker:
                     old = before.get("books", {}).get(path[1])
                     new = now.get("books", {}).get(path[1])
                     self.claims.see(path[1], old, new)
+                    self.fleet.see(path[1], new)
                     if by_daemon:
                         self.books.write(path[1], old, new)
                 case name if name == LEASES and len(path) > 2:
@@ -101,13 +102,26 @@ class Checker:
         found += [f"lease of {name}" for name in children(self.ledger.get(LEASES))]
         for name, record in self.ledger.books.items():
             claim = Claim.from_record(children(record).get(CLAIM))
-            # On one that is not asked for it is found within hours.
-            if claim is not None and (STATUS in record or claim.token is not None):
+            if claim is not None and (
+                STATUS in record or claim.token is not None or self._is_known(name)
+            ):
                 found.append(f"claim on {name}: {record.get(STATUS)} {record[CLAIM]}")
         for name, batch in children(self.ledger.get(BATCHES)).items():
             if children(batch).get("open") is True:
                 found.append(f"batch {name}: {batch}")
         return found
+
+    def _is_known(self, book_id: str) -> bool:
+        """Whether the one is there that tried a cancelled book last; else it takes hours."""
+        claims = [held for held in self.ledger.held.values() if held.book_id == book_id]
+        last = max(claims, key=lambda held: held.number, default=None)
+        world = self._world
+        return (
+            last is not None
+            and not last.process.dead
+            and not world.stopped(last.process)
+            and world.nothing_went_unheard()
+        )
 
     def end(self) -> None:
         """Judge what is left, once all that is left over was swept."""

@@ -271,6 +271,9 @@ class ClaimsChecked:
             held.untold = world.is_old(held.process)
             if counts and claim is not None:
                 self._judge_backoff(claim)
+            if claim and before and claim.give_backs > before.give_backs:
+                # As it stops: whose fault it was that the engine failed need not be known by then.
+                held.failed_at, held.bad = None, False
             return
         longest, last = self._gaps.get((book_id, token), (self._ledger.now - held.at, held.at))
         still = max(longest, self._ledger.now - last)

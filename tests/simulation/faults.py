@@ -76,6 +76,7 @@ class Faults:
         rate: of requests to which something happens.
         kinds: that happen in this history.
         most: in all.
+        dense: whether those kinds alone are drawn.
         allowed: names of those that may happen; None for all that chance brings.
         on: whether anything happens any more.
         fired: the names of what happened, in order.
@@ -84,6 +85,7 @@ class Faults:
     rate: float
     kinds: frozenset[str]
     most: int
+    dense: bool = False
     allowed: frozenset[str] | None = None
     on: bool = True
     fired: list[str] = field(default_factory=list)
@@ -95,10 +97,17 @@ class Faults:
         chance, which = task.dice.random(), task.dice.random()
         if not self.on or chance >= (self.rate if rate is None else rate):
             return None
-        kind = among[int(which * len(among))]
-        if kind not in self.kinds:
+        kind = self.among(among, which)
+        if kind is None:
             return None
         return kind if self.fire(f"{task.name}#{task.requests} {kind}") else None
+
+    def among(self, kinds: tuple[str, ...], which: float) -> str | None:
+        """One of some kinds, by a number in 0..1; None where it is none of this history."""
+        if self.dense:
+            kinds = tuple(kind for kind in kinds if kind in self.kinds)
+        kind = kinds[int(which * len(kinds))] if kinds else None
+        return kind if kind in self.kinds else None
 
     def wish(self, name: str) -> bool:
         """Let the frontend write, if it may; that counts for nothing that goes wrong."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from narrator_daemon.catalogue import (
     MARKS,
     PATH,
     PROCESSING,
+    READY,
     READY_BY,
     REQUESTED,
     REQUESTED_AT,
@@ -27,17 +29,24 @@ from narrator_daemon.catalogue import (
     children,
 )
 from narrator_daemon.claims.claim import Claim
+from narrator_daemon.queue.budgets import CATALOGUE
 from narrator_daemon.queue.requesters import grant_name
 from tests.simulation.database import Path
 from tests.simulation.ledger import Held, Ledger
 from tests.simulation.limits import (
     BATCH_SECONDS,
+    BEAT,
     CANCEL_SECONDS,
     CONTROL_SECONDS,
     DRAIN_SECONDS,
+    FORECAST_OFF_SECONDS,
+    PACE_BOOKS,
+    SEEN_SECONDS,
+    STEADY_CHARACTERS,
+    STEADY_SECONDS,
     WINDOW_SECONDS,
 )
-from tests.simulation.scheduler import Process, Task
+from tests.simulation.scheduler import EPOCH, Process, Task
 
 #: Ends of a request.
 _OVER = ("ready", "failed", "cancelled")
@@ -67,17 +76,33 @@ class FleetChecked:
         self._ungranted: list[float] = []
         self._grants: dict[str, list[float]] = {}
         self._requests: set[tuple[str, str]] = set()
-        self._budgeted: set[str] = set()
-        self._unbudgeted: set[str] = set()
+        # Grants of budgets, by node; claims that had none; and what each claim was granted as.
+        self._budgeted: set[tuple[str, str]] = set()
+        self._unbudgeted: set[tuple[str, str]] = set()
+        self._grant_of: dict[str, str] = {}
+        # As what each book's requests may be granted, and what was claimed of that, by node.
+        self._names: dict[str, set[str]] = {}
+        self._used: set[tuple[str, str]] = set()
+        # Seconds of audio that were published, by the grant.
+        self._made: dict[str, float] = {}
         self._told: dict[int, Told] = {}
-        # When each request last ended, by book and how, and of which batch it was when claimed.
-        self._ends: dict[tuple[str, str], tuple[float, Any]] = {}
+        # When each request last ended, by book and how, and under which claim.
+        self._ends: dict[tuple[str, str], tuple[float, Held | None]] = {}
         self._asked: dict[str, float] = {}
+        # When it was said of a book that waits when it will be ready, and what; seconds.
+        self._said: dict[str, list[tuple[float, float]]] = {}
         # Those that are taken back, and since when; and those that ever were.
         self._cancelled: dict[str, float] = {}
         self._taken_back: set[str] = set()
 
     # Limits and budgets.
+
+    def see(self, book_id: str, book: Any) -> None:
+        """Take in what a book's request is granted as."""
+        record = children(book)
+        if record.get(STATUS) == REQUESTED:
+            name = grant_name(book_id, record.get(REQUESTED_AT), record.get(PATH))
+            self._names.setdefault(book_id, set()).add(name)
 
     def grants(self, node: str, before: dict[str, Any]) -> None:
         """Judge what a requester was granted."""
@@ -97,24 +122,43 @@ class FleetChecked:
         )
 
     def budget(self, path: Path, before: dict[str, Any]) -> None:
-        """A grant is given only while the day's sum is below the budget, and none is lost."""
-        old = children(children(before.get(BUDGETS)).get(path[1]))
-        new = children(self._ledger.get(BUDGETS, path[1]))
+        """Judge a write to a budget.
+
+        A grant is given only while the day's sum is below the budget, and none is lost. Once a
+        request is over, what was made takes the place of its grant.
+        """
+        node = path[1]
+        old = children(children(before.get(BUDGETS)).get(node))
+        new = children(self._ledger.get(BUDGETS, node))
         granted, now = children(old.get("granted")), children(new.get("granted"))
+        made = old.get("seconds", 0)
         if old.get("day") != new.get("day"):
-            granted = {}
+            granted, made = {}, 0
         more, gone = sorted(now.keys() - granted.keys()), sorted(granted.keys() - now.keys())
         # One write grants one request, or takes one that is over.
         self._ledger.demand(
             len(more) + len(gone) <= 1, "budget", f"{more} are granted, {gone} are lost"
         )
+        made += sum(self._made.get(name, 0.0) for name in gone)
+        self._ledger.demand(
+            abs(new.get("seconds", 0) - made) < 0.2,
+            "budget",
+            f"{made:.1f} s were made that count in {node}, and not {new.get('seconds')}",
+        )
         if more:
-            spent = new.get("seconds", 0) + sum(now[name] for name in now if name not in more)
-            most = self._ledger.world.plan.budget
+            plan = self._ledger.world.plan
+            most = plan.budget if node == CATALOGUE else plan.own_budget
+            spent = made + sum(now[name] for name in now if name not in more)
             self._ledger.demand(
-                spent < most + 0.1, "budget", f"{spent:.1f} s are gone of {most:g} s"
+                spent < most + 0.1, "budget", f"{spent:.1f} s are gone of {most:g} s in {node}"
             )
-            self._budgeted |= set(more)
+            self._budgeted |= {(node, name) for name in more}
+
+    def published(self, held: Held, seconds: Any) -> None:
+        """Take in how much audio was published under a claim."""
+        name = self._grant_of.get(held.token)
+        if name is not None:
+            self._made[name] = float(seconds)
 
     def claimed(self, book_id: str, old: Record, held: Held) -> None:
         """Judge a claim: whether it was granted, and whether the worker may claim anything."""
@@ -122,8 +166,14 @@ class FleetChecked:
         self._judge_told(held)
         batch = old.get(BATCH)
         since, world = self._cancelled.get(str(batch)), self._ledger.world
+        # Who looked after batches may have ended, or been taken away, which the others find out.
+        taken_over = max(world.plan.ttls) + 2 * BEAT
         if since is not None and not world.nothing_went_wrong():
-            since = max(since, world.quiet_since or self._ledger.now)
+            awake = [max(seat.began_at, seat.process.paused_until) for seat in world.seats]
+            quiet_since = self._ledger.now if world.quiet_since is None else world.quiet_since
+            since = max(since, quiet_since, *awake) + taken_over
+        if since is not None:
+            since = max([since, *(at + taken_over for at in world.taken_away.values())])
         self._ledger.demand(
             since is None or self._ledger.now - since < CANCEL_SECONDS,
             "batch",
@@ -134,14 +184,19 @@ class FleetChecked:
         world = self._ledger.world
         uid, limit = old.get(REQUESTED_BY), world.plan.limit
         name = grant_name(book_id, old.get(REQUESTED_AT), old.get(PATH))
-        if world.plan.budget and held.attempt == 1 and name not in self._budgeted:
-            # One a replica may have been asked for anew just as it was granted.
-            self._unbudgeted.add(name)
-            self._ledger.demand(
-                len(self._unbudgeted) <= world.lives,
-                "budget",
-                f"{len(self._unbudgeted)} books are claimed without their grants",
-            )
+        self._grant_of[held.token] = name
+        for node in self._budgets_of(uid):
+            if (node, name) in self._budgeted:
+                self._used.add((node, name))
+            elif held.attempt == 1 and not self._stands_for(book_id, node):
+                # One a replica may have been asked for anew just as it was granted, unseen.
+                self._unbudgeted.add((node, name))
+                without = sum(one == node for one, _ in self._unbudgeted)
+                self._ledger.demand(
+                    without <= world.lives,
+                    "budget",
+                    f"{without} books are claimed without their grants in {node}",
+                )
         if not isinstance(uid, str) or not limit or (book_id, name) in self._requests:
             return
         self._requests.add((book_id, name))
@@ -154,6 +209,24 @@ class FleetChecked:
             "limit",
             f"{len(self._ungranted)} books are claimed in one window without a grant",
         )
+
+    def _stands_for(self, book_id: str, node: str) -> bool:
+        """Whether a grant of an earlier request of the book is there, of which nothing was made.
+
+        The book was asked for anew between grant and claim. That grant counts in its place.
+        """
+        granted = {(node, name) for name in self._names.get(book_id, ())} & self._budgeted
+        left = sorted(granted - self._used)
+        self._used.update(left[:1])
+        return bool(left)
+
+    def _budgets_of(self, uid: Any) -> list[str]:
+        """The budgets that a request counts towards."""
+        plan = self._ledger.world.plan
+        found = [CATALOGUE] if plan.budget else []
+        if plan.own_budget and isinstance(uid, str) and uid:
+            found.append(hashlib.sha256(uid.encode()).hexdigest())
+        return found
 
     # What operators tell.
 
@@ -262,7 +335,9 @@ class FleetChecked:
 
     def ended(self, book_id: str, how: str, held: Held | None = None) -> None:
         """Take in how a request has ended, and under which claim."""
-        self._ends[book_id, how] = self._ledger.now, held.batch if held else None
+        self._ends[book_id, how] = self._ledger.now, held
+        if how == READY and self._ledger.world.plan.steady:
+            self._judge_foretold(book_id)
 
     def batch(self, batch: str, before: dict[str, Any]) -> None:
         """Judge what a daemon has written to a batch."""
@@ -302,18 +377,19 @@ class FleetChecked:
             "batch",
             f"{book_id} was {was} in {batch} and becomes {state}",
         )
-        at, of_batch = self._ends.get((book_id, state), (-1.0, None))
+        at, held = self._ends.get((book_id, state), (-1.0, None))
         ledger.demand(
             at >= self._asked.get(batch, 0.0),
             "batch",
             f"{book_id} is said to be {state} in {batch}, which it did not become",
         )
         task = getcurrent()
-        is_late = of_batch == batch and ledger.now - at > BATCH_SECONDS
-        if is_late and isinstance(task, Task) and "/batches" in task.name:
+        is_late = held is not None and held.batch == batch and ledger.now - at > BATCH_SECONDS
+        if held is not None and is_late and isinstance(task, Task) and "/batches" in task.name:
             # Who ended it writes that at once; only what was missed is looked for.
+            gone_at = ledger.world.taken_away.get(held.process.name, ledger.now)
             ledger.demand(
-                not ledger.world.nothing_went_wrong(),
+                gone_at - at < BATCH_SECONDS or not ledger.world.nothing_went_wrong(),
                 "batch",
                 f"that {book_id} is {state} is found in {batch} {BATCH_SECONDS} s later",
             )
@@ -331,11 +407,35 @@ class FleetChecked:
             "ready by",
             f"{book_id} is {new.get(STATUS)}, and is said to be ready by {said}",
         )
+        claim = Claim.from_record(new.get(CLAIM))
+        held = self._ledger.held.get(str(claim.token)) if claim else None
+        self._ledger.demand(
+            held is None or held.process is self._ledger.world.writer,
+            "ready by",
+            f"{book_id} is in work, and another says when it will be ready",
+        )
         self._ledger.demand(
             isinstance(said, int) and said > now_ms - 30_000,
             "ready by",
             f"{book_id} is said to be ready {(now_ms - said) / 1000:.1f} s ago",
         )
+        # Not before a pace is known, and all that was asked for has been read.
+        asked = [children(one).get(REQUESTED_AT, 0) for one in self._ledger.books.values()]
+        seen = now_ms - max(asked) > 1000 * SEEN_SECONDS
+        if seen and new.get(STATUS) == REQUESTED and len(self._ledger.published) >= PACE_BOOKS:
+            self._said.setdefault(book_id, []).append((self._ledger.now, said / 1000 - EPOCH))
+
+    def _judge_foretold(self, book_id: str) -> None:
+        """Where nothing disturbs, what was said comes true but for a book that was just begun."""
+        longest = max(1 + len(text) // STEADY_CHARACTERS for text in self._ledger.world.plan.texts)
+        least = longest * STEADY_SECONDS + FORECAST_OFF_SECONDS
+        for at, said in self._said.get(book_id, []):
+            off, left = self._ledger.now - said, self._ledger.now - at
+            self._ledger.demand(
+                abs(off) <= max(least, 0.15 * left),
+                "ready by",
+                f"{book_id} was said to be ready in {said - at:.0f} s and is so in {left:.0f} s",
+            )
 
     # Marks and histories.
 

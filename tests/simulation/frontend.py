@@ -28,20 +28,6 @@ if TYPE_CHECKING:
 
 #: Seconds between a daemon's write and the frontend's.
 _AT_ONCE = (0.0, 0.005, 0.05, 0.5)
-_ACTIONS = (
-    "press",
-    "press",
-    "ask",
-    "ask",
-    "edit",
-    "cancel",
-    "cancel",
-    "delete",
-    "overwrite",
-    "import",
-    "scribble",
-    "retry",
-)
 
 
 class Frontend:
@@ -57,7 +43,8 @@ class Frontend:
     def run(self) -> None:
         """Write all books, and then to some of them."""
         world, plan, dice = self._world, self._world.plan, current().dice
-        for number, text in enumerate(plan.texts):
+        books = list(enumerate(plan.texts))
+        for number, text in reversed(books) if plan.backwards else books:
             book_id = f"b{number}"
             world.checker.books.wishes_for(book_id, text, asks=True, whole=True)
             asked = self.asked(book_id, dice, timed=dice.random() < 0.8 or plan.queue)
@@ -68,7 +55,7 @@ class Frontend:
             # Often while something is in work, sometimes at once after another.
             world.scheduler.sleep(dice.choice((0.05, 0.5, 1.5, 4.0)) * (0.5 + dice.random()))
             book_id = f"b{dice.randrange(len(plan.texts))}"
-            action = dice.choice(_ACTIONS)
+            action = dice.choice(plan.actions)
             text, again = dice.choice(TEXTS), dice.random() < 0.5
             extra = self.asked(book_id, dice, timed=again)
             if not world.faults.on:
@@ -80,7 +67,11 @@ class Frontend:
         """Write to a book just after a daemon did, or not."""
         task, world = current(), self._world
         dice = task.dice
-        chance, action, seconds = dice.random(), dice.choice(_ACTIONS), dice.choice(_AT_ONCE)
+        chance, action, seconds = (
+            dice.random(),
+            dice.choice(world.plan.actions),
+            dice.choice(_AT_ONCE),
+        )
         text, book_id = dice.choice(TEXTS), path[1]
         if chance >= world.plan.meddles or not world.faults.on:
             return
@@ -101,9 +92,9 @@ class Frontend:
         if timed:
             asked[REQUESTED_AT] = dict(SERVER_TIMESTAMP)
         asked[REQUESTED_BY] = plan.uids[int(book_id[1:])]
-        if dice.random() < (0.4 if plan.queue else 0.1):
+        if dice.random() < (0.4 if plan.queue else 0.1) and not plan.steady:
             asked[PRIORITY] = dice.choice(("now", "bulk"))
-        if dice.random() < 0.07 and not plan.queue:
+        if dice.random() < 0.07 and not (plan.queue or plan.steady):
             asked[NOT_BEFORE] = self._world.database.now_ms() + dice.choice((500, 5000))
         return asked
 
@@ -135,6 +126,10 @@ class Frontend:
         elif action == "cancel":
             wishes(book_id, held, asks=False, whole=False)
             self._write(book_id, {STATUS: None})
+        elif action == "reconsider":
+            self._act("edit", book_id, text, asked)
+            self._world.scheduler.sleep(0.3)
+            self._act("cancel", book_id, text, asked)
         elif action == "delete":
             wishes(book_id, None, asks=False, whole=True)
             self._world.write_other([(("books", book_id), None)])

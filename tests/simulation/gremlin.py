@@ -26,7 +26,8 @@ class Gremlin:
         world, dice = self._world, current().dice
         for number in range(world.plan.gremlin):
             world.scheduler.sleep(world.plan.seconds * dice.random() / max(1, world.plan.gremlin))
-            kind, which = dice.choice(kinds.PROCESS), dice.randrange(world.plan.workers)
+            kind = world.faults.among(kinds.PROCESS, dice.random())
+            which = dice.randrange(world.plan.workers)
             seconds, book = (
                 dice.choice((1.0, 5.0, 12.0)),
                 f"b{dice.randrange(len(world.plan.texts))}",
@@ -34,7 +35,7 @@ class Gremlin:
             lifetimes, jump = dice.choice((0.5, 1.2, 2.5)), dice.choice((-7200.0, 300.0, 90_000.0))
             if not world.faults.on:
                 return
-            if kind in world.faults.kinds and world.faults.fire(f"gremlin#{number} {kind}"):
+            if kind is not None and world.faults.fire(f"gremlin#{number} {kind}"):
                 world.say(kind, worker=which, seconds=seconds, book=book)
                 self._go_wrong(kind, world.seats[which], seconds, book, lifetimes, jump)
 

@@ -26,3 +26,8 @@ BATCH_LOOK_SECONDS, FORECAST_SECONDS = 10.0, 3.0
 BATCH_SECONDS, CANCEL_SECONDS = 5.0, 20.0
 #: Seconds after which a worker does what it is told, and after which one that drains has ended.
 CONTROL_SECONDS, DRAIN_SECONDS = 8.0, 25.0
+#: Characters of a sentence, and seconds that it takes, where each takes its time.
+STEADY_CHARACTERS, STEADY_SECONDS = 10, 0.4
+#: Books after which it is known what one takes; and seconds by which a forecast is off beside a
+#: book that was begun since its worker last said what is left.
+PACE_BOOKS, FORECAST_OFF_SECONDS = 4, 3.0

@@ -7,12 +7,30 @@ Each history leaves most kinds of faults out and has much of a few, so that hist
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tests.simulation import faults
 
 #: Texts that no worker gets through: one fails each time, one ends the process, one is too long.
 FAILS, KILLS, ENDLESS = "This one fails.", "This one kills.", "This one never ends."
+
+#: What the frontend does, each as often as it stands here.
+ACTIONS = (
+    "press",
+    "press",
+    "ask",
+    "ask",
+    "edit",
+    "cancel",
+    "cancel",
+    "delete",
+    "overwrite",
+    "import",
+    "scribble",
+    "retry",
+)
 
 TEXTS = ("It was a bright cold day.", "The clocks were striking.", "Call me Ishmael.")
 
@@ -35,6 +53,8 @@ class Plan:
         rate: of requests to which something happens.
         speech_rate: of segments to which something happens.
         kinds: what happens.
+        dense: whether that alone is drawn, so that the rates are those of these kinds; else of all.
+        actions: of the frontend, among which it chooses.
         most_faults: in all.
         gremlin: things that happen to processes and services, at most.
         seconds: until faults stop.
@@ -51,10 +71,14 @@ class Plan:
         sweep_most: objects at which one sweep looks.
         stream_rate: of events of the stream to which something happens.
         grace_seconds: in which a worker that is stopped goes on.
+        segments: of a narration, each as often as it stands there.
         budget: seconds of audio a day of the whole catalogue; 0 for any.
+        steady: whether each character takes its time, so that it can be foretold what books take.
+        own_budget: the same of each requester.
         tells: how often an operator tells the fleet or a worker something, at most.
         batches: what is done with many books at once, at most.
         queue: whether the order in which books are taken can be foretold.
+        backwards: whether the first of their ids are asked for last, which a query brings first.
     """
 
     workers: int
@@ -87,9 +111,15 @@ class Plan:
     stream_rate: float
     grace_seconds: float
     budget: float
+    own_budget: float = 0.0
+    steady: bool = False
+    dense: bool = False
+    segments: tuple[int, ...] = (1, 2, 3, 4, 4, 12)
+    actions: tuple[str, ...] = ACTIONS
     tells: int = 0
     batches: int = 0
     queue: bool = False
+    backwards: bool = False
 
     @classmethod
     def of(cls, seed: int) -> Plan:
@@ -108,7 +138,9 @@ class Plan:
             return made._as_swept(dice)
         if dice.random() < 0.05:
             return made._as_renewed(dice)
-        return made._as_restarted(dice) if dice.random() < 0.05 else made
+        if dice.random() < 0.05:
+            return made._as_restarted(dice)
+        return dice.choice(_OF_FEW)(made, dice) if dice.random() < 0.6 else made
 
     def _as_steered(self, dice: random.Random) -> Plan:
         """An operator tells workers to pause, to drain, how many books at once."""
@@ -151,18 +183,14 @@ class Plan:
     def _as_renewed(self, dice: random.Random) -> Plan:
         """URLs are signed anew, slowly, while the next take is published."""
         return replace(
-            self,
-            texts=tuple(dice.choice(TEXTS) for _ in range(5)),
-            uids=(None,) * 5,
+            self._with_books(
+                dice, 12, writes=40, seconds=60.0, latency=0.2, most_faults=200, quiet_seconds=45.0
+            ),
             kinds=frozenset(("slow before", "slow after")),
             rate=0.1,
-            most_faults=20,
-            gremlin=0,
-            latency=0.2,
-            writes=16,
-            seconds=60.0,
             url_seconds=30.0,
-            quiet_seconds=45.0,
+            segments=(1, 2),
+            actions=("press", "ask"),
         )
 
     def _as_swept(self, dice: random.Random) -> Plan:
@@ -217,11 +245,13 @@ class Plan:
             writes=0,
             meddles=0.0,
             budget=0.0,
+            own_budget=0.0,
             rate=0.0,
             stream_rate=dice.choice((0.02, 0.3)),
             most_faults=20,
             kinds=frozenset(one for one in self.kinds if not one.startswith(disturbing)) | {"cut"},
             queue=True,
+            backwards=dice.random() < 0.5,
             seconds=30.0,
         )
 
@@ -278,4 +308,171 @@ class Plan:
             stream_rate=dice.choice((0.02, 0.02, 0.2)),
             grace_seconds=dice.choice((0.0, 3.0)),
             budget=dice.choice((1.0, 4.0)) if dice.random() < 0.12 else 0.0,
+            own_budget=dice.choice((1.0, 4.0)) if dice.random() < 0.08 else 0.0,
         )
+
+    # Of few kinds: little goes wrong, and that often.
+
+    def _with_books(
+        self, dice: random.Random, count: int, *, workers: int = 0, **more: Any
+    ) -> Plan:
+        """So many usual books that nobody limits, and workers that are alike; 0: as many as are."""
+        workers = workers or self.workers
+        return replace(
+            self,
+            workers=workers,
+            voices=("voice 0",) * workers,
+            at_once=(1,) * workers,
+            ttls=(9.0,) * workers,
+            old=(False,) * workers,
+            skews=(0.0,) * workers,
+            texts=tuple(dice.choice(TEXTS) for _ in range(count)),
+            uids=(None,) * count,
+            limit=10,
+            budget=0.0,
+            own_budget=0.0,
+            gremlin=0,
+            rate=0.0,
+            speech_rate=0.0,
+            stream_rate=0.0,
+            meddles=0.0,
+            dense=True,
+            most_faults=more.pop("most_faults", 20),
+            **more,
+        )
+
+    def _as_misheard(self, dice: random.Random) -> Plan:
+        """What is heard late was taken, and the book is another by then."""
+        return replace(
+            self._with_books(dice, 6, writes=4, seconds=20.0, latency=0.015, most_faults=40),
+            kinds=frozenset(("lost once after", "gone after", "engine error")),
+            rate=0.12,
+            speech_rate=0.1,
+            meddles=0.6,
+            actions=("edit", "edit", "edit", "ask", "cancel", "press"),
+        )
+
+    def _as_cut_off(self, dice: random.Random) -> Plan:
+        """Services are down for all while books are read."""
+        return replace(
+            self._with_books(dice, 6, writes=0, seconds=45.0, survivors="all", workers=2),
+            kinds=frozenset(("database down", "storage down")),
+            gremlin=3,
+        )
+
+    def _as_asleep(self, dice: random.Random) -> Plan:
+        """One replica that sleeps, again and again."""
+        return replace(
+            self._with_books(dice, 4, workers=1, writes=2, seconds=45.0),
+            kinds=frozenset(("pause",)),
+            gremlin=3,
+            speech_rate=0.1,
+        )
+
+    def _as_abandoned(self, dice: random.Random) -> Plan:
+        """Workers end just after they have said something of a book, which is cancelled then."""
+        return replace(
+            self._with_books(dice, 3, workers=1, writes=4, seconds=15.0),
+            kinds=frozenset(("crash after", "engine error")),
+            rate=0.03,
+            speech_rate=0.3,
+            meddles=0.5,
+            actions=("cancel", "cancel", "press"),
+        )
+
+    def _as_slow(self, dice: random.Random) -> Plan:
+        """Answers take long while many are at work, so that two write at the same time."""
+        made = self._with_books(
+            dice, 10, workers=3, writes=4, seconds=30.0, latency=0.2, most_faults=200
+        )
+        return replace(
+            made,
+            kinds=frozenset(("slow before", "slow after")),
+            at_once=(2, 2, 2),
+            batches=4,
+            rate=0.1,
+            actions=("cancel", "delete", "press"),
+        )
+
+    def _as_budgeted(self, dice: random.Random) -> Plan:
+        """Two who ask have each a budget, and together another."""
+        made = self._with_books(dice, 5, writes=3, seconds=20.0, latency=0.2)
+        return replace(
+            made,
+            uids=("anna", "bert", "anna", None, "bert"),
+            kinds=frozenset(("lost once after", "gone after", "crash after", "slow before")),
+            rate=0.03,
+            budget=dice.choice((0.0, 8.0)),
+            own_budget=2.0,
+            actions=("press", "ask", "cancel"),
+        )
+
+    def _as_foretold(self, dice: random.Random) -> Plan:
+        """Texts of all lengths, of which each character takes its time, and nobody disturbs."""
+        made = self._with_books(
+            dice, 16, workers=dice.choice((1, 2)), writes=0, seconds=5.0, latency=0.015
+        )
+        return replace(
+            made,
+            texts=tuple(" ".join([text] * dice.choice((2, 4, 8, 8))) for text in made.texts),
+            kinds=frozenset(),
+            survivors="all",
+            steady=True,
+        )
+
+    def _as_unheard(self, dice: random.Random) -> Plan:
+        """The stream says late, or no longer, what has become of books."""
+        return replace(
+            self._with_books(dice, 8, writes=12, seconds=40.0),
+            kinds=frozenset(("late", "dumb")),
+            stream_rate=0.3,
+            actions=("cancel", "cancel", "delete", "press"),
+        )
+
+    def _as_interrupted(self, dice: random.Random) -> Plan:
+        """One replica with a long queue, whose stream is cut again and again."""
+        return replace(
+            self._with_books(dice, 16, workers=1, writes=0, seconds=60.0, most_faults=60),
+            kinds=frozenset(("cut",)),
+            stream_rate=0.5,
+            segments=(1, 2, 3),
+            queue=True,
+            backwards=dice.random() < 0.5,
+        )
+
+    def _as_reconsidered(self, dice: random.Random) -> Plan:
+        """Books that wait for their next attempt are edited and cancelled meanwhile."""
+        return replace(
+            # What workers know is not to be found by a round that looks through histories.
+            self._with_books(dice, 4, writes=4, seconds=20.0, most_faults=60, sweep_seconds=2000.0),
+            kinds=frozenset(("engine error",)),
+            speech_rate=0.5,
+            meddles=0.2,
+            actions=("reconsider",),
+        )
+
+    def _as_hurried(self, dice: random.Random) -> Plan:
+        """Workers are stopped while what they say takes long."""
+        return replace(
+            self._with_books(dice, 5, writes=4, seconds=30.0, latency=0.2, most_faults=200),
+            kinds=frozenset(("stop", "slow before", "slow after", "engine error")),
+            rate=0.1,
+            speech_rate=0.1,
+            gremlin=4,
+            grace_seconds=0.0,
+        )
+
+
+_OF_FEW: tuple[Callable[[Plan, random.Random], Plan], ...] = (
+    Plan._as_misheard,
+    Plan._as_cut_off,
+    Plan._as_asleep,
+    Plan._as_abandoned,
+    Plan._as_slow,
+    Plan._as_budgeted,
+    Plan._as_foretold,
+    Plan._as_unheard,
+    Plan._as_interrupted,
+    Plan._as_reconsidered,
+    Plan._as_hurried,
+)

@@ -51,6 +51,8 @@ from tests.simulation.limits import (
     DAY_SECONDS,
     FAREWELL_SECONDS,
     FORECAST_SECONDS,
+    STEADY_CHARACTERS,
+    STEADY_SECONDS,
     WINDOW_BOOKS,
     WINDOW_SECONDS,
 )
@@ -235,7 +237,9 @@ def narrate(
     assert process is not None
     own, began_at = text == _TRIAL, world.scheduler.now
     said = check_text(text, limits)
-    segments = 1 if own else task.dice.choice((1, 2, 3, 4, 4, 12))
+    segments = 1 if own else task.dice.choice(world.plan.segments)
+    if world.plan.steady:
+        segments = 1 + len(said) // STEADY_CHARACTERS
     for segment in range(segments):
         if stopped():
             raise Stopped
@@ -243,7 +247,8 @@ def narrate(
             token = on_progress.__self__.work.token  # type: ignore[attr-defined]
             world.kept[token] = kept_name(engine, seed)
             world.checker.claims.works(token)
-        world.scheduler.sleep(task.dice.choice((0.1, 0.4, 1.0, 2.0)))
+        takes = task.dice.choice((0.1, 0.4, 1.0, 2.0))
+        world.scheduler.sleep(STEADY_SECONDS if world.plan.steady else takes)
         if not own:
             _go_wrong(world, said, process, token)
         if world.is_broken(process):
@@ -261,7 +266,11 @@ def narrate(
         world.checker.claims.tried(process, began_at, passed=True)
     if said == ENDLESS:
         raise Unnarratable(Failure(ErrorCode.TEXT_TOO_LONG, "It is too long when it is read."))
-    facts: dict[str, Any] = {"secondsByStep": {}, "segments": segments}
+    facts: dict[str, Any] = {
+        "secondsByStep": {},
+        "segments": segments,
+        "characters": len(said),
+    }
     return Narration(len(out.getvalue()), 2.0 * segments, (), facts)
 
 

@@ -51,7 +51,7 @@ def _rules() -> Rules:
 
 @lru_cache(512)
 def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Settings:
-    limit, url_seconds, captions, preview, grace, budget = plan
+    limit, url_seconds, captions, preview, grace, budget, own_budget = plan
     return Settings.model_validate(
         {
             "firebase": {
@@ -79,7 +79,11 @@ def _settings(name: str, at_once: int, ttl: float, plan: tuple[Any, ...]) -> Set
                 "preview_from_characters": 1 if preview else 0,
             },
             "kept": {"max_gigabytes": 0},
-            "limits": {"requests_per_minute": limit, "audio_hours_per_day": budget / 3600},
+            "limits": {
+                "requests_per_minute": limit,
+                "audio_hours_per_day": budget / 3600,
+                "requester_audio_hours_per_day": own_budget / 3600,
+            },
             "storage": {"url_lifetime_hours": url_seconds / 3600},
             "watermark": {"self_check": False},
         }
@@ -138,7 +142,7 @@ class World:
         self.tell = tell
         self.seed = seed
         self.scheduler = Scheduler(seed)
-        self.faults = Faults(plan.rate, plan.kinds, plan.most_faults, allowed)
+        self.faults = Faults(plan.rate, plan.kinds, plan.most_faults, plan.dense, allowed)
         self.database = Database(lambda: int(self.now() * 1000))
         if plan.rules:
             self.database.rules = _rules()
@@ -152,6 +156,8 @@ class World:
         self.ever_refused: set[str] = set()
         self.ever_closed = False
         self.cut_off: set[str] = set()
+        # When processes ended for good, though nothing went wrong with them.
+        self.taken_away: dict[str, float] = {}
         # When each process was told to stop, and under which name segments of each claim are kept.
         self.stops: dict[str, float] = {}
         self.kept: dict[str, str] = {}
@@ -210,7 +216,8 @@ class World:
         scheduler.run(self._is_over, self.plan.seconds)
         self._quiet()
         # Books that are over a budget wait for another day, each for one at the worst.
-        days = DAY_SECONDS * len(self.plan.texts) if self.plan.budget else 0
+        budgeted = self.plan.budget or self.plan.own_budget
+        days = DAY_SECONDS * len(self.plan.texts) if budgeted else 0
         done = scheduler.run(self._is_done, scheduler.now + PATIENCE + days)
         if not done:
             raise Violation("lost", f"not done in {PATIENCE:g} s: {self.checker.left()}")
@@ -241,8 +248,9 @@ class World:
         if self.plan.survivors == "one":
             alive = [seat for seat in self.seats if not seat.process.dead and not seat.stopped]
             for seat in alive[1:]:
-                self.say("cut off", worker=seat.process.name)
+                self.say("taken away", worker=seat.process.name)
                 seat.process.dead = True
+                self.taken_away[seat.process.name] = self.scheduler.now
                 seat.lives = -1
             if alive:
                 for seat in self.seats:
@@ -306,6 +314,7 @@ class World:
                 plan.preview,
                 plan.grace_seconds,
                 plan.budget,
+                plan.own_budget,
             ),
         )
 
@@ -387,6 +396,14 @@ class World:
         people = ("frontend", "operator")
         return KILLS not in self.plan.texts and all(
             name.startswith(people) for name in self.faults.fired
+        )
+
+    def nothing_went_unheard(self) -> bool:
+        """Whether all that went wrong was of people and engines: each answer and event came."""
+        people = ("frontend", "operator")
+        return all(
+            name.startswith(people) or name.endswith((" engine error", " out of memory"))
+            for name in self.faults.fired
         )
 
     def troubles(self, process: Process) -> int:

@@ -16,6 +16,29 @@ if TYPE_CHECKING:
 Setting = Literal["auto", "off"]
 
 
+def unfit(setting: Setting, device: torch.device) -> str | None:
+    """Why a device gets no kernels, in a few words for a log; None where they may be tried.
+
+    Args:
+        setting: ``off`` is a reason in any case.
+        device: where they would run.
+    """
+    if device.type != "cuda":
+        return f"on {device.type}"
+    if setting == "off":
+        return "kernels are off"
+    if not language.AVAILABLE:
+        return "triton is not installed"
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return "kernels are for compute capability 8.0 and later"
+    return None
+
+
+def failed(error: Exception) -> str:
+    """What to say of kernels that do not run."""
+    return f"the kernels failed: {type(error).__name__}: {str(error)[:200]}"
+
+
 def choose(setting: Setting, model: Model) -> Kernels:
     """The kernels for a model: fused on a GPU where they give what their twins give, else plain.
 
@@ -29,14 +52,9 @@ def choose(setting: Setting, model: Model) -> Kernels:
     Raises:
         torch.OutOfMemoryError: there is no memory to try them.
     """
-    if model.device.type != "cuda":
-        return Plain(f"on {model.device.type}")
-    if setting == "off":
-        return Plain("kernels are off")
-    if not language.AVAILABLE:
-        return Plain("triton is not installed")
-    if torch.cuda.get_device_capability(model.device) < (8, 0):
-        return Plain("kernels are for compute capability 8.0 and later")
+    reason = unfit(setting, model.device)
+    if reason is not None:
+        return Plain(reason)
     fused = Fused(language.target(model.device), model.device)
     try:
         wrong = disagreements(fused, model)
@@ -44,7 +62,7 @@ def choose(setting: Setting, model: Model) -> Kernels:
         raise
     except Exception as error:
         # Triton raises what it will: no C compiler, an instruction that the GPU does not have, …
-        return Plain(f"the kernels failed: {type(error).__name__}: {str(error)[:200]}")
+        return Plain(failed(error))
     if wrong:
         return Plain(f"the kernels computed something else: {', '.join(wrong)}")
     return fused

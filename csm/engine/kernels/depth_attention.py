@@ -1,6 +1,7 @@
 """The depth decoder's attention: RoPE of a position, its keys and values kept, what is attended to.
 
-A frame is at most 32 positions, so a program holds all that its slot's key head has seen.
+A frame is at most 32 positions, so a program holds all that its slot's key head has seen. It is two
+products of the matrix units, small as they are: sums between threads took longer.
 """
 
 from __future__ import annotations
@@ -51,13 +52,17 @@ def depth_attention(
     return heard.permute(2, 0, 3, 1, 4).reshape(2 * slots, -1)
 
 
+#: Rows of the matrix units' smallest product, to which a key head's queries are filled up.
+LEAST_ROWS = 16
+
+
 @jit
 def _turned(at, d, inside, cosine, sine):
-    """A head's values, in float32, turned pair by pair and rounded to their own type."""
+    """A head's values, turned pair by pair in float32 and rounded to their own type."""
     here = tl.load(at + d, mask=inside, other=0.0).to(tl.float32)
     other = tl.load(at + (d ^ 1), mask=inside, other=0.0).to(tl.float32)
     turned = here * cosine + tl.where((d & 1) == 1, other, -other) * sine
-    return turned.to(at.dtype.element_ty).to(tl.float32)
+    return turned.to(at.dtype.element_ty)
 
 
 @partial(jit, unspecialised=("place",))
@@ -84,15 +89,26 @@ def depth_attention_kernel(
     h = tl.program_id(1)
     if PDL:
         gdc_launch_dependents()
-        gdc_wait()
     g = tl.arange(0, GP)
     d = tl.arange(0, DP)
     p = tl.arange(0, P)
     inside = d < D
     heads = (g < G)[:, None] & inside[None]
     width: tl.constexpr = (G + 2) * KH * D
+    keys = cache + (b * 2 * KH + h) * (PLACES * D)
+    values = keys + KH * PLACES * D
+    kind = cache.dtype.element_ty
     cosine = tl.load(turns + place * D + (d & ~1), mask=inside, other=0.0)
     sine = tl.load(turns + place * D + (d | 1), mask=inside, other=0.0)
+    if not FIRST:
+        # What is before was written by a frame's earlier places, whose kernels the one before this
+        # has waited for: it is read while that one goes on.
+        at = p[:, None] * D + d[None]
+        before = (p < place)[:, None] & inside[None]
+        K = tl.load(keys + at, mask=before, other=0.0)
+        V = tl.load(values + at, mask=before, other=0.0)
+    if PDL:
+        gdc_wait()
     row = b
     if FIRST:
         row = slots + b
@@ -100,10 +116,7 @@ def depth_attention_kernel(
     q = _turned(start + g[:, None] * (KH * D), d[None], heads, cosine[None], sine[None])
     k = _turned(start + G * KH * D, d, inside, cosine, sine)
     v = tl.load(start + (G + 1) * KH * D + d, mask=inside, other=0.0)
-    keys = cache + (b * 2 * KH + h) * (PLACES * D)
-    values = keys + KH * PLACES * D
-    kind = cache.dtype.element_ty
-    tl.store(keys + place * D + d, k.to(kind), mask=inside)
+    tl.store(keys + place * D + d, k, mask=inside)
     tl.store(values + place * D + d, v, mask=inside)
     own = (p == place)[:, None]
     if FIRST:
@@ -118,22 +131,15 @@ def depth_attention_kernel(
             tl.broadcast_to(v0[None], (GP, DP)),
             mask=heads,
         )
-        K = tl.where(own, k[None], tl.where((p == 0)[:, None], k0.to(tl.float32)[None], 0.0))
-        V = tl.where(
-            own, v.to(tl.float32)[None], tl.where((p == 0)[:, None], v0.to(tl.float32)[None], 0.0)
-        )
-    else:
-        at = p[:, None] * D + d[None]
-        before = (p < place)[:, None] & inside[None]
-        K = tl.load(keys + at, mask=before, other=0.0).to(tl.float32)
-        V = tl.load(values + at, mask=before, other=0.0).to(tl.float32)
-        K = tl.where(own, k[None], K)
-        V = tl.where(own, v.to(tl.float32)[None], V)
-    scores = tl.sum(q[:, None, :] * K[None], 2) * scale
+        K = tl.where((p == 0)[:, None], k0[None], 0.0)
+        V = tl.where((p == 0)[:, None], v0[None], 0.0)
+    K = tl.where(own, k[None], K).to(kind)
+    V = tl.where(own, v[None], V).to(kind)
+    scores = tl.dot(q, tl.trans(K), input_precision="ieee") * scale
     scores = tl.where((p <= place)[None], scores, float("-inf"))
     share = tl.exp(scores - tl.max(scores, 1)[:, None])
     share = share / tl.sum(share, 1)[:, None]
-    heard = tl.sum(share[:, :, None] * V[None], 1)
+    heard = tl.dot(share.to(kind), V, input_precision="ieee")
     tl.store(
         out + row * (G * KH * D) + g[:, None] * (KH * D) + h * D + d[None],
         heard.to(kind),
@@ -161,11 +167,11 @@ def fused_depth_attention(
         KH=key_heads,
         D=head,
         PLACES=places,
-        GP=language.block(heads.group),
+        GP=language.block(heads.group, LEAST_ROWS),
         DP=language.block(head),
         P=language.block(places),
         FIRST=len(projected) > slots,
-        warps=8,
+        warps=4,
         dependent=target.dependent,
     )
     return out

@@ -16,7 +16,7 @@ from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import Publication
 from narrator_daemon.claims.register import Register
-from narrator_daemon.daemon import controlled
+from narrator_daemon.daemon import controlled, forecaster
 from narrator_daemon.daemon.controlled import Controlled
 from narrator_daemon.firebase import books as shelf
 from narrator_daemon.firebase.storage import AudioStore
@@ -62,6 +62,30 @@ def budget_of_one_more(seams: Seams) -> None:
             stored, most_seconds=most_seconds + 1.5, **known
         ),
     )
+
+
+@mutant
+def the_catalogues_budget_alone(seams: Seams) -> None:
+    """Who asks is asked for no budget, the catalogue alone is."""
+    seams.set(
+        budgets.Budgets,
+        "_of",
+        lambda self, _uid: (
+            {None: 3600 * most} if (most := self._limits().audio_hours_per_day) else {}
+        ),
+    )
+
+
+@mutant
+def what_was_reckoned_stays(seams: Seams) -> None:
+    """What was made is counted as it was reckoned."""
+    settle = budgets.settle
+
+    def broken(stored: Any, *, name: str, seconds: float, now_ms: int) -> Any:
+        reckoned = children(children(stored).get("granted")).get(name, seconds)
+        return settle(stored, name=name, seconds=reckoned, now_ms=now_ms)
+
+    seams.set(budgets, "settle", broken)
 
 
 @mutant
@@ -362,6 +386,24 @@ def forecasts_without_looking(seams: Seams) -> None:
             Verdict.APPLIED, {**(book or {}), "narrativeAudioReadyBy": ready_by}
         ),
     )
+
+
+@mutant
+def forecasts_with_one_worker(seams: Seams) -> None:
+    """When a book will be ready is reckoned as if one worker did it all."""
+    places = forecaster.places
+    seams.set(forecaster, "places", lambda entries, control: places(entries, control)[:1])
+
+
+@mutant
+def forecasts_without_a_queue(seams: Seams) -> None:
+    """When a book will be ready is reckoned as if it came next."""
+    foretold = forecaster.forecast
+
+    def broken(loads: Any, free: Any, arriving: Any) -> dict[str, float]:
+        return {one.book_id: foretold([one], free, arriving)[one.book_id] for one in loads}
+
+    seams.set(forecaster, "forecast", broken)
 
 
 @mutant

@@ -169,7 +169,7 @@ class BooksChecked:
             ledger.demand(name in stored, "lost", f"{book_id} names {name}, which is not")
         ledger.published[token] = book_id
         if held is not None:
-            self._fleet.published(held, new.get(DURATION))
+            self._fleet.grants.published(held, new.get(DURATION))
         wish.open = False
         self._fleet.ended(book_id, READY, held)
 

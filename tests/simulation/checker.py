@@ -61,15 +61,15 @@ class Checker:
                     old = before.get("books", {}).get(path[1])
                     new = now.get("books", {}).get(path[1])
                     self.claims.see(path[1], old, new)
-                    self.fleet.see(path[1], new)
+                    self.fleet.grants.see(path[1], new)
                     if by_daemon:
                         self.books.write(path[1], old, new)
                 case name if name == LEASES and len(path) > 2:
                     self.claims.beats(path[1], path[2])
                 case name if name == LIMITS:
-                    self.fleet.grants(path[1], before)
+                    self.fleet.grants.limit(path[1], before)
                 case name if name == BUDGETS:
-                    self.fleet.budget(path, before)
+                    self.fleet.grants.budget(path, before)
                 case name if name == MARKS:
                     self.fleet.mark(path[1], before)
                 case name if name == JOBS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,26 +11,20 @@ from greenlet import getcurrent
 from narrator_daemon.catalogue import (
     BATCH,
     BATCHES,
-    BUDGETS,
     CLAIM,
     JOBS,
-    LIMITS,
     MARKS,
-    PATH,
     PROCESSING,
     READY,
     READY_BY,
     REQUESTED,
     REQUESTED_AT,
-    REQUESTED_BY,
     STATUS,
     Record,
     children,
 )
 from narrator_daemon.claims.claim import Claim
-from narrator_daemon.queue.budgets import CATALOGUE
-from narrator_daemon.queue.requesters import grant_name
-from tests.simulation.database import Path
+from tests.simulation.grants_checked import GrantsChecked
 from tests.simulation.ledger import Held, Ledger
 from tests.simulation.limits import (
     BATCH_SECONDS,
@@ -44,7 +37,6 @@ from tests.simulation.limits import (
     SEEN_SECONDS,
     STEADY_CHARACTERS,
     STEADY_SECONDS,
-    WINDOW_SECONDS,
 )
 from tests.simulation.scheduler import EPOCH, Process, Task
 
@@ -72,19 +64,7 @@ class FleetChecked:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._granted: set[str] = set()
-        self._ungranted: list[float] = []
-        self._grants: dict[str, list[float]] = {}
-        self._requests: set[tuple[str, str]] = set()
-        # Grants of budgets, by node; claims that had none; and what each claim was granted as.
-        self._budgeted: set[tuple[str, str]] = set()
-        self._unbudgeted: set[tuple[str, str]] = set()
-        self._grant_of: dict[str, str] = {}
-        # As what each book's requests may be granted, and what was claimed of that, by node.
-        self._names: dict[str, set[str]] = {}
-        self._used: set[tuple[str, str]] = set()
-        # Seconds of audio that were published, by the grant.
-        self._made: dict[str, float] = {}
+        self.grants = GrantsChecked(ledger)
         self._told: dict[int, Told] = {}
         # When each request last ended, by book and how, and under which claim.
         self._ends: dict[tuple[str, str], tuple[float, Held | None]] = {}
@@ -95,74 +75,9 @@ class FleetChecked:
         self._cancelled: dict[str, float] = {}
         self._taken_back: set[str] = set()
 
-    # Limits and budgets.
-
-    def see(self, book_id: str, book: Any) -> None:
-        """Take in what a book's request is granted as."""
-        record = children(book)
-        if record.get(STATUS) == REQUESTED:
-            name = grant_name(book_id, record.get(REQUESTED_AT), record.get(PATH))
-            self._names.setdefault(book_id, set()).add(name)
-
-    def grants(self, node: str, before: dict[str, Any]) -> None:
-        """Judge what a requester was granted."""
-        ledger, now = self._ledger, self._ledger.now
-        old = children(before.get(LIMITS, {}).get(node))
-        fresh = sorted(children(ledger.get(LIMITS, node)).keys() - old.keys())
-        # The services' clock is known to a second or two.
-        grants = [at for at in self._grants.get(node, []) if now - at < WINDOW_SECONDS - 2.0]
-        grants += [now for _ in fresh]
-        self._grants[node] = grants
-        self._granted.update(fresh)
-        limit = ledger.world.plan.limit
-        ledger.demand(
-            not fresh or len(grants) <= limit,
-            "limit",
-            f"{len(grants)} narrations of one requester are granted in its window, not {limit}",
-        )
-
-    def budget(self, path: Path, before: dict[str, Any]) -> None:
-        """Judge a write to a budget.
-
-        A grant is given only while the day's sum is below the budget, and none is lost. Once a
-        request is over, what was made takes the place of its grant.
-        """
-        node = path[1]
-        old = children(children(before.get(BUDGETS)).get(node))
-        new = children(self._ledger.get(BUDGETS, node))
-        granted, now = children(old.get("granted")), children(new.get("granted"))
-        made = old.get("seconds", 0)
-        if old.get("day") != new.get("day"):
-            granted, made = {}, 0
-        more, gone = sorted(now.keys() - granted.keys()), sorted(granted.keys() - now.keys())
-        # One write grants one request, or takes one that is over.
-        self._ledger.demand(
-            len(more) + len(gone) <= 1, "budget", f"{more} are granted, {gone} are lost"
-        )
-        made += sum(self._made.get(name, 0.0) for name in gone)
-        self._ledger.demand(
-            abs(new.get("seconds", 0) - made) < 0.2,
-            "budget",
-            f"{made:.1f} s were made that count in {node}, and not {new.get('seconds')}",
-        )
-        if more:
-            plan = self._ledger.world.plan
-            most = plan.budget if node == CATALOGUE else plan.own_budget
-            spent = made + sum(now[name] for name in now if name not in more)
-            self._ledger.demand(
-                spent < most + 0.1, "budget", f"{spent:.1f} s are gone of {most:g} s in {node}"
-            )
-            self._budgeted |= {(node, name) for name in more}
-
-    def published(self, held: Held, seconds: Any) -> None:
-        """Take in how much audio was published under a claim."""
-        name = self._grant_of.get(held.token)
-        if name is not None:
-            self._made[name] = float(seconds)
-
     def claimed(self, book_id: str, old: Record, held: Held) -> None:
         """Judge a claim: whether it was granted, and whether the worker may claim anything."""
-        self._judge_granted(book_id, old, held)
+        self.grants.claimed(book_id, old, held)
         self._judge_told(held)
         batch = old.get(BATCH)
         since, world = self._cancelled.get(str(batch)), self._ledger.world
@@ -179,54 +94,6 @@ class FleetChecked:
             "batch",
             f"{book_id} is claimed, whose batch was cancelled",
         )
-
-    def _judge_granted(self, book_id: str, old: Record, held: Held) -> None:
-        world = self._ledger.world
-        uid, limit = old.get(REQUESTED_BY), world.plan.limit
-        name = grant_name(book_id, old.get(REQUESTED_AT), old.get(PATH))
-        self._grant_of[held.token] = name
-        for node in self._budgets_of(uid):
-            if (node, name) in self._budgeted:
-                self._used.add((node, name))
-            elif held.attempt == 1 and not self._stands_for(book_id, node):
-                # One a replica may have been asked for anew just as it was granted, unseen.
-                self._unbudgeted.add((node, name))
-                without = sum(one == node for one, _ in self._unbudgeted)
-                self._ledger.demand(
-                    without <= world.lives,
-                    "budget",
-                    f"{without} books are claimed without their grants in {node}",
-                )
-        if not isinstance(uid, str) or not limit or (book_id, name) in self._requests:
-            return
-        self._requests.add((book_id, name))
-        if name in self._granted or held.attempt > 1:
-            return
-        now = self._ledger.now
-        self._ungranted = [at for at in self._ungranted if now - at < WINDOW_SECONDS] + [now]
-        self._ledger.demand(
-            len(self._ungranted) <= world.lives,
-            "limit",
-            f"{len(self._ungranted)} books are claimed in one window without a grant",
-        )
-
-    def _stands_for(self, book_id: str, node: str) -> bool:
-        """Whether a grant of an earlier request of the book is there, of which nothing was made.
-
-        The book was asked for anew between grant and claim. That grant counts in its place.
-        """
-        granted = {(node, name) for name in self._names.get(book_id, ())} & self._budgeted
-        left = sorted(granted - self._used)
-        self._used.update(left[:1])
-        return bool(left)
-
-    def _budgets_of(self, uid: Any) -> list[str]:
-        """The budgets that a request counts towards."""
-        plan = self._ledger.world.plan
-        found = [CATALOGUE] if plan.budget else []
-        if plan.own_budget and isinstance(uid, str) and uid:
-            found.append(hashlib.sha256(uid.encode()).hexdigest())
-        return found
 
     # What operators tell.
 

@@ -1,4 +1,4 @@
-"""What a history is like, by its seed: who takes part, and which kinds of things go wrong.
+"""What a history is like: who takes part, and which kinds of things go wrong.
 
 Each history leaves most kinds of faults out and has much of a few, so that histories differ in kind
 (A. Groce et al., "Swarm Testing", ISSTA 2012).
@@ -7,9 +7,7 @@ Each history leaves most kinds of faults out and has much of a few, so that hist
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tests.simulation import faults
 
@@ -121,28 +119,7 @@ class Plan:
     queue: bool = False
     backwards: bool = False
 
-    @classmethod
-    def of(cls, seed: int) -> Plan:
-        """The plan of a seed."""
-        dice = random.Random(f"plan {seed}")
-        made = cls._of(dice)
-        if dice.random() < 0.08:
-            return made._as_queue(dice)
-        if dice.random() < 0.12:
-            return made._as_steered(dice)
-        if dice.random() < 0.12:
-            return made._with_batches(dice)
-        if dice.random() < 0.1:
-            return made._as_contested(dice)
-        if dice.random() < 0.05:
-            return made._as_swept(dice)
-        if dice.random() < 0.05:
-            return made._as_renewed(dice)
-        if dice.random() < 0.05:
-            return made._as_restarted(dice)
-        return dice.choice(_OF_FEW)(made, dice) if dice.random() < 0.6 else made
-
-    def _as_steered(self, dice: random.Random) -> Plan:
+    def as_steered(self, dice: random.Random) -> Plan:
         """An operator tells workers to pause, to drain, how many books at once."""
         count = dice.choice((6, 9, 12))
         return replace(
@@ -154,7 +131,7 @@ class Plan:
             most_faults=dice.choice((0, 0, 1, 8)),
         )
 
-    def _as_contested(self, dice: random.Random) -> Plan:
+    def as_contested(self, dice: random.Random) -> Plan:
         """Answers are lost, and the frontend writes to what daemons have just written."""
         kinds = ("lost once before", "lost once after", "gone after", "comes late", "comes twice")
         return replace(
@@ -167,7 +144,7 @@ class Plan:
             seconds=10.0,
         )
 
-    def _as_restarted(self, dice: random.Random) -> Plan:
+    def as_restarted(self, dice: random.Random) -> Plan:
         """Workers are stopped again and again, and requests cancelled meanwhile."""
         return replace(
             self,
@@ -180,20 +157,7 @@ class Plan:
             seconds=20.0,
         )
 
-    def _as_renewed(self, dice: random.Random) -> Plan:
-        """URLs are signed anew, slowly, while the next take is published."""
-        return replace(
-            self._with_books(
-                dice, 12, writes=40, seconds=60.0, latency=0.2, most_faults=200, quiet_seconds=45.0
-            ),
-            kinds=frozenset(("slow before", "slow after")),
-            rate=0.1,
-            url_seconds=30.0,
-            segments=(1, 2),
-            actions=("press", "ask"),
-        )
-
-    def _as_swept(self, dice: random.Random) -> Plan:
+    def as_swept(self, dice: random.Random) -> Plan:
         """What was just uploaded is old, and looked at again and again."""
         return replace(
             self,
@@ -204,7 +168,7 @@ class Plan:
             quiet_seconds=0.0,
         )
 
-    def _with_batches(self, dice: random.Random) -> Plan:
+    def with_batches(self, dice: random.Random) -> Plan:
         """Many books are asked for at once, and taken back."""
         count = dice.choice((2, 5, 11))
         return replace(
@@ -221,7 +185,7 @@ class Plan:
             most_faults=dice.choice((0, 0, 1, 8)),
         )
 
-    def _as_queue(self, dice: random.Random) -> Plan:
+    def as_queue(self, dice: random.Random) -> Plan:
         """One replica alone with many books, whose order can be foretold."""
         count = dice.choice((6, 9, 12))
         disturbing = (
@@ -256,7 +220,8 @@ class Plan:
         )
 
     @classmethod
-    def _of(cls, dice: random.Random) -> Plan:
+    def usual(cls, dice: random.Random) -> Plan:
+        """Some of everything."""
         workers = dice.choice((1, 2, 2, 2, 3))
         mixed = dice.random() < 0.3
         several_ttls = dice.random() < 0.15
@@ -310,169 +275,3 @@ class Plan:
             budget=dice.choice((1.0, 4.0)) if dice.random() < 0.12 else 0.0,
             own_budget=dice.choice((1.0, 4.0)) if dice.random() < 0.08 else 0.0,
         )
-
-    # Of few kinds: little goes wrong, and that often.
-
-    def _with_books(
-        self, dice: random.Random, count: int, *, workers: int = 0, **more: Any
-    ) -> Plan:
-        """So many usual books that nobody limits, and workers that are alike; 0: as many as are."""
-        workers = workers or self.workers
-        return replace(
-            self,
-            workers=workers,
-            voices=("voice 0",) * workers,
-            at_once=(1,) * workers,
-            ttls=(9.0,) * workers,
-            old=(False,) * workers,
-            skews=(0.0,) * workers,
-            texts=tuple(dice.choice(TEXTS) for _ in range(count)),
-            uids=(None,) * count,
-            limit=10,
-            budget=0.0,
-            own_budget=0.0,
-            gremlin=0,
-            rate=0.0,
-            speech_rate=0.0,
-            stream_rate=0.0,
-            meddles=0.0,
-            dense=True,
-            most_faults=more.pop("most_faults", 20),
-            **more,
-        )
-
-    def _as_misheard(self, dice: random.Random) -> Plan:
-        """What is heard late was taken, and the book is another by then."""
-        return replace(
-            self._with_books(dice, 6, writes=4, seconds=20.0, latency=0.015, most_faults=40),
-            kinds=frozenset(("lost once after", "gone after", "engine error")),
-            rate=0.12,
-            speech_rate=0.1,
-            meddles=0.6,
-            actions=("edit", "edit", "edit", "ask", "cancel", "press"),
-        )
-
-    def _as_cut_off(self, dice: random.Random) -> Plan:
-        """Services are down for all while books are read."""
-        return replace(
-            self._with_books(dice, 6, writes=0, seconds=45.0, survivors="all", workers=2),
-            kinds=frozenset(("database down", "storage down")),
-            gremlin=3,
-        )
-
-    def _as_asleep(self, dice: random.Random) -> Plan:
-        """One replica that sleeps, again and again."""
-        return replace(
-            self._with_books(dice, 4, workers=1, writes=2, seconds=45.0),
-            kinds=frozenset(("pause",)),
-            gremlin=3,
-            speech_rate=0.1,
-        )
-
-    def _as_abandoned(self, dice: random.Random) -> Plan:
-        """Workers end just after they have said something of a book, which is cancelled then."""
-        return replace(
-            self._with_books(dice, 3, workers=1, writes=4, seconds=15.0),
-            kinds=frozenset(("crash after", "engine error")),
-            rate=0.03,
-            speech_rate=0.3,
-            meddles=0.5,
-            actions=("cancel", "cancel", "press"),
-        )
-
-    def _as_slow(self, dice: random.Random) -> Plan:
-        """Answers take long while many are at work, so that two write at the same time."""
-        made = self._with_books(
-            dice, 10, workers=3, writes=4, seconds=30.0, latency=0.2, most_faults=200
-        )
-        return replace(
-            made,
-            kinds=frozenset(("slow before", "slow after")),
-            at_once=(2, 2, 2),
-            batches=4,
-            rate=0.1,
-            actions=("cancel", "delete", "press"),
-        )
-
-    def _as_budgeted(self, dice: random.Random) -> Plan:
-        """Two who ask have each a budget, and together another."""
-        made = self._with_books(dice, 5, writes=3, seconds=20.0, latency=0.2)
-        return replace(
-            made,
-            uids=("anna", "bert", "anna", None, "bert"),
-            kinds=frozenset(("lost once after", "gone after", "crash after", "slow before")),
-            rate=0.03,
-            budget=dice.choice((0.0, 8.0)),
-            own_budget=2.0,
-            actions=("press", "ask", "cancel"),
-        )
-
-    def _as_foretold(self, dice: random.Random) -> Plan:
-        """Texts of all lengths, of which each character takes its time, and nobody disturbs."""
-        made = self._with_books(
-            dice, 16, workers=dice.choice((1, 2)), writes=0, seconds=5.0, latency=0.015
-        )
-        return replace(
-            made,
-            texts=tuple(" ".join([text] * dice.choice((2, 4, 8, 8))) for text in made.texts),
-            kinds=frozenset(),
-            survivors="all",
-            steady=True,
-        )
-
-    def _as_unheard(self, dice: random.Random) -> Plan:
-        """The stream says late, or no longer, what has become of books."""
-        return replace(
-            self._with_books(dice, 8, writes=12, seconds=40.0),
-            kinds=frozenset(("late", "dumb")),
-            stream_rate=0.3,
-            actions=("cancel", "cancel", "delete", "press"),
-        )
-
-    def _as_interrupted(self, dice: random.Random) -> Plan:
-        """One replica with a long queue, whose stream is cut again and again."""
-        return replace(
-            self._with_books(dice, 16, workers=1, writes=0, seconds=60.0, most_faults=60),
-            kinds=frozenset(("cut",)),
-            stream_rate=0.5,
-            segments=(1, 2, 3),
-            queue=True,
-            backwards=dice.random() < 0.5,
-        )
-
-    def _as_reconsidered(self, dice: random.Random) -> Plan:
-        """Books that wait for their next attempt are edited and cancelled meanwhile."""
-        return replace(
-            # What workers know is not to be found by a round that looks through histories.
-            self._with_books(dice, 4, writes=4, seconds=20.0, most_faults=60, sweep_seconds=2000.0),
-            kinds=frozenset(("engine error",)),
-            speech_rate=0.5,
-            meddles=0.2,
-            actions=("reconsider",),
-        )
-
-    def _as_hurried(self, dice: random.Random) -> Plan:
-        """Workers are stopped while what they say takes long."""
-        return replace(
-            self._with_books(dice, 5, writes=4, seconds=30.0, latency=0.2, most_faults=200),
-            kinds=frozenset(("stop", "slow before", "slow after", "engine error")),
-            rate=0.1,
-            speech_rate=0.1,
-            gremlin=4,
-            grace_seconds=0.0,
-        )
-
-
-_OF_FEW: tuple[Callable[[Plan, random.Random], Plan], ...] = (
-    Plan._as_misheard,
-    Plan._as_cut_off,
-    Plan._as_asleep,
-    Plan._as_abandoned,
-    Plan._as_slow,
-    Plan._as_budgeted,
-    Plan._as_foretold,
-    Plan._as_unheard,
-    Plan._as_interrupted,
-    Plan._as_reconsidered,
-    Plan._as_hurried,
-)

@@ -28,7 +28,8 @@ from tests.simulation.gremlin import Gremlin
 from tests.simulation.ledger import Violation
 from tests.simulation.limits import BEAT, DAY_SECONDS, MAX_ATTEMPTS, RECONCILE, STUCK_SECONDS, TTL
 from tests.simulation.operator import Operator
-from tests.simulation.plan import KILLS, Plan
+from tests.simulation.plan import KILLS
+from tests.simulation.plans import plan_of
 from tests.simulation.scheduler import EPOCH, Process, Scheduler, Task, current
 from tests.simulation.stream import Streams
 
@@ -138,7 +139,7 @@ class World:
     def __init__(
         self, seed: int, allowed: frozenset[str] | None = None, tell: Tell | None = None
     ) -> None:
-        self.plan = plan = Plan.of(seed)
+        self.plan = plan = plan_of(seed)
         self.tell = tell
         self.seed = seed
         self.scheduler = Scheduler(seed)

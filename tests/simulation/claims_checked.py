@@ -39,6 +39,7 @@ class ClaimsChecked:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._gaps: dict[tuple[str, str], tuple[float, float]] = {}
+        self._beaten: dict[tuple[str, str], object] = {}
         self._passed = 0
         # When each book last left the stream's window, waiting or not.
         self._left_window_at: dict[str, float] = {}
@@ -138,8 +139,10 @@ class ClaimsChecked:
         now = self._ledger.now
         value = self._ledger.get(LEASES, book_id, token)
         # What is delivered late, or once more, is no beat: its owner may have ended since.
-        if value is None or self._ledger.world.is_late:
+        again = value == self._beaten.get((book_id, token))
+        if value is None or again or self._ledger.world.is_late:
             return
+        self._beaten[book_id, token] = value
         longest, last = self._gaps.get((book_id, token), (0.0, now))
         self._gaps[book_id, token] = max(longest, now - last), now
 

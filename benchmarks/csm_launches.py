@@ -33,8 +33,8 @@ from csm.engine.operands.slots import Slots
 H100 = Target(processors=132, dependent=True)
 #: Operators that launch nothing.
 FREE = ("view", "permute", "transpose", "slice", "select", "unbind", "split", "expand", "detach",
-        "alias", "as_strided", "reshape", "t.default", "squeeze", "empty", "chunk", "flatten",
-        "unflatten", "lift_fresh", "new_empty")  # fmt: skip
+        "alias", "as_strided", "reshape", "unsqueeze", "t.default", "squeeze", "empty", "chunk",
+        "flatten", "unflatten", "lift_fresh", "new_empty")  # fmt: skip
 
 
 @dataclass

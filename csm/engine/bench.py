@@ -225,6 +225,9 @@ def _row(
     second = statistics.median(taken)
     frames = round(SEGMENT_SECONDS / CODE_FRAME_SECONDS)
     codes = [torch.zeros(frames, model.codebooks, dtype=torch.int64, device=device)] * count
+    if gpu:
+        # Once not counted: kernels are loaded, or cuDNN plans, for each length that is new.
+        codec.decode_batch(decoder, codes)
     decoding = seconds_of(lambda: codec.decode_batch(decoder, codes), device) / frames
     floor = bytes_a_frame(config, model.dtype, slots=count, context=context) / speed
     return Row(

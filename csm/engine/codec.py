@@ -7,6 +7,7 @@ Decoding is by transformers' own modules on a CPU, and by ``csm.engine.mimi`` on
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,8 +19,9 @@ from torch import Tensor
 from csm.engine.device import settle_float32
 from csm.engine.kernels import language
 from csm.engine.kernels.choice import Setting, failed, unfit
-from csm.engine.kernels.convolution import FusedConvolve
+from csm.engine.kernels.convolution import EITHER_WAY, FusedConvolve
 from csm.engine.mimi import CodecDecoder
+from csm.errors import ran_out_of_memory
 
 #: cuDNN makes a plan for each length that it meets: lengths that it is to decode are filled up to a
 #: multiple of so many frames, so that it meets few.
@@ -99,12 +101,21 @@ class Ours:
     step = 1
 
     def __init__(self, codec: Any) -> None:
-        target = language.target(next(codec.parameters()).device)
-        self._decode = CodecDecoder(codec, FusedConvolve(target), FRAMES_AT_ONCE)
+        self._target = language.target(next(codec.parameters()).device)
+        self._decode = CodecDecoder(codec, FusedConvolve(self._target), FRAMES_AT_ONCE)
 
     def __call__(self, codes: Tensor) -> Tensor:
         """See ``Decoder``."""
         return self._decode(codes)
+
+    def apart(self, measure: Decoder, codec: Any) -> list[float]:
+        """How far it is from another decoder, however a length has its convolutions cut."""
+        found, convolve = [], self._decode.convolve
+        for processors in EITHER_WAY:
+            self._decode.convolve = FusedConvolve(replace(self._target, processors=processors))
+            found.append(difference(self, measure, codec))
+        self._decode.convolve = convolve
+        return found
 
 
 def choose_decoder(setting: Setting, codec: Any) -> Decoder:
@@ -115,26 +126,32 @@ def choose_decoder(setting: Setting, codec: Any) -> Decoder:
         codec: transformers' ``MimiModel``.
 
     Raises:
-        torch.OutOfMemoryError: there is no memory to try it.
+        Exception: there is no memory to try it.
     """
     settle_float32()
     device = next(codec.parameters()).device
     reason = unfit(setting, device)
     if reason is not None:
         return Theirs(codec, reason)
+    tried = _tried(codec)
+    if device.type == "cuda":
+        # What the trial took is of another stream than audio is decoded on.
+        torch.cuda.empty_cache()
+    return Theirs(codec, tried) if isinstance(tried, str) else tried
+
+
+def _tried(codec: Any) -> Ours | str:
+    """Our decoder, or why not."""
     try:
         ours = Ours(codec)
-        apart = difference(ours, Theirs(codec, "the measure"), codec)
-    except torch.OutOfMemoryError:
-        raise
+        apart = ours.apart(Theirs(codec, "the measure"), codec)
     except Exception as error:
-        return Theirs(codec, failed(error))
-    if device.type == "cuda":
-        # What transformers' decoder took is of another stream than audio is decoded on.
-        torch.cuda.empty_cache()
-    if not apart <= TOLERANCE:
-        return Theirs(codec, f"the kernels decoded something else, {apart:.1e} of it")
-    return ours
+        if ran_out_of_memory(error):
+            raise
+        return failed(error)
+    # Values that are no numbers are not near.
+    far = [share for share in apart if not share <= TOLERANCE]
+    return f"the kernels decoded something else, {far[0]:.1e} of it" if far else ours
 
 
 def difference(one: Decoder, other: Decoder, codec: Any) -> float:

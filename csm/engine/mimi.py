@@ -51,7 +51,8 @@ class CodecDecoder:
     """Mimi's decoder.
 
     Args:
-        codec: transformers' ``MimiModel``, in float32. Its weights are copied as they are used.
+        codec: transformers' ``MimiModel``, in float32. Weights that are used in another
+            order are copied; the others are shared with it.
         convolve: how convolutions are computed.
         room: frames of all segments for which there is room to compute in, once and for all. Where
             each pass asks for its own, of other sizes each time, much more is held in the end.
@@ -63,7 +64,8 @@ class CodecDecoder:
 
     @torch.no_grad()
     def __init__(self, codec: Any, convolve: Convolve, room: int = 0) -> None:
-        self._convolve = convolve
+        #: How convolutions are computed.
+        self.convolve = convolve
         quantizer = codec.quantizer
         split = (
             quantizer.semantic_residual_vector_quantizer,
@@ -156,7 +158,7 @@ class CodecDecoder:
         found = F.embedding(codes + self._begins, self._tables)
         semantic = found[:, :, : self._semantic].sum(2)
         acoustic = found[:, :, self._semantic :].sum(2)
-        return self._convolve(torch.cat([semantic, acoustic], 2), self._projection)
+        return self.convolve(torch.cat([semantic, acoustic], 2), self._projection)
 
     def _upsampled(self, rows: Tensor) -> Tensor:
         count, frames, channels = rows.shape
@@ -175,7 +177,7 @@ class CodecDecoder:
         unseen = (back < 0) | (back >= self._window)
         mask = torch.zeros_like(back, dtype=rows.dtype).masked_fill_(unseen, float("-inf"))
         for layer in self._layers:
-            projected = self._convolve(layer.attention_norm(rows), layer.queries_keys_values)
+            projected = self.convolve(layer.attention_norm(rows), layer.queries_keys_values)
             queries, keys_values = heads.turned(projected.view(-1, heads.width), turned)
             keys, values = keys_values.unbind(1)
             queries, keys, values = (
@@ -184,9 +186,9 @@ class CodecDecoder:
             )
             heard = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
             heard = heard.transpose(1, 2).reshape(count, positions, -1)
-            rows = self._convolve(heard, layer.attention_out, total=rows)
-            raised = self._convolve(layer.mlp_norm(rows), layer.up, then="gelu")
-            rows = self._convolve(raised, layer.down, total=rows)
+            rows = self.convolve(heard, layer.attention_out, total=rows)
+            raised = self.convolve(layer.mlp_norm(rows), layer.up, then="gelu")
+            rows = self.convolve(raised, layer.down, total=rows)
         return rows
 
     def _sounding(self, rows: Tensor) -> Tensor:
@@ -202,7 +204,7 @@ class CodecDecoder:
             before, taken = taken, taken + math.prod(shape)
             return room[before:taken].view(shape)
 
-        convolve = self._convolve
+        convolve = self.convolve
         rows = convolve(rows, self._begin, then="elu", out=take(positions, self._begin))
         for stage in self._stages:
             rows = convolve(rows, stage.longer, out=take(positions, stage.longer))

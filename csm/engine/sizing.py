@@ -17,9 +17,9 @@ import torch
 from csm.checkpoint.layout import AUDIO_EMBEDDING, DEPTH_EMBEDDING, expected_shapes
 from csm.engine import codec
 
-#: Parameters of the released Mimi, which are held in float32, and those of its decoder, of which a
-#: GPU's kernels hold a copy in their own order.
-CODEC_PARAMETERS, DECODER_PARAMETERS = 96_200_000, 48_400_000
+#: Values of the released Mimi, which are held in float32, and what a GPU holds beside them: its
+#: decoder in the kernels' order, and the codebooks as transformers keeps them once they are used.
+CODEC_PARAMETERS, DECODER_PARAMETERS = 96_200_000, 65_200_000
 #: What decoding a group of segments takes while it lasts.
 DECODING = codec.FRAMES_AT_ONCE * codec.BYTES_A_FRAME
 #: What a GPU's driver, its libraries and their captured graphs hold beside tensors. An allowance,

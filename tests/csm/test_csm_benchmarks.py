@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,6 +72,7 @@ def test_the_gpu_script_runs_on_a_cpu(
     assert passed["graph equals eager"] and passed["neighbours change no code"]
     assert {row["operation"] for row in found["kernels"]} >= {"draw, next row", "end of a frame"}
     assert all(row["ours_us"] > 0 for row in found["kernels"])
+    assert all(row["ours_us"] > 0 and row["theirs_us"] > 0 for row in found["codec"])
     assert len(found["growth"]) == 11
     assert found["about"]["torch"] == torch.__version__
 
@@ -114,6 +116,11 @@ def test_what_a_frame_launches() -> None:
         # All of them are kernels of ours, and all may begin before the last one ends.
         assert all(launch.kernel is not None for launch in found)
         assert all(launch.options["dependent"] for launch in found)
+        # Depth attention reads the cache before it waits. The kernel before it lets it begin only
+        # after its own wait, as a norm's does not.
+        names = [launch.name for launch in found]
+        before = {one for one, then in pairwise(names) if then == "depth_attention_kernel"}
+        assert before <= {"product_kernel", "row_product_kernel"}
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,10 @@ def test_our_decoder_gives_what_theirs_gives(
     theirs = codec.Theirs(varied, "the measure")(codes)
     # With room for some of them, and for none.
     decode = CodecDecoder(varied, convolve, room=20 * (seed % 2))
-    ours = decode(codes).clone()
+    # Of some length first: nothing of it is in the way of a longer one.
+    decode(codes[:, : frames // 2 + 1])
+    ours = decode(codes)
+    # What the next pass computes in is not what this one gave.
     decode(codes.flip(1))
     assert ours.shape == theirs.shape == (count, frames * FRAME)
     assert theirs.std() > 0.01
@@ -148,12 +151,12 @@ def test_kernels_decode_where_they_agree(varied: Any) -> None:
     assert chosen.about == "fused kernels" and chosen.step == 1
 
 
-@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+@pytest.mark.parametrize("value", [1.0, float("nan")])
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_kernels_that_decode_something_else_are_not_used(
-    varied: Any, monkeypatch: pytest.MonkeyPatch
+    varied: Any, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
-    monkeypatch.setattr(CodecDecoder, "__call__", lambda self, codes: torch.ones(1, FRAME))
+    monkeypatch.setattr(CodecDecoder, "__call__", lambda self, codes: torch.full((1, FRAME), value))
     chosen = codec.choose_decoder("auto", varied)
     assert chosen.about.startswith("transformers: the kernels decoded something else")
     assert chosen(random_codes(2, 0)[None]).shape == (1, 2 * FRAME)
@@ -168,15 +171,37 @@ def test_a_codec_of_other_parts_is_left_to_transformers() -> None:
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.parametrize("decoder", [CodecDecoder, codec.Theirs])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+    ids=str,
+)
 def test_no_memory_for_a_trial_is_no_reason_against_kernels(
-    varied: Any, monkeypatch: pytest.MonkeyPatch
+    varied: Any, monkeypatch: pytest.MonkeyPatch, decoder: Any, error: Exception
 ) -> None:
     def short(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
-    monkeypatch.setattr(CodecDecoder, "__call__", short)
-    with pytest.raises(torch.OutOfMemoryError):
+    monkeypatch.setattr(decoder, "__call__", short)
+    with pytest.raises(type(error)):
         codec.choose_decoder("auto", varied)
+
+
+def test_a_trial_is_measured_in_float32(varied: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "unfit", lambda setting, device: None)
+    settled: list[bool] = []
+    monkeypatch.setattr(codec, "settle_float32", lambda: settled.append(True))
+
+    def tried(_: Any) -> str:
+        assert settled
+        return "tried"
+
+    monkeypatch.setattr(codec, "_tried", tried)
+    assert codec.choose_decoder("auto", varied).about == "transformers: tried"
 
 
 def test_why_transformers_decode_is_said(mimi: Any) -> None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from csm.engine.kernels import convolution, language
-from csm.engine.kernels.convolution import Convolution, FusedConvolve, Shape, convolve, tile
+from csm.engine.kernels import language
+from csm.engine.kernels.convolution import (
+    EITHER_WAY,
+    Convolution,
+    FusedConvolve,
+    Shape,
+    convolve,
+    tile,
+)
 from csm.engine.kernels.language import Target
 
 GPU = Target(processors=8, dependent=False)
@@ -20,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
     ("count", "positions", "channels", "outputs", "taps"),
     [
         (2, 150, 32, 16, 3),  # two blocks of positions, the second not full
-        (1, 40, 16, 48, 2),  # outputs that are no power of two
+        (2, 40, 16, 48, 2),  # outputs that are no power of two, sequences beside each other
         (2, 33, 40, 1, 3),  # channels that are no multiple of a step, one output
         (2, 70, 64, 64, 1),  # nothing looks back: sequences are joined
         (1, 9, 20, 130, 7),  # looks back further than a step
@@ -70,4 +79,11 @@ def test_tiles_keep_processors_busy_and_fit() -> None:
         # What an L4 gives a program, the least of all that are named.
         assert held <= 99 * 1024 - 8192
         assert cut.outputs >= 16 and cut.channels >= 16
-    assert convolution.PRECISION == "tf32x3"
+
+
+@pytest.mark.parametrize("processors", [40, 132])
+@pytest.mark.parametrize("outputs", [1, 32, 64, 1536])
+def test_a_trial_goes_through_all_tiles(processors: int, outputs: int) -> None:
+    target = Target(processors, dependent=False)
+    tried = {tile(564, outputs, 64, replace(target, processors=each)) for each in EITHER_WAY}
+    assert {tile(positions, outputs, 64, target) for positions in (1, 200, 5_000, 10**7)} <= tried

@@ -16,7 +16,7 @@ import torch
 
 import csm
 from csm import CsmError, Engine, OutOfMemory, Sampling, Take, Voice
-from csm.engine import batch, codec, device, starts
+from csm.engine import batch, bench, codec, device, starts
 from csm.engine.batch import Batch
 from csm.engine.core import Core
 from csm.engine.kernels.draw import Sampler
@@ -506,7 +506,8 @@ def test_each_thread_works_on_its_device(
             wrong.append(name)
 
     monkeypatch.setattr(device, "on", lambda place: (on(place), Current())[1])
-    for owner, name in ((batch, "decode_one_frame"), (codec, "decode_batch"), (codec, "encode")):
+    codecs = [(codec, name) for name in ("choose_decoder", "decode_batch", "encode")]
+    for owner, name in ((batch, "decode_one_frame"), *codecs):
         work = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *a, work=work, name=name: (seen(name), work(*a))[1])
     made = Model.__init__
@@ -516,6 +517,32 @@ def test_each_thread_works_on_its_device(
     assert len(spoken(engine, voice)) == len(TEXTS)
     engine.close()
     assert wrong == []
+
+
+def test_without_kernels_there_are_none_for_the_codec(
+    endless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose, asked = codec.choose_decoder, []
+
+    def noting(setting: Any, mimi: Any) -> Any:
+        asked.append(setting)
+        return choose(setting, mimi)
+
+    monkeypatch.setattr(codec, "choose_decoder", noting)
+    Engine(load(endless), COLD, slots=1, kernels="off").close()
+    bench.measure(load(endless), [1], seconds=0.01, kernels="off")
+    assert asked == ["off", "off"]
+
+
+def test_a_closed_engine_holds_no_codec(endless: Path) -> None:
+    checkpoint = load(endless)
+    mimi = weakref.ref(checkpoint.codec)
+    engine = Engine(checkpoint, COLD, slots=1)
+    del checkpoint
+    assert mimi() is not None
+    engine.close()
+    gc.collect()
+    assert mimi() is None
 
 
 @pytest.fixture

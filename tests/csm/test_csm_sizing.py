@@ -50,7 +50,7 @@ def test_weights_and_slots_take_what_is_said(tiny: Path) -> None:
 def test_the_released_sizes() -> None:
     config = released_config()
     said = sizes(config, torch.bfloat16, torch.device("cuda"))
-    assert said.weights / GIB == pytest.approx(3.55, abs=0.05)
+    assert said.weights / GIB == pytest.approx(3.6, abs=0.05)
     # 32 KiB a position.
     assert said.slot / 2**20 == pytest.approx(64, abs=1)
     assert said.total(8) - said.total(7) == said.slot

@@ -48,9 +48,9 @@ class ClaimsChecked:
     # What the simulation tells.
 
     def failed(self, token: str) -> None:
-        """The engine fails under a claim."""
+        """The engine fails under a claim; where that has been given back, nothing comes of it."""
         held = self._ledger.held.get(token)
-        if held is not None:
+        if held is not None and not held.over:
             held.failed_at = self._ledger.now
 
     def tried(self, process: Process, began_at: float, *, passed: bool) -> None:
@@ -140,9 +140,13 @@ class ClaimsChecked:
         """Take in a write to a lease."""
         now = self._ledger.now
         value = self._ledger.get(LEASES, book_id, token)
-        # What is delivered late, or once more, is no beat: its owner may have ended since.
-        again = value == self._beaten.get((book_id, token))
-        if value is None or again or self._ledger.world.is_late:
+        # What is delivered late, or once more, is no beat: its owner may have ended since. Nor is
+        # the same value, which nobody who watches can tell from the one before.
+        if (
+            value is None
+            or self._ledger.world.is_late
+            or value == self._beaten.get((book_id, token))
+        ):
             return
         self._beaten[book_id, token] = value
         longest, last = self._gaps.get((book_id, token), (0.0, now))

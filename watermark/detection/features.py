@@ -15,6 +15,7 @@ where to read it, not of computing it again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.fft
@@ -65,6 +66,12 @@ class Features:
     frames_a_second: float
     pitch: float = 1.0
     margin: float = MARGIN
+
+    @cached_property
+    def power(self) -> NDArray[np.float64]:
+        """What frames say up to each, from none on, ``[frames + 1]``."""
+        said = np.square(self.values).sum(axis=1).cumsum()
+        return np.asarray(np.concatenate([[0.0], said]), np.float64)
 
     def bands(self, pitch: float, bands: NDArray[np.intp]) -> NDArray[np.float32]:
         """Readings of bands of sound whose frequencies were multiplied by ``pitch``."""

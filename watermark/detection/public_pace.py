@@ -63,9 +63,10 @@ def told_tempo(
     (begin,) = busiest(features, length, 1)
     first = int(begin * rate)
     stretch = samples[first : first + int(length * rate)]
+    reads = {pace: features_of(stretch, rate, pace=pace) for pace in {g[2] for g in _GROUPS}}
     best, tempo = -np.inf, 1.0
     for low, high, pace in _GROUPS:
-        read = features_of(stretch, rate, pace=pace)
+        read = reads[pace]
         tempos = ladder(low, high, _STEP)
         said = _said(read, length, tempos)
         if said.max() > best:

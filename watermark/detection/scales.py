@@ -195,8 +195,7 @@ def _look_up(
 def busiest(features: Features, length: float, count: int) -> list[float]:
     """Where the stretches begin that say most, none overlapping another, in seconds."""
     frames = max(int(length * features.frames_a_second), 1)
-    power = np.concatenate([[0.0], np.square(features.values).sum(axis=1).cumsum()])
-    sums = power[frames:] - power[:-frames]
+    sums = features.power[frames:] - features.power[:-frames]
     begins = []
     for _ in range(count if len(sums) > frames else 1):
         best = int(sums.argmax()) if len(sums) else 0

@@ -121,8 +121,7 @@ def _look_up(
 def _busiest(features: Features, seconds: float) -> tuple[float, float]:
     """The stretch that says most."""
     frames = max(int(min(_STRETCH_SECONDS, seconds) * features.frames_a_second), 1)
-    power = np.concatenate([[0.0], np.square(features.values).sum(axis=1).cumsum()])
-    sums = power[frames:] - power[:-frames]
+    sums = features.power[frames:] - features.power[:-frames]
     begin = float(sums.argmax()) / features.frames_a_second if len(sums) else 0.0
     return begin, min(begin + _STRETCH_SECONDS, seconds)
 

@@ -9,6 +9,7 @@ import torch
 from csm.engine.kernels import language
 from csm.engine.kernels.agreement import disagreements
 from csm.engine.kernels.operations import Fused, Kernels, Plain
+from csm.errors import ran_out_of_memory
 
 if TYPE_CHECKING:
     from csm.engine.model import Model
@@ -50,7 +51,7 @@ def choose(setting: Setting, model: Model) -> Kernels:
         model: complete but for its kernels.
 
     Raises:
-        torch.OutOfMemoryError: there is no memory to try them.
+        Exception: there is no memory to try them.
     """
     reason = unfit(setting, model.device)
     if reason is not None:
@@ -58,9 +59,9 @@ def choose(setting: Setting, model: Model) -> Kernels:
     fused = Fused(language.target(model.device), model.device)
     try:
         wrong = disagreements(fused, model)
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         # Triton raises what it will: no C compiler, an instruction that the GPU does not have, …
         return Plain(failed(error))
     if wrong:

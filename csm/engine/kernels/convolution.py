@@ -2,8 +2,8 @@
 
 Rows are positions and columns channels, so that each tap of a convolution is a product of rows that
 lie some positions back. A transposed convolution whose kernel is two strides long is one of two
-taps, whose outputs are a stride's positions side by side. So all of Mimi's decoder is made of this
-kernel and of attention.
+taps, whose outputs are a stride's positions side by side. So nearly all of
+Mimi's decoder is this kernel and attention.
 
 Products are of float32. A GPU's matrix units have no such; each factor is split into parts that
 they do have, and the products of the parts are added up (arXiv:1803.04014): ``PRECISION`` says how.
@@ -99,7 +99,7 @@ def _shaped(rows: Tensor, shape: Shape | None) -> Tensor:
 
 @jit
 def elu(values):
-    """It, with alpha 1."""
+    """ELU (arXiv:1511.07289) with alpha 1."""
     return tl.where(values > 0, values, tl.exp(values) - 1)
 
 
@@ -183,6 +183,10 @@ class Tile:
     channels: int
     warps: int
     stages: int
+
+
+#: Numbers of processors for which ``tile`` cuts large at any length, and small.
+EITHER_WAY = 0, 1 << 30
 
 
 def tile(positions: int, outputs: int, channels: int, target: Target) -> Tile:

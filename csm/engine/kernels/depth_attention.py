@@ -52,8 +52,9 @@ def depth_attention(
     return heard.permute(2, 0, 3, 1, 4).reshape(2 * slots, -1)
 
 
-#: Rows of the matrix units' smallest product, to which a key head's queries are filled up.
-LEAST_ROWS = 16
+#: Rows and columns of the matrix units' smallest product, to which queries, places and values of a
+#: head are filled up.
+LEAST = 16
 
 
 @jit
@@ -167,9 +168,9 @@ def fused_depth_attention(
         KH=key_heads,
         D=head,
         PLACES=places,
-        GP=language.block(heads.group, LEAST_ROWS),
-        DP=language.block(head),
-        P=language.block(places),
+        GP=language.block(heads.group, LEAST),
+        DP=language.block(head, LEAST),
+        P=language.block(places, LEAST),
         FIRST=len(projected) > slots,
         warps=4,
         dependent=target.dependent,

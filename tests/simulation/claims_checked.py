@@ -29,6 +29,7 @@ from tests.simulation.limits import (
     MAX_ATTEMPTS,
     NOTICED_SECONDS,
     SEEN_SECONDS,
+    STOPPED_SECONDS,
 )
 from tests.simulation.scheduler import Process
 
@@ -110,10 +111,11 @@ class ClaimsChecked:
             f"{held.book_id} is still read {silent:.1f} s after the last beat of {process.name}",
         )
         told_at = ledger.world.stops.get(process.name)
-        grace = max(ledger.world.plan.grace_seconds, FAREWELL_SECONDS)
+        grace = ledger.world.plan.grace_seconds + STOPPED_SECONDS
+        # Meanwhile whoever claims is waited for, as long as a farewell takes.
+        grace = max(grace, FAREWELL_SECONDS + NOTICED_SECONDS)
         ledger.demand(
-            told_at is None
-            or ledger.now - max(told_at, process.paused_until) < grace + NOTICED_SECONDS,
+            told_at is None or ledger.now - max(told_at, process.paused_until) < grace,
             "stop",
             f"{process.name} begins a sentence of {held.book_id} after its grace period",
         )

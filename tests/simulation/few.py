@@ -151,10 +151,10 @@ def reconsidered(made: Plan, dice: random.Random) -> Plan:
     """Books that wait for their next attempt are edited and cancelled meanwhile."""
     return replace(
         # What workers know is not to be found by a round that looks through histories.
-        _with_books(made, dice, 4, writes=4, seconds=20.0, most_faults=60, sweep_seconds=2000.0),
+        _with_books(made, dice, 8, writes=0, seconds=20.0, most_faults=60, sweep_seconds=2000.0),
         kinds=frozenset(("engine error",)),
         speech_rate=0.5,
-        meddles=0.2,
+        meddles=0.5,
         actions=("reconsider",),
     )
 
@@ -167,7 +167,7 @@ def hurried(made: Plan, dice: random.Random) -> Plan:
         rate=0.1,
         speech_rate=0.1,
         gremlin=4,
-        grace_seconds=0.0,
+        grace_seconds=dice.choice((0.0, 3.0)),
     )
 
 

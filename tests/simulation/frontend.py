@@ -47,7 +47,9 @@ class Frontend:
         for number, text in reversed(books) if plan.backwards else books:
             book_id = f"b{number}"
             world.checker.books.wishes_for(book_id, text, asks=True, whole=True)
-            asked = self.asked(book_id, dice, timed=dice.random() < 0.8 or plan.queue)
+            asked = self.asked(
+                book_id, dice, timed=dice.random() < 0.8 or plan.queue or plan.steady
+            )
             self._write(book_id, {TEXT: text, "title": book_id, **asked}, whole=True)
             if dice.random() < 0.5:
                 world.scheduler.sleep(dice.choice((0.0, 0.5, 3.0)))

@@ -91,16 +91,17 @@ class Forecaster:
         Raises:
             Unavailable: the database did not answer.
         """
-        candidates = [one for one in self._waiting.candidates if one.characters is not None]
         if not self._leads() or self._clock() < self._refused_until:
             self._written.clear()
             return FORECAST_SECONDS
-        self._forget({one.book_id for one in candidates})
-        if not candidates:
+        self._forget({one.book_id for one in self._countable()})
+        if not self._countable():
             return FORECAST_SECONDS
         with database_errors():
             entries = children(self._project.node(WORKERS).get())
             control = self._control()
+        # Not before: what is claimed meanwhile would count as waiting and as in work.
+        candidates = self._countable()
         now_ms = self._project.database_clock.now_ms()
         alive = {name: one for name, one in entries.items() if self._lives(one, now_ms)}
         free = places(alive, control)
@@ -108,6 +109,9 @@ class Forecaster:
         ready_in = forecast(loads, free, self._waiting.arriving(now_ms))
         self._write(candidates, ready_in, len(alive), now_ms)
         return max(FORECAST_SECONDS, books.size(entries) / READ_BYTES_PER_SECOND)
+
+    def _countable(self) -> list[Candidate]:
+        return [one for one in self._waiting.candidates if one.characters is not None]
 
     def _forget(self, known: Collection[str]) -> None:
         """Remove what was said of requests that were cancelled; claims take care of all others."""

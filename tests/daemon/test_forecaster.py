@@ -89,6 +89,23 @@ def test_only_what_is_news_is_written_anew(desk: Desk) -> None:
     assert desk.step() == {"a": 310, "b": 810}
 
 
+def test_a_book_that_is_claimed_during_the_look_counts_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.ask("a", 1, 3000)
+    desk.ask("b", 2)
+    node = desk.project.node
+
+    def claimed_meanwhile(*path: str) -> Any:
+        if path == ("narrationWorkers",):
+            assert desk.waiting.take(desk.now) is not None
+            desk.project.tree["narrationWorkers"]["w"] = entry(inWork=1, left=[300])
+        return node(*path)
+
+    monkeypatch.setattr(desk.project, "node", claimed_meanwhile)
+    assert desk.step() == {"b": 310}
+
+
 def test_who_does_not_lead_writes_nothing(desk: Desk) -> None:
     desk.leads = False
     desk.ask("a", 1)

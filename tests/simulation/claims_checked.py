@@ -67,9 +67,14 @@ class ClaimsChecked:
                 held.maybe = held.bad = passed
                 held.failed_at = None
 
-    def leaves_window(self, book_id: str) -> None:
-        """A replica is told that a book is not among the first that wait any more."""
-        self._left_window_at[book_id] = self._ledger.now
+    def leaves_window(self, book_id: str, told_at: float) -> None:
+        """A replica is told that a book is not among the first that wait any more.
+
+        Args:
+            book_id: the book.
+            told_at: when it hears of it for the last time, seconds.
+        """
+        self._left_window_at[book_id] = max(told_at, self._left_window_at.get(book_id, told_at))
 
     def hangs(self, token: str) -> None:
         """The engine hangs under a claim."""

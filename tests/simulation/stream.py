@@ -83,8 +83,8 @@ class Stream:
         now = _WAITING.run(self._world.database.get(("books",)))
         old, self._known = self._known, now
         for book_id in sorted(old.keys() - now.keys()):
-            self._send("put", f"/{book_id}", None)
-            self._world.checker.claims.leaves_window(book_id)
+            told_at = self._send("put", f"/{book_id}", None)
+            self._world.checker.claims.leaves_window(book_id, told_at)
         for book_id, record in now.items():
             if old.get(book_id) is not record:
                 if whole or book_id not in old:
@@ -92,7 +92,8 @@ class Stream:
                 else:
                     self._send("patch", f"/{book_id}", {"narrative": record.get("narrative")})
 
-    def _send(self, name: str, path: str, data: Any) -> None:
+    def _send(self, name: str, path: str, data: Any) -> float:
+        """Send an event; gives when it comes for the last time, seconds."""
         world = self._world
         event = f"event: {name}\ndata: {json.dumps({'path': path, 'data': data})}\n\n".encode()
         task = world.network
@@ -103,17 +104,19 @@ class Stream:
             at += delay
         if kind == "cut":
             self.end()
-            return
+            return at
         if kind == "dumb":
             self.dumb = True
         if kind != "out of order":
             at = self._last_at = max(self._last_at, at)
         self._queue.append((at, event))
         if kind == "twice":
-            self._queue.append((at + delay, event))
+            at += delay
+            self._queue.append((at, event))
         self._queue.sort(key=lambda one: one[0])
         if self._reader is not None:
             world.scheduler.wake(self._reader)
+        return at
 
     def end(self) -> None:
         """Close it, from the service's side or the reader's."""

@@ -90,8 +90,10 @@ class FleetChecked:
             since = max(since, quiet_since, *awake) + taken_over
         if since is not None:
             since = max([since, *(at + taken_over for at in world.taken_away.values())])
+        # Who scribbles `processing` into a book that was taken back asks for it anew.
+        scribbled = any(name.endswith(" scribble") for name in world.faults.fired)
         self._ledger.demand(
-            since is None or self._ledger.now - since < CANCEL_SECONDS,
+            scribbled or since is None or self._ledger.now - since < CANCEL_SECONDS,
             "batch",
             f"{book_id} is claimed, whose batch was cancelled",
         )

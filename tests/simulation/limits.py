@@ -30,6 +30,6 @@ CONTROL_SECONDS, DRAIN_SECONDS = 8.0, 25.0
 STEADY_CHARACTERS, STEADY_SECONDS = 10, 0.4
 #: Books after which it is known what one takes; and seconds by which a forecast is off beside a
 #: book that was begun since its worker last said what is left.
-PACE_BOOKS, FORECAST_OFF_SECONDS = 4, 4.0
+PACE_BOOKS, FORECAST_OFF_SECONDS = 4, 3.0
 #: Seconds after the grace period in which a job may begin a sentence.
 STOPPED_SECONDS = 1.0

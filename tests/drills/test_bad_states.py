@@ -108,7 +108,7 @@ class TestOverwrittenInWork:
         wait_until(lambda: "fenced" in {event["event"] for event in daemon.events}, "the fence")
         assert frontend.book("b") == {"title": "b", "narrative": OTHER}
         assert objects(firebase) == []
-        assert frontend.node("narrationLeases").get() is None
+        frontend.wait_for_no_lease()
 
 
 def test_a_bucket_that_forgot_a_narration(

@@ -94,8 +94,9 @@ class Forecaster:
         if not self._leads() or self._clock() < self._refused_until:
             self._written.clear()
             return FORECAST_SECONDS
-        self._forget({one.book_id for one in self._countable()})
-        if not self._countable():
+        known = {one.book_id for one in self._countable()}
+        self._forget(known)
+        if not known:
             return FORECAST_SECONDS
         with database_errors():
             entries = children(self._project.node(WORKERS).get())

@@ -98,13 +98,19 @@ def waits(desk: Desk, seconds: float) -> None:
     assert desk.pick() is not None
 
 
-def test_a_retry_waits_until_its_time(desk: Desk) -> None:
+def waits_for_its_retry(desk: Desk) -> dict[str, Any]:
+    """A book ``b`` that was tried once, and is wanted again in a minute."""
     desk.add("b")
     assert desk.pick() == ("b", "claimed")
     book = desk.project.shelf["b"]
     book["narrativeAudioStatus"] = "requested"
     del book["narrativeAudioClaim"]["token"]
     book["narrativeAudioClaim"]["notBefore"] = now_ms() + 60_000
+    return book
+
+
+def test_a_retry_waits_until_its_time(desk: Desk) -> None:
+    book = waits_for_its_retry(desk)
     desk.waiting.offer("b", book, now_ms())
     attempted = desk.picker.claim_next()
     assert attempted is not None and attempted.verdict.value == "later"
@@ -347,12 +353,7 @@ def test_where_others_are_faster_it_looks_further(
 def test_what_waits_on_a_book_is_known_though_it_is_named_again_while_it_is_tried(
     known: bool, desk: Desk
 ) -> None:
-    desk.add("b")
-    assert desk.pick() == ("b", "claimed")
-    book = desk.project.shelf["b"]
-    book["narrativeAudioStatus"] = "requested"
-    del book["narrativeAudioClaim"]["token"]
-    book["narrativeAudioClaim"]["notBefore"] = now_ms() + 60_000
+    book = waits_for_its_retry(desk)
     desk.waiting.offer("b", book if known else None, now_ms())
     # The stream says that something of it was edited, and no more.
     desk.project.at_each("^read /books/b$", lambda: desk.waiting.offer("b", None, now_ms()))

@@ -192,7 +192,7 @@ def renewed(made: Plan, dice: random.Random) -> Plan:
     )
 
 
-#: All of them.
+#: Those that are drawn alike; ``renewed`` comes more seldom, in a plan of its own.
 OF_FEW: tuple[Callable[[Plan, random.Random], Plan], ...] = (
     misheard,
     cut_off,

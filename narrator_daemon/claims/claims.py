@@ -23,7 +23,6 @@ from narrator_daemon.claims.outcome import Outcome
 from narrator_daemon.claims.work import Attempted, Work
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books as shelf
-from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.transact import transact
 from narrator_daemon.settings import Settings
@@ -183,9 +182,9 @@ class Claims:
         def decide(seen: object) -> tuple[float | None, None]:
             return None if seen is None or work.stopped else round(fraction, 3), None
 
-        place = shelf.place_of(self._project, work.book_id)
-        with shelf.one_node(self._project, f"{place}/{PROGRESS}"):
-            transact(self._project.book(work.book_id, PROGRESS), decide)
+        leaf = self._project.book(work.book_id, PROGRESS)
+        place = f"{shelf.place_of(self._project, work.book_id)}/{PROGRESS}"
+        shelf.on_node(self._project, place, lambda: transact(leaf, decide))
 
     def show_preview(self, work: Work, preview: Record) -> Transition:
         """Write ``narrativeAudioPreview`` of a book that is still in work here.
@@ -257,15 +256,15 @@ class Claims:
         """What a leaf of the book holds now, or ``_SAME`` where that is what it held before."""
         leaf = self._project.book(work.book_id, *keys)
         name = "/".join(keys)
-        with (
-            shelf.one_node(self._project, shelf.place_of(self._project, work.book_id)),
-            database_errors(),
-        ):
+
+        def read() -> tuple[bool, object, str]:
             if name in work.etags:
                 changed, value, etag = leaf.get_if_changed(work.etags[name])
-            else:
-                changed = True
-                value, etag = leaf.get(etag=True)
+                return bool(changed), value, etag
+            return True, *leaf.get(etag=True)
+
+        place = shelf.place_of(self._project, work.book_id)
+        changed, value, etag = shelf.on_node(self._project, place, read)
         if not changed:
             return _SAME
         work.etags[name] = etag

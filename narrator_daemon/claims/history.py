@@ -56,8 +56,10 @@ def record(
         "endedAt": dict(SERVER_TIMESTAMP),
     }
     token = str(claim.token)
-    with books.one_node(project, project.node_path(JOBS, book_id)):
-        transact(project.node(JOBS, book_id), lambda seen: (add(seen, token, entry), None))
+    node, place = project.node(JOBS, book_id), project.node_path(JOBS, book_id)
+    books.on_node(
+        project, place, lambda: transact(node, lambda seen: (add(seen, token, entry), None))
+    )
 
 
 def record_ending(project: Project, ending: Ending) -> None:

@@ -126,10 +126,9 @@ class Leases:
     def _write(self, works: list[Work], lease: dict[str, Any]) -> list[Work]:
         """Write one lease for each; gives those that were taken."""
         try:
-            with books.one_node(self._project, self._project.node_path(LEASES)), database_errors():
-                self._project.node(LEASES).update(
-                    {f"{work.book_id}/{work.token}": lease for work in works}
-                )
+            node, place = self._project.node(LEASES), self._project.node_path(LEASES)
+            beaten = {f"{work.book_id}/{work.token}": lease for work in works}
+            books.on_node(self._project, place, lambda: node.update(beaten))
             return works
         except NodeUnavailable:
             if len(works) == 1:
@@ -190,8 +189,7 @@ class Leases:
             NodeRefused: it does not let this one go.
         """
         place = self._project.node_path(LEASES, book_id, token)
-        with books.one_node(self._project, place), database_errors():
-            self._project.node(LEASES, book_id, token).delete()
+        books.on_node(self._project, place, self._project.node(LEASES, book_id, token).delete)
 
     def read(self) -> Reading:
         """All leases there are.

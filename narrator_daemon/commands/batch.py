@@ -21,7 +21,6 @@ from narrator_daemon.catalogue import (
 from narrator_daemon.claims.book import Verdict, request_in_batch
 from narrator_daemon.errors import WrongUse
 from narrator_daemon.firebase import books
-from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue import batches
 from narrator_daemon.queue.batches import BookState
@@ -113,10 +112,9 @@ def request(
     wishes: Record = {PRIORITY: priority, NOT_BEFORE: not_before}
     wishes = {name: value for name, value in wishes.items() if value is not None}
     with Project(settings) as project:
-        node = project.node(BATCHES, batch_id)
-        with books.one_node(project, project.node_path(BATCHES, batch_id)), database_errors():
-            if node.get(shallow=True) is not None:
-                raise WrongUse(f"There is a batch {batch_id!r} already.")
+        node, place = project.node(BATCHES, batch_id), project.node_path(BATCHES, batch_id)
+        if books.on_node(project, place, lambda: node.get(shallow=True)) is not None:
+            raise WrongUse(f"There is a batch {batch_id!r} already.")
         there: list[str] = []
         missing: list[str] = []
         for book_id in wanted:
@@ -131,9 +129,9 @@ def request(
             batches.OPEN: True,
             batches.BOOKS: dict.fromkeys(there, str(BookState.REQUESTED)),
         }
-        with books.one_node(project, project.node_path(BATCHES, batch_id)), database_errors():
-            node.set({name: value for name, value in record.items() if value is not None})
-            return Batch.of(batch_id, node.get()), missing
+        known_of_it = {name: value for name, value in record.items() if value is not None}
+        books.on_node(project, place, lambda: node.set(known_of_it))
+        return Batch.of(batch_id, books.on_node(project, place, node.get)), missing
 
 
 def _ask(project: Project, book_id: str, batch_id: str, wishes: Record) -> bool:
@@ -156,8 +154,8 @@ def read(settings: Settings, batch_id: str | None = None) -> list[Batch]:
     """
     with Project(settings) as project:
         if batch_id is None:
-            with books.one_node(project, project.node_path(BATCHES)), database_errors():
-                found = children(project.node(BATCHES).get())
+            every, place = project.node(BATCHES), project.node_path(BATCHES)
+            found = children(books.on_node(project, place, every.get))
             listed = [Batch.of(name, value) for name, value in found.items()]
             return sorted(listed, key=lambda one: (-(one.requested_at or 0), one.batch_id))
         return [Batch.of(batch_id, _require(project, batch_id))]
@@ -170,16 +168,15 @@ def cancel(settings: Settings, batch_id: str) -> Batch:
     """
     with Project(settings) as project:
         _require(project, batch_id)
-        node = project.node(BATCHES, batch_id)
-        with books.one_node(project, project.node_path(BATCHES, batch_id)), database_errors():
-            node.update({batches.CANCEL: True})
-            return Batch.of(batch_id, node.get())
+        node, place = project.node(BATCHES, batch_id), project.node_path(BATCHES, batch_id)
+        books.on_node(project, place, lambda: node.update({batches.CANCEL: True}))
+        return Batch.of(batch_id, books.on_node(project, place, node.get))
 
 
 def _require(project: Project, batch_id: str) -> object:
     if batches.is_id(batch_id):
-        with books.one_node(project, project.node_path(BATCHES, batch_id)), database_errors():
-            found: object = project.node(BATCHES, batch_id).get()
+        node, place = project.node(BATCHES, batch_id), project.node_path(BATCHES, batch_id)
+        found: object = books.on_node(project, place, node.get)
         if found is not None:
             return found
     raise WrongUse(f"There is no batch {batch_id!r}.")

@@ -68,10 +68,10 @@ def _tell(settings: Settings, worker_id: str | None, said: Mapping[str, Any]) ->
         if worker_id is not None:
             _require(project, worker_id)
             keys = [control.WORKERS, worker_id]
-        with books.one_node(project, project.node_path(CONTROL)), database_errors():
-            project.node(CONTROL, *keys).update(dict(said))
-        node = demand.control_of(project)
-    return control.of_fleet(node) if worker_id is None else control.of_worker(node, worker_id)
+        node, place = project.node(CONTROL, *keys), project.node_path(CONTROL, *keys)
+        books.on_node(project, place, lambda: node.update(dict(said)))
+        now = demand.control_of(project)
+    return control.of_fleet(now) if worker_id is None else control.of_worker(now, worker_id)
 
 
 def _require(project: Project, worker_id: str) -> None:

@@ -11,7 +11,6 @@ from narrator_daemon.catalogue import CONTROL
 from narrator_daemon.daemon.in_work import InWork
 from narrator_daemon.errors import NodeRefused
 from narrator_daemon.firebase import books
-from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.queue.control import Control, State, of_worker
 
@@ -82,7 +81,8 @@ class Controlled:
 
     def _read(self) -> None:
         try:
-            changed, value = books.surely(self._get)
+            place = self._project.node_path(CONTROL)
+            changed, value = books.on_node(self._project, place, self._get)
         except NodeRefused as error:
             # Rules from before there was such a node: nobody can have told anything.
             _log.info("no_control", why=str(error))
@@ -94,13 +94,12 @@ class Controlled:
     def _get(self) -> tuple[bool, object]:
         """Whether the node holds something else than before, and what."""
         node = self._project.node(CONTROL)
-        with books.one_node(self._project, self._project.node_path(CONTROL)), database_errors():
-            if self._etag is None:
-                value, self._etag = node.get(etag=True)
-                return True, value
-            changed, value, etag = node.get_if_changed(self._etag)
-            self._etag = etag if changed else self._etag
-            return bool(changed), value
+        if self._etag is None:
+            value, self._etag = node.get(etag=True)
+            return True, value
+        changed, value, etag = node.get_if_changed(self._etag)
+        self._etag = etag if changed else self._etag
+        return bool(changed), value
 
     def _take_in(self, told: Control) -> None:
         before, first = self.control, not self._known

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from typing import Any
 
 from narrator_daemon.catalogue import (
@@ -127,8 +126,8 @@ class Forecaster:
 
     def _control(self) -> object:
         try:
-            with books.one_node(self._project, self._project.node_path(CONTROL)), database_errors():
-                return self._project.node(CONTROL).get()
+            node, place = self._project.node(CONTROL), self._project.node_path(CONTROL)
+            return books.on_node(self._project, place, node.get)
         except NodeRefused:
             return None
 
@@ -172,9 +171,7 @@ class Forecaster:
             ready_by = None if seconds is None else round(now_ms / 1000 + seconds) * 1000
             with round_.item(book=one.book_id):
                 try:
-                    books.surely(
-                        partial(self._claims.foretell, one.book_id, one.requested_at, ready_by)
-                    )
+                    self._claims.foretell(one.book_id, one.requested_at, ready_by)
                 except NodeRefused:
                     # Rules from before there was the field, or of this book alone.
                     self._refused_until = self._clock() + _REFUSED_SECONDS

@@ -29,7 +29,7 @@ from narrator_daemon.daemon.delivery import Delivery
 from narrator_daemon.daemon.job_context import JobContext
 from narrator_daemon.daemon.making import Making
 from narrator_daemon.daemon.tries import Finality, backoff_ms
-from narrator_daemon.errors import NodeRefused, Refused, Unavailable
+from narrator_daemon.errors import NodeRefused, Unavailable
 from narrator_daemon.narration.accepting import Unnarratable
 from narrator_daemon.narration.narrate import Stopped
 from narrator_daemon.narration.progress import Progress
@@ -132,7 +132,7 @@ class Job:
 
         One that waits for the database to take its outcome is not: the database is known to be
         down, and a new process would have to wait as well. Where only this book cannot be written,
-        it gives up by itself (``_is_final``).
+        it gives up by itself (``tries.Finality``).
 
         Args:
             now: monotonic seconds.
@@ -199,7 +199,7 @@ class Job:
             self._log.warning("speech_failed", code=error.code, why=str(error))
             return self._failed(error)
         except Unavailable as error:
-            if self._is_of_this_book(error):
+            if isinstance(error, NodeRefused):
                 self._log.error("book_refused", why=str(error))
                 return self._retry(Failure(ErrorCode.REFUSED, _OF_REFUSAL))
             return self._give_back(error)
@@ -215,22 +215,6 @@ class Job:
     def _give_back(self, error: Unavailable) -> Outcome:
         self._context.report(error)
         return GiveBack(not_before=self._context.now_ms() + int(_GIVE_BACK_PAUSE_SECONDS * 1000))
-
-    def _is_of_this_book(self, error: Unavailable) -> bool:
-        """Whether a refusal is of this book alone: the same dependency takes everything else."""
-        if isinstance(error, NodeRefused):
-            return True
-        if not isinstance(error, Refused):
-            return False
-        if error.dependency != "storage":
-            # What is refused of the database is a node of the book, as above, or everybody's: the
-            # counter of watermark indices, say.
-            return False
-        try:
-            self._context.store.check()
-        except Unavailable:
-            return False
-        return True
 
     def _interrupted(self) -> Outcome:
         """Given back at no cost, unless the watchdog stopped it: such a book may be at fault."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sized
-from contextlib import contextmanager
+from collections.abc import Callable, Sized
 from typing import Any, Protocol, TypeVar
 
 from narrator_daemon.catalogue import REQUESTED, STATUS, URL_EXPIRES_AT, Record, children
@@ -109,48 +108,37 @@ def check_indices(project: Project) -> None:
     expiring(project, 1, 1)
 
 
-@contextmanager
-def one_node(project: Project, place: str) -> Iterator[None]:
-    """Around what is done with one node: tells a refusal of it from one of everything.
+def on_node(project: Project, place: str, call: Callable[[], T]) -> T:
+    """Do something with one node; tells a refusal of it from one of everything.
 
     The database says "permission denied" to a book that breaks a rule of the catalogue, and to an
     account that may do nothing. What it says to a query that has nothing to do with the node tells
-    which of the two it is.
+    which of the two it is. One that refuses everything for some seconds, as while rules are
+    deployed, may answer again just as it is asked: so the node is tried once more after that.
 
     Args:
         project: the database.
         place: the node, for people.
+        call: does it; may be called twice, the first time in vain.
 
     Raises:
-        NodeRefused: the node is refused, and the database answers all the same.
+        NodeRefused: the node is refused, and was so after the database had answered.
         Unavailable: the database did not answer.
     """
     try:
-        yield
-    except Refused as error:
+        with database_errors():
+            return call()
+    except Refused:
         check_indices(project)
+    try:
+        with database_errors():
+            return call()
+    except Refused as error:
         raise NodeRefused(
             "database",
             f"{place} cannot be written: {error.what}",
             advice="see which rule of the database, or which limit on its data, this node breaks",
         ) from error
-
-
-def surely(call: Callable[[], T]) -> T:
-    """Do something with one node, and once more where that is refused.
-
-    For whoever leaves a node alone for long after a refusal: a database that refuses everything for
-    some seconds, as while rules are deployed, may answer again just as it is asked whose refusal
-    it was (``one_node``).
-
-    Raises:
-        NodeRefused: the node is refused, also after the database has answered.
-        Unavailable: the database did not answer.
-    """
-    try:
-        return call()
-    except NodeRefused:
-        return call()
 
 
 def page(project: Project, name: str, after: str, most: int) -> Record:
@@ -201,8 +189,9 @@ def fields(project: Project, book_id: str) -> frozenset[str]:
     Raises:
         Unavailable: the database did not answer.
     """
-    with one_node(project, place_of(project, book_id)), database_errors():
-        found = project.book(book_id).get(shallow=True)
+    found = on_node(
+        project, place_of(project, book_id), lambda: project.book(book_id).get(shallow=True)
+    )
     if isinstance(found, dict):
         return frozenset(found)
     # What is no object is a book all the same, if not one of ours.
@@ -215,8 +204,7 @@ def read(project: Project, book_id: str, *keys: str) -> Any:
     Raises:
         Unavailable: the database did not answer.
     """
-    with one_node(project, place_of(project, book_id)), database_errors():
-        return project.book(book_id, *keys).get()
+    return on_node(project, place_of(project, book_id), project.book(book_id, *keys).get)
 
 
 def place_of(project: Project, book_id: str) -> str:
@@ -244,5 +232,5 @@ def change(project: Project, book_id: str, decide: Callable[[Any], C]) -> C:
         decision = decide(seen)
         return decision.book, decision
 
-    with one_node(project, place_of(project, book_id)):
-        return transact(project.book(book_id), decided)
+    book = project.book(book_id)
+    return on_node(project, place_of(project, book_id), lambda: transact(book, decided))

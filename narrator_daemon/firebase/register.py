@@ -36,10 +36,8 @@ def enter(project: Project, token: str, entry: Record) -> None:
         NodeRefused: it takes no such entry.
     """
     place = project.node_path(REGISTER, token)
-    with books.one_node(project, place), database_errors():
-        project.node(REGISTER, token).set(
-            {**entry, "state": PENDING, "enteredAt": dict(SERVER_TIMESTAMP)}
-        )
+    record = {**entry, "state": PENDING, "enteredAt": dict(SERVER_TIMESTAMP)}
+    books.on_node(project, place, lambda: project.node(REGISTER, token).set(record))
 
 
 def keep_fingerprint(project: Project, token: str, fingerprint: bytes, form: int) -> None:
@@ -57,8 +55,7 @@ def keep_fingerprint(project: Project, token: str, fingerprint: bytes, form: int
     """
     place = project.node_path(FINGERPRINTS, token)
     record = {"form": form, "bits": base64.b64encode(fingerprint).decode("ascii")}
-    with books.one_node(project, place), database_errors():
-        project.node(FINGERPRINTS, token).set(record)
+    books.on_node(project, place, lambda: project.node(FINGERPRINTS, token).set(record))
 
 
 def fingerprint_of(project: Project, token: str, form: int) -> bytes | None:
@@ -90,8 +87,8 @@ def confirm(project: Project, token: str) -> None:
         kept = {name: value for name, value in seen.items() if name != "state"}
         return {**kept, "publishedAt": dict(SERVER_TIMESTAMP)}, None
 
-    with books.one_node(project, project.node_path(REGISTER, token)):
-        transact(project.node(REGISTER, token), decide)
+    entry = project.node(REGISTER, token)
+    books.on_node(project, project.node_path(REGISTER, token), lambda: transact(entry, decide))
 
 
 def remove(project: Project, token: str) -> None:
@@ -101,9 +98,8 @@ def remove(project: Project, token: str) -> None:
         Unavailable: the database did not answer.
     """
     for name in (FINGERPRINTS, REGISTER):
-        place = project.node_path(name, token)
-        with books.one_node(project, place), database_errors():
-            project.node(name, token).delete()
+        node = project.node(name, token)
+        books.on_node(project, project.node_path(name, token), node.delete)
 
 
 def pending(project: Project, most: int) -> Record:

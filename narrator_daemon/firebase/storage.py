@@ -7,10 +7,10 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
 import google_crc32c
@@ -43,6 +43,8 @@ _CHUNK_BYTES = 8 << 20
 
 _CONNECT_AND_READ_SECONDS = (5.0, 30.0)
 _TOKEN_METADATA = "firebaseStorageDownloadTokens"  # noqa: S105 - the name, not a token
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class AudioStore:
         Raises:
             Unavailable: storage did not take it within ``GIVE_UP_SECONDS``.
             Refused: the bucket is missing or may not be written.
+            NodeRefused: it does not take this object, and takes others.
         """
         blob = self._project.bucket.blob(path, chunk_size=_CHUNK_BYTES)
         blob.cache_control = CACHE_CONTROL
@@ -157,19 +160,23 @@ class AudioStore:
         token = str(uuid4())
         if self._settings.url == "download-token":
             blob.metadata = {**blob.metadata, _TOKEN_METADATA: token}
-        with storage_errors(self._project.bucket_name):
+
+        def send() -> tuple[str, int | None]:
             # First, so that what cannot be signed leaves no object behind.
-            url, expires_at = self._urls.of(blob, token)
+            signed = self._urls.of(blob, token)
+            file.seek(0)
             try:
                 self._send(blob, file, size, content_type, on_read)
             except exceptions.PreconditionFailed:
                 blob.reload(timeout=_CONNECT_AND_READ_SECONDS)
                 if blob.crc32c != _crc32c(file, on_read):
-                    raise Refused(
+                    raise NodeRefused(
                         "storage", f"{path} exists with other contents; object names must be new"
                     ) from None
-                token = (blob.metadata or {}).get(_TOKEN_METADATA, token)
-                url, expires_at = self._urls.of(blob, token)
+                return self._urls.of(blob, (blob.metadata or {}).get(_TOKEN_METADATA, token))
+            return signed
+
+        url, expires_at = self._on_object(path, send)
         with self._lock:
             self.uploaded_bytes += size
         return StoredAudio(path, url, expires_at, size)
@@ -341,8 +348,8 @@ class AudioStore:
         """
         if not is_name(path):
             return False
-        with self._one_object(path):
-            blob = self._project.bucket.get_blob(path, timeout=_CONNECT_AND_READ_SECONDS)
+        timeout = _CONNECT_AND_READ_SECONDS
+        blob = self._on_object(path, lambda: self._project.bucket.get_blob(path, timeout=timeout))
         metadata = (blob.metadata if blob else None) or {}
         ours = self._project.is_own(metadata.get("catalogue"))
         return bool(ours and metadata.get("bookId") == metadata_text(book_id))
@@ -356,18 +363,33 @@ class AudioStore:
         """
         if not is_name(path):
             return False
-        with self._one_object(path):
-            blob = self._project.bucket.blob(path)
-            return bool(blob.exists(timeout=_CONNECT_AND_READ_SECONDS))
+        blob = self._project.bucket.blob(path)
+        return bool(self._on_object(path, lambda: blob.exists(timeout=_CONNECT_AND_READ_SECONDS)))
 
-    @contextmanager
-    def _one_object(self, path: str) -> Iterator[None]:
-        """Around what is done with one object: tells a refusal of it from one of everything."""
+    def _on_object(self, path: str, call: Callable[[], T]) -> T:
+        """Do something with one object; tells a refusal of it from one of everything.
+
+        Storage that refuses everything for some seconds, as while a role is granted, may answer
+        again just as it is asked: so the object is tried once more after that.
+
+        Args:
+            path: its name.
+            call: does it; may be called twice, the first time in vain.
+
+        Raises:
+            Unavailable: storage does not answer.
+            Refused: the bucket is missing or closed to us.
+            NodeRefused: the object is refused, and was so after the bucket had answered.
+        """
         try:
             with storage_errors(self._project.bucket_name):
-                yield
-        except Refused as error:
+                return call()
+        except Refused:
             self.check()
+        try:
+            with storage_errors(self._project.bucket_name):
+                return call()
+        except Refused as error:
             raise NodeRefused("storage", f"{path} cannot be reached: {error}") from error
 
     def is_ours(self, stored: StoredObject) -> bool:

@@ -21,7 +21,6 @@ from narrator_daemon.claims.book import Verdict, reap
 from narrator_daemon.claims.claim import Claim
 from narrator_daemon.errors import Refused
 from narrator_daemon.firebase import books, register
-from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.rounds import Round
 from narrator_daemon.settings import Registry
@@ -89,9 +88,8 @@ class Forgetter:
         Raises:
             Unavailable: the database did not answer.
         """
-        place = self._project.node_path(JOBS, book_id)
-        with books.one_node(self._project, place), database_errors():
-            self._project.node(JOBS, book_id).delete()
+        node, place = self._project.node(JOBS, book_id), self._project.node_path(JOBS, book_id)
+        books.on_node(self._project, place, node.delete)
         removed = 0
         if self._settings.remove_with_book:
             with _register_open():
@@ -118,10 +116,10 @@ class Forgetter:
         if claim is None:
             return
         if claim.token is not None:
-            place = self._project.node_path(LEASES, book_id, claim.token)
-            with books.one_node(self._project, place), database_errors():
-                if self._project.node(LEASES, book_id, claim.token).get() is not None:
-                    return  # that is judged by the lease
+            keys = LEASES, book_id, claim.token
+            lease, place = self._project.node(*keys), self._project.node_path(*keys)
+            if books.on_node(self._project, place, lease.get) is not None:
+                return  # that is judged by the lease
         seen = books.change(
             self._project, book_id, lambda book: reap(book, token=claim.token, record=record)
         )

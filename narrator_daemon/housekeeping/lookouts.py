@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from narrator_daemon import logs
@@ -21,7 +20,6 @@ from narrator_daemon.catalogue import LOOKOUTS, Record, children, is_count
 from narrator_daemon.claims.claim import same
 from narrator_daemon.errors import Contended, NodeRefused, NodeUnavailable
 from narrator_daemon.firebase import books
-from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.transact import transact
 
@@ -128,7 +126,7 @@ class Lookouts:
         if self._clock() < self._alone_until:
             return True
         try:
-            return books.surely(self._look)
+            return self._on_node(self._look)
         except NodeRefused as error:
             # Rules from before there were seats: each looks for itself.
             _log.info("no_lookouts", why=str(error))
@@ -136,12 +134,7 @@ class Lookouts:
             return True
 
     def _look(self) -> bool:
-        with self._node():
-            return self._look_at_seats()
-
-    def _look_at_seats(self) -> bool:
-        with database_errors():
-            stored = children(self._project.node(LOOKOUTS).get())
+        stored = children(self._project.node(LOOKOUTS).get())
         now = self._clock()
         for name in SEATS:
             self._see(name, stored.get(name), now)
@@ -169,9 +162,9 @@ class Lookouts:
             beat = children(seen).get("beat")
             return self._record(beat + 1 if is_count(beat) else 0), True
 
+        seat = self._project.node(LOOKOUTS, self._held)
         try:
-            with self._node():
-                kept = transact(self._project.node(LOOKOUTS, self._held), decide)
+            kept = self._on_node(lambda: transact(seat, decide))
         except (NodeUnavailable, Contended):
             return  # the next look says whose it is
         if not kept:
@@ -203,5 +196,5 @@ class Lookouts:
     def _record(self, beat: int) -> Record:
         return {"owner": self._owner, "instance": self._instance, "beat": beat}
 
-    def _node(self) -> AbstractContextManager[None]:
-        return books.one_node(self._project, self._project.node_path(LOOKOUTS))
+    def _on_node(self, call: Callable[[], bool]) -> bool:
+        return books.on_node(self._project, self._project.node_path(LOOKOUTS), call)

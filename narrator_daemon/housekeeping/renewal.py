@@ -160,8 +160,8 @@ class Renewer:
             pass
 
     def _turn(self, decide: Callable[[Any], tuple[Record | None, T]]) -> T:
-        with books.one_node(self._project, self._project.node_path(RENEWAL)):
-            return transact(self._project.node(RENEWAL), decide)
+        node, place = self._project.node(RENEWAL), self._project.node_path(RENEWAL)
+        return books.on_node(self._project, place, lambda: transact(node, decide))
 
     @property
     def _life_ms(self) -> int:

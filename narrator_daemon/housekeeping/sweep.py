@@ -153,9 +153,6 @@ class Sweeper:
                 return
             stamps = times(child) if isinstance(child, dict) else []
             if not any(is_count(stamp) and stamp >= long_ago for stamp in stamps):
-                with (
-                    forgetting.item(node=node, key=key),
-                    books.one_node(self._project, self._project.node_path(node, key)),
-                    database_errors(),
-                ):
-                    self._project.node(node, key).delete()
+                with forgetting.item(node=node, key=key):
+                    old, place = self._project.node(node, key), self._project.node_path(node, key)
+                    books.on_node(self._project, place, old.delete)

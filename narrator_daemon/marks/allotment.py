@@ -108,8 +108,8 @@ def _allot(project: Project, book_id: str, draw: Callable[[], int]) -> int:
         return drawn[0], drawn[0]
 
     try:
-        with books.one_node(project, project.node_path(MARKS, book_id)):
-            return transact(project.node(MARKS, book_id), decide)
+        node, place = project.node(MARKS, book_id), project.node_path(MARKS, book_id)
+        return books.on_node(project, place, lambda: transact(node, decide))
     except _NotDrawn as failed:
         raise failed.__cause__ or failed from None
 

@@ -31,7 +31,6 @@ from narrator_daemon.claims.book import cancel_of_batch as cancelled
 from narrator_daemon.claims.ending import Ending
 from narrator_daemon.errors import NodeRefused
 from narrator_daemon.firebase import books
-from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.transact import transact
 from narrator_daemon.rounds import Round
@@ -164,7 +163,7 @@ class Batches:
 
     def _open(self) -> Record:
         try:
-            return books.surely(self._read_open)
+            return books.on_node(self._project, self._project.node_path(BATCHES), self._read_open)
         except NodeRefused as error:
             # Rules from before there were batches.
             _log.info("no_batches", why=str(error))
@@ -172,9 +171,8 @@ class Batches:
             return {}
 
     def _read_open(self) -> Record:
-        with books.one_node(self._project, self._project.node_path(BATCHES)), database_errors():
-            found = self._project.node(BATCHES).order_by_child(OPEN).equal_to(True)
-            return children(found.limit_to_first(_MOST_BATCHES).get())
+        found = self._project.node(BATCHES).order_by_child(OPEN).equal_to(True)
+        return children(found.limit_to_first(_MOST_BATCHES).get())
 
     def _look_after(self, batch_id: str, batch: object, until: float) -> None:
         waiting = waiting_of(batch)
@@ -212,8 +210,11 @@ class Batches:
         def decide(batch: object) -> tuple[Record | None, None]:
             return settle(batch, states), None
 
-        with books.one_node(self._project, self._project.node_path(BATCHES, batch_id)):
-            transact(self._project.node(BATCHES, batch_id), decide)
+        node, place = (
+            self._project.node(BATCHES, batch_id),
+            self._project.node_path(BATCHES, batch_id),
+        )
+        books.on_node(self._project, place, lambda: transact(node, decide))
 
 
 def _from(first: str, names: Iterable[str]) -> list[str]:

@@ -26,7 +26,6 @@ from narrator_daemon.catalogue import (
 from narrator_daemon.claims.ending import Ending
 from narrator_daemon.errors import NodeRefused
 from narrator_daemon.firebase import books
-from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.transact import transact
 from narrator_daemon.queue.requesters import grant_name
@@ -210,12 +209,9 @@ class Budgets:
         now_ms = self._project.database_clock.now_ms()
         for whose, most in self._of(uid).items():
             keys = _keys(whose)
+            node, place = self._project.node(*keys), self._project.node_path(*keys)
             try:
-                with (
-                    books.one_node(self._project, self._project.node_path(*keys)),
-                    database_errors(),
-                ):
-                    day = Day.of(self._project.node(*keys).get(), now_ms)
+                day = Day.of(books.on_node(self._project, place, node.get), now_ms)
             except NodeRefused:
                 return None
             if day.total >= most:
@@ -252,8 +248,8 @@ class Budgets:
         self, whose: str | None, decide: Callable[[object], tuple[Record | None, Any]]
     ) -> Any:
         keys = _keys(whose)
-        with books.one_node(self._project, self._project.node_path(*keys)):
-            return transact(self._project.node(*keys), decide)
+        node, place = self._project.node(*keys), self._project.node_path(*keys)
+        return books.on_node(self._project, place, lambda: transact(node, decide))
 
 
 def _keys(whose: str | None) -> tuple[str, str]:

@@ -100,8 +100,7 @@ def control_of(project: Project) -> object:
         Unavailable: the database did not answer.
     """
     try:
-        with books.one_node(project, project.node_path(CONTROL)), database_errors():
-            return project.node(CONTROL).get()
+        return books.on_node(project, project.node_path(CONTROL), project.node(CONTROL).get)
     except NodeRefused:
         return None
 

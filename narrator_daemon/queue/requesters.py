@@ -84,5 +84,5 @@ def grant(project: Project, uid: str, name: str, *, limit: int) -> int:
         stored, wait = take(granted, name=name, now_ms=now_ms, limit=limit)
         return None if stored is None else {**stored, name: dict(SERVER_TIMESTAMP)}, wait
 
-    with books.one_node(project, project.node_path(LIMITS, node)):
-        return transact(project.node(LIMITS, node), decide)
+    grants, place = project.node(LIMITS, node), project.node_path(LIMITS, node)
+    return books.on_node(project, place, lambda: transact(grants, decide))

@@ -436,7 +436,7 @@ class TestDependencies:
         self.pass_time_between_tries(desk, 1.0)
         work = desk.claim()
         # A rule of the catalogue on what is published, say.
-        desk.project.fail("write /books/b$", refusal(401, "Permission denied"), times=11)
+        desk.project.fail("write /books/b$", refusal(401, "Permission denied"), times=22)
         ending = desk.run(desk.job(work))
         assert ending.outcome == "failed"
         assert ending.failure is not None and ending.failure.code == "refused"
@@ -482,11 +482,10 @@ class TestDependencies:
 
     @pytest.mark.parametrize("of_all", [False, True])
     def test_audio_that_storage_refuses_costs_an_attempt_where_it_takes_other_audio(
-        self, desk: Desk, of_all: bool, monkeypatch: pytest.MonkeyPatch
+        self, desk: Desk, of_all: bool
     ) -> None:
-        desk.store.fault = Refused("storage", "storage answers 413: too large")
-        if not of_all:
-            monkeypatch.setattr(desk.store, "check", lambda: None)
+        kind = Refused if of_all else NodeRefused
+        desk.store.fault = kind("storage", "storage answers 413: too large")
         ending = desk.run()
         assert ending.outcome == ("given_back" if of_all else "retried")
         assert desk.book["narrativeAudioClaim"]["attempt"] == (0 if of_all else 1)

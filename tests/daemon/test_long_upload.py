@@ -13,7 +13,7 @@ from narrator_daemon.emulator import LocalFirebase
 from narrator_daemon.emulator.harness.faults import Fault
 from narrator_daemon.emulator.storage import json_api
 from narrator_daemon.emulator.storage.uploads import Upload, add_chunk
-from narrator_daemon.errors import Refused, Unavailable
+from narrator_daemon.errors import NodeRefused, Unavailable
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.firebase.storage import AudioStore
 
@@ -130,7 +130,7 @@ def test_another_object_of_that_name_is_never_overwritten(
 ) -> None:
     path = store.path("b", "e" * 32)
     project.bucket.blob(path).upload_from_string(b"another's")
-    with pytest.raises(Refused, match="exists with other contents"):
+    with pytest.raises(NodeRefused, match="exists with other contents"):
         store.upload(path, io.BytesIO(AUDIO), len(AUDIO), book_id="b")
     assert project.bucket.blob(path).download_as_bytes() == b"another's"
 

@@ -41,6 +41,15 @@ def test_a_refusal_of_one_book_is_told_from_one_of_all() -> None:
     assert not isinstance(refused.value, NodeRefused)
 
 
+def test_a_refusal_that_is_over_when_it_is_asked_for_is_of_no_book() -> None:
+    """As where rules were being deployed while the process slept."""
+    memory = MemoryProject({"b": {"title": "T"}})
+    project: Any = memory
+    memory.fail("get /books/b", refusal(401), times=1)
+    assert books.read(project, "b") == {"title": "T"}
+    assert memory.count("get /books/b") == 2
+
+
 def test_so_many_are_asked_for_and_from_either_end() -> None:
     project: Any = MemoryProject(
         {name: {"narrativeAudioStatus": "requested"} for name in ("a", "b", "c", "d")}

@@ -125,7 +125,7 @@ def test_an_upload_whose_answer_was_lost_is_found_to_be_there(project: Project, 
     first = upload(store)
     again = upload(store)
     assert again == first
-    with pytest.raises(Refused, match="exists with other contents"):
+    with pytest.raises(NodeRefused, match="exists with other contents"):
         upload(store, audio=b"RIFF and others")
     assert project.bucket.blob(first.path).download_as_bytes() == AUDIO
 
@@ -190,7 +190,29 @@ def test_a_refusal_that_is_not_of_the_bytes_is_not_tried_again(
     number = firebase.faults.add(Fault("status", "storage", method="POST|PUT", status=400))
     with pytest.raises(Refused, match="answers 400"):
         upload(store)
+    assert firebase.faults.hits(number) == 2  # and the probe, which tells whose refusal it is
+
+
+def test_a_refusal_that_is_over_when_it_is_asked_for_is_nobodys(
+    store: AudioStore, project: Project, firebase: LocalFirebase
+) -> None:
+    number = firebase.faults.add(Fault("status", "storage", method="POST", status=403, count=1))
+    stored = upload(store)
     assert firebase.faults.hits(number) == 1
+    assert project.bucket.blob(stored.path).download_as_bytes() == AUDIO
+    number = firebase.faults.add(Fault("status", "storage", method="GET", status=403, count=1))
+    assert store.exists(stored.path) and firebase.faults.hits(number) == 1
+
+
+def test_an_object_that_alone_is_refused_is_told_from_a_bucket_that_is(
+    store: AudioStore, firebase: LocalFirebase
+) -> None:
+    # Only what is long goes up in parts.
+    number = firebase.faults.add(Fault("status", "storage", method="PUT", status=403))
+    with pytest.raises(NodeRefused, match="answers 403"):
+        upload(store, audio=bytes(9 << 20))
+    assert firebase.faults.hits(number) == 2
+    upload(store)
 
 
 def test_what_is_deleted_is_gone_and_may_be_gone_before(

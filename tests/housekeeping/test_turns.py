@@ -165,7 +165,7 @@ def test_the_next_round_is_anybody_s() -> None:
 
 def test_one_that_cannot_sign_does_not_keep_the_others() -> None:
     fleet = Fleet(2)
-    fleet.project.fail("write /books/b03$", refusal(401), times=1)
+    fleet.project.fail("write /books/b03$", refusal(401), times=2)
     fleet.replicas[0].step()
     assert fleet.replicas[0].failures == 1
     fleet.replicas[1].step()
@@ -179,7 +179,7 @@ def test_one_that_cannot_sign_does_not_keep_the_others() -> None:
 def test_what_could_not_be_renewed_counts_until_it_is() -> None:
     fleet = Fleet(1, due=3)
     (replica,) = fleet.replicas
-    fleet.project.fail("write /books/b01$", refusal(401), times=2)
+    fleet.project.fail("write /books/b01$", refusal(401), times=4)
     replica.step()
     assert (replica.renewed, replica.failures, replica.safe_until) == (2, 1, SERVER_NOW + 1)
     fleet.later(3600)
@@ -297,7 +297,7 @@ class TestWhatCannotBeRenewed:
             fleet.add(f"b{number}", 5, there=False)
             fleet.project.shelf[f"b{number}"]["narrative"] = "x" * 200_000
         fleet.add("due", SERVER_NOW)
-        fleet.project.fail("write /books/due$", refusal(401), times=1)
+        fleet.project.fail("write /books/due$", refusal(401), times=2)
         self.read(fleet)
         assert fleet.replicas[0].failures == 1
         fleet.later(60)

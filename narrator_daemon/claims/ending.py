@@ -41,6 +41,7 @@ class Ending:
         lease_lost: whether the claim was lost because its lease was not renewed in time.
         book_gone: whether the book is deleted.
         book: the book as it was claimed.
+        waiting: the book as it was left, where it waits again: it was given back, or is retried.
     """
 
     book_id: str
@@ -53,6 +54,7 @@ class Ending:
     lease_lost: bool = False
     book_gone: bool = False
     book: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    waiting: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def published(self) -> bool:

@@ -240,6 +240,12 @@ def parts(
         waiting.offer(book_id, None, now_ms())
         claimer.wake()
 
+    def wait_again(ending: Ending) -> None:
+        if ending.waiting is not None:
+            waiting.wait_again(ending.book_id, ending.waiting, now_ms())
+
+    endings.listen(wait_again)
+
     def reload() -> None:
         reloading.again()
         picker.limit = reloading.requests_per_minute

@@ -17,7 +17,7 @@ from tenacity import (
 )
 
 from narrator_daemon import logs
-from narrator_daemon.catalogue import FAILED, READY_BY, STATUS, moment
+from narrator_daemon.catalogue import FAILED, READY_BY, REQUESTED, STATUS, moment
 from narrator_daemon.claims import leases
 from narrator_daemon.claims.book import Transition, Verdict
 from narrator_daemon.claims.ending import Ending
@@ -396,6 +396,7 @@ class Job:
             lease_lost=Verdict.FENCED in (seen.verdict, self.work.stopped),
             book_gone=seen.verdict is Verdict.GONE,
             book=self.work.book,
+            waiting=seen.book if seen.book and seen.book.get(STATUS) == REQUESTED else None,
         )
 
     def _forget_segments(self, outcome: Outcome, verdict: Verdict) -> None:

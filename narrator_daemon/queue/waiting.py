@@ -212,6 +212,21 @@ class Waiting:
             seconds = 60.0 * (minute + 1 - since)
             return {level: amount / seconds for level, amount in total.items()}
 
+    def wait_again(self, book_id: str, record: object, now_ms: int) -> None:
+        """Take in that this worker itself has left a book to wait, unless it is known to wait.
+
+        Where more wait than a query brings, nobody else tells of it before the next reading of all;
+        and should it be cancelled by then, nobody would find what is left of its claim.
+
+        Args:
+            book_id: its key.
+            record: the book as it was left.
+            now_ms: epoch milliseconds, its place in the queue if the request has no time.
+        """
+        with self._lock:
+            if book_id not in self._candidates:
+                self._offer(book_id, record, now_ms)
+
     def take_in(self, hint: Hint, now_ms: int) -> None:
         """Take in what the stream says.
 

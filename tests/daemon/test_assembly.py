@@ -11,7 +11,9 @@ import pytest
 import structlog
 
 from narrator_daemon.claims.claims import Claims
+from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.claims.leases import Leases
+from narrator_daemon.claims.outcome import GiveBack, Retry
 from narrator_daemon.daemon import assembly
 from narrator_daemon.daemon.loops import Loop
 from narrator_daemon.daemon.worker import Parts, Worker
@@ -20,7 +22,7 @@ from narrator_daemon.firebase.subscription import Hint
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech.tone import ToneSpeech
 from tests.actors import wait_until
-from tests.memory import MemoryProject, refusal
+from tests.memory import SERVER_NOW, MemoryProject, refusal
 
 #: With a text that is none, so that whoever claims it is done with it at once.
 REQUESTED = {"narrative": 17, "narrativeAudioStatus": "requested"}
@@ -206,6 +208,25 @@ def test_each_ending_is_counted_and_written_down(house: House) -> None:
     assert entry["error"]["code"] == "text_not_string"
     assert house.parts.tally.as_record()["failed"] == 1
     wait_until(lambda: not house.parts.in_work, "the job to be over")
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [Retry(Failure(ErrorCode.ENGINE_ERROR, ""), 2 * SERVER_NOW, 5), GiveBack(2 * SERVER_NOW)],
+    ids=["retried", "given back"],
+)
+def test_what_waits_again_is_known_to_though_nobody_tells(
+    house: House, monkeypatch: pytest.MonkeyPatch, outcome: Retry | GiveBack
+) -> None:
+    """As where more wait than the stream brings."""
+    monkeypatch.setattr(assembly.Job, "_make", lambda _job: outcome)
+    house.project.shelf["b"] = REQUESTED
+    house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
+    house.start("control", "claimer")
+    wait_until(lambda: house.project.count("write /books/b$") == 2, "the claim and its end")
+    wait_until(lambda: not house.parts.in_work, "the job to be over")
+    (known,) = house.parts.gauges._waiting.candidates
+    assert known.known and known.waits_for_retry
 
 
 def test_each_ending_is_told_to_its_batch(house: House) -> None:

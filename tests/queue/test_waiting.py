@@ -228,3 +228,18 @@ def test_a_claim_left_by_a_cancelled_retry_is_gone_to_whatever_is_heard_meanwhil
     assert order(waiting) == ["b"]
     waiting.refresh({}, NOW, complete=True)
     assert len(waiting) == 0
+
+
+def test_what_was_left_to_wait_here_is_known_unless_something_newer_is() -> None:
+    waiting = Waiting()
+    left = Claim(None, "w", 1, 0, "hash", 1, NOW, NOW, not_before=NOW + 60_000).as_record()
+    waiting.wait_again("b", book(NOW, claim=left), NOW)
+    (known,) = waiting.candidates
+    assert known.waits_for_retry and known.requested_at == NOW
+    # Cancelled outside the window of the stream: the next reading brings it no more.
+    waiting.refresh({}, NOW, complete=True)
+    assert order(waiting) == ["b"]
+    waiting.offer("b", book(NOW + 1), NOW)
+    waiting.wait_again("b", book(NOW, claim=left), NOW)
+    (known,) = waiting.candidates
+    assert known.requested_at == NOW + 1 and not known.is_retry

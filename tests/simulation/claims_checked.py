@@ -289,8 +289,11 @@ class ClaimsChecked:
             return
         longest, last = self._gaps.get((book_id, token), (self._ledger.now - held.at, held.at))
         still = max(longest, self._ledger.now - last)
+        # A lease of a version that says no lifetime is held against that of whoever looks.
+        told = children(self._beaten.get((book_id, token))).get("ttl")
+        lifetime = held.ttl if told or world.writer is None else world.ttl_of(world.writer)
         self._ledger.demand(
-            still >= held.ttl - 1e-6,
+            still >= lifetime - 1e-6,
             "taken",
             f"{token} is taken from {held.process.name}, whose lease stood still for {still:.1f} s",
         )

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from narrator_daemon.errors import ConfigError
-from narrator_daemon.settings import NamedVoice, Section, Settings
+from narrator_daemon.settings import Firebase, NamedVoice, Section, Settings
 
 #: Prefix of the environment variables that set a key: ``NARRATOR_SPEECH__ENGINE=tone``.
 ENV_PREFIX = "NARRATOR_"
@@ -54,6 +54,7 @@ def load(
     environment: Mapping[str, str] | None = None,
     *,
     emulated: bool = False,
+    database: str | None = None,
 ) -> Settings:
     """Read the settings.
 
@@ -62,16 +63,19 @@ def load(
             is one, else defaults and environment alone.
         environment: variables to read instead of the process's own.
         emulated: as ``firebase.emulated``: whether emulators are meant beside real credentials.
+        database: the name of the one that is meant, where the file has several ``[[firebase]]``;
+            None for all of them.
 
     Raises:
         ConfigError: the file is missing, is not TOML, or a value in it or in the environment
-            cannot be used.
+            cannot be used; or there is no database of that name.
     """
     variables = os.environ if environment is None else environment
     values: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
     sources: dict[tuple[str, str], str] = {}
     problems: list[str] = []
-    for source, (section, key), value in _settings_in_file(path, problems):
+    found, several = _settings_in_file(path, problems)
+    for source, (section, key), value in found:
         values[section][key] = value
         sources[section, key] = source
     for source, (section, key), value in _settings_in_environment(variables, problems):
@@ -87,35 +91,77 @@ def load(
         sources[section, key] = source
     if emulated:
         values["firebase"]["emulated"] = True
-    storage_emulator = _apply_emulators(variables, values, problems)
+    if several:
+        several = _of_each(several, values, sources, problems)
+        values["firebase"] = {}
+    storage_emulator = _apply_emulators(variables, several or [values["firebase"]], problems)
     settings = None
     try:
-        settings = Settings.model_validate({**values, "storage_emulator": storage_emulator})
+        settings = Settings.model_validate(
+            {**values, "storage_emulator": storage_emulator, "databases": several}
+        )
     except ValidationError as invalid:
-        problems += [_explain(error, sources) for error in invalid.errors()]
+        problems += [_explain(error, sources, several) for error in invalid.errors()]
     if settings is not None and not settings.emulated:
-        problems += _check_real(settings, sources)
+        for one in settings.each_database:
+            problems += _check_real(one, sources)
     if problems or settings is None:
         raise ConfigError("\n".join(problems))
-    return settings
+    return settings if database is None else _chosen(settings, database)
+
+
+def _chosen(settings: Settings, database: str) -> Settings:
+    for one in settings.each_database:
+        if one.firebase.name == database:
+            return one
+    names = ", ".join(str(one.name) for one in settings.databases)
+    there = f"there are {names}" if names else "[firebase] is one without a name"
+    raise ConfigError(f"there is no database named {database!r}; {there}", where="[[firebase]]")
+
+
+def _of_each(
+    several: list[dict[str, Any]],
+    values: Mapping[str, Mapping[str, Any]],
+    sources: Mapping[tuple[str, str], str],
+    problems: list[str],
+) -> list[dict[str, Any]]:
+    """The values of each ``[[firebase]]``; what the environment says holds where one says nothing.
+
+    It cannot say what is another for each.
+    """
+    common = values["firebase"]
+    for key in ("name", "project_id", "database_url", "storage_bucket"):
+        if key in common:
+            place = sources.get(("firebase", key), key)
+            problems.append(
+                f"{place}: is set, and there are {len(several)} [[firebase]]: say it of each, in "
+                "the file"
+            )
+    return [{**common, **one} for one in several]
 
 
 def _settings_in_file(
     path: Path | None, problems: list[str]
-) -> list[tuple[str, tuple[str, str], Any]]:
+) -> tuple[list[tuple[str, tuple[str, str], Any]], list[dict[str, Any]]]:
+    """What the file sets: source, place and value of each; and each ``[[firebase]]``."""
     if path is None:
         path = Path("config.toml")
         # Not by Path, which raises where this user may not look into the working directory.
         if not os.path.isfile(path):  # noqa: PTH113
-            return []
+            return [], []
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         problems.append(f"{path}: cannot be read: {error.strerror}")
-        return []
+        return [], []
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(f"{path}: is not TOML: {error}")
-        return []
+        return [], []
+    several = document.get("firebase")
+    if isinstance(several, list) and several and all(isinstance(one, dict) for one in several):
+        document["firebase"] = several[0] if len(several) == 1 else {}
+    else:
+        several = []
     found = []
     for section, table in document.items():
         if section not in _SECTIONS:
@@ -125,13 +171,25 @@ def _settings_in_file(
         else:
             found += [(str(path), (section, key), value) for key, value in table.items()]
     # Environment variables are text and get parsed; a file has types, and a wrong one is an error.
-    for source, (section, key), value in found:
+    several = several if len(several) > 1 else []
+    of_several = [
+        (f"{path}: {_one_of_several(number, one)}", ("firebase", key), value)
+        for number, one in enumerate(several)
+        for key, value in one.items()
+    ]
+    for source, (section, key), value in found + of_several:
         field = _SECTIONS[section].model_fields.get(key)
         if field is not None and field.annotation in (int, float, bool):
             wanted = "true or false" if field.annotation is bool else "a number, without quotes"
             if isinstance(value, str) or isinstance(value, bool) != (field.annotation is bool):
                 problems.append(f"{source}: [{section}] {key}: found {value!r}; must be {wanted}")
-    return found
+    return found, several
+
+
+def _one_of_several(number: int, one: Mapping[str, Any]) -> str:
+    """Which ``[[firebase]]`` is meant, for people: by its name, or by its place from 0."""
+    name = one.get("name")
+    return f"[[firebase]] {name if isinstance(name, str) else number + 1}"
 
 
 def _settings_in_environment(
@@ -157,8 +215,9 @@ def _settings_in_environment(
 
 
 def _apply_emulators(
-    variables: Mapping[str, str], values: dict[str, dict[str, Any]], problems: list[str]
+    variables: Mapping[str, str], databases: list[dict[str, Any]], problems: list[str]
 ) -> str | None:
+    """Point each database's values at the emulators of the environment; gives that of storage."""
     database, storage = variables.get(DATABASE_EMULATOR), variables.get(STORAGE_EMULATOR)
     if not database and not storage:
         return None
@@ -174,15 +233,17 @@ def _apply_emulators(
         return None
     if not re.fullmatch(r"https?://[^\s/]+/?", storage):
         problems.append(f"{STORAGE_EMULATOR}: found {storage!r}; must be http://HOST:PORT")
-    firebase = values["firebase"]
-    if problem := _real_beside_emulators(firebase):
-        problems.append(problem)
-        return None
-    firebase.setdefault("project_id", DEMO_PROJECT)
-    firebase.setdefault("storage_bucket", DEMO_BUCKET)
-    firebase["database_url"] = f"http://{database}?ns={firebase['project_id']}"
-    # A real key has no business with an emulator.
-    firebase.pop("credentials", None)
+    for firebase in databases:
+        if problem := _real_beside_emulators(firebase):
+            problems.append(problem)
+            return None
+        firebase.setdefault("project_id", DEMO_PROJECT)
+        firebase.setdefault("storage_bucket", DEMO_BUCKET)
+        # Of several, each is a database of its own there, too.
+        space = firebase["project_id"] if len(databases) == 1 else firebase.get("name")
+        firebase["database_url"] = f"http://{database}?ns={space}"
+        # A real key has no business with an emulator.
+        firebase.pop("credentials", None)
     return storage.rstrip("/")
 
 
@@ -217,16 +278,23 @@ def _check_real(settings: Settings, sources: Mapping[tuple[str, str], str]) -> l
     url = settings.firebase.database_url
     if url is not None and url.startswith("http://"):
         problems.append(
-            f"{_place('firebase', 'database_url', sources)}: found {url!r}; must begin with "
-            "https://: without TLS anyone on the way could read the access token. For a local "
+            f"{_place_of(settings.firebase, 'database_url', sources)}: found {url!r}; must begin "
+            "with https://: without TLS anyone on the way could read the access token. For a local "
             f"Firebase set {DATABASE_EMULATOR} and {STORAGE_EMULATOR}"
         )
     if settings.firebase.emulated:
         problems.append(
-            f"{_place('firebase', 'emulated', sources)}: is set, but {DATABASE_EMULATOR} and "
-            f"{STORAGE_EMULATOR} are not: set both, or leave it out"
+            f"{_place_of(settings.firebase, 'emulated', sources)}: is set, but "
+            f"{DATABASE_EMULATOR} and {STORAGE_EMULATOR} are not: set both, or leave it out"
         )
     return problems
+
+
+def _place_of(firebase: Firebase, key: str, sources: Mapping[tuple[str, str], str]) -> str:
+    """Where a setting of one database was written, for people."""
+    if firebase.name is not None:
+        return f"[[firebase]] {firebase.name}: {key}"
+    return _place("firebase", key, sources)
 
 
 def _place(section: str, key: str, sources: Mapping[tuple[str, str], str]) -> str:
@@ -239,7 +307,16 @@ def _place(section: str, key: str, sources: Mapping[tuple[str, str], str]) -> st
     return f"{source}: [{section}] {key}"
 
 
-def _explain(error: Any, sources: Mapping[tuple[str, str], str]) -> str:
+def _explain(
+    error: Any, sources: Mapping[tuple[str, str], str], several: list[dict[str, Any]]
+) -> str:
+    if error["loc"][:1] == ("databases",) and len(error["loc"]) > 2:
+        number, key = error["loc"][1:3]
+        place = f"{_one_of_several(number, several[number])}: {key}"
+        if error["type"] == "extra_forbidden":
+            return f"{place}: no such key; {_one_of(_SECTIONS['firebase'].model_fields)}"
+        message = error["msg"].removeprefix("Value error, ")
+        return f"{place}: found {error['input']!r}; {message}"
     section = str(error["loc"][0]) if error["loc"] else "settings"
     key = str(error["loc"][1]) if len(error["loc"]) > 1 else None
     place = f"[{section}]"
@@ -272,9 +349,16 @@ def require_project(settings: Settings) -> None:
         ConfigError: one of ``firebase.project_id``, ``database_url`` and ``storage_bucket`` is
             missing, or the credentials file is not there.
     """
+    if settings.databases:
+        names = ", ".join(str(one.name) for one in settings.databases)
+        raise ConfigError(
+            f"there are several: {names}",
+            where="[[firebase]]",
+            advice="say which one is meant, before the command: narrator-daemon --database NAME …",
+        )
     firebase = settings.firebase
     problems = [
-        f"[firebase] {key}: is not set; {advice}"
+        f"{_place_of(firebase, key, {})}: is not set; {advice}"
         for key, advice in (
             ("project_id", "set it in config.toml or as FIREBASE_PROJECT_ID"),
             ("database_url", "copy it from the Realtime Database page of the Firebase console"),
@@ -284,8 +368,8 @@ def require_project(settings: Settings) -> None:
     ]
     if firebase.credentials is not None and not firebase.credentials.is_file():
         problems.append(
-            f"[firebase] credentials: {firebase.credentials} is not a file; name the service "
-            "account's JSON file, or leave it out to use ambient credentials"
+            f"{_place_of(firebase, 'credentials', {})}: {firebase.credentials} is not a file; "
+            "name the service account's JSON file, or leave it out to use ambient credentials"
         )
     if problems:
         raise ConfigError("\n".join(problems))

@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal, TextIO, TypeAlias
@@ -249,6 +249,11 @@ def captured() -> Iterator[None]:
         sys.stdout, sys.stderr = out, err
         sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
         logging.captureWarnings(False)
+
+
+def say_in_this_thread(facts: Mapping[str, object]) -> None:
+    """Have all that this thread logs from now on carry ``facts``."""
+    structlog.contextvars.bind_contextvars(**facts)
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:

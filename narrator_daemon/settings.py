@@ -29,8 +29,9 @@ class Section(BaseModel):
 
 
 class Firebase(Section):
-    """The project the catalogue lives in."""
+    """The project the catalogue lives in; where there are several, each has a name."""
 
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")] | None = None
     project_id: str | None = None
     database_url: str | None = None
     storage_bucket: str | None = None
@@ -442,6 +443,8 @@ class Settings(Section):
     Attributes:
         storage_emulator: base URL of the storage emulator when the SDKs are pointed at emulators
             by their environment variables, else None.
+        databases: where the file has several ``[[firebase]]``, all of them, and ``firebase`` is
+            empty: whoever works on one asks for ``each_database`` or chooses (``config.load``).
     """
 
     firebase: Firebase = Firebase()
@@ -468,6 +471,20 @@ class Settings(Section):
     metrics: Metrics = Metrics()
     tracing: Tracing = Tracing()
     storage_emulator: str | None = None
+    databases: tuple[Firebase, ...] = ()
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        seen: dict[str | None, str | None] = {}
+        for one in self.databases:
+            if one.name is None:
+                raise ValueError("[[firebase]]: where there are several, each needs a name")
+            if one.name in seen:
+                raise ValueError(f"[[firebase]]: {one.name} is the name of two")
+            if one.database_url is not None and one.database_url in seen.values():
+                raise ValueError(f"[[firebase]]: {one.name} has the database_url of another")
+            seen[one.name] = one.database_url
+        return self
 
     @model_validator(mode="after")
     def _known_voices(self) -> Self:
@@ -479,6 +496,13 @@ class Settings(Section):
                 there = ", ".join(sorted(known)) or "none"
                 raise ValueError(f"[voice] {key}: there is no [voices.{name}]; there are: {there}")
         return self
+
+    @property
+    def each_database(self) -> tuple[Settings, ...]:
+        """These settings for each database there is; themselves alone where one is named."""
+        return tuple(
+            self.model_copy(update={"firebase": one, "databases": ()}) for one in self.databases
+        ) or (self,)
 
     @property
     def emulated(self) -> bool:

@@ -37,7 +37,7 @@ def test_the_shipped_file_shows_every_key_with_its_default(tmp_path: Path) -> No
     defaults = Settings()
     for section in Settings.model_fields:
         table = getattr(defaults, section)
-        if section == "storage_emulator":
+        if section in ("storage_emulator", "databases"):
             continue
         assert set(shown[section]) == set(type(table).model_fields), section
         for key, value in tomllib.loads(shipped).get(section, {}).items():
@@ -346,3 +346,92 @@ class TestEmulatorsBesideRealCredentials:
 
     def test_emulators_that_are_meant_must_be_there(self, tmp_path: Path) -> None:
         assert "are not: set both" in refusal(tmp_path, "[firebase]\nemulated = true\n")
+
+
+SEVERAL = """
+[[firebase]]
+name = "fiction"
+project_id = "one"
+database_url = "https://one.firebaseio.com"
+storage_bucket = "one.appspot.com"
+
+[[firebase]]
+name = "children"
+project_id = "two"
+database_url = "https://two.firebaseio.com"
+storage_bucket = "two.appspot.com"
+database_auth_uid = "reader"
+
+[limits]
+max_words = 7
+"""
+
+
+def test_several_databases_share_all_other_settings(tmp_path: Path) -> None:
+    every = load(tmp_path, SEVERAL, {"NARRATOR_FIREBASE__DATABASE_AUTH_UID": "narrator"})
+    one, two = every.each_database
+    assert (one.firebase.name, one.firebase.project_id) == ("fiction", "one")
+    assert (two.firebase.name, two.firebase.storage_bucket) == ("children", "two.appspot.com")
+    # What the environment says holds where the file says nothing.
+    assert one.firebase.database_auth_uid == "narrator"
+    assert two.firebase.database_auth_uid == "reader"
+    assert one.limits.max_words == two.limits.max_words == 7
+    with pytest.raises(ConfigError, match=r"fiction, children.*--database NAME"):
+        config.require_project(every)
+    path = tmp_path / "config.toml"
+    chosen = config.load(path, {}, database="children")
+    assert chosen.firebase.project_id == "two" and chosen.each_database == (chosen,)
+    config.require_project(chosen)
+    with pytest.raises(ConfigError, match="'poems'; there are fiction, children"):
+        config.load(path, {}, database="poems")
+
+
+def test_one_database_is_itself_each(tmp_path: Path) -> None:
+    text = SEVERAL[: SEVERAL.index('[[firebase]]\nname = "children"')]
+    for written in (text, text.replace("[[firebase]]", "[firebase]")):
+        settings = load(tmp_path, written)
+        assert settings.each_database == (settings,)
+        assert settings.firebase.name == "fiction" and settings.databases == ()
+        config.require_project(settings)
+    with pytest.raises(ConfigError, match=r"\[firebase\] is one without a name"):
+        config.load(tmp_path / "config.toml", {}, database="x")
+
+
+def test_each_of_several_is_a_database_of_its_own_on_emulators(tmp_path: Path) -> None:
+    emulators = {
+        config.DATABASE_EMULATOR: "localhost:9000",
+        config.STORAGE_EMULATOR: "http://localhost:9199",
+    }
+    text = '[[firebase]]\nname = "a"\n[[firebase]]\nname = "b"\nproject_id = "demo-b"\n'
+    one, two = load(tmp_path, text, emulators).each_database
+    assert one.emulated and two.emulated
+    assert one.firebase.database_url == "http://localhost:9000?ns=a"
+    assert two.firebase.database_url == "http://localhost:9000?ns=b"
+    assert (one.firebase.project_id, two.firebase.project_id) == ("demo-books", "demo-b")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "children"\n', "", "each needs a name"),
+        ('"children"', '"fiction"', "fiction is the name of two"),
+        ("two.firebaseio", "one.firebaseio", "children has the database_url of another"),
+        ('"children"', '"Für Kinder"', r"\[\[firebase\]\] Für Kinder: name: found"),
+        ("database_auth_uid", "auth_uid", r"\[\[firebase\]\] children: auth_uid: no such key"),
+        ('"reader"', "7", r"\[\[firebase\]\] children: database_auth_uid: found 7"),
+        ('"two.appspot.com"', "true", r"\[\[firebase\]\] children: storage_bucket: found True"),
+        ("https://two", "http://two", "https://"),
+        ("[limits]", '[storage]\nurl = "x"\n[limits]', r"\[storage\] url"),
+        ('= "reader"', '= "reader"\nemulated = "yes"', "must be true or false"),
+    ],
+)
+def test_what_is_wrong_with_one_of_several_is_told_with_its_name(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(tmp_path, SEVERAL.replace(old, new))
+
+
+def test_what_is_of_each_database_cannot_be_said_in_the_environment(tmp_path: Path) -> None:
+    said = refusal(tmp_path, SEVERAL, {"FIREBASE_PROJECT_ID": "three"})
+    assert said.startswith("FIREBASE_PROJECT_ID: is set, and there are 2 [[firebase]]")

@@ -70,5 +70,14 @@ def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
     ] = False,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            metavar="NAME",
+            help="Which one is meant, where there are several [[firebase]].",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     pass

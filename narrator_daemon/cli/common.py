@@ -6,6 +6,7 @@ import errno
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
@@ -64,6 +65,21 @@ EmulatedOption = Annotated[
 ]
 
 
+def read_settings(path: Path | None, *, emulated: bool = False) -> Settings:
+    """Read the settings, of the database that ``--database`` names where it does.
+
+    Args:
+        path: as for ``config.load``.
+        emulated: as for ``config.load``.
+
+    Raises:
+        ConfigError: they cannot be used.
+    """
+    context = click.get_current_context(silent=True)
+    named = None if context is None else context.find_root().params.get("database")
+    return config.load(path, emulated=emulated, database=named)
+
+
 def load_settings(path: Path | None, *, emulated: bool = False) -> Settings:
     """Read the settings and set the log up by them.
 
@@ -74,6 +90,6 @@ def load_settings(path: Path | None, *, emulated: bool = False) -> Settings:
     Raises:
         ConfigError: they cannot be used.
     """
-    settings = config.load(path, emulated=emulated)
+    settings = read_settings(path, emulated=emulated)
     logs.configure(settings.logging.level, settings.logging.format, emulated=settings.emulated)
     return settings

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from narrator_daemon import config, logs
-from narrator_daemon.cli.common import ConfigOption, EmulatedOption, load_settings
+from narrator_daemon import logs
+from narrator_daemon.cli.common import (
+    ConfigOption,
+    EmulatedOption,
+    load_settings,
+    read_settings,
+)
 from narrator_daemon.errors import WrongUse
 from narrator_daemon.terminal import plain
 
@@ -35,13 +41,13 @@ def run(
     from narrator_daemon.speech import choosing
 
     settings = load_settings(config_file, emulated=emulated)
-    with logs.captured(), Project(settings) as project:
+    with logs.captured(), ExitStack() as opened:
         worker = assembly.worker(
             settings,
             choosing.create(settings),
-            project,
+            [opened.enter_context(Project(one)) for one in settings.each_database],
             drain=drain,
-            read=lambda: config.load(config_file, emulated=emulated),
+            read=partial(read_settings, config_file, emulated=emulated),
         )
         status = worker.run()
     raise typer.Exit(status)

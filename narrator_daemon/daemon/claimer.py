@@ -12,7 +12,7 @@ from narrator_daemon.claims.work import Work
 from narrator_daemon.clock import now_ms, seconds_since
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.dependencies import Dependencies
-from narrator_daemon.daemon.in_work import InWork
+from narrator_daemon.daemon.sharing import Share
 from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting
 
@@ -30,7 +30,7 @@ class Claimer:
     Args:
         picker: picks and claims.
         waiting: the books that are known to wait.
-        in_work: what is worked on.
+        share: of the room that there is for books in work.
         dependencies: while one is down nothing is claimed; it could only be given back.
         stopping: set once the worker is shutting down.
         start: starts the job of a claim.
@@ -44,7 +44,7 @@ class Claimer:
         self,
         picker: Picker,
         waiting: Waiting,
-        in_work: InWork,
+        share: Share,
         dependencies: Dependencies,
         stopping: threading.Event,
         start: Callable[[Work], None],
@@ -55,7 +55,7 @@ class Claimer:
     ) -> None:
         self._picker = picker
         self._waiting = waiting
-        self._in_work = in_work
+        self._share = share
         self._dependencies = dependencies
         self._stopping = stopping
         self._start = start
@@ -73,8 +73,14 @@ class Claimer:
         self._dependencies.look()
         if self._stopping.is_set() or self._dependencies.down or self._held():
             return _DOWN_SECONDS
-        if self._in_work.is_full:
+        if not self._share.take():
             return _WAIT_SECONDS
+        try:
+            return self._claim()
+        finally:
+            self._share.give_back()
+
+    def _claim(self) -> float:
         attempted = self._picker.claim_next()
         if attempted is None:
             return _WAIT_SECONDS if len(self._waiting) else _IDLE_SECONDS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -27,19 +26,19 @@ class Controlled:
     """Looks at what is told, again and again.
 
     Nothing is claimed before the first look: a worker that is started while the fleet is paused is
-    paused. A drain that was told while it ran ends it once nothing is in work. One that it finds at
-    its start does not: whoever starts ended workers anew would do so for ever.
+    paused. A drain that was told while it ran is over once nothing is in work. One that it finds at
+    its start is not: whoever starts ended workers anew would do so for ever.
 
     Args:
         project: the database.
         worker_id: its own.
         in_work: what it works on.
-        stopping: set when it has drained.
         on_change: called after each change.
         clock: monotonic seconds.
 
     Attributes:
         control: what is told now.
+        drained: whether a drain is over, and the worker is to end.
     """
 
     def __init__(
@@ -47,14 +46,13 @@ class Controlled:
         project: Project,
         worker_id: str,
         in_work: InWork,
-        stopping: threading.Event,
         on_change: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._project = project
         self._worker_id = worker_id
         self._in_work = in_work
-        self._stopping = stopping
+        self.drained = False
         self._on_change = on_change
         self._clock = clock
         self._known = False
@@ -118,10 +116,7 @@ class Controlled:
 
     def _drain(self) -> None:
         self._empty_looks = 0 if self._in_work.jobs else self._empty_looks + 1
-        if (
-            self._ends_when_empty
-            and self._empty_looks >= _EMPTY_LOOKS
-            and not self._stopping.is_set()
-        ):
+        before = self.drained
+        self.drained = self._ends_when_empty and self._empty_looks >= _EMPTY_LOOKS
+        if self.drained and not before:
             _log.info("drained", note="nothing is in work, and nothing more is claimed")
-            self._stopping.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -29,7 +28,7 @@ _log = logs.get(__name__)
 
 
 class Drain:
-    """Ends the worker once a whole reading finds no book that it could take.
+    """Finds out that all is done: a whole reading finds no book that this worker could take.
 
     It waits for pauses before retries and for requesters' limits, and for what dead workers left to
     be taken up; not for what another worker holds and keeps alive, nor for what is not wanted yet,
@@ -42,12 +41,14 @@ class Drain:
         waiting: the books that are known to wait.
         in_work: what is worked on.
         dependencies: while one is down nothing is over.
-        stopping: set when all is done.
         limit: gives ``limits.requests_per_minute`` as it is now.
         refused: gives the ids of books whose claim the database does not take.
         clock: monotonic seconds.
         held: whether an operator has told it to claim nothing.
         used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
+
+    Attributes:
+        done: whether all was, when it last looked.
     """
 
     def __init__(
@@ -57,7 +58,6 @@ class Drain:
         waiting: Waiting,
         in_work: InWork,
         dependencies: Dependencies,
-        stopping: threading.Event,
         limit: Callable[[], int],
         refused: Callable[[], Collection[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
@@ -71,7 +71,7 @@ class Drain:
         self._waiting = waiting
         self._in_work = in_work
         self._dependencies = dependencies
-        self._stopping = stopping
+        self.done = False
         self._refused = refused
         self._clock = clock
         self._is_held = held
@@ -85,6 +85,7 @@ class Drain:
         Raises:
             Unavailable: the database did not answer.
         """
+        was_done, self.done = self.done, False
         now = self._clock()
         held = self._is_held()
         if self._in_work.jobs or self._dependencies.down:
@@ -112,8 +113,9 @@ class Drain:
         if not ours and books.is_complete(requested, _WINDOW):
             not_yet = sum(wait.reason is Reason.NOT_BEFORE for wait in waits.values())
             others = len(in_work) + len(waits) - not_yet
-            _log.info("drained", held_by_others=others, not_wanted_yet=not_yet)
-            self._stopping.set()
+            if not was_done:
+                _log.info("drained", held_by_others=others, not_wanted_yet=not_yet)
+            self.done = True
             return _READ_SECONDS
         untils = [wait.until for wait in ours if wait.until is not None]
         if len(untils) < len(ours) or not untils:

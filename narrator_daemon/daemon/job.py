@@ -100,7 +100,11 @@ class Job:
         self._lock = threading.Lock()
         self._settling = False
         self._log = _log.bind(
-            book=work.book_id, attempt=work.claim.attempt, token=work.token, take=work.claim.take
+            **context.facts,
+            book=work.book_id,
+            attempt=work.claim.attempt,
+            token=work.token,
+            take=work.claim.take,
         )
         self._trace = context.traces.begin(
             book_id=work.book_id,
@@ -156,6 +160,7 @@ class Job:
             self._end(lambda: self._settle(self._interrupted(), once=True))
 
     def _run(self) -> None:
+        logs.say_in_this_thread(self._context.facts)
         self._end(self._work)
 
     def _work(self) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Ending
@@ -56,6 +57,7 @@ class JobContext:
         manners: how books are read; None where every book is read alike.
         now_ms: the database's clock, epoch milliseconds.
         pace: gives what books have taken of late; None where nobody knows.
+        facts: what all that is logged of a job says.
     """
 
     settings: Settings
@@ -82,3 +84,4 @@ class JobContext:
     manners: Manners | None = None
     now_ms: Callable[[], int] = now_ms
     pace: Callable[[], Pace | None] = lambda: None
+    facts: Mapping[str, object] = MappingProxyType({})

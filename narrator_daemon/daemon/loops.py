@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from narrator_daemon import logs
 from narrator_daemon.errors import Contended, NodeUnavailable, Unavailable
@@ -23,6 +24,7 @@ class Loop:
         on_unavailable: told when a round met a dependency that is down.
         first_after: seconds before the first round.
         after_failure: seconds after a round that went wrong.
+        facts: what all that is logged in its thread says.
 
     Attributes:
         failures: rounds that went wrong one after the other, up to now, by no dependency's fault.
@@ -38,10 +40,12 @@ class Loop:
         *,
         first_after: float = 0.0,
         after_failure: float = 1.0,
+        facts: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self._first_after = first_after
         self._after_failure = after_failure
+        self._facts = facts
         self._step = step
         self._on_unavailable = on_unavailable
         self.failures = 0
@@ -78,6 +82,7 @@ class Loop:
             self._thread.join(timeout)
 
     def _run(self) -> None:
+        logs.say_in_this_thread(self._facts)
         self._due_at = time.monotonic() + self._first_after
         self._awake.wait(self._first_after)
         while not self._stopping:

@@ -29,11 +29,10 @@ from prometheus_client.registry import Collector
 from narrator_daemon import __version__, logs
 from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.failure import ErrorCode
+from narrator_daemon.daemon.desk import Desk
 from narrator_daemon.errors import ConfigError
-from narrator_daemon.firebase.storage import AudioStore
 from narrator_daemon.health.ask import HEALTHY, Health, Probe
-from narrator_daemon.health.condition import Condition
-from narrator_daemon.housekeeping.renewal import Renewer
+from narrator_daemon.health.condition import Condition, of_database
 from narrator_daemon.queue.reasons import Reason
 from narrator_daemon.settings import Metrics as MetricsSettings
 from narrator_daemon.speech import HasSlots, SpeechEngine
@@ -59,25 +58,9 @@ class Metrics:
     Args:
         settings: where they are served.
         ask: gives what an exec probe would be told now.
-        condition: gives the worker's condition now.
-        capacity: asked for the books it works on at once.
-        engine: asked for its slots, where it has any, and for its device.
-        store: counts what it uploads.
-        renewer: counts the URLs that it renews.
-        dependencies: names of all that is depended on.
     """
 
-    def __init__(
-        self,
-        settings: MetricsSettings,
-        ask: Callable[[Probe], Health],
-        condition: Callable[[], Condition],
-        capacity: Callable[[], int],
-        engine: SpeechEngine,
-        store: AudioStore,
-        renewer: Renewer,
-        dependencies: Sequence[str],
-    ) -> None:
+    def __init__(self, settings: MetricsSettings, ask: Callable[[Probe], Health]) -> None:
         self._settings = settings
         self._ask = ask
         # One more series for each, which no rule here uses.
@@ -125,7 +108,23 @@ class Metrics:
             "Claims lost because their lease was not renewed in time.",
             registry=self.registry,
         )
-        self.registry.register(_Now(condition, capacity, engine, store, renewer, dependencies))
+
+    def watch(
+        self,
+        condition: Callable[[], Condition],
+        capacity: Callable[[], int],
+        engine: SpeechEngine,
+        desks: Sequence[Desk],
+    ) -> None:
+        """Serve how the worker is, too.
+
+        Args:
+            condition: gives the worker's condition now.
+            capacity: asked for the books it works on at once.
+            engine: asked for its slots, where it has any, and for its device.
+            desks: count what they upload and the URLs that they renew.
+        """
+        self.registry.register(_Now(condition, capacity, engine, desks))
 
     def claimed(self, claimed: Claimed) -> None:
         """Take in a claim; a first one counts, where its request has a time."""
@@ -242,16 +241,12 @@ class _Now(Collector):
         condition: Callable[[], Condition],
         capacity: Callable[[], int],
         engine: SpeechEngine,
-        store: AudioStore,
-        renewer: Renewer,
-        dependencies: Sequence[str],
+        desks: Sequence[Desk],
     ) -> None:
         self._condition = condition
         self._capacity = capacity
         self._engine = engine
-        self._store = store
-        self._renewer = renewer
-        self._dependencies = dependencies
+        self._desks = desks
 
     def collect(self) -> Iterator[Any]:
         now = self._condition()
@@ -318,8 +313,10 @@ class _Now(Collector):
         up = GaugeMetricFamily(
             "narrator_dependency_up", "0 while it does not answer.", labels=["dependency"]
         )
-        for dependency in self._dependencies:
-            up.add_metric([dependency], float(dependency not in now.down))
+        for desk in self._desks:
+            for name in desk.dependencies:
+                dependency = of_database(name, desk.name)
+                up.add_metric([dependency], float(dependency not in now.down))
         yield up
         for name, text, count in (
             (
@@ -327,9 +324,21 @@ class _Now(Collector):
                 "Times the stream was opened anew, renewals included.",
                 max(0, now.stream.opened - 1),
             ),
-            ("narrator_upload_bytes", "Audio bytes uploaded.", self._store.uploaded_bytes),
-            ("narrator_upload_retries", "Uploads tried again.", self._store.upload_retries),
-            ("narrator_url_renewals", "URLs signed anew.", self._renewer.renewed),
+            (
+                "narrator_upload_bytes",
+                "Audio bytes uploaded.",
+                sum(desk.store.uploaded_bytes for desk in self._desks),
+            ),
+            (
+                "narrator_upload_retries",
+                "Uploads tried again.",
+                sum(desk.store.upload_retries for desk in self._desks),
+            ),
+            (
+                "narrator_url_renewals",
+                "URLs signed anew.",
+                sum(desk.renewer.renewed for desk in self._desks),
+            ),
             (
                 "narrator_url_renewal_failures",
                 "Times that a URL could not be signed anew.",

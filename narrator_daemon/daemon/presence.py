@@ -49,6 +49,7 @@ class Presence:
         wall_ms: the wall clock, epoch milliseconds.
         clock: monotonic seconds.
         control: what an operator tells it.
+        at_once: gives the most books at once.
 
     Attributes:
         clock_offset: seconds by which this machine's clock is ahead of the database's, or None
@@ -68,7 +69,9 @@ class Presence:
         wall_ms: Callable[[], int] = now_ms,
         clock: Callable[[], float] = time.monotonic,
         control: Callable[[], Control] = Control,
+        at_once: Callable[[], int] | None = None,
     ) -> None:
+        self._at_once = at_once or (lambda: in_work.capacity)
         self._worker_id = worker_id
         self._entry = project.node(WORKERS, worker_id)
         self._engine = engine
@@ -107,7 +110,7 @@ class Presence:
             "engine": self._engine.name,
             "device": self._engine.device,
             "inWork": len(self._in_work),
-            "atOnce": self._in_work.capacity,
+            "atOnce": self._at_once(),
             "lately": self._tally.as_record(),
             "left": [
                 round(left) for job in self._in_work.jobs if (left := job.seconds_left) is not None

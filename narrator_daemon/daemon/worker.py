@@ -1,6 +1,7 @@
 """The life of the process: it starts, works until it is told to stop, and stops in time.
 
-What it is made of is put together in ``assembly``. Threads: the subscription reads the stream;
+What it is made of is put together in ``assembly``. Threads, for each database: the subscription
+reads the stream;
 ``claimer`` takes waiting books while there is room, and starts a thread for each; ``heart`` beats
 for them; ``reaper`` takes up what dead workers left; ``reconciler`` reads again what the stream may
 have missed; ``minder`` sees what becomes of books in work; ``prober``, ``sweeper`` and ``renewer``
@@ -16,19 +17,18 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from narrator_daemon import __version__, logs
-from narrator_daemon.claims.leases import Leases
-from narrator_daemon.daemon.gauges import Gauges
-from narrator_daemon.daemon.in_work import InWork
+from narrator_daemon.daemon.desk import Desk
+from narrator_daemon.daemon.job import Job
 from narrator_daemon.daemon.loading import Loading
 from narrator_daemon.daemon.loops import Loop
-from narrator_daemon.daemon.presence import Presence
+from narrator_daemon.daemon.sharing import Sharing
 from narrator_daemon.daemon.tally import Tally
 from narrator_daemon.daemon.trial import Trial
 from narrator_daemon.errors import Unavailable
-from narrator_daemon.firebase.subscription import Subscription
-from narrator_daemon.health.condition import Phase
+from narrator_daemon.health.condition import Condition, Phase, together
 from narrator_daemon.health.notify import ServiceManager
 from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.settings import Settings
@@ -50,14 +50,9 @@ class Parts:
     Attributes:
         engine: not yet loaded.
         loading: makes it ready.
-        subscription: the stream of waiting books.
-        loops: all of them; started once the engine is ready.
-        claimer: the one of these that claims.
-        in_work: what is worked on.
-        leases: of this worker.
-        presence: its entry in the database.
+        desks: one for each database.
+        sharing: how many books there is room for.
         tally: what it has done lately.
-        gauges: read how it all is.
         services: open for as long as the process lives.
         stopping: set once the worker is shutting down.
         facts: what the log says of it at its start.
@@ -67,19 +62,33 @@ class Parts:
 
     engine: SpeechEngine
     loading: Loading
-    subscription: Subscription
-    loops: Sequence[Loop]
-    claimer: Loop
-    in_work: InWork
-    leases: Leases
-    presence: Presence
+    desks: Sequence[Desk]
+    sharing: Sharing
     tally: Tally
-    gauges: Gauges
     services: Sequence[AbstractContextManager[object]]
     stopping: threading.Event
     facts: dict[str, object]
     trial: Trial
     reload: Callable[[], object]
+
+    @property
+    def loops(self) -> list[Loop]:
+        """Those of all desks."""
+        return [loop for desk in self.desks for loop in desk.loops]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """What is in work at all desks."""
+        return [job for desk in self.desks for job in desk.in_work.jobs]
+
+    def let_go(self) -> None:
+        """Stop work that has gone without a beat for so long that others may soon take it."""
+        for desk in self.desks:
+            desk.leases.let_go(time.monotonic())
+
+    def condition(self, phase: Phase) -> Condition:
+        """How it all is now."""
+        return together({desk.name: desk.gauges.read(phase) for desk in self.desks})
 
 
 class Worker:
@@ -149,7 +158,8 @@ class Worker:
         """Open for work."""
         if self._parts.stopping.is_set():
             return
-        self._parts.subscription.start()
+        for desk in self._parts.desks:
+            desk.subscription.start()
         for loop in self._parts.loops:
             loop.start()
 
@@ -163,8 +173,10 @@ class Worker:
                 self._told_to_reload.clear()
                 parts.reload()
             # Here, as a database that does not answer holds up the one who beats.
-            parts.leases.let_go(time.monotonic())
+            parts.let_go()
             self._tell(folder, "running")
+            if all(desk.is_over() for desk in parts.desks):
+                parts.stopping.set()
         return False
 
     def _is_broken(self) -> bool:
@@ -178,9 +190,9 @@ class Worker:
         if dead:
             _log.error("loop_died", loops=dead)
             return True
-        stuck = parts.in_work.stuck
+        stuck, sharing = parts.sharing.stuck, parts.sharing
         # What an operator allows at once may be less than what is in work.
-        if stuck >= max(parts.in_work.capacity, len(parts.in_work)):
+        if stuck >= max(sharing.most, sharing.in_work):
             # Nothing in this process can free them; who restarts it can.
             _log.error("engine_stuck", books=stuck)
             self._hurried.set()
@@ -193,43 +205,47 @@ class Worker:
 
     def _tell(self, folder: StateFolder, phase: Phase) -> None:
         """Say how things are to all who watch, from the thread that runs everything."""
-        condition = self._parts.gauges.read(phase)
+        condition = self._parts.condition(phase)
         folder.write(condition.as_record())
         self._manager.tell(condition)
 
     def _shut_down(self, folder: StateFolder) -> None:
         parts = self._parts
         parts.stopping.set()
-        _log.info("stopping", in_work=len(parts.in_work))
+        _log.info("stopping", in_work=len(parts.jobs))
         self._tell(folder, "stopping")
         deadline = time.monotonic() + self._settings.daemon.grace_seconds
-        parts.subscription.stop()
-        parts.claimer.stop(timeout=_FAREWELL_SECONDS)
-        while parts.in_work and time.monotonic() < deadline and not self._hurried.is_set():
-            parts.leases.let_go(time.monotonic())
+        for desk in parts.desks:
+            desk.subscription.stop()
+        last = time.monotonic() + _FAREWELL_SECONDS
+        for desk in parts.desks:
+            desk.claimer.stop(timeout=max(0.0, last - time.monotonic()))
+        while parts.jobs and time.monotonic() < deadline and not self._hurried.is_set():
+            parts.let_go()
             self._tell(folder, "stopping")
             time.sleep(0.05)
-        for job in parts.in_work.jobs:
+        for job in parts.jobs:
             job.give_back_at_boundary()
         last = time.monotonic() + _FAREWELL_SECONDS
-        while parts.in_work and time.monotonic() < last:
+        while parts.jobs and time.monotonic() < last:
             time.sleep(0.05)
-        farewells = [job.give_back_now for job in parts.in_work.jobs]
+        farewells: list[Callable[[], object]] = [job.give_back_now for job in parts.jobs]
         if parts.loading.loaded:
-            farewells.append(self._leave)
+            farewells += [partial(_leave, desk) for desk in parts.desks]
         last = time.monotonic() + _FAREWELL_SECONDS
         _within(_FAREWELL_SECONDS, farewells)
         # Who was settling by itself just then tells how its claim ended, as those did.
-        while parts.in_work and time.monotonic() < last:
+        while parts.jobs and time.monotonic() < last:
             time.sleep(0.05)
         for loop in parts.loops:
             loop.stop(timeout=0.1)
 
-    def _leave(self) -> None:
-        try:
-            self._parts.presence.leave()
-        except Unavailable as error:
-            _log.warning("farewell_failed", why=str(error))
+
+def _leave(desk: Desk) -> None:
+    try:
+        desk.presence.leave()
+    except Unavailable as error:
+        _log.warning("farewell_failed", why=str(error))
 
 
 def _within(seconds: float, calls: Sequence[Callable[[], object]]) -> None:

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -169,6 +170,7 @@ class Subscription:
         project: the database.
         on_hint: called from the stream's thread with what each event says.
         random_unit: gives numbers in 0..1, for the jitter of reconnects.
+        facts: what all that is logged in its thread says.
     """
 
     def __init__(
@@ -176,7 +178,9 @@ class Subscription:
         project: Project,
         on_hint: Callable[[Hint], None],
         random_unit: Callable[[], float] = random.random,
+        facts: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
+        self._facts = facts
         self._project = project
         self._on_hint = on_hint
         self._random_unit = random_unit
@@ -211,6 +215,7 @@ class Subscription:
                 response.close()
 
     def _run(self) -> None:
+        logs.say_in_this_thread(self._facts)
         failures = 0
         while not self._stopping.is_set():
             self._state = replace(self._state, name="connecting")

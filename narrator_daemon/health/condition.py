@@ -7,10 +7,11 @@ metrics.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from narrator_daemon import __version__, logs
 from narrator_daemon.firebase.subscription import StreamState
@@ -29,6 +30,7 @@ CLOCK_FAIL_SECONDS = 60.0
 
 
 Phase: TypeAlias = Literal["starting", "running", "stopping"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Condition:
         control: what an operator tells this worker.
         emulated: whether all this is on a local Firebase.
         notes: what an operator should know, and is no fault.
+        databases: where there are several, the condition as to each; this one is of all together.
     """
 
     phase: Phase
@@ -102,6 +105,7 @@ class Condition:
     control: Control = field(default_factory=Control)
     emulated: bool = False
     notes: tuple[str, ...] = ()
+    databases: Mapping[str, Condition] = field(default_factory=dict)
 
     @property
     def problems(self) -> list[str]:
@@ -191,7 +195,117 @@ class Condition:
             "seconds_since_oldest_request": self.oldest_request,
             "in_work": self.in_work,
             "leases": {"held": self.leases, "seconds_since_beat": self.since_beat},
+            **({"databases": self._each()} if self.databases else {}),
         }
+
+    def _each(self) -> dict[str, dict[str, Any]]:
+        """What of the record differs between databases, by their names."""
+        records = {name: one.as_record() for name, one in self.databases.items()}
+        return {
+            name: {key: value for key, value in record.items() if key not in _OF_THE_PROCESS}
+            for name, record in records.items()
+        }
+
+
+#: What in a record is of the process, and the same for each database.
+_OF_THE_PROCESS = frozenset(
+    {
+        "disk_free_bytes",
+        "device",
+        "emulated",
+        "engine",
+        "gpu_available",
+        "models_loaded",
+        "version",
+        "worker",
+    }
+)
+
+
+def of_database(what: str, name: str) -> str:
+    """What is told of one of several databases; of one that is alone (no name) as it is."""
+    return f"{what} of {name}" if name else what
+
+
+def together(each: Mapping[str, Condition]) -> Condition:
+    """The condition of a worker on several databases, from that as to each, by their names.
+
+    Counts are added up; of times, the longest; of all else, that of which somebody must know.
+    """
+    if len(each) == 1:
+        return next(iter(each.values()))
+    all_of_them = list(each.values())
+    return replace(
+        all_of_them[0],
+        down=_named(each, lambda one: one.down),
+        stream=_worst([one.stream for one in all_of_them]),
+        since_event=_longest(one.since_event for one in all_of_them),
+        late=_named(each, lambda one: one.late),
+        stuck=sum(one.stuck for one in all_of_them),
+        in_work=sum(one.in_work for one in all_of_them),
+        leases=sum(one.leases for one in all_of_them),
+        since_beat=_longest(one.since_beat for one in all_of_them),
+        since_reconcile=_longest(one.since_reconcile for one in all_of_them),
+        queue_depth=sum(one.queue_depth for one in all_of_them),
+        oldest_request=_longest(one.oldest_request for one in all_of_them),
+        failing=_named(each, lambda one: one.failing),
+        refused=_named(each, lambda one: one.refused),
+        cannot_delete=next((one.cannot_delete for one in all_of_them if one.cannot_delete), None),
+        waiting=_sums(one.waiting for one in all_of_them),
+        claimable_age=_longest(one.claimable_age for one in all_of_them),
+        clock_offset=max(
+            (one.clock_offset for one in all_of_them if one.clock_offset is not None),
+            key=abs,
+            default=None,
+        ),
+        is_double=any(one.is_double for one in all_of_them),
+        loop_failures=_sums(one.loop_failures for one in all_of_them),
+        renewal_failures=sum(one.renewal_failures for one in all_of_them),
+        url_expiry=min(
+            (one.url_expiry for one in all_of_them if one.url_expiry is not None), default=None
+        ),
+        control=_control(each),
+        databases=dict(each),
+    )
+
+
+def _named(
+    each: Mapping[str, Condition], part: Callable[[Condition], Mapping[str, T]]
+) -> dict[str, T]:
+    return {
+        of_database(what, name): value
+        for name, one in each.items()
+        for what, value in part(one).items()
+    }
+
+
+def _sums(each: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total = Counter[str]()
+    for one in each:
+        # Not by ``+``, which leaves out what is 0.
+        total.update(one)
+    return dict(total)
+
+
+def _longest(each: Iterable[float | None]) -> float | None:
+    return max((one for one in each if one is not None), default=None)
+
+
+def _worst(each: Sequence[StreamState]) -> StreamState:
+    """The first that waits after an error, or is not open; how often all were opened."""
+    order = ("waiting", "stopped", "connecting", "live")
+    worst = min(each, key=lambda one: order.index(one.name))
+    return replace(worst, opened=sum(one.opened for one in each))
+
+
+def _control(each: Mapping[str, Condition]) -> Control:
+    """What is told of all alike; where that differs, each has its own."""
+    told = [one.control for one in each.values()]
+    ignored = tuple(
+        of_database(why, name) for name, one in each.items() for why in one.control.ignored
+    )
+    same = all(one.state is told[0].state for one in told)
+    return replace(told[0] if same else Control(), ignored=ignored)
 
 
 def told_offset(seconds: float) -> str:

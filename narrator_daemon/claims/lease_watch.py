@@ -29,7 +29,8 @@ class LeaseWatch:
         ttl: seconds for which a beat must have stood still, where its owner does not say.
         longest_gap: seconds between two readings past which nothing can be said about the time
             between: this process slept or the database was down, and then the owners could not
-            beat either. All leases get a whole TTL anew.
+            beat either. All leases get a whole TTL anew. Of a shorter one no more than two thirds
+            of this count: several short outages in a row are no reason either.
     """
 
     def __init__(self, ttl: float, longest_gap: float) -> None:
@@ -52,12 +53,14 @@ class LeaseWatch:
             ttls: the lifetimes that owners promise to beat within, seconds. Replicas may be
                 configured in different ways, and an owner keeps to its own.
         """
-        gap = self._read_at is not None and now - self._read_at > self._longest_gap
+        gap_seconds = 0.0 if self._read_at is None else now - self._read_at
+        gap = gap_seconds > self._longest_gap
+        untold = max(0.0, gap_seconds - 2 / 3 * self._longest_gap)
         seen: dict[Hashable, _Seen] = {}
         for name, beat in beats.items():
             old = self._seen.get(name)
             unchanged = old is not None and old.beat == beat and not gap
-            since = old.since if unchanged and old is not None else now
+            since = old.since + untold if unchanged and old is not None else now
             seen[name] = _Seen(beat, since, ttls.get(name, self._ttl))
         self._seen = seen
         self._read_at = now

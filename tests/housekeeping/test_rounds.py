@@ -96,7 +96,7 @@ class TestReaper:
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         token = fleet.claim("b")
-        fleet.rounds(monkeypatch, 0, 20, 44)
+        fleet.rounds(monkeypatch, 0, 20, 40, 44)
         assert fleet.freed == []
         fleet.rounds(monkeypatch, 45)
         assert fleet.freed == ["b"]

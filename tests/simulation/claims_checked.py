@@ -199,10 +199,20 @@ class ClaimsChecked:
             world.paused[process.name],
             world.troubles(process),
             old.get(BATCH),
+            unheard=world.request_fault == "lost once after",
+            overtakes=any(
+                one.get(STATUS) == REQUESTED
+                and level_of(one) <= level_of(old)
+                and one.get(REQUESTED_AT, 0) < claim.requested_at
+                for one in map(children, ledger.books.values())
+                if isinstance(claim.requested_at, int)
+            ),
         )
         if world.is_late or world.request_fault == "gone after":
             # Its worker may never hear that it stands.
             held.excuses.add(world.request_fault or "late")
+        if ledger.now - written_at > 0.5 * held.ttl:
+            held.excuses.add("slept before its claim stood")
         self._judge_attempt(held, wish)
         if world.plan.queue:
             self._judge_order(book_id, old)

@@ -54,6 +54,8 @@ class Held:
 
     Attributes:
         batch: that the book names.
+        unheard: whether the answer to it was lost once: its worker asks again.
+        overtakes: whether a book that was asked for before waits still.
         excuses: why its worker may lose it, as far as something has gone wrong.
         bad: whether the attempt went wrong by the book's fault, for all that is known.
         maybe: whether it may have gone wrong so that it counts.
@@ -78,6 +80,8 @@ class Held:
     paused: float
     troubles: int
     batch: Any
+    unheard: bool = False
+    overtakes: bool = False
     excuses: set[str] = field(default_factory=set)
     bad: bool = False
     maybe: bool = False
@@ -151,6 +155,8 @@ class Ledger:
             or world.troubles(process) > held.troubles
             or process.name in world.cut_off
             or held.book_id in world.ever_refused
+            # Whoever asks again while the database is down for all never hears that it stands.
+            or (held.unheard and any("database" in name for name in world.faults.fired))
         )
 
     def may_count(self, held: Held) -> bool:

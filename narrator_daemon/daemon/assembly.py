@@ -1,4 +1,4 @@
-"""How a worker is put together, and nothing else: what it has once, and a desk for each database."""
+"""How a worker is put together: what it has once, and a desk for each database."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Sharing:
 
         Args:
             in_work: what of it is worked on.
-            wants: whether a book of it could be claimed now, were there room; costs next to nothing.
+            wants: whether a book of it could be claimed now, were there room; quick to tell.
             wake: called when there may be room again for one that was kept waiting.
         """
         share = Share(self, in_work, wants, wake)

@@ -154,7 +154,7 @@ class Inside:
         self.status: int | None = None
         self._project = Project(self.settings)
         self.parts = assembly.parts(
-            self.settings, engine or choosing.create(self.settings), self._project, drain=drain
+            self.settings, engine or choosing.create(self.settings), [self._project], drain=drain
         )
         self._worker = Worker(self.settings, self.parts, ServiceManager({}))
         self._thread = threading.Thread(target=self._run)
@@ -171,7 +171,7 @@ class Inside:
     @property
     def condition(self) -> Condition:
         """How it is now."""
-        return self.parts.gauges.read("running")
+        return self.parts.condition("running")
 
     def wait_ready(self, seconds: float = LIMIT) -> Inside:
         """Once it takes books: its stream is open."""

@@ -136,7 +136,7 @@ def test_it_looks_again_when_the_next_book_may_be_tried(desk: Desk) -> None:
     desk.project.shelf["b"] = book("requested")
     assert desk.drain.step() == 0.5
     desk.project.shelf.clear()
-    assert desk.drain.step() == 5.0 and desk.stopping.is_set()
+    assert desk.drain.step() == 5.0 and desk.drain.done
 
 
 def test_what_this_worker_may_take_is_waited_for_without_a_reading(desk: Desk) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
@@ -15,6 +15,9 @@ from narrator_daemon import config, logs
 from narrator_daemon.errors import NarratorError
 from narrator_daemon.settings import Settings
 from narrator_daemon.terminal import plain
+
+#: The name that ``--database`` has, in front of all commands.
+DATABASE: ContextVar[str | None] = ContextVar("database", default=None)
 
 #: Exit status for a command that cannot be carried out as asked: configuration, input, set-up.
 CANNOT = 2
@@ -75,9 +78,7 @@ def read_settings(path: Path | None, *, emulated: bool = False) -> Settings:
     Raises:
         ConfigError: they cannot be used.
     """
-    context = click.get_current_context(silent=True)
-    named = None if context is None else context.find_root().params.get("database")
-    return config.load(path, emulated=emulated, database=named)
+    return config.load(path, emulated=emulated, database=DATABASE.get())
 
 
 def load_settings(path: Path | None, *, emulated: bool = False) -> Settings:

@@ -6,7 +6,6 @@ import errno
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
@@ -65,6 +64,19 @@ EmulatedOption = Annotated[
 ]
 
 
+class _BeforeTheCommand:
+    """The options that stand before the command, as they were given.
+
+    They are kept here and not in the context of the command, as the daemon reads its settings again
+    in whatever thread is told to.
+    """
+
+    database: str | None = None
+
+
+_before_the_command = _BeforeTheCommand()
+
+
 def read_settings(path: Path | None, *, emulated: bool = False) -> Settings:
     """Read the settings, of the database that ``--database`` names where it does.
 
@@ -75,9 +87,21 @@ def read_settings(path: Path | None, *, emulated: bool = False) -> Settings:
     Raises:
         ConfigError: they cannot be used.
     """
-    context = click.get_current_context(silent=True)
-    named = None if context is None else context.find_root().params.get("database")
-    return config.load(path, emulated=emulated, database=named)
+    return config.load(path, emulated=emulated, database=chosen_database())
+
+
+def chosen_database() -> str | None:
+    """The name that ``--database`` gives; None where it does not."""
+    return _before_the_command.database
+
+
+def choose_database(name: str | None) -> None:
+    """Have all that this process reads of settings be of the database that ``--database`` names.
+
+    Args:
+        name: None where it is not given.
+    """
+    _before_the_command.database = name
 
 
 def load_settings(path: Path | None, *, emulated: bool = False) -> Settings:

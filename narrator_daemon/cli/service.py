@@ -15,6 +15,7 @@ from narrator_daemon import logs
 from narrator_daemon.cli.common import (
     ConfigOption,
     EmulatedOption,
+    chosen_database,
     load_settings,
     read_settings,
 )
@@ -88,7 +89,7 @@ def doctor(
     checks: list[Check] = []
     console = Console()
     colours = {"pass": "green", "warn": "yellow", "fail": "red"}
-    for check in examine(config_file):
+    for check in examine(config_file, chosen_database()):
         checks.append(check)
         if not as_json:
             line = f"{check.result:4}  {check.name}: {check.note}"

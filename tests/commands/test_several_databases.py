@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from typer.testing import CliRunner, Result
 
 from narrator_daemon import cli
@@ -60,6 +61,74 @@ def book(status: str) -> dict[str, Any]:
 
 def command(*words: str) -> Result:
     return CliRunner().invoke(cli.app, words)
+
+
+def checks(*words: str) -> dict[str, dict[str, str]]:
+    done = command(*words, "doctor", "--json")
+    return {check["name"]: check for check in json.loads(done.stdout)}
+
+
+def set_rules(firebase: LocalFirebase, database: str, rules: dict[str, Any]) -> None:
+    requests.put(
+        f"http://{firebase.endpoints['database_host']}/.settings/rules.json?ns={database}",
+        json={"rules": rules},
+        headers={"Authorization": "Bearer owner"},
+        timeout=60,
+    ).raise_for_status()
+
+
+FIREBASE = {
+    *("credentials", "database", "rules", "register", "clock", "bucket", "URLs"),
+    "audio of ready books",
+}
+
+
+class TestDoctor:
+    def test_this_machine_is_looked_at_once_and_each_database(
+        self, firebase: LocalFirebase
+    ) -> None:
+        ready = {**book("ready"), "narrativeAudioPath": "narrations/gone.wav"}
+        firebase.load("/books/old", ready, "b")
+        open_to_all = {".read": True, ".write": True}
+        index = {".indexOn": ["narrativeAudioStatus", "narrativeAudioUrlExpiresAt"]}
+        set_rules(firebase, "open", {**open_to_all, "books": index})
+        Path("config.toml").write_text(SEVERAL.replace('"a"', '"open"'))
+        found = checks()
+        machine = {name for name in found if " of " not in name}
+        assert {"configuration", "watermark key", "speech"} <= machine
+        assert not machine & FIREBASE
+        each = {f"{name} of {database}" for name in FIREBASE for database in ("open", "b")}
+        assert each | {"book old of b"} == found.keys() - machine
+        assert found["rules of open"]["result"] == "fail"
+        assert found["rules of b"]["result"] == "pass"
+        assert found["audio of ready books of open"]["result"] == "pass"
+
+    def test_one_without_its_bucket_is_named_and_the_other_looked_at(
+        self, firebase: LocalFirebase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in firebase.environment():
+            monkeypatch.delenv(name)
+        written = SEVERAL
+        for name in ("a", "b"):
+            keys = f'project_id = "{name}"\ndatabase_url = "https://{name}.firebaseio.com"\n'
+            written = written.replace(f'"{name}"\n', f'"{name}"\n{keys}')
+        Path("account.json").write_text("{}")
+        more = 'credentials = "account.json"\n'
+        place = 'name = "b"\n'
+        written = written.replace(place, f'{place}storage_bucket = "bucket"\n{more}')
+        Path("config.toml").write_text(written)
+        found = checks()
+        assert found["credentials of a"]["result"] == "fail"
+        assert "[[firebase]] a: storage_bucket: is not set" in found["credentials of a"]["note"]
+        # Looked at by itself: what is wrong with it is something else.
+        assert "account.json cannot be used" in found["credentials of b"]["note"]
+        assert found["URLs of a"]["note"] == "not looked at: mend the credentials first"
+
+    def test_a_chosen_one_is_looked_at_as_if_alone(self, firebase: LocalFirebase) -> None:
+        found = checks("--database", "b")
+        assert found.keys() >= FIREBASE
+        assert not any(" of a" in name or " of b" in name for name in found)
+        assert "'poems'; there are a, b" in checks("--database", "poems")["configuration"]["note"]
 
 
 @pytest.mark.parametrize(

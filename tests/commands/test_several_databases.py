@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
 import requests
 from typer.testing import CliRunner, Result
 
-from narrator_daemon import cli
+from narrator_daemon import cli, config
+from narrator_daemon.commands import demand_server
+from narrator_daemon.commands.demand_server import DemandServer
+from narrator_daemon.commands.status import Fleet, readings
 from narrator_daemon.emulator import LocalFirebase
+from narrator_daemon.emulator.harness.faults import Fault
+from narrator_daemon.errors import Unavailable
 from narrator_daemon.wav import WavWriter
 
 SEVERAL = """
@@ -57,6 +66,11 @@ def firebase(
 
 def book(status: str) -> dict[str, Any]:
     return {"title": "T", "narrative": "A text of words.", "narrativeAudioStatus": status}
+
+
+def refuse_the_first(firebase: LocalFirebase) -> int:
+    """The first that is read refuses once; the number of the fault."""
+    return firebase.faults.add(Fault("status", status=403, method="GET", count=1))
 
 
 def command(*words: str) -> Result:
@@ -129,6 +143,107 @@ class TestDoctor:
         assert found.keys() >= FIREBASE
         assert not any(" of a" in name or " of b" in name for name in found)
         assert "'poems'; there are a, b" in checks("--database", "poems")["configuration"]["note"]
+
+
+class TestStatus:
+    def test_each_has_its_table(self, firebase: LocalFirebase) -> None:
+        done = command("status")
+        assert done.exit_code == 0
+        lines = done.stdout.splitlines()
+        named = [line for line in lines if line.startswith("Database ")]
+        assert named == ["Database a", "Database b"]
+        of_a, of_b = lines[: lines.index(named[1])], lines[lines.index(named[1]) :]
+        assert "1 waiting; " in "\n".join(of_a)
+        assert "2 waiting; " in "\n".join(of_b)
+
+    def test_each_is_an_object_a_line(self, firebase: LocalFirebase) -> None:
+        done = command("status", "--json")
+        assert done.exit_code == 0
+        a, b = map(json.loads, done.stdout.splitlines())
+        assert [next(iter(one)) for one in (a, b)] == ["database", "database"]
+        assert (a["database"], a["queue"]["depth"]) == ("a", 1)
+        assert (b["database"], b["queue"]["depth"]) == ("b", 2)
+        alone = json.loads(command("--database", "b", "status", "--json").stdout)
+        assert "database" not in alone
+        assert alone["queue"]["depth"] == 2
+
+    @pytest.mark.parametrize("as_json", [False, True])
+    def test_one_that_does_not_answer_hides_no_other(
+        self, firebase: LocalFirebase, as_json: bool
+    ) -> None:
+        fault = refuse_the_first(firebase)
+        done = command("status", *(["--json"] if as_json else []))
+        assert done.exit_code == 1
+        assert firebase.faults.hits(fault) == 1
+        if as_json:
+            a, b = map(json.loads, done.stdout.splitlines())
+            assert a.keys() == {"database", "error"}
+            assert (a["database"], b["queue"]["depth"]) == ("a", 2)
+            assert "the database answers 403" in a["error"]
+        else:
+            assert "Database a: the database answers 403" in done.stdout
+            assert "2 waiting; " in done.stdout
+
+    def test_watching_goes_on_with_all_of_them(self, firebase: LocalFirebase) -> None:
+        refuse_the_first(firebase)
+        with closing(readings(config.load(None), 0.0)) as rounds:
+            first, second = next(rounds), next(rounds)
+        assert isinstance(first["a"], Unavailable)
+        assert isinstance(first["b"], Fleet)
+        assert all(isinstance(one, Fleet) for one in second.values())
+        assert list(second) == ["a", "b"]
+
+    def test_one_that_is_alone_goes_on_after_a_silence(self, firebase: LocalFirebase) -> None:
+        settings = config.load(None, database="a")
+        with closing(readings(settings, 0.0)) as rounds:
+            assert next(rounds).keys() == {""}
+            refuse_the_first(firebase)
+            (again,) = next(rounds).values()
+            assert isinstance(again, Fleet)
+        refuse_the_first(firebase)
+        with closing(readings(settings, 0.0)) as rounds, pytest.raises(Unavailable):
+            next(rounds)
+        refuse_the_first(firebase)
+        assert command("--database", "a", "status").exit_code == 2
+
+
+class TestQueue:
+    def test_all_is_added_up(self, firebase: LocalFirebase) -> None:
+        done = command("queue")
+        assert done.exit_code == 0
+        added = {"work": 4, "claimable": 3, "later": 0, "inWork": 1, "more": False}
+        assert json.loads(done.stdout) == added
+        alone = json.loads(command("--database", "b", "queue").stdout)
+        assert alone == {"work": 3, "claimable": 2, "later": 0, "inWork": 1, "more": False}
+
+    def test_a_part_is_no_count(self, firebase: LocalFirebase) -> None:
+        refuse_the_first(firebase)
+        done = command("queue")
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr.startswith("a: the database answers 403")
+
+    def test_it_serves_the_sum(
+        self, firebase: LocalFirebase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers: list[tuple[int, Any]] = []
+
+        def serve(server: DemandServer) -> None:
+            thread = threading.Thread(target=server.serve)
+            thread.start()
+            try:
+                with urlopen(f"http://127.0.0.1:{server.port}/queue") as answer:
+                    answers.append((answer.status, json.load(answer)["work"]))
+            except HTTPError as refused:
+                answers.append((refused.code, None))
+            finally:
+                server.stop()
+                thread.join(60)
+
+        monkeypatch.setattr(demand_server, "serve_until_told", serve)
+        assert command("queue", "--serve", "0").exit_code == 0
+        refuse_the_first(firebase)
+        assert command("queue", "--serve", "0").exit_code == 0
+        assert answers == [(200, 4), (503, None)]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def _running(limit: int) -> Iterator[tuple[LocalFirebase, Any, Any]]:
 
         def start() -> None:
             project = open_.enter_context(Project(settings))
-            parts = assembly.parts(settings, ToneSpeech(), project)
+            parts = assembly.parts(settings, ToneSpeech(), [project])
             worker = Worker(settings, parts, ServiceManager({}))
             thread = threading.Thread(target=worker.work, daemon=True)
             thread.start()

@@ -128,6 +128,7 @@ class Inside:
         engine: who reads; that of the settings, where none is given.
         events: what this process logs.
         drain: whether it ends once nothing is left for it to do.
+        file: what ``config.toml`` holds.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Inside:
         events: list[Any],
         *,
         drain: bool = False,
+        file: str = "",
     ) -> None:
         chosen = {
             "SPEECH__ENGINE": "tone",
@@ -149,19 +151,22 @@ class Inside:
             **settings,
         }
         named = {f"NARRATOR_{name.upper()}": str(value) for name, value in chosen.items()}
-        self.settings = config.load(None, {**environment, **named})
+        (folder / "config.toml").write_text(file)
+        self.settings = config.load(folder / "config.toml", {**environment, **named})
         self.events = events
         self.status: int | None = None
-        self._project = Project(self.settings)
+        self.projects = [Project(one) for one in self.settings.each_database]
         self.parts = assembly.parts(
-            self.settings, engine or choosing.create(self.settings), self._project, drain=drain
+            self.settings, engine or choosing.create(self.settings), self.projects, drain=drain
         )
         self._worker = Worker(self.settings, self.parts, ServiceManager({}))
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def _run(self) -> None:
-        with self._project:
+        with contextlib.ExitStack() as opened:
+            for project in self.projects:
+                opened.enter_context(project)
             self.status = self._worker.work()
 
     def logged(self, event: str) -> list[dict[str, Any]]:
@@ -171,7 +176,7 @@ class Inside:
     @property
     def condition(self) -> Condition:
         """How it is now."""
-        return self.parts.gauges.read("running")
+        return self.parts.condition("running")
 
     def wait_ready(self, seconds: float = LIMIT) -> Inside:
         """Once it takes books: its stream is open."""

@@ -23,5 +23,5 @@ class Balky(ToneSpeech):
 
 settings = config.load(None)
 logs.configure("info", "json")
-sys.exit(assembly.worker(settings, Balky(), Project(settings)).run())
+sys.exit(assembly.worker(settings, Balky(), [Project(settings)]).run())
 """

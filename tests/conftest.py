@@ -99,7 +99,11 @@ def start_inside(
         monkeypatch.setenv(name, value)
 
     def start(
-        engine: SpeechEngine | None = None, *, drain: bool = False, **settings: object
+        engine: SpeechEngine | None = None,
+        *,
+        drain: bool = False,
+        file: str = "",
+        **settings: object,
     ) -> Inside:
         folder = tmp_path / f"inside-{len(started)}"
         folder.mkdir()
@@ -110,6 +114,7 @@ def start_inside(
             engine,
             log.entries,
             drain=drain,
+            file=file,
         )
         started.append(inside)
         return inside

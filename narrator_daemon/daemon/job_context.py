@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.ending import Ending
@@ -84,4 +83,4 @@ class JobContext:
     manners: Manners | None = None
     now_ms: Callable[[], int] = now_ms
     pace: Callable[[], Pace | None] = lambda: None
-    facts: Mapping[str, object] = MappingProxyType({})
+    facts: Mapping[str, object] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.failure import ErrorCode, Failure
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import GiveBack, Retry
-from narrator_daemon.daemon import assembly
+from narrator_daemon.daemon import assembly, desk
 from narrator_daemon.daemon.loops import Loop
 from narrator_daemon.daemon.worker import Parts, Worker
 from narrator_daemon.firebase.audio_urls import KEYLESS_LIFETIME
@@ -47,6 +47,7 @@ class House:
             }
         )
         self.parts: Parts = self.made()
+        (self.desk,) = self.parts.desks
         self._started: list[Loop] = []
 
     def made(self, *, drain: bool = False, **settings: Any) -> Parts:
@@ -55,7 +56,7 @@ class House:
         engine = ToneSpeech()
         engine.load()
         changed = self.settings.model_copy(update=settings)
-        return assembly.parts(changed, engine, project, drain=drain)
+        return assembly.parts(changed, engine, [project], drain=drain)
 
     def start(self, *names: str) -> None:
         for loop in self.parts.loops:
@@ -86,16 +87,16 @@ def test_once_a_dependency_is_back_all_that_waits_is_read_again(house: House) ->
     wait_until(lambda: reconciled(house) == 1, "the first reading")
     house.project.fail("get /narrationLeases", refusal(503), times=1)
     house.start("reaper")
-    wait_until(lambda: house.parts.gauges.read("running").down, "the database to be down")
+    wait_until(lambda: house.desk.gauges.read("running").down, "the database to be down")
     house.start("prober")
     # One query is the probe's own, and one the reaper's, of what is in work.
     wait_until(lambda: reconciled(house) == 1 + 1 + 1 + 1, "another reading")
-    assert not house.parts.gauges.read("running").down
+    assert not house.desk.gauges.read("running").down
 
 
 def test_a_reading_that_is_done_wakes_the_claimer(house: House) -> None:
     house.start("control", "claimer")
-    wait_until(lambda: house.parts.claimer.overdue_seconds == 0, "the claimer to rest")
+    wait_until(lambda: house.desk.claimer.overdue_seconds == 0, "the claimer to rest")
     house.project.shelf["b"] = REQUESTED
     house.start("reconciler")
     # The claimer, which knew of nothing, would have looked again after ten seconds.
@@ -105,7 +106,7 @@ def test_a_reading_that_is_done_wakes_the_claimer(house: House) -> None:
 def test_what_the_stream_brings_is_claimed(house: House) -> None:
     house.start("control", "claimer")
     house.project.shelf["b"] = REQUESTED
-    house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
+    house.desk.subscription._on_hint(Hint({"b": REQUESTED}))
     wait_until(lambda: house.project.count("write /books/b$"), "the claim")
 
 
@@ -113,27 +114,27 @@ def test_what_the_stream_brings_is_claimed(house: House) -> None:
 def woken(house: House, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Each time the claimer is woken."""
     found: list[str] = []
-    monkeypatch.setattr(house.parts.claimer, "wake", lambda: found.append("claimer"))
+    monkeypatch.setattr(house.desk.claimer, "wake", lambda: found.append("claimer"))
     return found
 
 
 def test_a_hint_wakes_the_claimer(house: House, woken: list[str]) -> None:
-    house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
+    house.desk.subscription._on_hint(Hint({"b": REQUESTED}))
     assert woken == ["claimer"]
 
 
 def test_the_end_of_a_job_wakes_the_claimer(house: House, woken: list[str]) -> None:
     house.project.shelf["b"] = REQUESTED
-    house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
+    house.desk.subscription._on_hint(Hint({"b": REQUESTED}))
     house.start("control")
     wait_until(lambda: len(woken) == 2, "the first look at what an operator tells")
     house.start("claimer")
     wait_until(lambda: len(woken) == 3, "the end of the job")
-    assert not house.parts.in_work
+    assert not house.desk.in_work
 
 
 def test_everything_that_is_depended_on_is_probed(house: House) -> None:
-    names = house.parts.gauges._dependencies.names
+    names = house.desk.gauges._dependencies.names
     assert set(names) == {"database", "storage", "credentials", "leases", "disk", "narration"}
 
 
@@ -141,11 +142,11 @@ def test_nothing_is_claimed_until_it_is_known_what_an_operator_tells(house: Hous
     house.project.tree["narrationControl"] = {"fleet": {"state": "paused", "booksAtOnce": 7}}
     house.project.shelf["b"] = REQUESTED
     house.start("reconciler", "claimer")
-    wait_until(lambda: len(house.parts.gauges._waiting), "the book to be known")
+    wait_until(lambda: len(house.desk.gauges._waiting), "the book to be known")
     house.start("control")
-    wait_until(lambda: house.parts.gauges.read("running").control.holds, "the pause")
-    assert house.parts.in_work.capacity == 7
-    seen = house.parts.gauges.read("running")
+    wait_until(lambda: house.desk.gauges.read("running").control.holds, "the pause")
+    assert house.desk.in_work.capacity == 7
+    seen = house.desk.gauges.read("running")
     assert (seen.waiting["operator"], seen.waiting["no_room"], seen.claimable_age) == (1, 0, None)
     assert not house.project.count("write /books/b$")
 
@@ -156,7 +157,7 @@ def test_a_drain_is_a_loop_of_its_own(house: House) -> None:
 
 
 def test_replicas_that_start_together_do_not_sweep_together(house: House) -> None:
-    hour = assembly._SWEEP_SECONDS
+    hour = desk._SWEEP_SECONDS
     made = [house.parts, house.made()]
     firsts = [loop._first_after for one in made for loop in one.loops if loop.name == "sweeper"]
     assert len(set(firsts)) == 2
@@ -191,11 +192,11 @@ def test_the_folder_that_fills_is_where_segments_are_kept_or_made(house: House) 
 
 def test_a_worker_is_made_of_these_parts(house: House) -> None:
     project: Any = house.project
-    worker = assembly.worker(house.settings, ToneSpeech(), project)
+    worker = assembly.worker(house.settings, ToneSpeech(), [project])
     assert isinstance(worker, Worker)
     # It goes on where nothing is left to do, unless it was told otherwise.
     assert "drain" not in {loop.name for loop in worker._parts.loops}
-    worker = assembly.worker(house.settings, ToneSpeech(), project, drain=True)
+    worker = assembly.worker(house.settings, ToneSpeech(), [project], drain=True)
     assert "drain" in {loop.name for loop in worker._parts.loops}
 
 
@@ -207,25 +208,28 @@ def test_each_ending_is_counted_and_written_down(house: House) -> None:
     assert (entry["outcome"], entry["owner"], entry["attempt"]) == ("failed", "w", 1)
     assert entry["error"]["code"] == "text_not_string"
     assert house.parts.tally.as_record()["failed"] == 1
-    wait_until(lambda: not house.parts.in_work, "the job to be over")
+    wait_until(lambda: not house.desk.in_work, "the job to be over")
 
 
 @pytest.mark.parametrize(
     "outcome",
-    [Retry(Failure(ErrorCode.ENGINE_ERROR, ""), 2 * SERVER_NOW, 5), GiveBack(2 * SERVER_NOW)],
+    [
+        Retry(Failure(ErrorCode.ENGINE_ERROR, ""), SERVER_NOW + 30_000, 5),
+        GiveBack(SERVER_NOW + 30_000),
+    ],
     ids=["retried", "given back"],
 )
 def test_what_waits_again_is_known_to_though_nobody_tells(
     house: House, monkeypatch: pytest.MonkeyPatch, outcome: Retry | GiveBack
 ) -> None:
     """As where more wait than the stream brings."""
-    monkeypatch.setattr(assembly.Job, "_make", lambda _job: outcome)
+    monkeypatch.setattr(desk.Job, "_make", lambda _job: outcome)
     house.project.shelf["b"] = REQUESTED
-    house.parts.subscription._on_hint(Hint({"b": REQUESTED}))
+    house.desk.subscription._on_hint(Hint({"b": REQUESTED}))
     house.start("control", "claimer")
     wait_until(lambda: house.project.count("write /books/b$") == 2, "the claim and its end")
-    wait_until(lambda: not house.parts.in_work, "the job to be over")
-    (known,) = house.parts.gauges._waiting.candidates
+    wait_until(lambda: not house.desk.in_work, "the job to be over")
+    (known,) = house.desk.gauges._waiting.candidates
     assert known.known and known.waits_for_retry
 
 
@@ -245,12 +249,12 @@ def test_where_no_thread_can_be_had_the_book_goes_back_and_it_is_an_outage(
     def no_thread(_job: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(assembly.Job, "start", no_thread)
+    monkeypatch.setattr(desk.Job, "start", no_thread)
     house.project.shelf["b"] = REQUESTED
     house.start("reconciler", "control", "claimer")
-    wait_until(lambda: house.parts.gauges.read("running").down, "the outage")
-    assert "no work can be begun" in house.parts.gauges.read("running").down["narration"]
-    wait_until(lambda: not house.parts.in_work, "the book to be let go of")
+    wait_until(lambda: house.desk.gauges.read("running").down, "the outage")
+    assert "no work can be begun" in house.desk.gauges.read("running").down["narration"]
+    wait_until(lambda: not house.desk.in_work, "the book to be let go of")
     assert house.project.shelf["b"]["narrativeAudioStatus"] == "requested"
 
 
@@ -274,7 +278,7 @@ def test_the_heart_shows_that_the_worker_is_there_and_a_farewell_takes_it_back(
     entry = house.project.tree["narrationWorkers"]["w"]
     assert (entry["engine"], entry["inWork"], entry["atOnce"]) == ("tone", 0, 2)
     house.stop()
-    house.parts.presence.leave()
+    house.desk.presence.leave()
     assert "narrationWorkers" not in house.project.tree
 
 
@@ -293,25 +297,25 @@ def test_what_a_dead_worker_left_is_taken_up(house: House) -> None:
 
 
 def test_the_condition_has_it_all(house: House) -> None:
-    seen = house.parts.gauges.read("starting")
+    seen = house.desk.gauges.read("starting")
     assert (seen.worker, seen.engine, seen.loaded, seen.device) == ("w", "tone", False, None)
     assert (seen.queue_depth, seen.oldest_request, seen.since_reconcile) == (0, None, None)
     assert seen.late == {} and seen.emulated
     house.project.shelf["b"] = {**REQUESTED, "narrativeAudioRequestedAt": 1_740_000_000_000}
     house.start("reconciler")
-    wait_until(lambda: house.parts.gauges.read("running").queue_depth == 1, "the queue")
-    seen = house.parts.gauges.read("running")
+    wait_until(lambda: house.desk.gauges.read("running").queue_depth == 1, "the queue")
+    seen = house.desk.gauges.read("running")
     assert seen.since_reconcile is not None and seen.oldest_request is not None
     assert seen.oldest_request > 1e6
     assert list(seen.late) == ["reconciler"]
 
 
 def test_the_condition_says_how_safe_urls_are_and_what_could_not_be_renewed(house: House) -> None:
-    seen = house.parts.gauges.read("running")
+    seen = house.desk.gauges.read("running")
     assert (seen.renewal_failures, seen.url_expiry) == (0, None)
     house.start("renewer")
-    wait_until(lambda: house.parts.gauges.read("running").url_expiry is not None, "a round")
-    seen = house.parts.gauges.read("running")
+    wait_until(lambda: house.desk.gauges.read("running").url_expiry is not None, "a round")
+    seen = house.desk.gauges.read("running")
     # Nothing is due, so that all that can be renewed plays for a third of a life.
     assert seen.renewal_failures == 0
     assert seen.url_expiry == KEYLESS_LIFETIME.total_seconds() / 3

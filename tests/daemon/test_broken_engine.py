@@ -21,7 +21,7 @@ class Broken(ToneSpeech):
 
 settings = config.load(None)
 logs.configure("info", "json")
-sys.exit(assembly.worker(settings, Broken(), Project(settings)).run())
+sys.exit(assembly.worker(settings, Broken(), [Project(settings)]).run())
 """
 
 

@@ -17,6 +17,7 @@ from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.claimer import Claimer
 from narrator_daemon.daemon.dependencies import Dependencies
 from narrator_daemon.daemon.in_work import InWork
+from narrator_daemon.daemon.sharing import Sharing
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.queue.waiting import Waiting
 
@@ -52,10 +53,11 @@ class Desk:
         endings = Announcements[Ending](self.dependencies.report)
         endings.listen(self.endings.append)
         picker: Any = self.picker
+        self.share = Sharing().join(self.in_work, lambda: True, lambda: None)
         self.claimer = Claimer(
             picker,
             self.waiting,
-            self.in_work,
+            self.share,
             self.dependencies,
             self.stopping,
             self.started.append,

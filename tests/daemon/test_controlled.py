@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ class Job:
 class Desk:
     def __init__(self) -> None:
         self.project = MemoryProject()
-        self.in_work, self.stopping = InWork(lambda: 1), threading.Event()
+        self.in_work = InWork(lambda: 1)
         self.changes = 0
         self.now = 100.0
         project: Any = self.project
@@ -30,9 +29,7 @@ class Desk:
         def changed() -> None:
             self.changes += 1
 
-        self.controlled = Controlled(
-            project, "w", self.in_work, self.stopping, changed, lambda: self.now
-        )
+        self.controlled = Controlled(project, "w", self.in_work, changed, lambda: self.now)
 
     def say(self, state: str | None, of: str = "fleet") -> None:
         node = {} if state is None else {"state": state}
@@ -79,7 +76,7 @@ def test_a_pause_holds_until_it_is_over(desk: Desk, of: str) -> None:
     assert desk.holds()
     desk.say(None)
     assert desk.look() == "running" and not desk.holds()
-    assert desk.changes == 3 and not desk.stopping.is_set()
+    assert desk.changes == 3 and not desk.controlled.drained
 
 
 def test_a_worker_that_drains_ends_once_nothing_is_in_work(desk: Desk) -> None:
@@ -88,28 +85,28 @@ def test_a_worker_that_drains_ends_once_nothing_is_in_work(desk: Desk) -> None:
     desk.in_work.add(job)
     desk.say("draining")
     assert desk.look(5) == "draining" and desk.holds()
-    assert not desk.stopping.is_set()
+    assert not desk.controlled.drained
     desk.in_work.remove(job)
     desk.look()
-    assert not desk.stopping.is_set()  # a claim may be on its way
+    assert not desk.controlled.drained  # a claim may be on its way
     desk.in_work.add(job)
     desk.look()
     desk.in_work.remove(job)
     desk.look()
-    assert not desk.stopping.is_set()
+    assert not desk.controlled.drained
     desk.look()
-    assert desk.stopping.is_set()
+    assert desk.controlled.drained
 
 
 def test_one_that_is_started_while_the_fleet_drains_stays_idle(desk: Desk) -> None:
     desk.say("draining")
     desk.look(5)
-    assert desk.holds() and not desk.stopping.is_set()
+    assert desk.holds() and not desk.controlled.drained
     desk.say("running")
     desk.look()
     desk.say("draining")
     desk.look(3)
-    assert desk.stopping.is_set()
+    assert desk.controlled.drained
 
 
 def test_a_drain_that_is_taken_back_ends_nobody(desk: Desk) -> None:
@@ -121,7 +118,7 @@ def test_a_drain_that_is_taken_back_ends_nobody(desk: Desk) -> None:
     desk.say(None)
     desk.in_work.remove(job)
     desk.look(3)
-    assert not desk.stopping.is_set() and not desk.holds()
+    assert not desk.controlled.drained and not desk.holds()
 
 
 def test_rules_without_the_node_tell_nothing(desk: Desk) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -42,7 +41,7 @@ class Desk:
     def __init__(self) -> None:
         self.project = MemoryProject()
         self.waiting, self.in_work = Waiting(), InWork(lambda: 1)
-        self.dependencies, self.stopping = Dependencies(), threading.Event()
+        self.dependencies = Dependencies()
         self.dependencies.add("database", lambda: None)
         self.refused: set[str] = set()
         self.now, self.held = 100.0, False
@@ -54,7 +53,6 @@ class Desk:
             self.waiting,
             self.in_work,
             self.dependencies,
-            self.stopping,
             lambda: 1,
             lambda: self.refused,
             lambda: self.now,
@@ -65,7 +63,7 @@ class Desk:
         self.drain.step()
         self.now += seconds
         self.drain.step()
-        return self.stopping.is_set()
+        return self.drain.done
 
 
 @pytest.fixture
@@ -138,7 +136,7 @@ def test_it_looks_again_when_the_next_book_may_be_tried(desk: Desk) -> None:
     desk.project.shelf["b"] = book("requested")
     assert desk.drain.step() == 0.5
     desk.project.shelf.clear()
-    assert desk.drain.step() == 5.0 and desk.stopping.is_set()
+    assert desk.drain.step() == 5.0 and desk.drain.done
 
 
 def test_what_this_worker_may_take_is_waited_for_without_a_reading(desk: Desk) -> None:

@@ -24,7 +24,7 @@ class Hung(ToneSpeech):
 
 settings = config.load(None)
 logs.configure("info", "json")
-sys.exit(assembly.worker(settings, Hung(), Project(settings)).run())
+sys.exit(assembly.worker(settings, Hung(), [Project(settings)]).run())
 """
 
 

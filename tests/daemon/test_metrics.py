@@ -84,17 +84,13 @@ def metrics(
     ask: Callable[[Probe], Health] = lambda _probe: Health(2, {}),
     engine: Any = None,
 ) -> Metrics:
-    counts: Any = _Counts()
-    return Metrics(
-        settings.Metrics(port=port),
-        ask,
-        lambda: seen,
-        lambda: 2,
-        engine or _Engine(),
-        counts,
-        counts,
-        ("database", "storage", "disk"),
+    made = Metrics(settings.Metrics(port=port), ask)
+    counts = _Counts()
+    desk: Any = SimpleNamespace(
+        name="", store=counts, renewer=counts, dependencies=("database", "storage", "disk")
     )
+    made.watch(lambda: seen, lambda: 2, engine or _Engine(), [desk])
+    return made
 
 
 def published(audio_seconds: float) -> Ending:

@@ -102,6 +102,6 @@ def test_an_outcome_that_is_refused_leaves_its_slot(
         in_work.add(name)
     frontend.add_requested("good", TEXT)
     frontend.wait_for("good", "ready", 30)
-    wait_until(lambda: len(inside.parts.in_work) == 0, "both slots to be free")
+    wait_until(lambda: len(inside.parts.jobs) == 0, "both slots to be free")
     assert inside.condition.down == {}
     assert set(inside.condition.refused) == in_work

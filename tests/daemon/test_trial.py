@@ -157,7 +157,7 @@ def test_an_engine_that_is_broken_for_a_while_costs_no_book_an_attempt(
         frontend.add_requested(book_id, "A short tale.")
     wait_until(lambda: "narration" in daemon.condition.down, "health to say so")
     # A book that fails just before, and a trial that goes well just after, is the book's fault.
-    wait_until(lambda: not daemon.parts.in_work, "no book to be in work")
+    wait_until(lambda: not daemon.parts.jobs, "no book to be in work")
     engine.fault = None
     for book_id in ("a", "b", "c"):
         frontend.wait_for(book_id, "ready", 60)

@@ -27,7 +27,7 @@ def test_claiming_comes_back_and_one_probe_stays_until_the_sweep_may_take_it(
     undeletable = firebase.faults.add(
         Fault("status", service="storage", method="DELETE", status=403)
     )
-    report = inside.parts.claimer._on_unavailable
+    report = inside.parts.desks[0].claimer._on_unavailable
     with Project(inside.settings) as project:
         store = AudioStore(project, inside.settings.storage)
         for number in range(3):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import structlog
 
 from narrator_daemon.daemon import worker as life
 from narrator_daemon.daemon.loading import Loading
+from narrator_daemon.daemon.sharing import Sharing
 from narrator_daemon.daemon.worker import Parts, Worker
 from narrator_daemon.errors import ConfigError, Unavailable
 from narrator_daemon.firebase.subscription import StreamState
@@ -111,16 +113,25 @@ class House:
         self.stopping = threading.Event()
         me: Any = self
         loops: Any = self.loops
+        self.over = False
+        desk: Any = SimpleNamespace(
+            name="",
+            subscription=me,
+            loops=loops,
+            claimer=loops[0],
+            in_work=me,
+            leases=me,
+            presence=me,
+            gauges=me,
+            is_over=lambda: self.over,
+        )
+        sharing = Sharing()
+        sharing.join(me, lambda: False, lambda: None)
         self.parts = Parts(
             self.engine,
             self.loading,
-            me,
-            loops,
-            loops[0],
-            me,
-            me,
-            me,
-            me,
+            [desk],
+            sharing,
             me,
             [self.service()],
             self.stopping,
@@ -247,6 +258,17 @@ def test_a_life_from_start_to_stop(house: House, tmp_path: Path) -> None:
     phases = [condition.phase for condition in house.told]
     assert phases[0] == "starting" and phases[-1] == "stopping"
     assert ask(tmp_path / "state").report["status"] == "not running"
+
+
+def test_one_of_which_nothing_is_left_to_do_ends(house: House) -> None:
+    thread = house.live()
+    house.wait_open()
+    told = len(house.told)
+    wait_until(lambda: len(house.told) > told + 3, "some looks about itself")
+    assert thread.is_alive()
+    house.over = True
+    ended(thread)
+    assert house.status == 0
 
 
 def test_signals_stop_it_and_have_settings_read_again(

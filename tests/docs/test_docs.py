@@ -92,10 +92,14 @@ def test_places_in_pages_that_are_linked_are_there(page: Path) -> None:
         assert anchor in {given or slugify(title, "-") for title, given in headings}, link
 
 
+#: With the name of the database that is meant before it, or without.
+_COMMAND = r"(?<![\w/-])narrator-daemon (?:--database \w+ )?((?:[a-z-]+ ?)+)"
+
+
 @by_name
 def test_commands_that_are_named_are_there(page: Path) -> None:
     group = typer.main.get_command(app)
-    for line in re.findall(r"(?<![\w/-])narrator-daemon ((?:[a-z-]+ ?)+)", page.read_text()):
+    for line in re.findall(_COMMAND, page.read_text()):
         words = line.split()
         if words[0] in group.commands:  # type: ignore[attr-defined]
             command = group.commands[words[0]]  # type: ignore[attr-defined]

@@ -25,6 +25,7 @@ from narrator_daemon.credentials.wav import Finished
 from narrator_daemon.daemon import (
     assembly,
     dependencies,
+    desk,
     disk,
     forecaster,
     job,
@@ -336,15 +337,16 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
     seams.set(assembly, "KeptSegments", Kept)
     seams.set(assembly, "FileCredentials", Credentials)
     seams.set(assembly, "signer_of", lambda *_, **__: None)
-    seams.set(
-        assembly,
-        "keys",
-        types.SimpleNamespace(
-            require=lambda _settings: DEMO_KEY, DEMO_KEY=b"", fingerprint=lambda _key: "key"
-        ),
-    )
-    seams.set(assembly, "Gauges", Gauges)
-    seams.set(assembly, "AudioStore", storage.AudioStore)
+    for module in (assembly, desk):
+        seams.set(
+            module,
+            "keys",
+            types.SimpleNamespace(
+                require=lambda _settings: DEMO_KEY, DEMO_KEY=b"", fingerprint=lambda _key: "key"
+            ),
+        )
+    seams.set(desk, "Gauges", Gauges)
+    seams.set(desk, "AudioStore", storage.AudioStore)
     seams.set(worker, "StateFolder", StateFolder)
     seams.set(making, "narrate", narrate)
     seams.set(trial, "narrate", narrate)
@@ -352,17 +354,17 @@ def install(seams: Seams, modules: list[types.ModuleType]) -> None:
         seams.set(module, "captions_of", lambda *_: Captions({"vtt": b"WEBVTT"}))
     seams.set(subscription, "_Session", lambda: Here.world.streams.session())
     seams.set(worker, "_FAREWELL_SECONDS", FAREWELL_SECONDS)
-    seams.set(assembly, "_SWEEP_SECONDS", 20.0)
-    seams.set(assembly, "_SWEEP_AGAIN_SECONDS", 5.0)
-    seams.set(assembly, "SAY_SECONDS", 1e5)
-    for module in (assembly, batches):
+    seams.set(desk, "_SWEEP_SECONDS", 20.0)
+    seams.set(desk, "_SWEEP_AGAIN_SECONDS", 5.0)
+    seams.set(desk, "SAY_SECONDS", 1e5)
+    for module in (desk, batches):
         seams.set(module, "LOOK_SECONDS", BATCH_LOOK_SECONDS)
     seams.set(forecaster, "_LEAST_SECONDS", 1.0)
-    for module in (assembly, forecaster):
+    for module in (desk, forecaster):
         seams.set(module, "FORECAST_SECONDS", FORECAST_SECONDS)
-    sweeper = assembly.Sweeper
+    sweeper = desk.Sweeper
     seams.set(
-        assembly,
+        desk,
         "Sweeper",
         lambda *given, **named: sweeper(
             *given, least_age_seconds=Here.world.plan.sweep_seconds / 4, **named
@@ -405,8 +407,8 @@ def start(world: World, process: Process, settings: Settings, voice: str, *, old
     world.projects[process.name] = project
     engine: Any = Engine(voice)
     # Of every history its own; it is put back with the rest.
-    assembly._SWEEP_SECONDS = world.plan.sweep_seconds
+    desk._SWEEP_SECONDS = world.plan.sweep_seconds
     sweep.MOST_OBJECTS = world.plan.sweep_most
-    made = assembly.parts(settings, engine, project)
+    made = assembly.parts(settings, engine, [project])
     manager: Any = Manager()
     return worker.Worker(settings, made, manager)

@@ -294,7 +294,7 @@ def a_drain_gives_back(seams: Seams) -> None:
     def broken(self: Controlled) -> None:
         drain(self)
         if self._ends_when_empty:
-            self._stopping.set()
+            self.drained = True
 
     seams.set(Controlled, "_drain", broken)
 

@@ -17,7 +17,7 @@ from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import Publication
 from narrator_daemon.claims.work import Work
-from narrator_daemon.daemon import assembly
+from narrator_daemon.daemon import desk
 from narrator_daemon.daemon.job import Job
 from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import books as shelf
@@ -78,7 +78,7 @@ def wall_clocks(seams: Seams) -> None:
         return {"owner": self._owner, "beat": leasing.time.time(), "ttl": self._ttl}
 
     seams.set(Leases, "_lease", lease)
-    seams.set(assembly, "LeaseWatch", _WallWatch)
+    seams.set(desk, "LeaseWatch", _WallWatch)
 
 
 @mutant
@@ -209,7 +209,7 @@ class _OnlyBeats(LeaseWatch):
 @mutant
 def no_lease_is_no_death(seams: Seams) -> None:
     """What was never seen to beat is waited for."""
-    seams.set(assembly, "LeaseWatch", _OnlyBeats)
+    seams.set(desk, "LeaseWatch", _OnlyBeats)
 
 
 @mutant

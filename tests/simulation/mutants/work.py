@@ -15,7 +15,7 @@ from narrator_daemon.claims.lease_watch import LeaseWatch
 from narrator_daemon.claims.leases import Leases
 from narrator_daemon.claims.outcome import GiveBack, Publication, Rejection, Retry
 from narrator_daemon.claims.work import Work
-from narrator_daemon.daemon import assembly, job, tries
+from narrator_daemon.daemon import desk, job, trial, tries
 from narrator_daemon.daemon.heart import Heart
 from narrator_daemon.daemon.job import Job
 from narrator_daemon.queue.waiting import Waiting
@@ -50,8 +50,8 @@ def minder_ignores_the_token(seams: Seams) -> None:
 @mutant
 def judges_across_gaps(seams: Seams) -> None:
     """A replica that slept holds the beats of before against those whom it sees again."""
-    watch = assembly.LeaseWatch
-    seams.set(assembly, "LeaseWatch", lambda ttl, longest_gap: watch(ttl, inf))
+    watch = desk.LeaseWatch
+    seams.set(desk, "LeaseWatch", lambda ttl, longest_gap: watch(ttl, inf))
 
 
 @mutant
@@ -64,14 +64,14 @@ def judges_by_its_own_lifetime(seams: Seams) -> None:
 @mutant
 def judges_early(seams: Seams) -> None:
     """A lease is dead after half its lifetime."""
-    watch = assembly.LeaseWatch
+    watch = desk.LeaseWatch
 
     class Broken(watch):  # type: ignore[misc,valid-type]
         def observe(self, beats: Any, now: float, ttls: Any = None) -> None:
             halves = {name: ttl / 2 for name, ttl in (ttls or {}).items()}
             super().observe(beats, now, halves)
 
-    seams.set(assembly, "LeaseWatch", lambda ttl, longest_gap: Broken(ttl / 2, longest_gap))
+    seams.set(desk, "LeaseWatch", lambda ttl, longest_gap: Broken(ttl / 2, longest_gap))
 
 
 @mutant
@@ -142,7 +142,7 @@ def retries_cost_nothing(seams: Seams) -> None:
 @mutant
 def own_fault_is_the_books(seams: Seams) -> None:
     """A full disk or a broken engine costs each book its attempts."""
-    seams.set(assembly.Trial, "own_fault", lambda *_: None)
+    seams.set(trial.Trial, "own_fault", lambda *_: None)
 
 
 @mutant

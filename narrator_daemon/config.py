@@ -346,9 +346,25 @@ def require_project(settings: Settings) -> None:
     """Check that the settings name a project to work on.
 
     Raises:
-        ConfigError: one of ``firebase.project_id``, ``database_url`` and ``storage_bucket`` is
-            missing, or the credentials file is not there.
+        ConfigError: they name several, one of ``firebase.project_id``, ``database_url`` and
+            ``storage_bucket`` is missing, or the credentials file is not there.
     """
+    _require_one(settings)
+    if problems := _missing(settings.firebase):
+        raise ConfigError("\n".join(problems))
+
+
+def names_project(settings: Settings) -> bool:
+    """Whether the settings name a project to work on, for what can also be done without one.
+
+    Raises:
+        ConfigError: they name several.
+    """
+    _require_one(settings)
+    return not _missing(settings.firebase)
+
+
+def _require_one(settings: Settings) -> None:
     if settings.databases:
         names = ", ".join(str(one.name) for one in settings.databases)
         raise ConfigError(
@@ -356,7 +372,9 @@ def require_project(settings: Settings) -> None:
             where="[[firebase]]",
             advice="say which one is meant, before the command: narrator-daemon --database NAME …",
         )
-    firebase = settings.firebase
+
+
+def _missing(firebase: Firebase) -> list[str]:
     problems = [
         f"{_place_of(firebase, key, {})}: is not set; {advice}"
         for key, advice in (
@@ -371,5 +389,4 @@ def require_project(settings: Settings) -> None:
             f"{_place_of(firebase, 'credentials', {})}: {firebase.credentials} is not a file; "
             "name the service account's JSON file, or leave it out to use ambient credentials"
         )
-    if problems:
-        raise ConfigError("\n".join(problems))
+    return problems

@@ -505,6 +505,13 @@ class Settings(Section):
         ) or (self,)
 
     @property
+    def by_database(self) -> dict[str, Settings]:
+        """``each_database`` by its name; by no name ("") where there is one alone."""
+        if not self.databases:
+            return {"": self}
+        return {str(one.firebase.name): one for one in self.each_database}
+
+    @property
     def emulated(self) -> bool:
         """Whether this works on a local Firebase: throwaway keys are fine there."""
         return self.storage_emulator is not None

@@ -28,7 +28,7 @@ from narrator_daemon.cli import (
     voices,
     watermarks,
 )
-from narrator_daemon.cli.common import CANNOT, DATABASE, ToldErrors, tell
+from narrator_daemon.cli.common import CANNOT, ToldErrors, choose_database, tell
 
 app = typer.Typer(
     cls=ToldErrors,
@@ -80,4 +80,4 @@ def _main(
         ),
     ] = None,
 ) -> None:
-    DATABASE.set(database)
+    choose_database(database)

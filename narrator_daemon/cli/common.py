@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +14,6 @@ from narrator_daemon import config, logs
 from narrator_daemon.errors import NarratorError
 from narrator_daemon.settings import Settings
 from narrator_daemon.terminal import plain
-
-#: The name that ``--database`` has, in front of all commands.
-DATABASE: ContextVar[str | None] = ContextVar("database", default=None)
 
 #: Exit status for a command that cannot be carried out as asked: configuration, input, set-up.
 CANNOT = 2
@@ -68,6 +64,19 @@ EmulatedOption = Annotated[
 ]
 
 
+class _BeforeTheCommand:
+    """The options that stand before the command, as they were given.
+
+    They are kept here and not in the context of the command, as the daemon reads its settings again
+    in whatever thread is told to.
+    """
+
+    database: str | None = None
+
+
+_before_the_command = _BeforeTheCommand()
+
+
 def read_settings(path: Path | None, *, emulated: bool = False) -> Settings:
     """Read the settings, of the database that ``--database`` names where it does.
 
@@ -78,7 +87,21 @@ def read_settings(path: Path | None, *, emulated: bool = False) -> Settings:
     Raises:
         ConfigError: they cannot be used.
     """
-    return config.load(path, emulated=emulated, database=DATABASE.get())
+    return config.load(path, emulated=emulated, database=chosen_database())
+
+
+def chosen_database() -> str | None:
+    """The name that ``--database`` gives; None where it does not."""
+    return _before_the_command.database
+
+
+def choose_database(name: str | None) -> None:
+    """Have all that this process reads of settings be of the database that ``--database`` names.
+
+    Args:
+        name: None where it is not given.
+    """
+    _before_the_command.database = name
 
 
 def load_settings(path: Path | None, *, emulated: bool = False) -> Settings:

@@ -6,6 +6,7 @@ import json
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ from narrator_daemon import logs
 from narrator_daemon.cli.common import (
     ConfigOption,
     EmulatedOption,
+    chosen_database,
     load_settings,
     read_settings,
 )
@@ -88,7 +90,7 @@ def doctor(
     checks: list[Check] = []
     console = Console()
     colours = {"pass": "green", "warn": "yellow", "fail": "red"}
-    for check in examine(config_file):
+    for check in examine(config_file, chosen_database()):
         checks.append(check)
         if not as_json:
             line = f"{check.result:4}  {check.name}: {check.note}"
@@ -109,15 +111,24 @@ def status(
     ] = 5.0,
     config_file: ConfigOption = None,
 ) -> None:
-    """Show the whole fleet: what waits, what is in work, who works, what failed."""
+    """Show the whole fleet: what waits, what is in work, who works, what failed.
+
+    Of several databases, each; exit 1 where one does not answer.
+    """
     from narrator_daemon.commands import status_table
-    from narrator_daemon.commands.status import readings
+    from narrator_daemon.commands.status import Fleet, as_records, readings
 
     settings = load_settings(config_file)
     fleets = readings(settings, every if watch else None)
+    all_answer = True
     with closing(fleets), suppress(KeyboardInterrupt):
+        first = next(fleets)
+        all_answer = all(isinstance(one, Fleet) for one in first.values())
+        each = chain((first,), fleets)
         if as_json:
-            for fleet in fleets:
-                print(json.dumps(fleet.as_record()), flush=True)
+            for found in each:
+                for record in as_records(found):
+                    print(json.dumps(record), flush=True)
         else:
-            status_table.show(fleets)
+            status_table.show(each)
+    raise typer.Exit(0 if all_answer else 1)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from narrator_daemon.catalogue import is_key
-from narrator_daemon.config import require_project
+from narrator_daemon.config import names_project
 from narrator_daemon.credentials import signer as signers
 from narrator_daemon.credentials.documents import can_sign, sign_document
 from narrator_daemon.credentials.reading import trust_of
 from narrator_daemon.credentials.signer import Signer
-from narrator_daemon.errors import ConfigError, Unavailable
+from narrator_daemon.errors import Unavailable
 from narrator_daemon.firebase import register
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.marks import ledger
@@ -46,7 +46,8 @@ def write_evidence(
 
     Raises:
         Unreadable: the file cannot be read.
-        ConfigError: a setting, or the ``marks.json`` beside the file, cannot be used.
+        ConfigError: a setting, or the ``marks.json`` beside the file, cannot be used; or several
+            databases are configured.
         Unavailable: the database did not answer, and there is no ``marks.json``.
         OSError: the page cannot be written.
     """
@@ -86,9 +87,7 @@ def _told(signer: Signer | None, out: Path, signature: Path) -> str:
 
 
 def _histories(settings: Settings, books: Sequence[str]) -> Iterator[History]:
-    try:
-        require_project(settings)
-    except ConfigError:
+    if not names_project(settings):
         for book_id in books:
             yield History(book_id, {}, "No database is configured here, so that none is known.")
         return

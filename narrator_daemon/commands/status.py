@@ -9,9 +9,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+from narrator_daemon import logs
 from narrator_daemon.catalogue import (
     CLAIM,
     ERROR,
@@ -344,33 +346,65 @@ def _since(at: object, at_ms: int) -> float | None:
     return None if then is None else round(max(0.0, (at_ms - then) / 1000), 1)
 
 
-def readings(settings: Settings, every: float | None) -> Generator[Fleet, None, None]:
-    """Read the fleet once, or again and again.
+#: What was read of each database by its name (``Settings.by_database``), or why it did not answer.
+Readings: TypeAlias = dict[str, Fleet | Unavailable]
+
+
+def as_records(found: Readings) -> list[dict[str, Any]]:
+    """JSON values of each database, with its name where there are several."""
+    return [
+        {
+            **({"database": name} if name else {}),
+            **(
+                {"error": logs.redact(str(one))}
+                if isinstance(one, Unavailable)
+                else one.as_record()
+            ),
+        }
+        for name, one in found.items()
+    ]
+
+
+def readings(settings: Settings, every: float | None) -> Generator[Readings, None, None]:
+    """Read the fleet of each database once, or again and again.
 
     Args:
-        settings: the project.
+        settings: one project, or several.
         every: seconds between two readings; None for one.
 
     Raises:
         ConfigError: the settings name no project.
-        Unavailable: the database did not answer the first time; later ones are tried again.
+        Unavailable: there is one database, and it did not answer the first time; later ones are
+            tried again.
     """
     seen = False
-    with Project(settings) as project:
-        pace = settings.speech.seconds_per_character
-        budgets = Budgets(project, lambda: settings.limits, pace)
+    with ExitStack() as opened:
+        each = {
+            name: (one, opened.enter_context(Project(one)))
+            for name, one in settings.by_database.items()
+        }
         while True:
-            try:
-                yield read(
-                    project,
-                    settings.claims.lease_ttl_seconds,
-                    settings.limits.requests_per_minute,
-                    used_up=budgets.used_up,
-                )
+            found = {name: _answer(one, project) for name, (one, project) in each.items()}
+            alone = found.get("")
+            if not isinstance(alone, Unavailable):
+                yield found
                 seen = True
-            except Unavailable:
-                if not seen:
-                    raise
+            elif not seen:
+                raise alone
             if every is None:
                 return
             time.sleep(every)
+
+
+def _answer(settings: Settings, project: Project) -> Fleet | Unavailable:
+    pace = settings.speech.seconds_per_character
+    budgets = Budgets(project, lambda: settings.limits, pace)
+    try:
+        return read(
+            project,
+            settings.claims.lease_ttl_seconds,
+            settings.limits.requests_per_minute,
+            used_up=budgets.used_up,
+        )
+    except Unavailable as error:
+        return error

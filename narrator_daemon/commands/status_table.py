@@ -10,9 +10,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text, TextType
 
+from narrator_daemon import logs
 from narrator_daemon.clock import in_utc
 from narrator_daemon.commands.failures import Failed
-from narrator_daemon.commands.status import Fleet
+from narrator_daemon.commands.status import Fleet, Readings
+from narrator_daemon.errors import Unavailable
 from narrator_daemon.queue.reasons import WORDS, Reason
 from narrator_daemon.terminal import plain
 
@@ -32,11 +34,26 @@ def render(fleet: Fleet) -> RenderableType:
     )
 
 
-def show(fleets: Iterable[Fleet]) -> None:
-    """Show readings of the fleet as they come, each in the place of the one before."""
+def render_each(found: Readings) -> RenderableType:
+    """The same of each database, under its name where there are several."""
+    parts: list[RenderableType] = []
+    for name, one in found.items():
+        if parts:
+            parts.append(Text())
+        if isinstance(one, Unavailable):
+            parts.append(plain(f"Database {name}: {logs.redact(str(one))}", "red"))
+            continue
+        if name:
+            parts.append(plain(f"Database {name}", "bold"))
+        parts.append(render(one))
+    return Group(*parts)
+
+
+def show(each: Iterable[Readings]) -> None:
+    """Show readings of the fleets as they come, each in the place of the one before."""
     with Live(console=Console(), auto_refresh=False, vertical_overflow="visible") as live:
-        for fleet in fleets:
-            live.update(render(fleet), refresh=True)
+        for found in each:
+            live.update(render_each(found), refresh=True)
 
 
 def span(seconds: float | None) -> str:

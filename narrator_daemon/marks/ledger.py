@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from narrator_daemon.catalogue import MARKS, is_key
-from narrator_daemon.config import require_project
+from narrator_daemon.config import names_project
 from narrator_daemon.errors import ConfigError, NoSuchMark, Unavailable
 from narrator_daemon.firebase.project import Project
 from narrator_daemon.marks import allotment
@@ -110,7 +110,7 @@ def known_marks(settings: Settings, folder: Path) -> Tables:
     """The marks of a folder's ``marks.json`` and of the database, if one is configured.
 
     Raises:
-        ConfigError: the local file cannot be used.
+        ConfigError: the local file cannot be used, or several databases are configured.
         Unavailable: the database did not answer, and there is no local file.
     """
     local = table_of(read_marks(folder), str(folder / MARKS_FILE))
@@ -165,7 +165,7 @@ def allotted_index(settings: Settings, folder: Path, book_id: str) -> int:
 
     Raises:
         NoSuchMark: the database cannot hold a book of such an id.
-        ConfigError: the local file cannot be used.
+        ConfigError: the local file cannot be used, or several databases are configured.
         Unavailable: the database did not answer.
     """
     if not read_marks(folder):
@@ -186,10 +186,12 @@ def _new_index(known: Mapping[int, str]) -> int:
 
 @contextmanager
 def database(settings: Settings) -> Iterator[Project | None]:
-    """The database that is configured; None where none is."""
-    try:
-        require_project(settings)
-    except ConfigError:
+    """The database that is configured; None where none is.
+
+    Raises:
+        ConfigError: several are.
+    """
+    if not names_project(settings):
         yield None
         return
     with Project(settings) as project:

@@ -6,7 +6,7 @@ Counted from the database alone, by whoever asks, without claiming or granting a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -69,6 +69,18 @@ class Demand:
             "inWork": self.in_work,
             "more": self.more,
         }
+
+
+def together(each: Iterable[Demand]) -> Demand:
+    """What there is to do in several databases: all of it added up."""
+    demands = list(each)
+    return Demand(
+        sum(one.claimable for one in demands),
+        sum(one.later for one in demands),
+        sum(one.in_work for one in demands),
+        any(one.more for one in demands),
+        sum(one.bytes_read for one in demands),
+    )
 
 
 def count(waits: Mapping[str, Wait]) -> tuple[int, int]:

@@ -92,7 +92,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 def fleet(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     for name, value in scene.firebase.environment().items():
         monkeypatch.setenv(name, value)
-    (seen,) = readings(config.load(None), None)
+    (found,) = readings(config.load(None), None)
+    (seen,) = found.values()
+    assert isinstance(seen, Fleet)
     return seen
 
 

@@ -167,6 +167,22 @@ def test_a_count_costs_no_more_than_it_may(
     assert found == Demand(claimable=100, later=0, in_work=0, more=True) and requests == 2
 
 
+@given(
+    st.lists(
+        st.builds(Demand, *([st.integers(0, 3)] * 3), st.booleans(), st.integers(0, 9)), min_size=1
+    )
+)
+def test_of_several_databases_all_is_added_up(each: list[Demand]) -> None:
+    added = demand.together(each)
+    assert added.work == sum(one.work for one in each)
+    assert added.claimable == sum(one.claimable for one in each)
+    assert added.later == sum(one.later for one in each)
+    assert added.more == any(one.more for one in each)
+    assert added.seconds_between == pytest.approx(sum(one.seconds_between for one in each))
+    alone = demand.together(each[:1])
+    assert (alone, alone.bytes_read) == (each[0], each[0].bytes_read)
+
+
 def test_the_command_prints_the_counts(firebase: LocalFirebase) -> None:
     firebase.load("/books", {"a": asked(), "b": {"narrativeAudioStatus": "processing"}})
     with mock.patch.dict(os.environ, firebase.environment()):

@@ -77,7 +77,7 @@ class Desk:
             self.engine,
             DEMO_KEY,
             FileCredentials(signers.throwaway(), self.settings),
-            lambda _book_id: 1,
+            lambda _book_id, _is_new: 1,
             store,
             KeptSegments(self.settings.kept),
             self.claims,

@@ -147,6 +147,15 @@ class Reference:
         now = json.dumps(value)
         return (False, None, None) if now == etag else (True, value, now)
 
+    def set_if_unchanged(self, etag: str, value: Any) -> tuple[bool, Any, str]:
+        self._project.called("write", self._place)
+        now = self._value()
+        tag = "null_etag" if now is None else json.dumps(now)
+        if tag != etag:
+            return False, now, tag
+        self._write(value)
+        return True, value, json.dumps(value)
+
     def set(self, value: Any) -> None:
         self._project.called("set", self._place)
         self._write(value)

@@ -213,12 +213,13 @@ def desk(settings: Settings, project: Project, tools: Tools, name: str, *, drain
 
     share = tools.sharing.join(in_work, wants, lambda: claimer.wake())
     controlled = Controlled(project, daemon.worker_id, in_work, on_change=lambda: claimer.wake())
+    indices = Indices(project)
     context = JobContext(
         settings,
         engine,
         tools.key,
         tools.credentials,
-        Indices(project).allot,
+        lambda book_id, is_new: indices.allot(book_id, is_new=is_new),
         store,
         tools.kept,
         claims,

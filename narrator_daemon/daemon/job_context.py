@@ -36,7 +36,7 @@ class JobContext:
         engine: loaded.
         key: the watermark key.
         credentials: puts into a finished file what it says of itself.
-        allot: gives a book's watermark index.
+        allot: gives a book's watermark index; told whether it is probably a new one.
         store: where audio goes.
         kept: the finished segments of narrations that are not published yet.
         claims: this worker's claims.
@@ -63,7 +63,7 @@ class JobContext:
     engine: SpeechEngine
     key: bytes = field(repr=False)
     credentials: FileCredentials
-    allot: Callable[[str], int]
+    allot: Callable[[str, bool], int]
     store: AudioStore
     kept: KeptSegments
     claims: Claims

@@ -9,7 +9,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
-from narrator_daemon.catalogue import FILE_BYTES, INPUT_HASH, TAKE, TEXT_HASH, is_count, retake_of
+from narrator_daemon.catalogue import (
+    FILE_BYTES,
+    INPUT_HASH,
+    PATH,
+    TAKE,
+    TEXT_HASH,
+    is_count,
+    retake_of,
+)
 from narrator_daemon.claims.book import text_hash
 from narrator_daemon.claims.outcome import Publication
 from narrator_daemon.claims.register import FileDigest
@@ -173,7 +181,8 @@ class Making:
         scratch: Callable[[], BinaryIO],
     ) -> tuple[Narration, Finished, int]:
         context, settings = self._context, self._context.settings
-        index = context.allot(self._work.book_id)
+        is_new = PATH not in self._work.book and self._work.claim.attempt == 1
+        index = context.allot(self._work.book_id, is_new)
         mark = Mark(
             context.key,
             index,

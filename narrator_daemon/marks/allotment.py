@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import TypeGuard
 
 from narrator_daemon.catalogue import CATALOGUES, MARKS, NEXT_MARK, children, is_count
-from narrator_daemon.errors import Unavailable
+from narrator_daemon.errors import Refused, Unavailable
 from narrator_daemon.firebase import books
 from narrator_daemon.firebase.answers import database_errors
 from narrator_daemon.firebase.project import Project
@@ -39,6 +39,11 @@ _IN_BLOCKS = 2**20
 #: Indices that a process draws at first and at most: one that ends soon wastes few, and a thousand
 #: new books a second take four draws.
 FIRST_BLOCK, LARGEST_BLOCK = 4, 256
+
+
+#: The ETag of a node that is not there.
+#: Source: https://firebase.google.com/docs/database/rest/save-data#section-conditional-requests
+_NOTHING = "null_etag"
 
 
 def is_index(value: object) -> TypeGuard[int]:
@@ -61,13 +66,20 @@ class Indices:
         self._left = range(0)
         self._block = FIRST_BLOCK
 
-    def allot(self, book_id: str) -> int:
+    def allot(self, book_id: str, *, is_new: bool = False) -> int:
         """The book's index, a new one if it has none yet.
+
+        Args:
+            book_id: the book.
+            is_new: whether it probably has none: then its new one is written at once, by one
+                request. Where that is wrong, an index is lost.
 
         Raises:
             Unavailable: the database did not answer.
+            NodeRefused: it takes no index for this book.
         """
-        return _allot(self._project, book_id, self._next)
+        given = _give(self._project, book_id, self._next()) if is_new else None
+        return _allot(self._project, book_id, self._next) if given is None else given
 
     def _next(self) -> int:
         with self._lock:
@@ -86,6 +98,23 @@ def allot(project: Project, book_id: str) -> int:
         Unavailable: the database did not answer.
     """
     return _allot(project, book_id, lambda: _draw(project, 1)[0])
+
+
+def _give(project: Project, book_id: str, index: int) -> int | None:
+    """Write an index to a book that has none; gives the book's, or None where it must be read.
+
+    Raises:
+        Unavailable: the database did not answer.
+    """
+    try:
+        with database_errors():
+            taken, seen, _ = project.node(MARKS, book_id).set_if_unchanged(_NOTHING, index)
+    except Refused:
+        # Rules let nobody write anew what is there, and may be asked before the condition is.
+        return None
+    if taken:
+        return index
+    return seen if is_index(seen) else None
 
 
 class _NotDrawn(Exception):

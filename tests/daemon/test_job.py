@@ -499,7 +499,7 @@ class TestDependencies:
         kind = Refused if of_all else NodeRefused
         refused = kind("database", "the database answers 401: Permission denied")
 
-        def allot(_book_id: str) -> int:
+        def allot(_book_id: str, _is_new: bool) -> int:
             raise refused
 
         desk.context = replace(desk.context, allot=allot)

@@ -75,6 +75,48 @@ def test_a_new_book_costs_two_requests_and_a_known_one_a_single_one() -> None:
     assert project.calls == [("read", "/narrationMarks/b")]
 
 
+def test_a_book_that_is_new_costs_one_request() -> None:
+    project = MemoryProject()
+    one = indices(project)
+    one.allot("a")
+    project.calls.clear()
+    given = one.allot("b", is_new=True)
+    assert project.calls == [("write", "/narrationMarks/b")]
+    assert project.tree["narrationMarks"]["b"] == given
+
+
+def test_one_that_was_taken_for_new_keeps_its_index() -> None:
+    project = MemoryProject()
+    one = indices(project)
+    first = one.allot("a")
+    project.calls.clear()
+    assert one.allot("a", is_new=True) == first
+    assert project.calls == [("write", "/narrationMarks/a")]
+    # What was drawn for it is given to nobody.
+    assert one.allot("b", is_new=True) == first + 2
+
+
+def test_where_rules_let_nobody_write_it_anew_it_is_read() -> None:
+    project = MemoryProject()
+    one = indices(project)
+    first = one.allot("a")
+    project.fail("write /narrationMarks/a", refusal(401), times=1)
+    assert one.allot("a", is_new=True) == first
+    project.fail("write /narrationMarks/b", refusal(401), times=1)
+    # Of two that were drawn for it, one is given to nobody, as is the one that was drawn before.
+    assert one.allot("b", is_new=True) == first + 3
+    project.fail("write /narrationMarks/c", refusal(401))
+    with pytest.raises(NodeRefused, match="/narrationMarks/c cannot be written"):
+        one.allot("c", is_new=True)
+
+
+def test_what_no_index_can_be_is_written_over() -> None:
+    project = MemoryProject()
+    project.tree["narrationMarks"] = {"a": "seven"}
+    given = indices(project).allot("a", is_new=True)
+    assert project.tree["narrationMarks"] == {"a": given}
+
+
 def test_an_index_that_another_wrote_meanwhile_is_the_books() -> None:
     project = MemoryProject()
     first = indices(project).allot("a")

@@ -132,7 +132,8 @@ class Database:
     root: dict[str, Any] = field(default_factory=dict)
     rules: Rules | None = None
     hears: list[Callable[[dict[str, Any], list[Path]], None]] = field(default_factory=list)
-    _etags: dict[str, Any] = field(default_factory=dict)
+    # What is not there has a name of its own.
+    _etags: dict[str, Any] = field(default_factory=lambda: {"null_etag": None})
 
     def get(self, path: Path) -> Any:
         """The value at a path; not to be changed."""

@@ -186,6 +186,14 @@ class ClaimsChecked:
             "lease",
             f"{book_id} is claimed under {token}, which has no lease",
         )
+        passed_over = [
+            name
+            for name, one in ledger.books.items()
+            if children(one).get(STATUS) == REQUESTED
+            and level_of(one) <= level_of(old)
+            and isinstance(claim.requested_at, int)
+            and one.get(REQUESTED_AT, 0) < claim.requested_at
+        ]
         held = Held(
             book_id,
             token,
@@ -200,14 +208,9 @@ class ClaimsChecked:
             world.troubles(process),
             old.get(BATCH),
             unheard=world.request_fault == "lost once after",
-            overtakes=any(
-                one.get(STATUS) == REQUESTED
-                and level_of(one) <= level_of(old)
-                and one.get(REQUESTED_AT, 0) < claim.requested_at
-                for one in map(children, ledger.books.values())
-                if isinstance(claim.requested_at, int)
-            ),
+            overtakes=bool(passed_over),
         )
+        ledger.overtaken.update(passed_over)
         if world.is_late or world.request_fault == "gone after":
             # Its worker may never hear that it stands.
             held.excuses.add(world.request_fault or "late")

@@ -302,11 +302,13 @@ class FleetChecked:
         """Where nothing disturbs, what was said comes true but for a book that was just begun.
 
         Replicas that were slower than others pick among several of the first: what goes before
-        others is ready sooner than was said.
+        others is ready sooner than was said, and they are later, by a book each time.
         """
         longest = max(1 + len(text) // STEADY_CHARACTERS for text in self._ledger.world.plan.texts)
-        least = longest * STEADY_SECONDS + FORECAST_OFF_SECONDS
-        overtakes = len(self._ledger.world.plan.ttls) > 1 and any(
+        alone = len(self._ledger.world.plan.ttls) == 1
+        begun = 1 if alone else 1 + self._ledger.overtaken[book_id]
+        least = begun * longest * STEADY_SECONDS + FORECAST_OFF_SECONDS
+        overtakes = not alone and any(
             held.overtakes for held in self._ledger.held.values() if held.book_id == book_id
         )
         for at, said in self._said.get(book_id, []):

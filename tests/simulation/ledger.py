@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,7 @@ class Ledger:
         held: claims, by token.
         published: books, by the token of the claim.
         claims: how many there were.
+        overtaken: how often each book was passed over for one that was asked for later.
     """
 
     def __init__(self, world: World) -> None:
@@ -118,6 +120,7 @@ class Ledger:
         self.held: dict[str, Held] = {}
         self.published: dict[str, str] = {}
         self.claims = 0
+        self.overtaken = Counter[str]()
 
     @property
     def now(self) -> float:

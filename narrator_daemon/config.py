@@ -4,7 +4,8 @@ Where a value comes from, later winning: the default here; ``config.toml``; the 
 (``NARRATOR_SECTION__KEY``, and the plain names that Firebase and Hugging Face users know), into
 which the command line loads a ``.env`` file first; the two emulator variables of the SDKs. Whatever
 is unknown, of the wrong type or out of range is refused at start, with its place, what was found
-and what is allowed.
+and what is allowed. Where the file has several ``[[firebase]]``, what the environment says of them
+holds for those that say nothing themselves.
 """
 
 from __future__ import annotations
@@ -93,6 +94,8 @@ def load(
         values["firebase"]["emulated"] = True
     if several:
         several = _of_each(several, values, sources, problems)
+        if emulated:
+            several = [{**one, "emulated": True} for one in several]
         values["firebase"] = {}
     storage_emulator = _apply_emulators(variables, several or [values["firebase"]], problems)
     settings = None
@@ -114,8 +117,9 @@ def _chosen(settings: Settings, database: str) -> Settings:
     for one in settings.each_database:
         if one.firebase.name == database:
             return one
-    names = ", ".join(str(one.name) for one in settings.databases)
-    there = f"there are {names}" if names else "[firebase] is one without a name"
+    names = ", ".join(str(one.firebase.name) for one in settings.each_database)
+    alone = settings.firebase.name or "one without a name"
+    there = f"there are {names}" if settings.databases else f"[firebase] is {alone}"
     raise ConfigError(f"there is no database named {database!r}; {there}", where="[[firebase]]")
 
 
@@ -187,7 +191,12 @@ def _settings_in_file(
 
 
 def _one_of_several(number: int, one: Mapping[str, Any]) -> str:
-    """Which ``[[firebase]]`` is meant, for people: by its name, or by its place from 0."""
+    """Which ``[[firebase]]`` is meant, for people: by its name, or by its place from 1.
+
+    Args:
+        number: its place from 0.
+        one: its values.
+    """
     name = one.get("name")
     return f"[[firebase]] {name if isinstance(name, str) else number + 1}"
 
@@ -292,7 +301,7 @@ def _check_real(settings: Settings, sources: Mapping[tuple[str, str], str]) -> l
 
 def _place_of(firebase: Firebase, key: str, sources: Mapping[tuple[str, str], str]) -> str:
     """Where a setting of one database was written, for people."""
-    if firebase.name is not None:
+    if firebase.name is not None and ("firebase", key) not in sources:
         return f"[[firebase]] {firebase.name}: {key}"
     return _place("firebase", key, sources)
 
@@ -378,7 +387,10 @@ def _missing(firebase: Firebase) -> list[str]:
     problems = [
         f"{_place_of(firebase, key, {})}: is not set; {advice}"
         for key, advice in (
-            ("project_id", "set it in config.toml or as FIREBASE_PROJECT_ID"),
+            (
+                "project_id",
+                "set it in config.toml" + ("" if firebase.name else " or as FIREBASE_PROJECT_ID"),
+            ),
             ("database_url", "copy it from the Realtime Database page of the Firebase console"),
             ("storage_bucket", "copy it from the Storage page of the Firebase console, no gs://"),
         )

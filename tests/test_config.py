@@ -393,7 +393,7 @@ def test_one_database_is_itself_each(tmp_path: Path) -> None:
         assert settings.each_database == (settings,)
         assert settings.firebase.name == "fiction" and settings.databases == ()
         config.require_project(settings)
-    with pytest.raises(ConfigError, match=r"\[firebase\] is one without a name"):
+    with pytest.raises(ConfigError, match=r"\[firebase\] is fiction"):
         config.load(tmp_path / "config.toml", {}, database="x")
 
 

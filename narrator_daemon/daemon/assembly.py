@@ -28,6 +28,7 @@ from narrator_daemon.narration.manner import Manners
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine
+from narrator_daemon.speech.feeding import books_at_once
 
 _log = logs.get(__name__)
 
@@ -102,6 +103,15 @@ def parts(
         metrics = Metrics(settings.metrics, lambda asked: ask(settings.daemon.state_dir, asked))
         services.append(metrics)
     kept = KeptSegments(settings.kept)
+    stopping = threading.Event()
+
+    def look_over() -> None:
+        """End the worker where nothing is left to do for any database, and was not at its start."""
+        if any(one.is_over() for one in desks) and all(
+            one.is_over() or one.is_idle() for one in desks
+        ):
+            stopping.set()
+
     tools = Tools(
         engine,
         Loading(engine),
@@ -111,11 +121,12 @@ def parts(
         kept,
         Trial(engine, settings, key, credentials, kept),
         Disk(_folders(settings, kept), kept.make_room),
-        Sharing(),
+        Sharing(lambda: books_at_once(settings.daemon.books_at_once, engine)),
         Tally(),
         traces,
         reloading,
-        threading.Event(),
+        stopping,
+        look_over,
         None if metrics is None else (metrics.claimed, metrics.ended),
     )
     each = settings.each_database

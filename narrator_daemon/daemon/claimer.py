@@ -8,7 +8,7 @@ from collections.abc import Callable
 from narrator_daemon.claims.book import Verdict
 from narrator_daemon.claims.ending import Claimed, Ending
 from narrator_daemon.claims.failure import ErrorCode, Failure
-from narrator_daemon.claims.work import Work
+from narrator_daemon.claims.work import Attempted, Work
 from narrator_daemon.clock import now_ms, seconds_since
 from narrator_daemon.daemon.announcements import Announcements
 from narrator_daemon.daemon.dependencies import Dependencies
@@ -75,15 +75,19 @@ class Claimer:
             return _DOWN_SECONDS
         if not self._share.take():
             return _WAIT_SECONDS
+        made = False
         try:
-            return self._claim()
+            attempted = self._picker.claim_next()
+            if attempted is None:
+                return _WAIT_SECONDS if len(self._waiting) else _IDLE_SECONDS
+            self._begin(attempted)
+            made = attempted.work is not None
+            return 0.0
         finally:
-            self._share.give_back()
+            self._share.give_back(made=made)
 
-    def _claim(self) -> float:
-        attempted = self._picker.claim_next()
-        if attempted is None:
-            return _WAIT_SECONDS if len(self._waiting) else _IDLE_SECONDS
+    def _begin(self, attempted: Attempted) -> None:
+        """Announce what a try has come to, and start the job of a claim."""
         if attempted.verdict is Verdict.EXHAUSTED:
             lost = Failure(ErrorCode.WORKER_LOST, "No attempt was left.")
             self._endings.announce(Ending(attempted.book_id, "failed", failure=lost))
@@ -92,4 +96,3 @@ class Claimer:
             since_request = seconds_since(work.waited_from, self._now_ms())
             self._claims.announce(Claimed(work.book_id, work.claim, since_request))
             self._start(work)
-        return 0.0

@@ -35,6 +35,7 @@ class Controlled:
         in_work: what it works on.
         on_change: called after each change.
         clock: monotonic seconds.
+        on_drained: called at each look at which a drain is over.
 
     Attributes:
         control: what is told now.
@@ -48,12 +49,14 @@ class Controlled:
         in_work: InWork,
         on_change: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        on_drained: Callable[[], object] = lambda: None,
     ) -> None:
         self._project = project
         self._worker_id = worker_id
         self._in_work = in_work
         self.drained = False
         self._on_change = on_change
+        self._on_drained = on_drained
         self._clock = clock
         self._known = False
         self._etag: str | None = None
@@ -120,3 +123,5 @@ class Controlled:
         self.drained = self._ends_when_empty and self._empty_looks >= _EMPTY_LOOKS
         if self.drained and not before:
             _log.info("drained", note="nothing is in work, and nothing more is claimed")
+        if self.drained:
+            self._on_drained()

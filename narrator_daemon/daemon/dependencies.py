@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from narrator_daemon import logs
 from narrator_daemon.errors import NodeUnavailable, Refused, Unavailable
@@ -40,10 +41,16 @@ class Dependencies:
 
     Args:
         clock: monotonic seconds.
+        facts: what all that is logged says.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        facts: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         self._clock = clock
+        self._facts = facts
         self._probes: dict[str, Callable[[], object]] = {}
         self._when_up: list[Callable[[], object]] = []
         self._lock = threading.Lock()
@@ -98,7 +105,7 @@ class Dependencies:
             pause = self._first_pause(error.dependency, now)
             self._down[error.dependency] = _Down(str(error), now, now + pause, pause)
         level = _log.error if isinstance(error, Refused) else _log.warning
-        level("dependency_down", dependency=error.dependency, why=str(error))
+        level("dependency_down", dependency=error.dependency, why=str(error), **self._facts)
 
     def _first_pause(self, name: str, now: float) -> float:
         """Seconds before the first probe."""

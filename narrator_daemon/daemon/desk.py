@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from narrator_daemon.claims import history
 from narrator_daemon.claims.claims import Claims
@@ -61,11 +62,15 @@ from narrator_daemon.narration.narrate import fingerprint
 from narrator_daemon.narration.segment_store import KeptSegments
 from narrator_daemon.queue.batches import LOOK_SECONDS, Batches
 from narrator_daemon.queue.budgets import Budgets
+from narrator_daemon.queue.control import State
 from narrator_daemon.queue.picking import Picker
 from narrator_daemon.queue.waiting import Waiting
 from narrator_daemon.settings import Settings
 from narrator_daemon.speech import SpeechEngine
 from narrator_daemon.speech.feeding import books_at_once
+
+#: For so many seconds what the trial has shown is true of all desks.
+_FRESH_SECONDS = 0.5
 
 #: Seconds between sweeps, and after one that went wrong.
 _SWEEP_SECONDS, _SWEEP_AGAIN_SECONDS = 3600.0, 300.0
@@ -89,6 +94,7 @@ class Tools:
         traces: where claims are traced.
         reloading: the limits that hold now.
         stopping: set once the worker is shutting down.
+        look_over: called where a desk may be over; ends the worker where all are.
         counters: told of each claim, and of each ending, before anybody who asks the database.
     """
 
@@ -105,6 +111,7 @@ class Tools:
     traces: Traces
     reloading: Reloading
     stopping: threading.Event
+    look_over: Callable[[], object]
     counters: tuple[Callable[[Claimed], object], Callable[[Ending], object]] | None = None
 
 
@@ -126,6 +133,7 @@ class Desk:
         dependencies: names of all that is depended on.
         reload: takes what settings may change while it runs.
         is_over: whether nothing is left to do here for a worker that drains.
+        is_idle: whether it was told to drain when it started, and has nothing in work.
     """
 
     name: str
@@ -141,6 +149,7 @@ class Desk:
     dependencies: Sequence[str]
     reload: Callable[[], object]
     is_over: Callable[[], bool]
+    is_idle: Callable[[], bool]
 
 
 def desk(settings: Settings, project: Project, tools: Tools, name: str, *, drain: bool) -> Desk:
@@ -160,7 +169,7 @@ def desk(settings: Settings, project: Project, tools: Tools, name: str, *, drain
 
     # What is depended on, and what is announced.
     store = AudioStore(project, settings.storage)
-    dependencies = Dependencies()
+    dependencies = Dependencies(facts=facts)
     dependencies.add("database", lambda: books.check_indices(project))
     dependencies.add("storage", store.check)
     dependencies.add("credentials", tools.credentials.check)
@@ -200,7 +209,7 @@ def desk(settings: Settings, project: Project, tools: Tools, name: str, *, drain
         lambda: controlled.control.holds,
     )
     dependencies.add("disk", tools.disk.check, tools.disk.look)
-    dependencies.add("narration", tools.trial.check)
+    dependencies.add("narration", partial(tools.trial.check, fresh_seconds=_FRESH_SECONDS))
 
     # One job a book.
     in_work = InWork(
@@ -212,7 +221,13 @@ def desk(settings: Settings, project: Project, tools: Tools, name: str, *, drain
         return not held and waiting.free(time.monotonic()) > 0
 
     share = tools.sharing.join(in_work, wants, lambda: claimer.wake())
-    controlled = Controlled(project, daemon.worker_id, in_work, on_change=lambda: claimer.wake())
+    controlled = Controlled(
+        project,
+        daemon.worker_id,
+        in_work,
+        on_change=lambda: claimer.wake(),
+        on_drained=tools.look_over,
+    )
     indices = Indices(project)
     context = JobContext(
         settings,
@@ -348,7 +363,7 @@ def desk(settings: Settings, project: Project, tools: Tools, name: str, *, drain
         loop("heart", heart.beat),
         # Beside the beats: many dead must not delay those.
         loop("reaper", every(beat, reaper.round)),
-        loop("minder", Minder(claims, in_work).look),
+        loop("minder", Minder(claims, in_work, facts=facts).look),
         loop("prober", dependencies.probe),
         hourly("sweeper", sweeper.round),
         hourly("forgetter", forgetter.round),
@@ -367,6 +382,7 @@ def desk(settings: Settings, project: Project, tools: Tools, name: str, *, drain
         lambda: refusals.books,
         held=lambda: controlled.control.holds,
         used_up=budgets.used_up,
+        on_done=tools.look_over,
     )
     if drain:
         loops.append(loop("drain", drains.step))
@@ -392,6 +408,13 @@ def desk(settings: Settings, project: Project, tools: Tools, name: str, *, drain
         emulated=settings.emulated,
         notes=() if settings.emulated else proxies(),
     )
+
+    def is_over() -> bool:
+        if in_work.jobs or share.claiming:
+            return False
+        done = drains.done and not (waiting.free(time.monotonic()) and not controlled.holds)
+        return done or controlled.drained
+
     # The last, as they ask the database.
     endings.listen(budgets.end)
     endings.listen(batches.end)
@@ -409,5 +432,6 @@ def desk(settings: Settings, project: Project, tools: Tools, name: str, *, drain
         renewer,
         dependencies.names,
         reload,
-        lambda: drains.done or controlled.drained,
+        is_over,
+        lambda: controlled.control.state is State.DRAINING and not in_work.jobs,
     )

@@ -21,6 +21,9 @@ from narrator_daemon.settings import Settings
 #: Seconds between looks at what is known here, and most of them between readings of the database.
 _LOOK_SECONDS, _READ_SECONDS = 0.5, 5.0
 
+#: Seconds between two readings once all was done.
+_READ_AGAIN_SECONDS = 60.0
+
 #: Waiting books that are read at once.
 _WINDOW = 32 * books.WINDOW
 
@@ -46,6 +49,7 @@ class Drain:
         clock: monotonic seconds.
         held: whether an operator has told it to claim nothing.
         used_up: gives until when the budget of a uid, or of the catalogue alone, is used up.
+        on_done: called each time that all is found done.
 
     Attributes:
         done: whether all was, when it last looked.
@@ -63,6 +67,7 @@ class Drain:
         clock: Callable[[], float] = time.monotonic,
         held: Callable[[], bool] = lambda: False,
         used_up: Callable[[str | None], int | None] = lambda _uid: None,
+        on_done: Callable[[], object] = lambda: None,
     ) -> None:
         self._project = project
         self._limit = limit
@@ -71,6 +76,8 @@ class Drain:
         self._waiting = waiting
         self._in_work = in_work
         self._dependencies = dependencies
+        self._on_done = on_done
+        self._read_at = float("-inf")
         self.done = False
         self._refused = refused
         self._clock = clock
@@ -88,10 +95,17 @@ class Drain:
         was_done, self.done = self.done, False
         now = self._clock()
         held = self._is_held()
+        if self._dependencies.down:
+            # Nobody could beat: whether the others live is to be seen anew.
+            self._held = {}
         if self._in_work.jobs or self._dependencies.down:
             return _LOOK_SECONDS
         if self._waiting.free(now) and not held:
             return _LOOK_SECONDS
+        if was_done and now - self._read_at < _READ_AGAIN_SECONDS:
+            # Other databases are not done yet; what is asked for here meanwhile is heard of.
+            return self._is_done()
+        self._read_at = now
         requested = books.with_status(self._project, REQUESTED, _WINDOW)
         in_work = books.with_status(self._project, PROCESSING)
         if self._are_held(requested, in_work, now):
@@ -115,13 +129,17 @@ class Drain:
             others = len(in_work) + len(waits) - not_yet
             if not was_done:
                 _log.info("drained", held_by_others=others, not_wanted_yet=not_yet)
-            self.done = True
-            return _READ_SECONDS
+            return self._is_done()
         untils = [wait.until for wait in ours if wait.until is not None]
         if len(untils) < len(ours) or not untils:
             return _LOOK_SECONDS
         until_next = min(untils) - self._project.database_clock.now_ms()
         return min(max(until_next / 1000, _LOOK_SECONDS), _READ_SECONDS)
+
+    def _is_done(self) -> float:
+        self.done = True
+        self._on_done()
+        return _READ_SECONDS
 
     def _are_held(
         self, requested: Mapping[str, Any], in_work: Mapping[str, Any], now: float

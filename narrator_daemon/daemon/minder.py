@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
+from narrator_daemon import logs
 from narrator_daemon.claims.claims import Claims
 from narrator_daemon.claims.work import Work
 from narrator_daemon.daemon.in_work import InWork
@@ -20,6 +22,8 @@ MIND_SECONDS = 1.0
 #: as the database's SDK keeps open.
 _AT_ONCE = 10
 
+_NO_FACTS: Mapping[str, object] = MappingProxyType({})
+
 
 class Minder:
     """Stops the work that nobody wants any more.
@@ -28,11 +32,17 @@ class Minder:
         claims: to look with.
         in_work: what is looked after.
         clock: monotonic seconds.
+        facts: what all that is logged of a look says.
     """
 
     def __init__(
-        self, claims: Claims, in_work: InWork, clock: Callable[[], float] = time.monotonic
+        self,
+        claims: Claims,
+        in_work: InWork,
+        clock: Callable[[], float] = time.monotonic,
+        facts: Mapping[str, object] = _NO_FACTS,
     ) -> None:
+        self._facts = facts
         self._claims = claims
         self._in_work = in_work
         self._clock = clock
@@ -45,7 +55,7 @@ class Minder:
         """
         started = self._clock()
         works = [job.work for job in self._in_work.jobs if job.work.stopped is None]
-        looks = _Looks(self._claims, works)
+        looks = _Looks(self._claims, works, self._facts)
         # Not a pool's, which would keep the process from ending while the database hangs.
         threads = [
             threading.Thread(target=looks.take_turns, name="look", daemon=True)
@@ -68,13 +78,15 @@ class _Looks:
         unavailable: why it ended before all were looked at, or None.
     """
 
-    def __init__(self, claims: Claims, works: list[Work]) -> None:
+    def __init__(self, claims: Claims, works: list[Work], facts: Mapping[str, object]) -> None:
         self._claims = claims
+        self._facts = facts
         self._left = deque(works)
         self.unavailable: Unavailable | None = None
 
     def take_turns(self) -> None:
         """Look at one after the other until none is left."""
+        logs.say_in_this_thread(self._facts)
         looks = Round("mind")
         while self.unavailable is None:
             try:

@@ -1,22 +1,35 @@
 """How several databases share what one worker can read at once.
 
 Each has as many books in work as the others, as far as it has any to read; one that has none leaves
-its room to the others.
+its room to the others. So does one whose claim hangs, or came to nothing: the others do not wait.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable
 
 from narrator_daemon.daemon.in_work import InWork
 
+#: Seconds after which a claim that is being made hangs.
+_HANGS_SECONDS = 2.0
+
 
 class Sharing:
-    """The room of one worker. Safe to use from several threads."""
+    """The room of one worker. Safe to use from several threads.
 
-    def __init__(self) -> None:
+    Args:
+        most: asked for the most books at once by the settings.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, most: Callable[[], int], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = most
+        self.clock = clock
         self._lock = threading.Lock()
         self._shares: list[Share] = []
         self._claims = itertools.count(1)
@@ -35,8 +48,12 @@ class Sharing:
 
     @property
     def most(self) -> int:
-        """Most books at once, of all databases together."""
-        return max(share.in_work.capacity for share in self._shares)
+        """Most books at once, of all databases together.
+
+        An operator may tell each of them more or fewer than the settings say.
+        """
+        told = [share.in_work.capacity for share in self._shares]
+        return min(max(self._most(), *told), sum(told))
 
     @property
     def in_work(self) -> int:
@@ -57,22 +74,27 @@ class Sharing:
         """As ``Share.take``."""
         with self._lock:
             others = [one for one in self._shares if one is not share]
-            if share.in_work.is_full or self._taken >= self.most:
+            if share.in_work.is_full:
                 return False
-            share.is_kept_waiting = any(one.burden < share.burden and one.wants() for one in others)
+            if self._taken >= self.most:
+                share.is_kept_waiting = any(one.claiming for one in others)
+                return False
+            share.is_kept_waiting = any(one.comes_before(share) for one in others)
             if share.is_kept_waiting:
                 return False
-            share.claiming, share.claimed_at = 1, next(self._claims)
+            share.began_at, share.claimed_at = self.clock(), next(self._claims)
+            for one in others:
+                one.was_in_vain = False
             return True
 
     @property
     def _taken(self) -> int:
         return sum(len(one.in_work) + one.claiming for one in self._shares)
 
-    def give_back(self, share: Share) -> None:
+    def give_back(self, share: Share, *, made: bool) -> None:
         """As ``Share.give_back``."""
         with self._lock:
-            share.claiming = 0
+            share.began_at, share.was_in_vain = None, not made
             kept_waiting = [one for one in self._shares if one.is_kept_waiting]
             for one in kept_waiting:
                 one.is_kept_waiting = False
@@ -92,8 +114,10 @@ class Share:
         in_work: what of it is worked on.
         wants: whether a book of it could be claimed now.
         wake: called when there may be room again.
-        claiming: how many books of it are being claimed.
+        began_at: when the claim was begun that is being made, seconds of ``Sharing.clock``; None
+            for none.
         claimed_at: which claim of all was its last.
+        was_in_vain: whether that came to nothing, and no other has been made since.
         is_kept_waiting: whether another database comes first.
     """
 
@@ -108,8 +132,24 @@ class Share:
         self.in_work = in_work
         self.wants = wants
         self.wake = wake
-        self.claiming = self.claimed_at = 0
-        self.is_kept_waiting = False
+        self.began_at: float | None = None
+        self.claimed_at = 0
+        self.was_in_vain = self.is_kept_waiting = False
+
+    @property
+    def claiming(self) -> int:
+        """How many books of it are being claimed, those left out whose claim hangs."""
+        return int(self.began_at is not None and not self._hangs)
+
+    @property
+    def _hangs(self) -> bool:
+        began_at = self.began_at
+        return began_at is not None and self._sharing.clock() - began_at >= _HANGS_SECONDS
+
+    def comes_before(self, other: Share) -> bool:
+        """Whether this database is to claim before another that has something to claim."""
+        idle = self.was_in_vain or self._hangs
+        return not idle and self.burden < other.burden and self.wants()
 
     @property
     def burden(self) -> tuple[int, int]:
@@ -125,6 +165,10 @@ class Share:
         """Take room for one claim, where there is some and no other database comes first."""
         return self._sharing.take(self)
 
-    def give_back(self) -> None:
-        """Give it back: the claim was made, and its book is in work, or it was not."""
-        self._sharing.give_back(self)
+    def give_back(self, *, made: bool) -> None:
+        """Give it back.
+
+        Args:
+            made: whether the claim was, and its book is in work.
+        """
+        self._sharing.give_back(self, made=made)

@@ -94,14 +94,18 @@ class Trial:
                 self._try()
             return self._fault
 
-    def check(self) -> None:
+    def check(self, *, fresh_seconds: float = 0.0) -> None:
         """Narrate the sentence.
+
+        Args:
+            fresh_seconds: how young what the last time has shown may be, to be taken for this.
 
         Raises:
             Unavailable: it went wrong.
         """
         with self._lock:
-            self._try()
+            if self._clock() - self._began_at >= fresh_seconds:
+                self._try()
             if self._fault is not None:
                 raise self._fault
 

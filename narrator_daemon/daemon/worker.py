@@ -1,12 +1,11 @@
 """The life of the process: it starts, works until it is told to stop, and stops in time.
 
 What it is made of is put together in ``assembly``. Threads, for each database: the subscription
-reads the stream;
-``claimer`` takes waiting books while there is room, and starts a thread for each; ``heart`` beats
-for them; ``reaper`` takes up what dead workers left; ``reconciler`` reads again what the stream may
-have missed; ``minder`` sees what becomes of books in work; ``prober``, ``sweeper`` and ``renewer``
-ask after what is down, clean up, and keep URLs alive. ``run`` itself writes the state that health
-reads, and stops everything.
+reads the stream; ``claimer`` takes waiting books while there is room, and starts a thread for each;
+``heart`` beats for them; ``reaper`` takes up what dead workers left; ``reconciler`` reads what the
+stream may have missed; ``minder`` sees what becomes of books in work; ``prober``, ``sweeper``
+and ``renewer`` ask after what is down, clean up, and keep URLs alive. ``run`` itself writes the
+state that health reads, and stops everything.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from narrator_daemon.daemon.sharing import Sharing
 from narrator_daemon.daemon.tally import Tally
 from narrator_daemon.daemon.trial import Trial
 from narrator_daemon.errors import Unavailable
-from narrator_daemon.health.condition import Condition, Phase, together
+from narrator_daemon.health.condition import Condition, Phase, of_database, together
 from narrator_daemon.health.notify import ServiceManager
 from narrator_daemon.health.state_folder import StateFolder
 from narrator_daemon.settings import Settings
@@ -39,6 +38,9 @@ _STATE_SECONDS = 1.0
 
 #: Seconds in which the last answers are sent after the grace period.
 _FAREWELL_SECONDS = 5.0
+
+#: Seconds in which all loops end.
+_LOOPS_SECONDS = 1.5
 
 _log = logs.get(__name__)
 
@@ -175,8 +177,6 @@ class Worker:
             # Here, as a database that does not answer holds up the one who beats.
             parts.let_go()
             self._tell(folder, "running")
-            if all(desk.is_over() for desk in parts.desks):
-                parts.stopping.set()
         return False
 
     def _is_broken(self) -> bool:
@@ -186,7 +186,12 @@ class Worker:
             return True
         if not parts.loading.over:
             return False
-        dead = [loop.name for loop in parts.loops if not loop.alive]
+        dead = [
+            of_database(loop.name, desk.name)
+            for desk in parts.desks
+            for loop in desk.loops
+            if not loop.alive
+        ]
         if dead:
             _log.error("loop_died", loops=dead)
             return True
@@ -237,15 +242,17 @@ class Worker:
         # Who was settling by itself just then tells how its claim ended, as those did.
         while parts.jobs and time.monotonic() < last:
             time.sleep(0.05)
+        last = time.monotonic() + _LOOPS_SECONDS
         for loop in parts.loops:
-            loop.stop(timeout=0.1)
+            loop.stop(timeout=min(0.1, max(0.0, last - time.monotonic())))
 
 
 def _leave(desk: Desk) -> None:
     try:
         desk.presence.leave()
     except Unavailable as error:
-        _log.warning("farewell_failed", why=str(error))
+        facts = {"database": desk.name} if desk.name else {}
+        _log.warning("farewell_failed", why=str(error), **facts)
 
 
 def _within(seconds: float, calls: Sequence[Callable[[], object]]) -> None:

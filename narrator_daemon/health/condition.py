@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -154,7 +154,9 @@ class Condition:
 
     @property
     def ready(self) -> bool:
-        """Whether it takes books: the model is loaded and the stream is open."""
+        """Whether it takes books: the model is loaded and the stream is open, one at least."""
+        if self.databases:
+            return any(one.ready for one in self.databases.values())
         return self.phase == "running" and self.loaded and self.stream.name == "live"
 
     @property
@@ -238,7 +240,7 @@ def together(each: Mapping[str, Condition]) -> Condition:
     return replace(
         all_of_them[0],
         down=_named(each, lambda one: one.down),
-        stream=_worst([one.stream for one in all_of_them]),
+        stream=_worst({name: one.stream for name, one in each.items()}),
         since_event=_longest(one.since_event for one in all_of_them),
         late=_named(each, lambda one: one.late),
         stuck=sum(one.stuck for one in all_of_them),
@@ -249,8 +251,15 @@ def together(each: Mapping[str, Condition]) -> Condition:
         queue_depth=sum(one.queue_depth for one in all_of_them),
         oldest_request=_longest(one.oldest_request for one in all_of_them),
         failing=_named(each, lambda one: one.failing),
-        refused=_named(each, lambda one: one.refused),
-        cannot_delete=next((one.cannot_delete for one in all_of_them if one.cannot_delete), None),
+        refused={
+            of_database(book, name): f"{name}: {why}"
+            for name, one in each.items()
+            for book, why in one.refused.items()
+        },
+        cannot_delete=next(
+            (f"{name}: {one.cannot_delete}" for name, one in each.items() if one.cannot_delete),
+            None,
+        ),
         waiting=_sums(one.waiting for one in all_of_them),
         claimable_age=_longest(one.claimable_age for one in all_of_them),
         clock_offset=max(
@@ -291,11 +300,12 @@ def _longest(each: Iterable[float | None]) -> float | None:
     return max((one for one in each if one is not None), default=None)
 
 
-def _worst(each: Sequence[StreamState]) -> StreamState:
+def _worst(each: Mapping[str, StreamState]) -> StreamState:
     """The first that waits after an error, or is not open; how often all were opened."""
     order = ("waiting", "stopped", "connecting", "live")
-    worst = min(each, key=lambda one: order.index(one.name))
-    return replace(worst, opened=sum(one.opened for one in each))
+    name, worst = min(each.items(), key=lambda one: order.index(one[1].name))
+    error = None if worst.error is None else f"{name}: {worst.error}"
+    return replace(worst, error=error, opened=sum(one.opened for one in each.values()))
 
 
 def _control(each: Mapping[str, Condition]) -> Control:
@@ -304,7 +314,7 @@ def _control(each: Mapping[str, Condition]) -> Control:
     ignored = tuple(
         of_database(why, name) for name, one in each.items() for why in one.control.ignored
     )
-    same = all(one.state is told[0].state for one in told)
+    same = all(replace(one, ignored=()) == replace(told[0], ignored=()) for one in told)
     return replace(told[0] if same else Control(), ignored=ignored)
 
 

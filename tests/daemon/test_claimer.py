@@ -53,7 +53,7 @@ class Desk:
         endings = Announcements[Ending](self.dependencies.report)
         endings.listen(self.endings.append)
         picker: Any = self.picker
-        self.share = Sharing().join(self.in_work, lambda: True, lambda: None)
+        self.share = Sharing(lambda: 1).join(self.in_work, lambda: True, lambda: None)
         self.claimer = Claimer(
             picker,
             self.waiting,

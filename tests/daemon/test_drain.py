@@ -237,3 +237,28 @@ def test_it_leaves_what_a_living_one_holds(frontend: Frontend, start_inside: Sta
 
     wait_until(ended, "the daemon to end", 60)
     assert (daemon.status, frontend.status("held")) == (0, "processing")
+
+
+def test_what_is_done_is_told_each_time_and_not_read_all_over(desk: Desk) -> None:
+    """As where other databases are not done for hours."""
+
+    def readings() -> int:
+        return desk.project.count("query /books by narrativeAudioStatus")
+
+    told: list[float] = []
+    desk.drain._on_done = lambda: told.append(desk.now)
+    assert desk.over()
+    before = readings()
+    for _ in range(10):
+        desk.now += 5
+        desk.drain.step()
+    assert desk.drain.done and readings() == before and len(told) == 12
+    desk.now += 10
+    desk.drain.step()
+    assert desk.drain.done and readings() > before
+    # What is heard of meanwhile is waited for.
+    desk.project.shelf["b"] = book("requested")
+    clock: Any = desk.project.database_clock
+    desk.waiting.offer("b", desk.project.shelf["b"], clock.now_ms())
+    desk.drain.step()
+    assert not desk.drain.done

@@ -39,7 +39,14 @@ class Database:
         job: Any = Job(self._made)
         self.in_work.add(job)
         self.waiting -= 1
-        self.share.give_back()
+        self.share.give_back(made=True)
+        return True
+
+    def try_in_vain(self) -> bool:
+        """A look of its claimer that finds another to have been faster."""
+        if not self.share.take():
+            return False
+        self.share.give_back(made=False)
         return True
 
     def end(self) -> None:
@@ -47,7 +54,7 @@ class Database:
 
 
 def test_one_alone_has_all_the_room() -> None:
-    sharing = Sharing()
+    sharing = Sharing(lambda: 3)
     alone = Database(sharing, 3, waiting=5)
     assert [alone.claim() for _ in range(4)] == [True, True, True, False]
     assert (sharing.most, sharing.in_work, sharing.stuck) == (3, 3, 0)
@@ -58,7 +65,7 @@ def test_one_alone_has_all_the_room() -> None:
 
 
 def test_each_has_as_many_in_work_as_the_others() -> None:
-    sharing = Sharing()
+    sharing = Sharing(lambda: 4)
     busy, late = Database(sharing, 4, waiting=9), Database(sharing, 4)
     assert [busy.claim() for _ in range(5)] == [True] * 4 + [False]
     late.waiting = 9
@@ -73,7 +80,7 @@ def test_each_has_as_many_in_work_as_the_others() -> None:
 
 
 def test_who_has_nothing_to_read_leaves_its_room_to_others() -> None:
-    sharing = Sharing()
+    sharing = Sharing(lambda: 2)
     one, other = Database(sharing, 2, waiting=9), Database(sharing, 2, waiting=1)
     assert one.claim() and not one.claim()
     assert other.claim()
@@ -83,7 +90,7 @@ def test_who_has_nothing_to_read_leaves_its_room_to_others() -> None:
 
 
 def test_with_room_for_one_they_take_turns() -> None:
-    sharing = Sharing()
+    sharing = Sharing(lambda: 1)
     every = [Database(sharing, 1, waiting=4) for _ in range(3)]
     taken = []
     for _ in range(9):
@@ -94,7 +101,7 @@ def test_with_room_for_one_they_take_turns() -> None:
 
 
 def test_one_that_was_kept_waiting_is_told_when_the_others_claim_is_made() -> None:
-    sharing = Sharing()
+    sharing = Sharing(lambda: 2)
     one, other = Database(sharing, 2, waiting=9), Database(sharing, 2, waiting=9)
     assert one.claim() and not one.claim() and one.woken == 0
     assert other.claim() and one.woken == 1
@@ -104,13 +111,49 @@ def test_one_that_was_kept_waiting_is_told_when_the_others_claim_is_made() -> No
 
 
 def test_a_claim_that_is_being_made_takes_room() -> None:
-    sharing = Sharing()
+    sharing = Sharing(lambda: 1)
     one, other = Database(sharing, 1, waiting=1), Database(sharing, 1, waiting=1)
     assert one.share.take()
     assert not other.claim()
-    one.share.give_back()
-    # It came to nothing; now it is the other's turn.
+    one.share.give_back(made=False)
+    # It came to nothing: the other is told, and goes first.
+    assert other.woken == 1
     assert not one.claim() and other.claim()
+
+
+def test_a_database_that_hangs_holds_up_no_other() -> None:
+    now = [0.0]
+    sharing = Sharing(lambda: 2, lambda: now[0])
+    hung, other = Database(sharing, 2, waiting=9), Database(sharing, 2, waiting=9)
+    assert hung.share.take()
+    assert other.claim() and not other.claim()
+    now[0] = 2.0
+    assert other.claim() and not other.claim()
+    other.end()
+    # Nor once its claim has come to nothing, though it has the fewest in work.
+    hung.share.give_back(made=False)
+    assert other.claim()
+
+
+def test_one_that_is_never_the_fastest_lets_the_others_go_first_in_turn() -> None:
+    sharing = Sharing(lambda: 8)
+    slow, other = Database(sharing, 8, waiting=10**6), Database(sharing, 8, waiting=9)
+    claimed = 0
+    for _ in range(20):
+        assert slow.try_in_vain() or len(other.in_work) == 8
+        claimed += other.claim()
+    assert claimed == 8
+
+
+def test_what_operators_tell_each_is_of_each() -> None:
+    sharing = Sharing(lambda: 8)
+    one, other = Database(sharing, 3, waiting=9), Database(sharing, 3, waiting=9)
+    for _ in range(9):
+        one.claim()
+        other.claim()
+    assert (len(one.in_work), len(other.in_work), sharing.most) == (3, 3, 6)
+    one.most = other.most = 12
+    assert sharing.most == 12
 
 
 @given(
@@ -121,7 +164,7 @@ def test_a_claim_that_is_being_made_takes_room() -> None:
 def test_room_is_never_exceeded_nor_left_empty(
     most: int, waiting: list[int], events: list[tuple[bool, int]]
 ) -> None:
-    sharing = Sharing()
+    sharing = Sharing(lambda: most)
     every = [Database(sharing, most, count) for count in waiting]
     for ends, number in events:
         database = every[number % len(every)]
@@ -139,7 +182,7 @@ def test_room_is_never_exceeded_nor_left_empty(
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_nobody_starves_beside_a_database_that_is_never_done(count: int) -> None:
-    sharing = Sharing()
+    sharing = Sharing(lambda: 2)
     every = [Database(sharing, 2, waiting=10**6 if n == 0 else 5) for n in range(count)]
     for _ in range(5 * count):
         for database in every:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -89,6 +90,46 @@ def test_one_database_that_is_down_holds_up_its_own_books_alone(
     wait_until(lambda: not inside.condition.down, "both to be up")
     frontends["fiction"].add_requested("b", "A book of the one that was down.")
     frontends["fiction"].wait_for("b", "ready")
+
+
+def test_one_database_that_hangs_holds_up_its_own_books_alone(
+    start_inside: Callable[..., Inside], frontends: dict[str, Frontend]
+) -> None:
+    inside = start_inside(file=TWO, daemon__books_at_once=1, claims__beat_seconds=0.3).wait_ready()
+    wait_until(lambda: inside.condition.since_reconcile is not None, "the first reading")
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> None:
+        asked.set()
+        go_on.wait()
+        raise requests.ConnectionError("no answer")
+
+    with pytest.MonkeyPatch.context() as broken:
+        (hung, _) = inside.projects
+        broken.setattr(hung.reference()._client.session, "request", hang)
+        frontends["fiction"].add_requested("b", "A book of the one that hangs.")
+        assert asked.wait(90)
+        try:
+            for number in range(3):
+                frontends["children"].add_requested(f"b{number}", "A book of the other.")
+            for number in range(3):
+                frontends["children"].wait_for(f"b{number}", "ready")
+        finally:
+            go_on.set()
+    frontends["fiction"].wait_for("b", "ready")
+
+
+def test_one_that_was_told_to_drain_at_the_start_keeps_none_from_ending(
+    start_inside: Callable[..., Inside], frontends: dict[str, Frontend]
+) -> None:
+    frontends["fiction"].node("narrationControl", "fleet").set({"state": "draining"})
+    inside = start_inside(file=TWO, claims__beat_seconds=0.3).wait_ready()
+    wait_until(lambda: inside.logged("control"), "what is told")
+    frontends["children"].add_requested("b", "A book.")
+    frontends["children"].wait_for("b", "ready")
+    assert inside.status is None
+    frontends["children"].node("narrationControl", "fleet").set({"state": "draining"})
+    assert inside.wait() == 0
 
 
 def test_what_an_operator_tells_holds_for_one_database(

@@ -113,7 +113,6 @@ class House:
         self.stopping = threading.Event()
         me: Any = self
         loops: Any = self.loops
-        self.over = False
         desk: Any = SimpleNamespace(
             name="",
             subscription=me,
@@ -123,9 +122,8 @@ class House:
             leases=me,
             presence=me,
             gauges=me,
-            is_over=lambda: self.over,
         )
-        sharing = Sharing()
+        sharing = Sharing(lambda: self.capacity)
         sharing.join(me, lambda: False, lambda: None)
         self.parts = Parts(
             self.engine,
@@ -258,17 +256,6 @@ def test_a_life_from_start_to_stop(house: House, tmp_path: Path) -> None:
     phases = [condition.phase for condition in house.told]
     assert phases[0] == "starting" and phases[-1] == "stopping"
     assert ask(tmp_path / "state").report["status"] == "not running"
-
-
-def test_one_of_which_nothing_is_left_to_do_ends(house: House) -> None:
-    thread = house.live()
-    house.wait_open()
-    told = len(house.told)
-    wait_until(lambda: len(house.told) > told + 3, "some looks about itself")
-    assert thread.is_alive()
-    house.over = True
-    ended(thread)
-    assert house.status == 0
 
 
 def test_signals_stop_it_and_have_settings_read_again(

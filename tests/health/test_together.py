@@ -89,7 +89,7 @@ def test_what_is_wrong_with_one_is_told_with_its_name() -> None:
         "another daemon has the worker_id",
     ):
         assert part in said, part
-    assert seen.attention == ["a rule", "storage: 403"]
+    assert seen.attention == ["b: a rule", "storage: b: 403"]
     record = seen.as_record()
     assert record["databases"]["a"]["status"] == "healthy"
     assert record["databases"]["b"]["problems"]
@@ -97,14 +97,15 @@ def test_what_is_wrong_with_one_is_told_with_its_name() -> None:
     assert "engine" in record and "engine" not in record["databases"]["a"]
 
 
-def test_it_takes_books_once_each_stream_is_open() -> None:
+def test_it_takes_books_once_a_stream_is_open() -> None:
     both = {"a": condition(), "b": condition()}
     assert together(both).ready and together(both).stream.opened == 2
     both["b"] = condition(stream=StreamState("connecting", opened=3))
-    assert not together(both).ready
+    assert together(both).ready and together(both).stream.name == "connecting"
     both["a"] = condition(stream=StreamState("waiting", error="refused", opened=2))
     seen = together(both)
-    assert (seen.stream.name, seen.stream.error, seen.stream.opened) == ("waiting", "refused", 5)
+    assert (seen.stream.name, seen.stream.error) == ("waiting", "a: refused")
+    assert seen.stream.opened == 5 and not seen.ready
 
 
 def test_what_an_operator_tells_is_of_all_where_it_is_alike() -> None:
@@ -113,6 +114,8 @@ def test_what_an_operator_tells_is_of_all_where_it_is_alike() -> None:
     assert seen.control.holds
     seen = together({"a": condition(control=paused), "b": condition(control=odd)})
     assert not seen.control.holds
+    few = Control(books_at_once=3)
+    assert together({"a": condition(control=few), "b": condition()}).control == Control()
     assert seen.control.ignored == ("state: 7 of b",)
     assert seen.as_record()["databases"]["a"]["control"]["state"] == "paused"
 

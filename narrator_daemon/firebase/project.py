@@ -110,6 +110,8 @@ class Project:
             "httpTimeout": DATABASE_TIMEOUT_SECONDS,
         }
         # With a uid, security rules hold for the daemon too; without, it passes all of them.
+        named = "[firebase] " if firebase.name is None else f"[[firebase]] {firebase.name}: "
+        where = f"{named}credentials"
         uid = firebase.database_auth_uid
         self._auth_override = (
             {} if uid is None else {"auth_variable_override": f'{{"uid":"{uid}"}}'}
@@ -132,7 +134,7 @@ class Project:
             raise ConfigError(
                 f"{firebase.credentials} cannot be exchanged for an access token now "
                 f"({type(error).__name__}); the identity service does not answer",
-                where="[firebase] credentials",
+                where=where,
                 advice="check the network, and start again",
             ) from None
         except (
@@ -145,7 +147,7 @@ class Project:
             used = firebase.credentials or "ambient credentials"
             raise ConfigError(
                 f"{used} cannot be used ({type(error).__name__})",
-                where="[firebase] credentials",
+                where=where,
                 advice="name a service account's JSON file, or log in with gcloud auth "
                 "application-default login",
             ) from None

@@ -46,6 +46,9 @@ SAME: dict[str, dict[str, Any]] = {
     "overlays/scale-to-zero": {"workload": "scaledjob"},
 }
 
+#: Settings that are no section of the file.
+OF_NO_SECTION = {"storage_emulator", "databases"}
+
 #: What kustomize calls what the chart names after its release.
 _NAMES = {
     "narrator-daemon-queue": "narrator-queue",
@@ -119,6 +122,22 @@ def test_the_linter_and_the_schemas_find_nothing(
     assert problems_of_schema(chart(folder)) == []
 
 
+def test_several_databases_are_a_list() -> None:
+    one = BASE["firebase"]
+    each = [{**one, "name": "a"}, {**one, "name": "b", "database_url": "https://b.firebaseio.com"}]
+    made = resources({"config": {**BASE, "firebase": each}})
+    (written,) = (
+        found["data"]["config.toml"]
+        for found in made
+        if found["kind"] == "ConfigMap" and "config.toml" in found["data"]
+    )
+    assert tomllib.loads(written)["firebase"] == each
+    del each[1]["storage_bucket"]
+    assert "config.firebase.storage_bucket is required" in refusal(
+        {"config": {**BASE, "firebase": each}}
+    )
+
+
 def bare(resource: dict[str, Any]) -> dict[str, Any]:
     """A resource without what Helm and kustomize each add in their own way."""
 
@@ -170,7 +189,7 @@ def test_chart_and_manifests_are_the_same(
 
 
 def test_the_program_takes_the_configuration_whatever_is_in_it() -> None:
-    everything = Settings().model_dump(mode="json", exclude_none=True, exclude={"storage_emulator"})
+    everything = Settings().model_dump(mode="json", exclude_none=True, exclude=OF_NO_SECTION)
     everything["limits"]["max_characters"] = 1_000_000
     everything["firebase"] = BASE["firebase"]
     (config,) = [one for one in resources({"config": everything}) if one["kind"] == "ConfigMap"]
@@ -179,7 +198,7 @@ def test_the_program_takes_the_configuration_whatever_is_in_it() -> None:
     assert taken.claims == Settings().claims
     schema = json.loads((CHART / "values.schema.json").read_text())
     sections = schema["properties"]["config"]["propertyNames"]["enum"]
-    assert set(sections) == set(Settings.model_fields) - {"storage_emulator"}
+    assert set(sections) == set(Settings.model_fields) - OF_NO_SECTION
 
 
 def test_a_pod_has_time_for_the_grace_that_is_configured() -> None:

@@ -25,9 +25,12 @@ app.kubernetes.io/component: {{ .of }}
 {{- end }}
 
 {{- define "narrator.config" -}}
-{{- $firebase := .Values.config.firebase | default dict -}}
+{{- $each := .Values.config.firebase | default dict -}}
+{{- if not (kindIs "slice" $each) }}{{ $each = list $each }}{{ end -}}
+{{- range $firebase := $each -}}
 {{- range list "project_id" "database_url" "storage_bucket" -}}
 {{- $_ := required (printf "config.firebase.%s is required" .) (get $firebase .) -}}
+{{- end -}}
 {{- end -}}
 {{ toToml .Values.config }}
 {{- end }}

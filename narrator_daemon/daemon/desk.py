@@ -410,7 +410,7 @@ def desk(settings: Settings, project: Project, tools: Tools, name: str, *, drain
     )
 
     def is_over() -> bool:
-        if in_work.jobs or share.claiming:
+        if in_work.jobs or share.began_at is not None:
             return False
         done = drains.done and not (waiting.free(time.monotonic()) and not controlled.holds)
         return done or controlled.drained

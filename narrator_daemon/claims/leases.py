@@ -157,12 +157,16 @@ class Leases:
     def check(self) -> None:
         """See that those that are held were renewed in time.
 
+        A job that does not come back within two lifetimes hangs, and its lease is left to die: that
+        is no reason to claim no other book, and what becomes of the process the worker decides.
+
         Raises:
             Unavailable: one was not.
         """
+        now = time.monotonic()
         with self._lock:
-            oldest = min(self._beat_at.values(), default=None)
-        if oldest is not None and time.monotonic() - oldest > self._longest:
+            silent = [now - beat_at for beat_at in self._beat_at.values()]
+        if any(self._longest < seconds < 2 * self._ttl for seconds in silent):
             raise too_late(self._ttl)
 
     def held(self) -> tuple[int, float | None]:

@@ -103,6 +103,19 @@ def test_a_lease_that_was_not_renewed_in_time_is_an_outage(
     long_leases.check()
 
 
+def test_the_lease_of_a_job_that_hangs_is_no_outage_for_ever(
+    long_leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = work()
+    held.claimed_at = now = time.monotonic()
+    long_leases.hold(held)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 1199)
+    with pytest.raises(Unavailable):
+        long_leases.check()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 1201)
+    long_leases.check()
+
+
 def test_a_lifetime_is_believed_that_can_be_configured() -> None:
     project: Any = MemoryProject()
     promised = {"a": 0.99, "b": 1, "c": 3600, "d": 3601, "e": "45", "f": True, "g": None}

@@ -190,9 +190,9 @@ class ClaimsChecked:
             name
             for name, one in ledger.books.items()
             if children(one).get(STATUS) == REQUESTED
-            and level_of(one) <= level_of(old)
             and isinstance(claim.requested_at, int)
-            and one.get(REQUESTED_AT, 0) < claim.requested_at
+            and (level_of(one), one.get(REQUESTED_AT, 0), name)
+            < (level_of(old), claim.requested_at, book_id)
         ]
         held = Held(
             book_id,

@@ -129,16 +129,9 @@ def parts(
         look_over,
         None if metrics is None else (metrics.claimed, metrics.ended),
     )
-    each = settings.each_database
     desks = [
-        desk(
-            one,
-            project,
-            tools,
-            str(one.firebase.name) if len(each) > 1 else "",
-            drain=drain,
-        )
-        for one, project in zip(each, projects, strict=True)
+        desk(one, project, tools, name, drain=drain)
+        for (name, one), project in zip(settings.by_database.items(), projects, strict=True)
     ]
 
     def reload() -> None:

@@ -309,13 +309,15 @@ def _worst(each: Mapping[str, StreamState]) -> StreamState:
 
 
 def _control(each: Mapping[str, Condition]) -> Control:
-    """What is told of all alike; where that differs, each has its own."""
+    """What is told of all alike, or of the first where all are to claim nothing."""
     told = [one.control for one in each.values()]
     ignored = tuple(
         of_database(why, name) for name, one in each.items() for why in one.control.ignored
     )
-    same = all(replace(one, ignored=()) == replace(told[0], ignored=()) for one in told)
-    return replace(told[0] if same else Control(), ignored=ignored)
+    same = len({(one.state, one.books_at_once) for one in told}) == 1
+    if same or all(one.holds for one in told):
+        return replace(told[0], ignored=ignored)
+    return Control(ignored=ignored)
 
 
 def told_offset(seconds: float) -> str:

@@ -114,7 +114,13 @@ def test_what_an_operator_tells_is_of_all_where_it_is_alike() -> None:
     assert seen.control.holds
     seen = together({"a": condition(control=paused), "b": condition(control=odd)})
     assert not seen.control.holds
+    # Paused in one place and drained in another, nothing is claimed.
+    drained = Control(state=State.DRAINING)
+    assert together({"a": condition(control=paused), "b": condition(control=drained)}).control.holds
     few = Control(books_at_once=3)
+    later = Control(books_at_once=3, at=7)
+    both = together({"a": condition(control=few), "b": condition(control=later)})
+    assert both.control.books_at_once == 3
     assert together({"a": condition(control=few), "b": condition()}).control == Control()
     assert seen.control.ignored == ("state: 7 of b",)
     assert seen.as_record()["databases"]["a"]["control"]["state"] == "paused"
